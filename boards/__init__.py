@@ -1,0 +1,1 @@
+"""Boards: pins, clocks, limits, host link, bitstreams."""

@@ -1,0 +1,124 @@
+"""A Design as a board's application: the core behind the host link."""
+
+from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..gen.cycles import steady
+from ..gen.design import Design
+from ..gen.linkformat import Identity, SampleFormat, identity_of
+from ..gen.rtl import Core, core_timing
+from ..hdl.link import Link
+from ..hdl.protocol import VERSION
+from ..hdl.storage import Rom
+from .boards import Board
+from .devices import ECP5, ICE40
+from .strap import Strap
+from .toolchain import distribution_version
+from .top import Application
+
+
+def technology_of(board: Board) -> str:
+    """Return the hardware generator's name of a board's device family.
+
+    Devices of vendor tools are generated like ECP5: multipliers, registered block RAM, LUT RAM.
+    """
+    if board.family == ICE40:
+        return "ice40-up" if board.device.multipliers else "ice40-hx"
+    return board.family or ECP5
+
+
+class Accelerator(wiring.Component):
+    """The core of a design and its host link; see :class:`.top.Application` for the members.
+
+    Parameters
+    ----------
+    design
+        Folded.
+    board
+        Sets the technology, and whether the clock is still open: with a PLL it is set in the
+        netlist after place-and-route, without one it is the oscillator.
+    """
+
+    def __init__(self, design: Design, board: Board) -> None:
+        self.design, self.board = design, board
+        technology = technology_of(board)
+        latency, interval = steady(core_timing(design, technology))
+        self.core = Core(design, technology)
+        self.clock_is_open = board.builds_bitstream and board.has_pll
+        self.identity = identity_of(
+            design,
+            link_version=VERSION,
+            lanes=self.core.lanes,
+            logit_bits=self.core.result_layout["logit"].width,
+            clock_hz=0 if self.clock_is_open else board.input_hz,
+            latency_cycles=latency,
+            interval_cycles=interval,
+            version=distribution_version("signfire"),
+        )
+        form = SampleFormat.of(design)
+        if self.clock_is_open:
+            record = ClockedIdentity(identity=self.identity, family=board.family)
+        else:
+            record = Rom(content=list(self.identity.to_bytes()), width=8)
+        self.link = Link(
+            elements=form.elements,
+            code_bits=form.code_bits,
+            table=form.table,
+            raw_shape=self.core.raw_shape,
+            lanes=self.core.lanes,
+            outputs=design.readout.size,
+            result_layout=self.core.result_layout,
+            identity=record,
+        )
+        super().__init__(Application())
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.link = link = self.link
+        m.submodules.core = ResetInserter(link.core_reset)(self.core)
+        wiring.connect(m, wiring.flipped(self.received), link.rx)
+        wiring.connect(m, link.tx, wiring.flipped(self.sent))
+        wiring.connect(m, link.samples, self.core.samples)
+        wiring.connect(m, self.core.results, link.results)
+        m.d.comb += [link.lost.eq(self.lost), self.alarm.eq(link.error)]
+        return m
+
+
+class ClockedIdentity(wiring.Component):
+    """The identity record as a ROM whose clock is a strap; same ports and timing as ``Rom``.
+
+    Parameters
+    ----------
+    identity
+        Its clock does not matter.
+    family
+        Of the device.
+    """
+
+    def __init__(self, *, identity: Identity, family: str) -> None:
+        self.rom = Rom(content=list(identity.to_bytes()), width=8)
+        self.content = self.rom.content
+        self.clock_bytes = clock_bytes(identity)
+        self.family = family
+        super().__init__({"address": In(self.rom.address.shape()), "data": Out(8)})
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.rom = rom = self.rom
+        m.submodules.clock = clock = Strap(family=self.family, width=8 * len(self.clock_bytes))
+        address = Signal.like(self.address)
+        m.d.sync += address.eq(self.address)  # as late as the ROM
+        m.d.comb += [rom.address.eq(self.address), self.data.eq(rom.data)]
+        with m.Switch(address):
+            for i, place in enumerate(self.clock_bytes):
+                with m.Case(place):
+                    m.d.comb += self.data.eq(clock.value.word_select(i, 8))
+        return m
+
+
+def clock_bytes(identity: Identity) -> list[int]:
+    """Return where the record of an identity holds its clock, lowest byte first."""
+    fields = {name: getattr(identity, name) for name in identity.__dataclass_fields__}
+    records = [Identity(**fields | {"clock_hz": clock}).to_bytes() for clock in (0, 2**32 - 1)]
+    return [i for i, (a, b) in enumerate(zip(*records, strict=True)) if a != b]

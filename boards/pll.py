@@ -1,0 +1,167 @@
+"""PLL settings: the fastest clock not above a target, from the tool chains' own calculators."""
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from .devices import ECP5, GOWIN, ICE40
+from .toolchain import executable
+
+# Above these the calculators refuse to answer; the data sheets' limits of the output clock.
+_FASTEST_HZ = {ICE40: 275_000_000, ECP5: 400_000_000, GOWIN: 600_000_000}
+_ATTEMPTS = 24  # a calculator answers with the nearest frequency; its neighbours below are near
+
+
+@dataclass(frozen=True, kw_only=True)
+class PllSetting:
+    """The dividers of one PLL.
+
+    Parameters
+    ----------
+    family
+        ``ice40``, ``ecp5`` or ``gowin``.
+    input_hz
+        Reference clock.
+    clock_hz
+        Output clock, exact.
+    vco_hz
+        Frequency of the oscillator inside, exact.
+    parameters
+        Parameters of the vendor's cell that depend on the frequency.
+    """
+
+    family: str
+    input_hz: Fraction
+    clock_hz: Fraction
+    vco_hz: Fraction
+    parameters: dict[str, int | str]
+
+
+def fastest_setting(
+    *, family: str, input_hz: int | Fraction, target_hz: int | Fraction, part: str = ""
+) -> PllSetting:
+    """Return the setting with the fastest clock that is not above ``target_hz``.
+
+    Parameters
+    ----------
+    family
+        ``ice40``, ``ecp5`` or ``gowin``.
+    input_hz
+        Reference clock of the board.
+    target_hz
+        What the clock must not exceed.
+    part
+        Gowin only: the part number, because the limits depend on the speed grade.
+
+    Raises
+    ------
+    ValueError
+        If the PLL cannot run at or below the target from this reference.
+    """
+    calculate = _CALCULATORS.get(family)
+    if calculate is None:
+        raise ValueError(f"family must be one of {', '.join(_CALCULATORS)}, not {family!r}")
+    input_hz, target_hz = Fraction(input_hz), Fraction(target_hz)
+    if not (input_hz > 0 and target_hz > 0):
+        raise ValueError(f"clocks must be positive, not {input_hz} and {target_hz} Hz")
+    request = min(target_hz, Fraction(_FASTEST_HZ[family]))
+    for _ in range(_ATTEMPTS):
+        setting = calculate(input_hz, request, part)
+        if setting is None:
+            break
+        if setting.clock_hz <= target_hz:
+            return setting
+        # Nothing lies between target - excess and target, else the calculator had chosen it.
+        request -= max(setting.clock_hz - target_hz, request / 2000)
+        if request <= 0:
+            break
+    raise ValueError(
+        f"the {family} PLL cannot make a clock of at most {float(target_hz) / 1e6:.3f} MHz from "
+        f"{float(input_hz) / 1e6:.3f} MHz"
+    )
+
+
+def _run(program: str, *arguments: str, cwd: Path) -> str:
+    done = subprocess.run(
+        [str(executable(program)), *arguments], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    return done.stdout
+
+
+def _mhz(hz: Fraction) -> str:
+    return f"{float(hz) / 1e6:.6f}"
+
+
+def _number(pattern: str, text: str) -> int | None:
+    match = re.search(pattern, text)
+    return None if match is None else int(match.group(1))
+
+
+def _icepll(input_hz: Fraction, request_hz: Fraction, part: str) -> PllSetting | None:
+    """Ask icepll; f_out = f_in (DIVF + 1) / ((DIVR + 1) 2^DIVQ), simple feedback."""
+    with tempfile.TemporaryDirectory() as directory:
+        text = _run("yowasp-icepll", "-i", _mhz(input_hz), "-o", _mhz(request_hz), cwd=directory)
+    divr, divf, divq, filter_range = (
+        _number(rf"{name}:\s+(\d+)", text) for name in ("DIVR", "DIVF", "DIVQ", "FILTER_RANGE")
+    )
+    if None in (divr, divf, divq, filter_range):
+        return None
+    vco = input_hz * (divf + 1) / (divr + 1)
+    return PllSetting(
+        family=ICE40,
+        input_hz=input_hz,
+        clock_hz=vco / 2**divq,
+        vco_hz=vco,
+        parameters={"DIVR": divr, "DIVF": divf, "DIVQ": divq, "FILTER_RANGE": filter_range},
+    )
+
+
+def _ecppll(input_hz: Fraction, request_hz: Fraction, part: str) -> PllSetting | None:
+    """Ask ecppll; f_out = f_in CLKFB_DIV / CLKI_DIV, VCO = f_out CLKOP_DIV, feedback from CLKOP."""
+    names = ("CLKI_DIV", "CLKFB_DIV", "CLKOP_DIV", "CLKOP_CPHASE")
+    with tempfile.TemporaryDirectory() as directory:
+        verilog = Path(directory) / "pll.v"
+        arguments = ("-i", _mhz(input_hz), "-o", _mhz(request_hz), "-f", verilog.name)
+        _run("yowasp-ecppll", *arguments, cwd=directory)
+        if not verilog.exists():
+            return None
+        text = verilog.read_text()
+    dividers = {name: _number(rf"\.{name}\((\d+)\)", text) for name in names}
+    if None in dividers.values():
+        return None
+    clock = input_hz * dividers["CLKFB_DIV"] / dividers["CLKI_DIV"]
+    vco = clock * dividers["CLKOP_DIV"]
+    # ecppll writes the rounded FREQUENCY attributes as well; nextpnr does not read them.
+    return PllSetting(
+        family=ECP5, input_hz=input_hz, clock_hz=clock, vco_hz=vco, parameters=dividers
+    )
+
+
+def _gowin_pll(input_hz: Fraction, request_hz: Fraction, part: str) -> PllSetting | None:
+    """Ask gowin_pll; f_out = f_in (FBDIV_SEL + 1) / (IDIV_SEL + 1), VCO = f_out ODIV_SEL."""
+    arguments = ("-i", _mhz(input_hz), "-o", _mhz(request_hz), "-d", part)
+    with tempfile.TemporaryDirectory() as directory:
+        text = _run("gowin_pll", *arguments, cwd=directory)
+    names = ("IDIV_SEL", "FBDIV_SEL", "ODIV_SEL")
+    dividers = {name: _number(rf"\.{name}\((\d+)\)", text) for name in names}
+    if None in dividers.values():
+        return None
+    clock = input_hz * (dividers["FBDIV_SEL"] + 1) / (dividers["IDIV_SEL"] + 1)
+    return PllSetting(
+        family=GOWIN,
+        input_hz=input_hz,
+        clock_hz=clock,
+        vco_hz=clock * dividers["ODIV_SEL"],
+        parameters=dividers | {"FCLKIN": f"{float(input_hz) / 1e6:g}"},
+    )
+
+
+_CALCULATORS: dict[str, Callable[[Fraction, Fraction, str], PllSetting | None]] = {
+    ICE40: _icepll,
+    ECP5: _ecppll,
+    GOWIN: _gowin_pll,
+}

@@ -1,0 +1,1 @@
+"""Generator: from a torch model to a Design of integers, and from a Design to RTL."""

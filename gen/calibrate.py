@@ -1,0 +1,691 @@
+"""Calibration: from a Network and sample data to a Design in integers.
+
+Populations are converted in order, each against the float network, with what the integers before
+it really say as its input. So an error made early is seen, and partly made good, later.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+
+from .codes import CODES, MAX_STEPS, Schedule, SpikeCode, make_code
+from .design import (
+    FIRINGS,
+    MULTIPLIER_LIMIT,
+    Design,
+    DesignOperand,
+    DesignPopulation,
+    DesignProjection,
+    InputFormat,
+)
+from .network import INPUT, READOUT, Network, Operand, Population, Projection, evaluate
+from .quantise import Rounder, quantise_rows, widest_scales
+
+AUTO = "auto"
+ROUNDINGS = ("feedback", "nearest")
+WEIGHT_BITS = range(2, 9)
+NEVER_NEGATIVE = {"relu"}
+CLIPS = np.linspace(0.2, 1.0, 41)  # fractions of the greatest activation that the search tries
+CLIP_SAMPLE = 200_000  # activations that the search looks at
+INPUT_CLIPS = (0.5, 1.3)  # bounds of the input's range, in fractions of the range of the samples
+ADDER_WORTH = 1.2  # one adder more in the input encoder must take off a sixth of the error
+BATCH = 512  # samples held as trains at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerOptions:
+    """What one layer does otherwise than :class:`Options` says; ``None`` leaves it so.
+
+    ``clip`` is the greatest real value that the layer's neurons express, in place of the search.
+    """
+
+    steps: int | None = None
+    weight_bits: int | None = None
+    code: str | None = None
+    schedule: Schedule | None = None
+    clip: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a Network becomes a Design.
+
+    Parameters
+    ----------
+    firing
+        ``settled`` or ``overlapped``.
+    steps
+        T of the layers, 1..256.
+    weight_bits
+        2..8.
+    schedule
+        Step sizes. With an ``eta0`` the activation's scale is the percentile below, as in the
+        paper; without, the range of values is searched for the least squared error.
+    code
+        ``silent``, ``offset``, ``centred``, or ``auto``: silent where no output is negative,
+        else offset.
+    input_steps
+        T of the input; ``None`` is 2 in settled firing and ``steps`` in overlapped firing, where
+        all T are equal.
+    input_schedule, input_code
+        Of the input; ``None`` is as the layers, of a ``list`` its first ``input_steps`` numbers.
+    input_bits
+        Bits of one raw value, for float samples; integer samples keep their own range.
+    percentile
+        Of the activations, taken for their scale where the schedule has an ``eta0``.
+    rounding
+        ``feedback`` lets later weights make up for the rounding of earlier ones, ``nearest``
+        does not.
+    bias_correction
+        Take up the mean error of each channel in its bias.
+    multiplier_bits
+        Bits of the requantisation factors M, 4..16; more are used where a scale needs them.
+    samples
+        Calibration samples used at most, drawn by ``seed`` where more are given.
+    layers
+        Exceptions by layer name.
+    """
+
+    firing: str = "settled"
+    steps: int = 4
+    weight_bits: int = 4
+    schedule: Schedule = field(default_factory=Schedule)
+    code: str = AUTO
+    input_steps: int | None = None
+    input_schedule: Schedule | None = None
+    input_code: str | None = None
+    input_bits: int = 8
+    percentile: float = 100.0
+    rounding: str = "feedback"
+    bias_correction: bool = True
+    multiplier_bits: int = 8
+    samples: int = 5000
+    seed: int = 0
+    layers: Mapping[str, LayerOptions] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.firing not in FIRINGS:
+            raise ValueError(f"firing must be {' or '.join(FIRINGS)}, not {self.firing!r}")
+        if self.rounding not in ROUNDINGS:
+            raise ValueError(f"rounding must be {' or '.join(ROUNDINGS)}, not {self.rounding!r}")
+        _check_range("input_bits", self.input_bits, 1, 16)
+        _check_range("multiplier_bits", self.multiplier_bits, 4, 16)
+        _check_range("percentile", self.percentile, 50, 100)
+        _check_range("samples", self.samples, 1, None)
+        _check_layer("", self.steps, self.weight_bits, self.code)
+        if self.input_steps is not None:
+            _check_range("input_steps", self.input_steps, 1, MAX_STEPS)
+        if self.input_code is not None:
+            _check_layer("input ", 1, 2, self.input_code)
+        for name, layer in self.layers.items():
+            _check_layer(f"{name}: ", layer.steps, layer.weight_bits, layer.code)
+            if layer.clip is not None and not layer.clip > 0:
+                raise ValueError(f"{name}: clip must be positive, not {layer.clip}")
+        if self.firing == "overlapped":
+            self._check_overlapped()
+
+    def _check_overlapped(self) -> None:
+        given = {name: layer.steps for name, layer in self.layers.items()}
+        for name, steps in {"the input": self.input_steps, **given}.items():
+            if steps is not None and steps != self.steps:
+                raise ValueError(
+                    f"overlapped firing needs one T for all populations, but {name} has {steps} "
+                    f"and the layers {self.steps} (leave it out, or use settled firing)"
+                )
+
+    def of(self, name: str) -> LayerOptions:
+        """Return the options of a layer, none of them ``None`` but ``clip``."""
+        own = self.layers.get(name, LayerOptions())
+        return LayerOptions(
+            steps=self.steps if own.steps is None else own.steps,
+            weight_bits=self.weight_bits if own.weight_bits is None else own.weight_bits,
+            code=self.code if own.code is None else own.code,
+            schedule=self.schedule if own.schedule is None else own.schedule,
+            clip=own.clip,
+        )
+
+    @property
+    def of_input(self) -> LayerOptions:
+        """The options of the input; ``weight_bits`` means nothing there."""
+        steps = self.input_steps
+        if steps is None:
+            steps = 2 if self.firing == "settled" else self.steps
+        schedule = self.input_schedule
+        if schedule is None:
+            schedule = self.schedule
+            if schedule.kind == "list":
+                schedule = replace(schedule, values=schedule.values[:steps])
+        return LayerOptions(
+            steps=steps,
+            code=self.code if self.input_code is None else self.input_code,
+            schedule=schedule,
+        )
+
+
+def _check_range(what: str, value: float, low: float, high: float | None) -> None:
+    if value < low or (high is not None and value > high):
+        rule = f"be at least {low}" if high is None else f"lie in {low}..{high}"
+        raise ValueError(f"{what} must {rule}, not {value}")
+
+
+def _check_layer(where: str, steps: int | None, weight_bits: int | None, code: str | None) -> None:
+    if steps is not None:
+        _check_range(f"{where}steps", steps, 1, MAX_STEPS)
+    if weight_bits is not None:
+        _check_range(f"{where}weight_bits", weight_bits, WEIGHT_BITS[0], WEIGHT_BITS[-1])
+    if code is not None and code not in (*CODES, AUTO):
+        raise ValueError(f"{where}code must be one of {', '.join((*CODES, AUTO))}, not {code!r}")
+
+
+# -- options as words --------------------------------------------------------------------------
+
+
+def parse_schedule(text: str) -> Schedule:
+    """Read a schedule as the command line writes it.
+
+    ``binary``, ``exponential:0.15,0.95`` (eta0, gamma), ``inverse:0.5``, ``constant:0.1`` (eta0)
+    or ``list:8,4,2,1``; the numbers of the three in the middle may be left out.
+    """
+    kind, _, rest = text.partition(":")
+    try:
+        numbers = tuple(float(word) for word in rest.split(",")) if rest else ()
+    except ValueError:
+        raise ValueError(f"a schedule's numbers are separated by commas, not {rest!r}") from None
+    most = {"binary": 0, "exponential": 2, "inverse": 1, "constant": 1}.get(kind)
+    if most is not None and len(numbers) > most:
+        raise ValueError(f"{kind} takes at most {most} numbers, not {len(numbers)} ({text})")
+    if kind == "list":
+        return Schedule(kind=kind, values=numbers)
+    if len(numbers) == 2:
+        return Schedule(kind=kind, eta0=numbers[0], gamma=numbers[1])
+    return Schedule(kind=kind, eta0=numbers[0] if numbers else None)
+
+
+LAYER_WORDS: dict[str, Callable[[str], object]] = {
+    "steps": int,
+    "weight_bits": int,
+    "code": str,
+    "schedule": parse_schedule,
+    "clip": float,
+}
+
+
+def parse_layer(text: str) -> tuple[str, LayerOptions]:
+    """Read ``fc1:steps=6,weight_bits=8``, one layer's exceptions, into name and options."""
+    name, colon, rest = text.partition(":")
+    words: list[str] = []
+    for word in rest.split(","):
+        if "=" in word or not words:
+            words.append(word)
+        else:
+            words[-1] += f",{word}"  # a comma inside a schedule
+    if not name or not colon or any("=" not in word for word in words):
+        raise ValueError(f"options of a layer read like fc1:steps=6,weight_bits=8, not {text!r}")
+    values: dict[str, object] = {}
+    for key, _, value in (word.partition("=") for word in words):
+        if key not in LAYER_WORDS:
+            raise ValueError(
+                f"a layer has the options {', '.join(LAYER_WORDS)}, not {key!r} ({text})"
+            )
+        reader = LAYER_WORDS[key]
+        try:
+            values[key] = reader(value)
+        except ValueError:
+            if reader is parse_schedule:
+                raise
+            number = "a whole number" if reader is int else "a number"
+            raise ValueError(f"{key} of {name} must be {number}, not {value!r}") from None
+    return name, LayerOptions(**values)
+
+
+# -- the input ---------------------------------------------------------------------------------
+
+
+def raw_range(samples: np.ndarray, input_bits: int) -> tuple[int, int, float]:
+    """Return (least raw value, greatest raw value, real value of one raw step).
+
+    8-bit integers keep the range of their type, wider ones the powers of two that hold what was
+    seen; floats lie on a grid of ``input_bits`` bits that just holds what was seen.
+    """
+    if samples.dtype == bool:
+        return 0, 1, 1.0
+    low, high = samples.min(), samples.max()
+    if np.issubdtype(samples.dtype, np.integer):
+        if samples.dtype.itemsize == 1:
+            info = np.iinfo(samples.dtype)
+            return int(info.min), int(info.max), 1.0
+        reach = max(int(high), -int(low) - 1, 1).bit_length()
+        return -(2**reach) if low < 0 else 0, 2**reach - 1, 1.0
+    if low >= 0:
+        top = 2**input_bits - 1
+        return 0, top, float(high) / top if high > 0 else 1.0
+    top = max(1, 2 ** (input_bits - 1) - 1)
+    return -top - 1, top, max(float(high) / top, float(-low) / (top + 1))
+
+
+def sparse_factors(most: int = 3, bits: int = 7) -> list[int]:
+    """Odd factors below 2^bits with at most ``most`` bits set: multiplying takes few adders."""
+    return [m for m in range(1, 1 << bits, 2) if m.bit_count() <= most]
+
+
+def choose_input(raw: np.ndarray, fmt: tuple[int, int, float], options: LayerOptions):
+    """Choose code and format of the input population.
+
+    Parameters
+    ----------
+    raw
+        Raw samples, integers of any shape.
+    fmt
+        As :func:`raw_range` gives it.
+    options
+        Of the input.
+
+    Returns
+    -------
+    InputFormat, SpikeCode
+        unit = scale·2^S/M exactly. Without an ``eta0`` the pair of M and S that leaves the least
+        squared error, else the one nearest to the unit that ``eta0`` asks for.
+    """
+    low, high, scale = fmt
+    kind = options.code
+    if kind == AUTO:
+        kind = "silent" if low >= 0 else "offset"
+
+    def code_for(fraction: float) -> SpikeCode:
+        return make_code(
+            kind=kind,
+            schedule=options.schedule,
+            steps=options.steps,
+            low=low * fraction,
+            high=high * fraction,
+        )
+
+    wanted = code_for(1.0)
+    values, counts = np.unique(raw, return_counts=True)
+    free = options.schedule.eta0 is None
+    bounds = INPUT_CLIPS if free else (0.9, 1.1)
+    best: tuple[float, InputFormat, SpikeCode] | None = None
+    for factor in sparse_factors():
+        first = int(np.floor(np.log2(factor * wanted.unit * bounds[0])))
+        for shift in range(first, first + 3):
+            unit = 2.0**shift / factor  # in raw steps
+            fraction = unit / wanted.unit
+            multiplier = factor << max(0, 1 - shift)
+            if not bounds[0] <= fraction <= bounds[1] or multiplier >= MULTIPLIER_LIMIT:
+                continue
+            candidate = replace(code_for(fraction), unit=unit * scale)
+            encoder = InputFormat(
+                low=low, high=high, scale=scale, multiplier=multiplier, shift=max(1, shift)
+            )
+            target = -(-values * multiplier >> encoder.shift)  # ceil
+            error = counts @ (candidate.settle(target) * unit - values) ** 2 / counts.sum()
+            rank = float(error) * ADDER_WORTH ** factor.bit_count()
+            if not free:
+                rank = abs(np.log(fraction))
+            if best is None or rank < best[0]:
+                best = rank, encoder, candidate
+    assert best is not None  # 1·2^S alone lies within every factor of two
+    return best[1:]
+
+
+# -- a layer's code ----------------------------------------------------------------------------
+
+
+def choose_code(activations: np.ndarray, kind: str, options: LayerOptions, percentile: float):
+    """Return the spike code for float ``activations``, of any shape.
+
+    The range is ``options.clip`` where given; the activations' percentile where the schedule has
+    an ``eta0``; else the fraction of the greatest activation that leaves the least squared error.
+    """
+    low, high = min(0.0, float(activations.min())), max(0.0, float(activations.max()))
+    if low == high:
+        high = 1.0  # neurons that never fire still need a unit
+
+    def code_for(fraction: float) -> SpikeCode:
+        return make_code(
+            kind=kind,
+            schedule=options.schedule,
+            steps=options.steps,
+            low=0.0 if kind == "silent" else low * fraction,
+            high=high * fraction,
+        )
+
+    if options.clip is not None:
+        return code_for(options.clip / max(high, -low))
+    if options.schedule.eta0 is not None:
+        scale = float(np.percentile(np.abs(activations), percentile))
+        return code_for(scale / max(high, -low) if scale > 0 else 1.0)
+    seen = activations.reshape(-1)
+    if seen.size > CLIP_SAMPLE:
+        seen = seen[np.random.default_rng(0).integers(0, seen.size, CLIP_SAMPLE)]
+    codes = [code_for(fraction) for fraction in CLIPS]
+    return min(codes, key=lambda code: float(((quantised(code, seen) - seen) ** 2).mean()))
+
+
+def quantised(code: SpikeCode, targets: np.ndarray) -> np.ndarray:
+    """Return the real values that ``code`` settles at for real ``targets``."""
+    return code.settle(np.ceil(targets / code.unit)) * code.unit
+
+
+# -- the integers that stand so far ------------------------------------------------------------
+
+
+class Converted:
+    """The populations converted so far, and what they say for the calibration samples.
+
+    Members
+    -------
+    populations : list of DesignPopulation, the input first
+    values : by name, (n, *shape) float64 integers v(T)
+    """
+
+    def __init__(
+        self, firing: str, fmt: InputFormat, population: DesignPopulation, raw: np.ndarray
+    ) -> None:
+        self.firing = firing
+        self.encoded = -(-raw * fmt.multiplier >> fmt.shift)  # F = ceil(p·M / 2^S)
+        self.populations: list[DesignPopulation] = []
+        self.values: dict[str, np.ndarray] = {}
+        self.append(population)
+
+    def append(self, population: DesignPopulation) -> None:
+        self.populations.append(population)
+        if population.code is None:
+            return
+        if self.firing == "settled":
+            target = self._target(population, self.values, self.encoded)
+            self.values[population.name] = population.code.settle(target).astype(np.float64)
+        else:  # every source is on the move, so all of them are followed once more
+            parts = [
+                self._follow(self.encoded[i : i + BATCH])
+                for i in range(0, len(self.encoded), BATCH)
+            ]
+            self.values = {
+                name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+            }
+
+    def integrators(
+        self, population: DesignPopulation, values: Mapping[str, np.ndarray]
+    ) -> list[np.ndarray]:
+        """X = B + Σ W·v of each operand, (n, *shape) float64 integers."""
+        return [
+            sum((p.map.apply(values[p.source]) for p in operand.projections), operand.bias)
+            for operand in population.operands
+        ]
+
+    def _target(self, population, values, encoded) -> np.ndarray:
+        if population.function == INPUT:
+            return encoded.reshape(len(encoded), *population.shape)
+        requantised = [
+            np.ceil(x * _by_channel(operand.multiplier / 2**operand.shift, population.shape))
+            for operand, x in zip(
+                population.operands, self.integrators(population, values), strict=True
+            )
+        ]
+        return evaluate(population.function, requantised)
+
+    def _follow(self, encoded: np.ndarray) -> dict[str, np.ndarray]:
+        """v(T) of all populations in overlapped firing."""
+        values = {
+            p.name: np.full((len(encoded), *p.shape), float(p.code.rest)) for p in self.populations
+        }
+        for t in range(self.populations[0].code.steps):
+            for p in self.populations:
+                v, eta = values[p.name], p.code.eta[t]
+                v += np.where(v >= self._target(p, values, encoded), -eta, eta)
+        return values
+
+
+def _by_channel(numbers: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return np.reshape(numbers, (-1, *[1] * (len(shape) - 1)))
+
+
+def _rows(x: np.ndarray) -> np.ndarray:
+    """(n, channels, ...) as (n·positions, channels), rows in the order of LinearMap.patches."""
+    return np.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
+
+
+# -- a layer's integers ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Factors:
+    """Scales s = M·unit/2^shift that a layer's requantisation can express, M in 1..top."""
+
+    unit: float
+    shift: int
+    top: int
+
+    @classmethod
+    def reaching(cls, name: str, unit: float, greatest: float, bits: int) -> "Factors":
+        """Return the finest factors of ``bits`` bits, else of 16, that reach ``greatest``."""
+        for top in (2**bits - 1, MULTIPLIER_LIMIT - 1):
+            shift = int(np.floor(np.log2(top * unit / greatest)))
+            if shift >= 1:
+                return cls(unit=unit, shift=shift, top=top)
+        raise ValueError(
+            f"one unit of the integrators of {name!r} would be worth {greatest / unit:.0f} units "
+            f"of its membrane, and 32767 is the most (take more weight_bits or fewer steps)"
+        )
+
+    def multiplier(self, scale: np.ndarray) -> np.ndarray:
+        """M of each scale, int64."""
+        return np.clip(np.rint(scale / self.unit * 2**self.shift), 1, self.top).astype(np.int64)
+
+    def snap(self, scale: np.ndarray) -> np.ndarray:
+        return self.multiplier(scale) * (self.unit / 2**self.shift)
+
+
+def convert_operand(
+    population: Population,
+    operand: Operand,
+    exact: np.ndarray,
+    code: SpikeCode | None,
+    converted: Converted,
+    options: Options,
+) -> DesignOperand:
+    """Quantise weights and bias of one operand.
+
+    Parameters
+    ----------
+    exact
+        (n, *shape) the operand of the float network.
+    code
+        Of the population; ``None`` for the read-out.
+    """
+    bits = options.of(population.name).weight_bits
+    units = {p.name: p.code.unit for p in converted.populations}
+    rows = np.concatenate([p.map.weights * units[p.source] for p in operand.projections], axis=1)
+    inputs = np.concatenate(
+        [p.map.patches(converted.values[p.source]) for p in operand.projections], axis=1
+    )
+    # what the bias will take up, the means, is no error of the weights
+    deviations = inputs - inputs.mean(axis=0) if options.bias_correction else inputs
+    rounder = Rounder(
+        deviations.T @ deviations / len(inputs), feedback=options.rounding == "feedback"
+    )
+    limits = np.full(rows.shape[1], 2.0 ** (bits - 1) - 1)
+    if code is None:
+        found = quantise_rows(rows, rounder, limits, snap=lambda scale: scale, shared=True)
+        multiplier, shift = np.ones(len(rows), np.int64), 0
+    else:
+        greatest = float(widest_scales(rows, limits).max())
+        factors = Factors.reaching(population.name, code.unit, greatest, options.multiplier_bits)
+        found = quantise_rows(rows, rounder, limits, snap=factors.snap)
+        multiplier, shift = factors.multiplier(found.scale), factors.shift
+    bias = operand.bias
+    if options.bias_correction:
+        missing = _rows(exact - operand.bias) - inputs @ found.weights.T * found.scale
+        bias = bias + _by_channel(missing.mean(axis=0), population.shape)
+    bias = np.rint(bias / _by_channel(found.scale, population.shape)).astype(np.int64)
+    return DesignOperand(
+        projections=tuple(_split(operand.projections, found.weights, bits)),
+        bias=bias,
+        scale=found.scale,
+        multiplier=multiplier,
+        shift=shift,
+    )
+
+
+def _split(projections: tuple[Projection, ...], weights: np.ndarray, bits: int):
+    """Yield the integer projections whose weights stand side by side in ``weights``."""
+    start = 0
+    for projection in projections:
+        stop = start + projection.map.weights.shape[1]
+        integers = projection.map.with_weights(weights[:, start:stop].copy())
+        yield DesignProjection(source=projection.source, map=integers, weight_bits=bits)
+        start = stop
+
+
+# -- the whole network -------------------------------------------------------------------------
+
+
+def calibrate(network: Network, samples: np.ndarray, options: Options | None = None) -> Design:
+    """Convert a Network to a Design on sample data.
+
+    Parameters
+    ----------
+    network
+        What is computed.
+    samples
+        (n, *input shape) or anything that reshapes to it, integers or floats, as the network
+        takes them.
+    options
+        Codes, widths and searches.
+
+    Returns
+    -------
+    Design
+        Not folded yet. ``provenance["layers"]`` tells of every layer its steps, widths, the real
+        value of its range and of zero, and its signal-to-noise ratio against the float network.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For samples or options that do not fit the network.
+    """
+    options = options or Options()
+    _check_names(network, options)
+    samples = _check_samples(network, samples)
+    if len(samples) > options.samples:
+        rng = np.random.default_rng(options.seed)
+        samples = samples[np.sort(rng.choice(len(samples), options.samples, replace=False))]
+    outputs, operands = network.forward(samples)
+    low, high, scale = raw_range(samples, options.input_bits)
+    raw = np.clip(np.rint(samples / scale), low, high).astype(np.int64)
+    fmt, code = choose_input(raw, (low, high, scale), options.of_input)
+    name, shape = network.input.name, network.input.shape
+    first = DesignPopulation(name=name, shape=shape, function=INPUT, code=code)
+    converted = Converted(options.firing, fmt, first, raw)
+    layers = [_report(first, outputs[name], converted.values[name] * code.unit)]
+    for population in network.populations[1:]:
+        exact = operands[population.name]
+        integers = convert_population(
+            population, exact, outputs[population.name], converted, options
+        )
+        converted.append(integers)
+        sums = converted.integrators(integers, converted.values)
+        seen = sums[0] * _by_channel(integers.operands[0].scale, integers.shape)
+        layers.append(_report(integers, exact[0], seen))
+    return Design(
+        name=network.name,
+        firing=options.firing,
+        input_format=fmt,
+        populations=tuple(converted.populations),
+        provenance={
+            "calibration_samples": len(samples),
+            "options": asdict(options),
+            "layers": layers,
+        },
+    )
+
+
+def convert_population(
+    population: Population,
+    exact: list[np.ndarray],
+    activations: np.ndarray,
+    converted: Converted,
+    options: Options,
+) -> DesignPopulation:
+    """Choose the code of a population and quantise its operands.
+
+    ``exact`` and ``activations`` are the operands and the output of the float network.
+    """
+    code = None
+    if population.function != READOUT:
+        own = options.of(population.name)
+        kind = own.code
+        if kind == AUTO:
+            kind = "silent" if population.function in NEVER_NEGATIVE else "offset"
+        code = choose_code(activations, kind, own, options.percentile)
+    return DesignPopulation(
+        name=population.name,
+        shape=population.shape,
+        function=population.function,
+        code=code,
+        operands=tuple(
+            convert_operand(population, operand, x, code, converted, options)
+            for operand, x in zip(population.operands, exact, strict=True)
+        ),
+        place=population.place,
+    )
+
+
+def noise_db(exact: np.ndarray, seen: np.ndarray) -> float | None:
+    """Return the signal-to-quantisation-noise ratio in dB, ``None`` where one of them is zero."""
+    signal, noise = float((exact**2).mean()), float(((seen - exact) ** 2).mean())
+    return round(10 * float(np.log10(signal / noise)), 2) if signal > 0 and noise > 0 else None
+
+
+def _report(population: DesignPopulation, exact: np.ndarray, seen: np.ndarray) -> dict[str, object]:
+    """Return what the report says of a layer, as JSON values.
+
+    ``sqnr_db`` compares the operand (of the input, its output) with the float network's.
+    """
+    code = population.code
+    return {
+        "name": population.name,
+        "function": population.function,
+        "weight_bits": max((p.weight_bits for p in population.sources), default=None),
+        "steps": None if code is None else code.steps,
+        "code": None if code is None else code.kind,
+        "schedule": None if code is None else code.schedule,
+        "unit": None if code is None else code.unit,
+        "clip": None if code is None else code.high * code.unit,
+        "zero": None if code is None else code.zero * code.unit,
+        "sqnr_db": noise_db(exact, seen),
+    }
+
+
+def _check_names(network: Network, options: Options) -> None:
+    layers = [p.name for p in network.populations[1:]]
+    for name, own in options.layers.items():
+        if name not in layers:
+            raise ValueError(
+                f"there is no layer {name!r} to set options for; there are {', '.join(layers)}"
+            )
+        if name == network.readout.name and own != LayerOptions(weight_bits=own.weight_bits):
+            raise ValueError(
+                f"the read-out {name!r} does not fire, so weight_bits is its only option"
+            )
+
+
+def _check_samples(network: Network, samples: np.ndarray) -> np.ndarray:
+    """Return the samples as (n, *input shape), or raise."""
+    samples = np.asarray(samples)
+    shape, size = network.input.shape, network.input.size
+    if not (samples.dtype == bool or np.issubdtype(samples.dtype, np.number)):
+        raise TypeError(f"calibration samples must be numbers, not {samples.dtype}")
+    if samples.ndim < 1 or len(samples) == 0:
+        raise ValueError("calibration needs at least one sample, and the set is empty")
+    if int(np.prod(samples.shape[1:])) != size:
+        raise ValueError(
+            f"a calibration sample needs {size} values (shape {shape}), not shape "
+            f"{samples.shape[1:]}"
+        )
+    if not np.isfinite(samples).all():
+        raise ValueError(
+            "calibration samples must be finite; there is a NaN or an infinity among them"
+        )
+    return samples.reshape(len(samples), *shape)

@@ -1,0 +1,213 @@
+"""Spike codes: how many steps, which step sizes, and what value a train of events stands for."""
+
+# Ref: H. Oh, Y. Lee, "Sign Gradient Descent-based Neuronal Dynamics: ANN-to-SNN Conversion
+# Beyond ReLU Network", ICML 2024, arXiv 2407.01645.
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+SCHEDULES = ("binary", "exponential", "inverse", "constant", "list")
+CODES = ("silent", "offset", "centred")
+MAX_STEPS = 256
+ETA_RESOLUTION = 1024  # integer size of the largest step of a schedule that is not binary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Shape of the step sizes η(t) over the steps t = 0..T-1, in real numbers.
+
+    Parameters
+    ----------
+    kind
+        One of :data:`SCHEDULES`.
+    eta0
+        η(0) in fractions of the activation's scale (the paper: 0.15 of the maximum). ``None``
+        stretches the schedule so that the code's range covers the activation's range.
+    gamma
+        Ratio of two successive steps, ``exponential`` only.
+    values
+        The steps themselves, ``list`` only.
+    """
+
+    kind: str = "binary"
+    eta0: float | None = None
+    gamma: float = 0.95
+    values: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, not {self.kind!r}")
+        if self.eta0 is not None and not self.eta0 > 0:
+            raise ValueError(f"eta0 must be positive, not {self.eta0}")
+        if self.kind == "exponential" and not 0 < self.gamma <= 1:
+            raise ValueError(f"gamma must lie above 0 and not above 1, not {self.gamma}")
+        if self.kind == "list" and (not self.values or min(self.values) <= 0):
+            raise ValueError("a schedule list needs step sizes, all of them positive")
+
+    def relative(self, steps: int) -> np.ndarray:
+        """Return η(t)/η(0) for ``steps`` steps, (steps,) float64."""
+        if not 1 <= steps <= MAX_STEPS:
+            raise ValueError(f"steps must lie in 1..{MAX_STEPS}, not {steps}")
+        t = np.arange(steps, dtype=np.float64)
+        if self.kind == "binary":
+            return 0.5**t
+        if self.kind == "exponential":
+            return self.gamma**t
+        if self.kind == "inverse":
+            return 1 / (t + 1)
+        if self.kind == "constant":
+            return np.ones(steps)
+        if len(self.values) != steps:
+            raise ValueError(
+                f"the schedule list has {len(self.values)} step sizes, but steps is {steps}"
+            )
+        return np.array(self.values) / self.values[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpikeCode:
+    """What a population's events mean, in integers; every real number is ``unit`` times one.
+
+    v(0) = rest; v(t+1) = v(t) - eta[t]·σ(t); σ = +1 where v >= f(x), else -1 (an event).
+    value = v(T) = (rest - Σeta) + 2 Σ eta[t]·e(t).
+
+    Parameters
+    ----------
+    eta
+        (T,) integer step sizes, each at least 1.
+    rest
+        v(0).
+    unit
+        Real value of one integer step of v, positive.
+    kind
+        ``silent``, ``offset`` or ``centred``: how ``rest`` was chosen.
+    schedule
+        Name of the schedule that ``eta`` was made from.
+    """
+
+    eta: tuple[int, ...]
+    rest: int
+    unit: float
+    kind: str = "silent"
+    schedule: str = "binary"
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.eta) <= MAX_STEPS or min(self.eta) < 1:
+            raise ValueError(f"eta needs 1 to {MAX_STEPS} steps of at least 1, not {self.eta}")
+        if not (self.unit > 0 and np.isfinite(self.unit)):
+            raise ValueError(f"unit must be positive, not {self.unit}")
+
+    @property
+    def steps(self) -> int:
+        """T, the number of time steps."""
+        return len(self.eta)
+
+    @property
+    def total(self) -> int:
+        """Ση."""
+        return sum(self.eta)
+
+    @property
+    def low(self) -> int:
+        """The least value, that of a train without events."""
+        return self.rest - self.total
+
+    @property
+    def high(self) -> int:
+        """The greatest value, that of a train of nothing but events."""
+        return self.rest + self.total
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether η(t) = 2^(T-1-t), so that an event's weight is a shift."""
+        return self.eta == tuple(2 ** (self.steps - 1 - t) for t in range(self.steps))
+
+    @property
+    def values(self) -> np.ndarray:
+        """All values that settled firing can end at, ascending int64.
+
+        v(T) as a function of the target f is a non-decreasing staircase; it is followed here for
+        every integer f from low to high + 1, beyond which nothing changes.
+        """
+        return np.unique(_staircase(self.eta, self.rest))
+
+    def settle(self, target: np.ndarray) -> np.ndarray:
+        """Return v(T) of neurons whose integer ``target`` f does not move, int64."""
+        inside = np.clip(target, self.low, self.high + 1)
+        return _staircase(self.eta, self.rest)[inside.astype(np.int64) - self.low]
+
+    @property
+    def zero(self) -> int:
+        """The value that settled firing gives for f = 0; not 0 where the code cannot express 0."""
+        return int(self.settle(np.array(0)))
+
+
+@lru_cache(maxsize=64)
+def _staircase(eta: tuple[int, ...], rest: int) -> np.ndarray:
+    """Return v(T) for each target from rest - Ση to rest + Ση + 1, int64."""
+    total = sum(eta)
+    target = np.arange(rest - total, rest + total + 2)
+    v = np.full_like(target, rest)
+    for step in eta:
+        v = np.where(v >= target, v - step, v + step)
+    return v
+
+
+def integer_steps(schedule: Schedule, steps: int) -> tuple[int, ...]:
+    """Return η(t) in integers without a common divisor.
+
+    A list of whole numbers is taken as it is, ``binary`` is 2^(T-1-t); every other schedule is
+    rounded at a resolution of :data:`ETA_RESOLUTION`. Dividing by a common divisor changes no
+    event (v moves on the coarser grid alone) and saves bits: ``constant`` becomes ones.
+    """
+    relative = schedule.relative(steps)
+    if schedule.kind == "binary":
+        return tuple(2 ** (steps - 1 - t) for t in range(steps))
+    if schedule.kind == "list" and all(float(value).is_integer() for value in schedule.values):
+        eta = [int(value) for value in schedule.values]
+    else:
+        finest = ETA_RESOLUTION / relative.max()
+        eta = [int(e) for e in np.maximum(1, np.floor(relative * finest + 0.5))]
+    divisor = math.gcd(*eta)
+    return tuple(e // divisor for e in eta)
+
+
+def make_code(*, kind: str, schedule: Schedule, steps: int, low: float, high: float) -> SpikeCode:
+    """Fit a spike code to real activations that lie in ``low``..``high``.
+
+    ``silent`` spans 0..high and refuses ``low`` < 0; ``offset`` spans low..high with a rest that
+    keeps 0 exact for the binary schedule (z even); ``centred`` spans ±max(|low|, |high|).
+
+    Raises
+    ------
+    ValueError
+        For an unknown kind, an empty range, or a silent code for values below zero.
+    """
+    if kind not in CODES:
+        raise ValueError(f"code must be one of {', '.join(CODES)}, not {kind!r}")
+    if kind == "silent" and low < 0:
+        raise ValueError(
+            f"the silent code has no values below 0, and {low:g} was asked for (use offset)"
+        )
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = max(-low, high)
+    if not scale > 0:
+        low, high, scale = 0.0, 1.0, 1.0  # a population that is always 0: any unit will do
+    eta = integer_steps(schedule, steps)
+    total = sum(eta)
+    if schedule.eta0 is not None:
+        unit = schedule.eta0 * scale / eta[0]
+    else:
+        span = {"silent": high, "offset": high - low, "centred": 2 * scale}[kind]
+        unit = span / (2 * total)
+    if kind == "silent":
+        rest = total
+    elif kind == "centred":
+        rest = 0
+    else:
+        z = 2 * round(-low / unit / 2)
+        rest = total - min(max(z, 0), 2 * total)
+    return SpikeCode(eta=eta, rest=rest, unit=float(unit), kind=kind, schedule=schedule.kind)

@@ -1,0 +1,278 @@
+"""Cycle model: in which clock cycle every word of the hardware moves.
+
+The machine is described by a few numbers a layer; from them, and from the stalls at both ends, the
+cycle of every transfer follows by recurrences, sample by sample, without simulating a clock.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+SAMPLES_TO_SETTLE = 8  # after so many samples the interval no longer changes
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerTiming:
+    """What the cycle model must know of one layer, all in cycles or counts.
+
+    Parameters
+    ----------
+    name
+        Of the population.
+    rows, parts, planes
+        Train buffer: rows of a sample, incoming words a row, memory words a row.
+    banks
+        Samples the buffer holds.
+    tiles, words, period
+        Sequencer: tiles a sample, reads a step, cycles a step. A tile takes planes·period.
+    groups, pace
+        Result words a tile, cycles between them.
+    fifo_depth
+        Result words that may be under way.
+    total, drain, x, target, result
+        Pipeline depths, see :class:`signfire.gen.rtl.LayerLatency`.
+    each_step
+        Integrators finish at every step (a schedule that is not binary), not once a tile.
+    fire_offset, fire_steps
+        A target is fired on from ``fire_offset`` cycles later, for ``fire_steps`` cycles.
+    """
+
+    name: str
+    rows: int
+    parts: int
+    planes: int
+    banks: int
+    tiles: int
+    words: int
+    period: int
+    groups: int
+    pace: int
+    fifo_depth: int
+    total: int
+    drain: int
+    x: int
+    target: int
+    result: int
+    each_step: bool
+    fire_offset: int
+    fire_steps: int
+
+    @property
+    def tile_cycles(self) -> int:
+        return self.planes * self.period
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoreTiming:
+    """A whole core: the encoder's words a sample and steps, then the layers."""
+
+    input_words: int
+    input_steps: int
+    layers: tuple[LayerTiming, ...]
+
+
+@dataclass(kw_only=True)
+class LayerCycles:
+    """Predicted cycles of one layer, over all samples in order.
+
+    Members
+    -------
+    begins : first cycle of every tile
+    pushed, taken : cycle in which every result word enters and leaves the FIFO
+    released : cycle of the last read of every sample
+    """
+
+    begins: list[int] = field(default_factory=list)
+    pushed: list[int] = field(default_factory=list)
+    taken: list[int] = field(default_factory=list)
+    released: list[int] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class Prediction:
+    """Cycles of every transfer; cycle 0 is the first in which the source may offer a word.
+
+    Members
+    -------
+    samples : how many were predicted
+    accepted : cycle in which every raw word is taken
+    targets : cycle in which every raw word starts to fire (is taken by the neurons)
+    encoded : cycle in which every word of input trains is taken
+    layers : by order of the layers
+    """
+
+    samples: int
+    accepted: list[int] = field(default_factory=list)
+    targets: list[int] = field(default_factory=list)
+    encoded: list[int] = field(default_factory=list)
+    layers: list[LayerCycles] = field(default_factory=list)
+
+    def _of_sample(self, words: list[int], n: int) -> list[int]:
+        each = len(words) // self.samples
+        return words[n * each : (n + 1) * each]
+
+    def latency(self, n: int = 0) -> int:
+        """Cycles from taking the first raw word of sample ``n`` to its first logit."""
+        logits = self._of_sample(self.layers[-1].taken, n)
+        return logits[0] - self._of_sample(self.accepted, n)[0]
+
+    def answer(self, n: int = 0) -> int:
+        """Cycles from taking the last raw word of sample ``n`` until its first logit stands."""
+        pushed = self._of_sample(self.layers[-1].pushed, n)
+        return pushed[0] + 1 - self._of_sample(self.accepted, n)[-1]
+
+    @property
+    def intervals(self) -> list[int]:
+        """Cycles between the last logits of successive samples."""
+        last = [self._of_sample(self.layers[-1].taken, n)[-1] for n in range(self.samples)]
+        return [b - a for a, b in pairwise(last)]
+
+
+def predict(
+    timing: CoreTiming,
+    samples: int,
+    *,
+    gaps: Sequence[int] | None = None,
+    ready: Callable[[int], bool] | None = None,
+) -> Prediction:
+    """Predict every transfer of ``samples`` samples.
+
+    Parameters
+    ----------
+    gaps
+        Per raw word, the cycles that the source waits after the transfer before it; none by
+        default.
+    ready
+        Whether the sink takes a logit in a cycle; always by default.
+    """
+    prediction = Prediction(samples=samples, layers=[LayerCycles() for _ in timing.layers])
+    machine = [
+        _Layer(spec, cycles) for spec, cycles in zip(timing.layers, prediction.layers, strict=True)
+    ]
+    for layer, following in pairwise(machine):
+        layer.take = following.gather
+    machine[-1].take = _Sink(ready)
+    encoder = _Encoder(timing, prediction, machine[0].gather)
+    for n in range(samples):
+        encoder.sample(n, gaps)
+        for layer in machine:
+            layer.sample(n)
+    return prediction
+
+
+def steady(timing: CoreTiming) -> tuple[int, int]:
+    """Return (latency, interval) in cycles, at full speed on both ends.
+
+    The interval is that between samples once the pipeline is full.
+    """
+    prediction = predict(timing, SAMPLES_TO_SETTLE)
+    return prediction.latency(0), prediction.intervals[-1]
+
+
+class _Sink:
+    """The outside takes a word in the first ready cycle."""
+
+    def __init__(self, ready: Callable[[int], bool] | None) -> None:
+        self.ready = ready
+
+    def __call__(self, earliest: int) -> int:
+        while self.ready is not None and not self.ready(earliest):
+            earliest += 1
+        return earliest
+
+
+class _Gather:
+    """Rows of words into a bank; a word may enter while the row before leaves."""
+
+    def __init__(self, spec: LayerTiming, released: list[int]) -> None:
+        self.spec, self.released = spec, released
+        self.part = self.row = self.sample = 0
+        self.free_from = 0  # from here on a word can enter
+        self.full: list[int] = []  # by sample, the cycle from which it can be read
+
+    def __call__(self, earliest: int) -> int:
+        """Take a word that is offered from ``earliest`` on; return the cycle of its transfer."""
+        spec = self.spec
+        taken = max(earliest, self.free_from)
+        self.free_from = taken + 1
+        self.part += 1
+        if self.part == spec.parts:
+            self.part = 0
+            freed = self.sample - spec.banks
+            begin = max(taken + 1, self.released[freed] + 1 if freed >= 0 else 0)
+            self.free_from = begin + spec.planes - 1
+            self.row += 1
+            if self.row == spec.rows:
+                self.full.append(begin + spec.planes)
+                self.row, self.sample = 0, self.sample + 1
+        return taken
+
+
+class _Encoder:
+    """One register of targets in front of neurons that fire T steps a word."""
+
+    def __init__(self, timing: CoreTiming, prediction: Prediction, take: _Gather) -> None:
+        self.timing, self.prediction, self.take = timing, prediction, take
+
+    def sample(self, n: int, gaps: Sequence[int] | None) -> None:
+        p = self.prediction
+        for word in range(n * self.timing.input_words, (n + 1) * self.timing.input_words):
+            offered = p.accepted[-1] + 1 if p.accepted else 0
+            offered += gaps[word] if gaps is not None else 0
+            accepted = max(offered, p.targets[-1]) if p.targets else offered
+            fires = max(accepted + 1, p.encoded[-1]) if p.encoded else accepted + 1
+            p.accepted.append(accepted)
+            p.targets.append(fires)
+            p.encoded.append(self.take(fires + self.timing.input_steps))
+
+
+class _Layer:
+    """Tiles of one layer: when they begin, and when their results move."""
+
+    def __init__(self, spec: LayerTiming, cycles: LayerCycles) -> None:
+        self.spec, self.cycles = spec, cycles
+        self.gather = _Gather(spec, cycles.released)
+        self.take: Callable[[int], int]
+
+    def sample(self, n: int) -> None:
+        spec, cycles = self.spec, self.cycles
+        for tile in range(spec.tiles):
+            begin = cycles.begins[-1] + spec.tile_cycles if cycles.begins else 0
+            if tile == 0:
+                begin = max(begin, self.gather.full[n])
+            begin = max(begin, self._credit())
+            cycles.begins.append(begin)
+            for push in result_cycles(spec, begin):
+                after = cycles.taken[-1] + 1 if cycles.taken else 0
+                cycles.pushed.append(push)
+                cycles.taken.append(self.take(max(push + 1, after)))
+        cycles.released.append(last_read(spec, cycles.begins[-1], spec.planes - 1))
+
+    def _credit(self) -> int:
+        """First cycle in which the FIFO has room for one more tile."""
+        needed = (len(self.cycles.begins) + 1) * self.spec.groups - self.spec.fifo_depth
+        return self.cycles.taken[needed - 1] + 1 if needed > 0 else 0
+
+
+def last_read(spec: LayerTiming, begin: int, step: int) -> int:
+    """Cycle in which step ``step`` of a tile reads its last word."""
+    return begin + step * spec.period + spec.words - 1
+
+
+def total_cycles(spec: LayerTiming, begin: int) -> list[int]:
+    """Cycles in which the accumulators of a tile stand complete, one for every plane."""
+    return [last_read(spec, begin, step) + spec.total for step in range(spec.planes)]
+
+
+def x_cycles(spec: LayerTiming, begin: int) -> list[list[int]]:
+    """Cycles in which X stands, for every finished step (the last alone if not each_step)."""
+    totals = total_cycles(spec, begin)
+    return [
+        [total + spec.drain + i * spec.pace + spec.x for i in range(spec.groups)]
+        for total in (totals if spec.each_step else totals[-1:])
+    ]
+
+
+def result_cycles(spec: LayerTiming, begin: int) -> list[int]:
+    """Cycles in which the results of a tile enter the FIFO."""
+    return [x + spec.target + spec.result for x in x_cycles(spec, begin)[-1]]

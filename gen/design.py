@@ -1,0 +1,474 @@
+"""Design: everything the hardware needs, in integers; frozen, complete, one file.
+
+Golden model, RTL, cycle model and host driver read a Design and nothing else. A Design is saved as
+an ``.npz`` that holds one JSON text and plain integer arrays (never a pickle), with a format
+version and a content hash.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from .codes import SpikeCode
+from .network import INPUT, MAPS, READOUT, LinearMap, check_graph
+
+FORMAT_VERSION = 1
+FIRINGS = ("settled", "overlapped")
+MULTIPLIER_LIMIT = 1 << 16  # requantisation factors M are unsigned, at most 16 bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputFormat:
+    """How a sample enters: integers p in low..high, real value = scale·p.
+
+    The input population fires on F = ceil(p·multiplier / 2^shift).
+    """
+
+    low: int
+    high: int
+    scale: float
+    multiplier: int
+    shift: int
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high or self.high <= 0:
+            raise ValueError(f"an input range must reach above 0, not {self.low}..{self.high}")
+        if not 1 <= self.multiplier < MULTIPLIER_LIMIT or self.shift < 1:
+            raise ValueError(f"input factor {self.multiplier}/2^{self.shift} is out of range")
+
+    @property
+    def signed(self) -> bool:
+        return self.low < 0
+
+    @property
+    def bits(self) -> int:
+        """Bits of one raw sample p."""
+        return bits_for(self.low, self.high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folding:
+    """How much of a layer is computed in parallel.
+
+    For the input, ``pe`` is the number of raw values a word; it divides the simd of the layers
+    that read it.
+
+    Parameters
+    ----------
+    pe
+        Outputs in parallel; divides the number of outputs.
+    simd
+        Inputs in parallel; divides the fan-in.
+    unroll
+        Time steps in parallel; divides the T of the source; above 1 only for binary schedules
+        with settled firing.
+    """
+
+    pe: int = 1
+    simd: int = 1
+    unroll: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesignProjection:
+    """An integer linear map from a population; ``weight_bits`` bounds its weights."""
+
+    source: str
+    map: LinearMap
+    weight_bits: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesignOperand:
+    """X = bias + Σ W·value, F = ceil(X·multiplier / 2^shift).
+
+    Parameters
+    ----------
+    bias
+        int64, broadcasts to the population's shape.
+    scale
+        (channels,) float64, real value of one unit of X; not used by hardware.
+    multiplier
+        (channels,) int64 in 1..65535; all ones for the read-out, which is not requantised.
+    shift
+        S >= 1 (0 for the read-out).
+    """
+
+    projections: tuple[DesignProjection, ...]
+    bias: np.ndarray
+    scale: np.ndarray
+    multiplier: np.ndarray
+    shift: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesignPopulation:
+    """A population in integers; ``code`` is ``None`` for the read-out alone.
+
+    ``folding`` is ``None`` where none was chosen yet.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    function: str
+    code: SpikeCode | None
+    operands: tuple[DesignOperand, ...] = ()
+    folding: Folding | None = None
+    place: str = ""
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+    @property
+    def sources(self) -> Iterator[DesignProjection]:
+        return (p for operand in self.operands for p in operand.projections)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """A network in integers, with codes and folding.
+
+    Parameters
+    ----------
+    name
+        A word for files and reports.
+    firing
+        ``settled`` or ``overlapped``.
+    input_format
+        Raw samples.
+    populations
+        Topological order; input first, read-out last.
+    provenance
+        Free JSON values (command, versions, noise, float accuracy); not part of the hash.
+
+    Raises
+    ------
+    ValueError
+        Where the graph, a weight, a factor, a folding or a code breaks a rule.
+    """
+
+    name: str
+    firing: str
+    input_format: InputFormat
+    populations: tuple[DesignPopulation, ...]
+    dynamics: str = "signgd"
+    provenance: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_graph(self.populations)
+        if self.firing not in FIRINGS:
+            raise ValueError(f"firing must be settled or overlapped, not {self.firing!r}")
+        if self.dynamics != "signgd":
+            raise ValueError(f"dynamics must be signgd, not {self.dynamics!r}")
+        for population in self.populations:
+            if (population.code is None) != (population.function == READOUT):
+                raise ValueError(
+                    f"every population but the read-out has a code ({population.name})"
+                )
+            self._check_numbers(population)
+            if population.folding is not None:
+                check_folding(self, population, population.folding)
+        if self.firing == "overlapped":
+            steps = {p.name: p.code.steps for p in self.populations if p.code is not None}
+            if len(set(steps.values())) > 1:
+                listed = ", ".join(f"{name} {t}" for name, t in steps.items())
+                raise ValueError(f"overlapped firing needs one T for all populations, not {listed}")
+
+    def _check_numbers(self, population: DesignPopulation) -> None:
+        for operand in population.operands:
+            for projection in operand.projections:
+                limit = 2 ** (projection.weight_bits - 1) - 1
+                if np.abs(projection.map.weights).max(initial=0) > limit:
+                    raise ValueError(
+                        f"a weight of {population.name!r} exceeds {limit}, the limit of "
+                        f"{projection.weight_bits} bits"
+                    )
+            m = operand.multiplier
+            if population.function != READOUT and not (
+                m.min() >= 1 and m.max() < MULTIPLIER_LIMIT and operand.shift >= 1
+            ):
+                raise ValueError(
+                    f"requantisation factors of {population.name!r} must lie in 1..65535 with a "
+                    f"shift of at least 1, not {m.min()}..{m.max()} / 2^{operand.shift}"
+                )
+
+    def __getitem__(self, name: str) -> DesignPopulation:
+        return next(p for p in self.populations if p.name == name)
+
+    @property
+    def input(self) -> DesignPopulation:
+        return self.populations[0]
+
+    @property
+    def readout(self) -> DesignPopulation:
+        return self.populations[-1]
+
+    def with_folding(self, folding: Mapping[str, Folding]) -> "Design":
+        """Return the same integers folded as ``folding`` says, by population name."""
+        unknown = set(folding) - {p.name for p in self.populations}
+        if unknown:
+            names = ", ".join(p.name for p in self.populations)
+            raise ValueError(f"there is no layer {sorted(unknown)[0]!r} to fold; there are {names}")
+        return replace(
+            self,
+            populations=tuple(
+                replace(p, folding=folding.get(p.name, p.folding)) for p in self.populations
+            ),
+        )
+
+    @property
+    def is_folded(self) -> bool:
+        return all(p.folding is not None for p in self.populations[1:])
+
+    def integrator_bound(self, population: DesignPopulation, operand: int = 0) -> int:
+        """Return max_i |B_i| + Σ_j |W_ij| max|value_j|, which no integrator can pass at any step.
+
+        Between v(0) and v(T) a source's v stays within rest ± Ση, so the bound holds at every
+        step of overlapped firing too.
+        """
+        op = population.operands[operand]
+        total = np.abs(np.broadcast_to(op.bias, population.shape)).astype(np.float64)
+        for projection in op.projections:
+            code = self[projection.source].code
+            assert code is not None
+            reach = max(abs(code.low), abs(code.high))
+            weights = np.abs(projection.map.weights).sum(axis=1).astype(np.float64)
+            total = total + reach * weights.reshape(-1, *[1] * (len(population.shape) - 1))
+        return int(total.max())
+
+    def raw_samples(self, x: np.ndarray) -> np.ndarray:
+        """Turn real samples into the integers p that the hardware takes, (n, size) int64.
+
+        Integer data is taken as it is; floats are rounded to multiples of the input scale. Values
+        outside the range are refused for integers and clipped for floats.
+        """
+        size = self.input.size
+        if x.ndim < 1 or int(np.prod(x.shape[1:])) != size:
+            raise ValueError(
+                f"a sample needs {size} values (shape {self.input.shape}), not shape {x.shape[1:]}"
+            )
+        flat = x.reshape(len(x), size)
+        fmt = self.input_format
+        if np.issubdtype(x.dtype, np.integer) or x.dtype == bool:
+            raw = flat.astype(np.int64) if fmt.scale == 1 else np.rint(flat / fmt.scale)
+            raw = raw.astype(np.int64)
+            if raw.size and (raw.min() < fmt.low or raw.max() > fmt.high):
+                raise ValueError(
+                    f"samples must lie in {fmt.low}..{fmt.high}, not {raw.min()}..{raw.max()}"
+                )
+            return raw
+        if not np.isfinite(flat).all():
+            raise ValueError("samples must be finite; there is a NaN or an infinity among them")
+        return np.clip(np.rint(flat / fmt.scale), fmt.low, fmt.high).astype(np.int64)
+
+    # -- one file ------------------------------------------------------------------------------
+
+    def _content(self) -> tuple[dict, dict[str, np.ndarray]]:
+        """Split into JSON values and integer arrays; folding and provenance stand apart."""
+        arrays: dict[str, np.ndarray] = {}
+
+        def keep(key: str, array: np.ndarray) -> str:
+            arrays[key] = np.ascontiguousarray(array)
+            return key
+
+        populations = []
+        for i, p in enumerate(self.populations):
+            operands = []
+            for j, op in enumerate(p.operands):
+                operands.append(
+                    {
+                        "bias": keep(f"p{i}_o{j}_bias", op.bias.astype(np.int64)),
+                        "scale": keep(f"p{i}_o{j}_scale", op.scale.astype(np.float64)),
+                        "multiplier": keep(f"p{i}_o{j}_m", op.multiplier.astype(np.int64)),
+                        "shift": op.shift,
+                        "projections": [
+                            {
+                                "source": q.source,
+                                "kind": q.map.kind,
+                                "parameters": q.map.parameters(),
+                                "weight_bits": q.weight_bits,
+                                "weights": keep(f"p{i}_o{j}_q{k}", q.map.weights.astype(np.int64)),
+                            }
+                            for k, q in enumerate(op.projections)
+                        ],
+                    }
+                )
+            code = None if p.code is None else vars(p.code) | {"eta": list(p.code.eta)}
+            populations.append(
+                {
+                    "name": p.name,
+                    "shape": list(p.shape),
+                    "function": p.function,
+                    "code": code,
+                    "operands": operands,
+                }
+            )
+        header = {
+            "format": FORMAT_VERSION,
+            "name": self.name,
+            "firing": self.firing,
+            "dynamics": self.dynamics,
+            "input": vars(self.input_format),
+            "populations": populations,
+        }
+        return header, arrays
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over all integers and codes, 64 hex digits.
+
+        Folding and provenance do not enter: designs of equal hash answer every sample alike,
+        whatever they cost.
+        """
+        header, arrays = self._content()
+        digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+        for key in sorted(arrays):
+            digest.update(f"{key} {arrays[key].dtype.str} {arrays[key].shape}".encode())
+            digest.update(arrays[key].tobytes())
+        return digest.hexdigest()
+
+    def save(self, path: Path | str) -> None:
+        """Write the Design; the file appears whole or not at all."""
+        header, arrays = self._content()
+        extra = {
+            "hash": self.hash,
+            "provenance": dict(self.provenance),
+            "folding": {p.name: vars(p.folding) for p in self.populations if p.folding},
+            "places": {p.name: p.place for p in self.populations},
+        }
+        text = np.frombuffer(json.dumps(header | extra).encode(), dtype=np.uint8)
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez_compressed(file, design=text, **arrays)
+            os.chmod(partial, 0o644)
+            os.replace(partial, path)
+        except BaseException:
+            Path(partial).unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Design":
+        """Read a Design.
+
+        Raises
+        ------
+        ValueError
+            If the file is not a Design, is damaged, or is of another format version.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                header = json.loads(file["design"].tobytes().decode())
+                version = header["format"]
+                design = cls._from_content(header, file) if version == FORMAT_VERSION else None
+        except FileNotFoundError:
+            raise ValueError(f"there is no design file {path}") from None
+        except Exception as e:  # what zip, zlib, NumPy and JSON raise on damage has no common base
+            raise ValueError(f"{path} is not a signfire design ({e})") from e
+        if design is None:
+            raise ValueError(
+                f"{path} has design format {version}, this signfire reads {FORMAT_VERSION} "
+                f"(run signfire convert again)"
+            )
+        if design.hash != header["hash"]:
+            raise ValueError(f"{path} is damaged: its content does not match its hash")
+        return design
+
+    @classmethod
+    def _from_content(cls, header: dict, arrays: Mapping[str, np.ndarray]) -> "Design":
+        populations = []
+        for p in header["populations"]:
+            operands = tuple(
+                DesignOperand(
+                    bias=arrays[op["bias"]],
+                    scale=arrays[op["scale"]],
+                    multiplier=arrays[op["multiplier"]],
+                    shift=op["shift"],
+                    projections=tuple(
+                        DesignProjection(
+                            source=q["source"],
+                            weight_bits=q["weight_bits"],
+                            map=MAPS[q["kind"]].rebuild(arrays[q["weights"]], q["parameters"]),
+                        )
+                        for q in op["projections"]
+                    ),
+                )
+                for op in p["operands"]
+            )
+            code = p["code"]
+            folding = header["folding"].get(p["name"])
+            populations.append(
+                DesignPopulation(
+                    name=p["name"],
+                    shape=tuple(p["shape"]),
+                    function=p["function"],
+                    code=None if code is None else SpikeCode(**code | {"eta": tuple(code["eta"])}),
+                    operands=operands,
+                    folding=None if folding is None else Folding(**folding),
+                    place=header["places"].get(p["name"], ""),
+                )
+            )
+        return cls(
+            name=header["name"],
+            firing=header["firing"],
+            dynamics=header["dynamics"],
+            input_format=InputFormat(**header["input"]),
+            populations=tuple(populations),
+            provenance=header["provenance"],
+        )
+
+
+def bits_for(low: int, high: int) -> int:
+    """Bits that hold every integer of low..high; two's complement where low < 0."""
+    if low >= 0:
+        return max(1, high.bit_length())
+    return max((-low - 1).bit_length(), high.bit_length() if high > 0 else 0) + 1
+
+
+def divisors(n: int) -> list[int]:
+    """All divisors of n, ascending."""
+    return [d for d in range(1, n + 1) if n % d == 0]
+
+
+def check_folding(design: Design, population: DesignPopulation, folding: Folding) -> None:
+    """Refuse a folding that does not divide what it folds, and say which would."""
+
+    def must_divide(what: str, number: int, whole: int, of: str) -> None:
+        if number < 1 or whole % number:
+            owner = "" if "of" in of else f" of {population.name!r}"
+            options = divisors(whole)
+            near = sorted(options, key=lambda d: (abs(d - number), d))[:2]
+            raise ValueError(
+                f"{what} must divide the {whole} {of}{owner}, not {number} "
+                f"(use {' or '.join(str(d) for d in sorted(near))})"
+            )
+
+    if population.function == INPUT:
+        readers = [p for p in design.populations for q in p.sources if q.source == population.name]
+        must_divide("pe", folding.pe, population.size, "values")
+        for reader in readers:
+            if reader.folding is not None:
+                simd = reader.folding.simd
+                must_divide("pe", folding.pe, simd, f"simd inputs of {reader.name!r}")
+        return
+    projections = list(population.sources)
+    source = design[projections[0].source]
+    assert source.code is not None
+    must_divide("pe", folding.pe, population.shape[0], "outputs")
+    must_divide("simd", folding.simd, projections[0].map.weights.shape[1], "inputs")
+    must_divide("unroll", folding.unroll, source.code.steps, "input steps")
+    if folding.unroll > 1 and (design.firing != "settled" or not source.code.is_binary):
+        raise ValueError(
+            f"unroll must be 1 for {population.name!r}: only settled firing with a binary "
+            f"schedule takes several steps at once"
+        )

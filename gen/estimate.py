@@ -1,0 +1,515 @@
+"""Estimate: what a folded Design costs on a device family, by arithmetic alone.
+
+Every figure comes from the plan's numbers and from how the hardware is built: a gate is a LUT a
+bit, an adder a LUT a bit of its carry chain, a choice of two a LUT a bit. Block RAM and multipliers
+are counted as synthesis counts them; LUTs and flip-flops are close, which the tests repeat.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .design import Design, InputFormat, bits_for
+from .plan import BANKS, InputPlan, LayerPlan, Technology, find_technology, plan_layers
+
+PARTS = ("encoder", "buffer", "weights", "synapses", "integrators", "neurons", "fifo", "control")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """Amounts of a device's resources.
+
+    Parameters
+    ----------
+    lut
+        Four-input LUTs; a LUT that serves as RAM or as part of a carry chain counts too.
+    ff
+        Flip-flops.
+    lone_ff
+        Those of them that no LUT feeds: they take a logic cell of their own where a cell holds one
+        LUT and one flip-flop that cannot be reached past it (iCE40, Gowin).
+    block_ram, multipliers
+        Blocks.
+    """
+
+    lut: int = 0
+    ff: int = 0
+    lone_ff: int = 0
+    block_ram: int = 0
+    multipliers: int = 0
+
+    def __add__(self, other: "Resources") -> "Resources":
+        return Resources(
+            lut=self.lut + other.lut,
+            ff=self.ff + other.ff,
+            lone_ff=self.lone_ff + other.lone_ff,
+            block_ram=self.block_ram + other.block_ram,
+            multipliers=self.multipliers + other.multipliers,
+        )
+
+
+def total(parts: Iterable[Resources]) -> Resources:
+    """Add up all parts."""
+    return sum(parts, Resources())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What a design may use of a device.
+
+    Parameters
+    ----------
+    lut, ff, block_ram, multipliers
+        What the core may use; see :func:`budget_for`.
+    shared_cells
+        A LUT and a flip-flop share a logic cell, of which there are ``lut``.
+    """
+
+    lut: int
+    ff: int
+    block_ram: int
+    multipliers: int
+    shared_cells: bool = False
+
+    def used(self, resources: Resources) -> dict[str, tuple[int, int]]:
+        """Return (needed, available) of every resource."""
+        cells = resources.lut + (resources.lone_ff if self.shared_cells else 0)
+        return {
+            "LUTs": (cells, self.lut),
+            "flip-flops": (resources.ff, self.ff),
+            "block RAMs": (resources.block_ram, self.block_ram),
+            "multipliers": (resources.multipliers, self.multipliers),
+        }
+
+    def fits(self, resources: Resources) -> bool:
+        return all(needed <= available for needed, available in self.used(resources).values())
+
+
+# Placement and routing slow down, and then fail, well before every LUT is used. Flip-flops bring
+# no wires of their own, so nearly all may be. Block RAMs have fixed places: a ROM that spreads over
+# all of a large device has long wires; on a small one they are short, and each block counts.
+LUT_FRACTION = 0.7
+FLIP_FLOP_FRACTION = 0.9
+BLOCK_RAM_FRACTION = 0.9
+FEW_BLOCK_RAMS = 32
+LINK_LUTS = 700  # UART, frames and commands, beside the core; they have as many flip-flops
+
+
+def budget_for(
+    *,
+    luts: int,
+    flip_flops: int,
+    block_rams: int,
+    multipliers: int,
+    shared_cells: bool,
+    lut_fraction: float = LUT_FRACTION,
+    flip_flop_fraction: float = FLIP_FLOP_FRACTION,
+    block_ram_fraction: float | None = None,
+    link_luts: int = LINK_LUTS,
+    link_block_rams: int = 0,
+) -> Budget:
+    """Return what the core may use of a device, given the device's plain numbers.
+
+    Parameters
+    ----------
+    luts, flip_flops, block_rams, multipliers
+        Of the device.
+    shared_cells
+        See :class:`Budget`.
+    lut_fraction, flip_flop_fraction, block_ram_fraction
+        How much of each may be used. For block RAMs, ``None`` is all of them on a device with no
+        more than :data:`FEW_BLOCK_RAMS`, and :data:`BLOCK_RAM_FRACTION` on a larger one.
+    link_luts, link_block_rams
+        What the host link needs beside the core.
+    """
+    if block_ram_fraction is None:
+        block_ram_fraction = 1.0 if block_rams <= FEW_BLOCK_RAMS else BLOCK_RAM_FRACTION
+    return Budget(
+        lut=max(0, int(luts * lut_fraction) - link_luts),
+        ff=max(0, int(flip_flops * flip_flop_fraction) - link_luts),
+        block_ram=max(0, int(block_rams * block_ram_fraction) - link_block_rams),
+        multipliers=multipliers,
+        shared_cells=shared_cells,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerEstimate:
+    """Resources of one layer by part, see :data:`PARTS`; the input's only part is the encoder."""
+
+    name: str
+    parts: dict[str, Resources]
+
+    @property
+    def resources(self) -> Resources:
+        return total(self.parts.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a Design costs; the host link is not part of it."""
+
+    technology: str
+    layers: tuple[LayerEstimate, ...]
+    budget: Budget | None = None
+
+    @property
+    def resources(self) -> Resources:
+        return total(layer.resources for layer in self.layers)
+
+    @property
+    def parts(self) -> dict[str, Resources]:
+        """Over all layers, by part."""
+        return {
+            part: total(layer.parts[part] for layer in self.layers if part in layer.parts)
+            for part in PARTS
+        }
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether the budget holds; ``None`` without one."""
+        return None if self.budget is None else self.budget.fits(self.resources)
+
+
+def estimate(
+    design: Design, technology: Technology | str, budget: Budget | None = None
+) -> Estimate:
+    """Estimate the core of a folded Design.
+
+    Raises
+    ------
+    ValueError
+        If the design is not folded, or is not what the RTL can build.
+    """
+    technology = find_technology(technology)
+    entry, plans = plan_layers(design, technology)
+    layers = [
+        LayerEstimate(
+            name=entry.name,
+            parts={"encoder": encoder_cost(entry, design.input_format, technology)},
+        )
+    ]
+    layers += [LayerEstimate(name=plan.name, parts=layer_cost(plan)) for plan in plans]
+    return Estimate(technology=technology.name, layers=tuple(layers), budget=budget)
+
+
+# -- what the families do with the same circuit ------------------------------------------------
+
+
+def carry_luts(technology: Technology, width: int) -> int:
+    """LUTs of an adder: one a bit; ECP5 takes carry chains in pairs."""
+    return width + width % 2 if technology.name == "ecp5" else width
+
+
+def multiplexer_luts(ways: int) -> float:
+    """LUT4s a bit of choosing one of ``ways``: two choose one of four."""
+    return max(0, ways - 1) * 2 / 3
+
+
+def address_bits(words: int) -> int:
+    """Bits of an address or a counter."""
+    return (words - 1).bit_length()
+
+
+def counter_luts(count: int) -> int:
+    """LUTs of a counter to ``count``: the increment and the wrap."""
+    bits = address_bits(count)
+    return bits + -(-bits // 3) if bits else 0
+
+
+def dsp_blocks(technology: Technology, a: int, b: int) -> int:
+    """Multiplier blocks for a signed a x b product; wider factors are cut into pieces."""
+    limit = MULTIPLIER_BITS[technology.name]
+
+    def pieces(width: int) -> int:
+        return 1 if width <= limit else -(-(width - 1) // (limit - 1))
+
+    return pieces(a) * pieces(b)
+
+
+MULTIPLIER_BITS = {"ice40-up": 16, "ice40-hx": 16, "ecp5": 18, "gowin": 18}
+
+
+def product_cost(technology: Technology, x_width: int, factor_bits: int) -> Resources:
+    """Price a signed by unsigned product, see :class:`signfire.hdl.product.Product`."""
+    width = x_width + factor_bits
+    if technology.multiplier == "dsp":
+        blocks = dsp_blocks(technology, x_width, factor_bits + 1)
+        joins = blocks - 1  # adders that put the pieces together
+        inside = technology.name == "ice40-up" and blocks == 1  # the block has a register behind
+        return Resources(
+            lut=joins * carry_luts(technology, width),
+            ff=0 if inside else width,
+            lone_ff=0 if inside else width,
+            multipliers=blocks,
+        )
+    # Partial products, then a tree: a sum grows by the distance of its two halves, and the low bits
+    # of the lower half pass by.
+    lut = ff = factor_bits * x_width
+    lone, count, span, distance = 0, factor_bits, x_width, 1
+    while count > 1:
+        pairs, odd = divmod(count, 2)
+        lut += pairs * carry_luts(technology, span + 1)
+        ff += pairs * (span + distance + 1) + odd * span
+        lone += pairs * distance + odd * span
+        count, span, distance = pairs + odd, span + distance + 1, 2 * distance
+    return Resources(lut=lut, ff=ff, lone_ff=lone)
+
+
+def tree_cost(technology: Technology, count: int, width: int) -> Resources:
+    """Price a tree of registered adders; one left over waits in a register, without a LUT."""
+    lut = ff = lone = 0
+    while count > 1:
+        pairs, odd = divmod(count, 2)
+        width += 1
+        lut += pairs * carry_luts(technology, width)
+        ff += (pairs + odd) * width
+        lone += odd * (width - 1)
+        count = pairs + odd
+    return Resources(lut=lut, ff=ff, lone_ff=lone)
+
+
+def rom_cost(technology: Technology, depth: int, width: int, registered: bool) -> Resources:
+    """Price a ROM, where the plan puts it."""
+    behind = width if registered else 0
+    if technology.rom_style(depth, width) == "block":
+        blocks, segments = technology.block_layout(depth, width)
+        chosen = address_bits(segments)
+        return Resources(
+            lut=round(width * multiplexer_luts(segments)),
+            ff=behind + chosen,
+            lone_ff=chosen + (behind if segments == 1 else 0),
+            block_ram=blocks,
+        )
+    return Resources(lut=technology.rom_luts(depth, width), ff=width + behind, lone_ff=behind)
+
+
+def ram_cost(technology: Technology, depth: int, width: int, style: str) -> Resources:
+    """Price a RAM with a synchronous read."""
+    if style == "block":
+        blocks, segments = technology.block_layout(depth, width)
+        return Resources(
+            lut=round((width + 1) * multiplexer_luts(segments)),
+            ff=address_bits(segments),
+            lone_ff=address_bits(segments),
+            block_ram=blocks,
+        )
+    return small_ram_cost(technology, depth, width) + Resources(ff=width)
+
+
+def small_ram_cost(technology: Technology, depth: int, width: int) -> Resources:
+    """Price a RAM read at once: LUT RAM of 16 x 4 bits, or flip-flops and multiplexers."""
+    if technology.lut_ram:
+        banks = -(-depth // 16)
+        read = round(width * multiplexer_luts(banks))
+        return Resources(lut=banks * -(-width // 4) * LUT_RAM_LUTS + read)
+    read = round(width * multiplexer_luts(depth))
+    return Resources(lut=read + depth, ff=depth * width, lone_ff=depth * width)
+
+
+LUT_RAM_LUTS = 6  # four hold the bits, and the write port takes the cells of two
+
+
+# -- parts -------------------------------------------------------------------------------------
+
+
+def encoder_cost(entry: InputPlan, fmt: InputFormat, technology: Technology) -> Resources:
+    """Product by a constant, rounding and neurons for every lane."""
+    raw = bits_for(min(fmt.low, 0), fmt.high)
+    high = max(0, -(-fmt.high * fmt.multiplier >> fmt.shift))
+    low = min(0, -(-fmt.low * fmt.multiplier >> fmt.shift))
+    target = bits_for(min(low, -1), high)
+    odd = fmt.multiplier // (fmt.multiplier & -fmt.multiplier)  # the zeros below cost nothing
+    terms = (odd ^ 3 * odd).bit_count()  # digits 1 and -1 that sum up to it, for the fewest
+    lane = Resources(
+        lut=terms * carry_luts(technology, raw + odd.bit_length()),  # additions, and the rounding
+        ff=target,
+    )
+    neuron = neuron_cost(technology, entry.code.rest, entry.code.eta, low, high)
+    return scaled(lane + neuron, entry.lanes) + Resources(lut=10, ff=4)
+
+
+def scaled(resources: Resources, times: int) -> Resources:
+    """Return ``times`` copies."""
+    return Resources(
+        lut=resources.lut * times,
+        ff=resources.ff * times,
+        lone_ff=resources.lone_ff * times,
+        block_ram=resources.block_ram * times,
+        multipliers=resources.multipliers * times,
+    )
+
+
+def neuron_cost(
+    technology: Technology, rest: int, eta: tuple[int, ...], low: int, high: int
+) -> Resources:
+    """One neuron of settled firing: rest - target, the step, the choice between the two."""
+    step = max(eta)
+    bits = bits_for(min(rest - high, -step), max(rest - low, step))
+    steps = len(eta)
+    return Resources(
+        lut=2 * carry_luts(technology, bits) + bits,
+        ff=bits + steps - 1,
+        lone_ff=steps - 1,
+    )
+
+
+def layer_cost(plan: LayerPlan) -> dict[str, Resources]:
+    """Resources of a layer, by part."""
+    return {
+        "buffer": buffer_cost(plan),
+        "weights": weights_cost(plan),
+        "synapses": synapses_cost(plan),
+        "integrators": integrators_cost(plan),
+        "neurons": readout_cost(plan) if plan.is_readout else neurons_cost(plan),
+        "fifo": fifo_cost(plan),
+        "control": control_cost(plan),
+    }
+
+
+def buffer_cost(plan: LayerPlan) -> Resources:
+    """Row of trains under collection (a choice a bit), the memory, counters."""
+    technology, fold = plan.technology, plan.folding
+    steps = plan.source_code.steps
+    row, width = fold.simd * steps, fold.simd * fold.unroll
+    depth = buffer_depth(plan.words, plan.planes)
+    memory = ram_cost(technology, depth, width, technology.ram_style(depth, width))
+    counters = counter_luts(plan.words) + counter_luts(plan.planes)
+    shifting = row if plan.planes > 1 else 0  # a bit moves on, or the row is entered
+    gather = gather_cost(technology, fold.simd, plan.source_lanes, steps)
+    return (
+        gather
+        + memory
+        + Resources(
+            lut=shifting + counters + 10,
+            ff=row + address_bits(plan.words) + address_bits(plan.planes) + 5,
+            lone_ff=row - shifting,
+        )
+    )
+
+
+def gather_cost(technology: Technology, simd: int, lanes: int, steps: int) -> Resources:
+    """Price leading words of ``lanes`` trains to their place in a row of ``simd``.
+
+    Where a row has several places, every bit of it has to know whether it is meant.
+    """
+    parts = simd // lanes
+    if parts == 1:
+        return Resources()
+    decode = simd * steps * 3 // 4
+    return Resources(lut=parts + counter_luts(parts) + decode, ff=address_bits(parts))
+
+
+def buffer_depth(rows: int, planes: int) -> int:
+    """Words of a train buffer: bank, plane and row each take whole address bits."""
+    bank = (BANKS - 1) << address_bits(planes)
+    return ((bank | (planes - 1)) << address_bits(rows)) + rows
+
+
+def weights_cost(plan: LayerPlan) -> Resources:
+    fold = plan.folding
+    width = fold.pe * fold.simd * plan.weight_bits
+    return rom_cost(plan.technology, plan.tiles * plan.words, width, plan.technology.rom_registered)
+
+
+def synapses_cost(plan: LayerPlan) -> Resources:
+    """Gates: a LUT a weight bit and step; trees: a LUT a bit of every adder."""
+    fold, bits = plan.folding, plan.weight_bits
+    tree = tree_cost(plan.technology, fold.simd, bits)
+    gates = fold.simd * bits
+    one = scaled(Resources(lut=gates, ff=gates) + tree, fold.unroll)
+    width = bits + address_bits(fold.simd) + fold.unroll - 1
+    join = tree_cost(plan.technology, fold.unroll, width)
+    return scaled(one + join, fold.pe)
+
+
+def integrators_cost(plan: LayerPlan) -> Resources:
+    """Accumulators (a choice and an adder a bit), the drain's shift, bias and constants."""
+    technology, pe, lanes = plan.technology, plan.folding.pe, plan.lanes
+    width, x = plan.total_width, plan.x_width
+    accumulator = Resources(lut=width + carry_luts(technology, width), ff=width)
+    shifting = (pe - lanes) * width
+    drain = Resources(lut=shifting, ff=pe * width, lone_ff=lanes * width)
+    constants = rom_cost(technology, plan.constant_words, plan.constant_width, False)
+    lane = Resources(
+        lut=carry_luts(technology, x),
+        ff=width + x + plan.factor_bits,
+        lone_ff=width + plan.factor_bits,
+    )
+    if plan.weighted:
+        eta_bits = max(plan.source_code.eta).bit_length()
+        product = product_cost(technology, width + 2, eta_bits)
+        behind = 2 if technology.multiplier == "dsp" else 2 + address_bits(eta_bits)
+        carried = (x + plan.factor_bits) * behind + width
+        lane = lane + product
+        lane = lane + Resources(
+            lut=carry_luts(technology, width + 2) + x,
+            ff=width + 2 + carried,
+            lone_ff=carried,
+        )
+        state = ram_cost(technology, plan.groups, lanes * x, _auto_style(plan, lanes * x))
+        constants = constants + state
+    return scaled(accumulator, pe) + drain + constants + scaled(lane, lanes)
+
+
+def _auto_style(plan: LayerPlan, width: int) -> str:
+    return plan.technology.ram_style(plan.groups, width)
+
+
+def neurons_cost(plan: LayerPlan) -> Resources:
+    """Requantisation (multiplier, rounding, ReLU's mask) and firing."""
+    technology, code = plan.technology, plan.population.code
+    assert code is not None
+    high = plan.target_range[1]
+    target = high.bit_length() + 1
+    product = product_cost(technology, plan.x_width, plan.factor_bits)
+    rounding = carry_luts(technology, target + plan.shift)
+    lane = product + Resources(lut=rounding + target - 1, ff=target)
+    if not plan.overlapped:
+        neuron = neuron_cost(technology, code.rest, code.eta, 0, high)
+        return scaled(lane + neuron, plan.lanes) + Resources(lut=10, ff=8)
+    v = bits_for(code.rest - code.total, code.rest + code.total)
+    entry = plan.lanes * (v + code.steps)
+    neuron = Resources(
+        lut=v + carry_luts(technology, max(v, target)) + 2 * carry_luts(technology, v),
+        ff=target + v + 1 + code.steps,
+        lone_ff=target + code.steps,
+    )
+    state = ram_cost(technology, plan.groups, entry, _auto_style(plan, entry))
+    return scaled(lane + neuron, plan.lanes) + state + Resources(lut=30, ff=30)
+
+
+def readout_cost(plan: LayerPlan) -> Resources:
+    """Logits on their way, the comparison with the best, the index."""
+    x, index = plan.x_width, address_bits(plan.outputs)
+    return Resources(
+        lut=carry_luts(plan.technology, x) + 2 * counter_luts(plan.outputs) + 6,
+        ff=4 * x + 4 * index + 8,
+        lone_ff=4 * x + 3 * index,
+    )
+
+
+def fifo_cost(plan: LayerPlan) -> Resources:
+    """Results under way: a small RAM, its counters, the credit."""
+    code, depth = plan.population.code, plan.fifo_depth
+    if code is None:
+        width = plan.x_width + max(1, address_bits(plan.outputs)) + 1
+    else:
+        width = plan.lanes * code.steps
+    bits = address_bits(depth + 1)
+    memory = small_ram_cost(plan.technology, depth, width)
+    return memory + Resources(lut=8 * bits, ff=4 * bits)
+
+
+def control_cost(plan: LayerPlan) -> Resources:
+    """Loop counters, and control and event bits that travel beside the pipeline."""
+    fold = plan.folding
+    depth = 1 + address_bits(fold.simd) + address_bits(fold.unroll)
+    depth += 2 if plan.technology.rom_registered else 1
+    events = fold.simd * fold.unroll if plan.technology.rom_registered else 0
+    address = address_bits(plan.tiles * plan.words)
+    counters = address_bits(plan.tiles) + address_bits(plan.planes) + address_bits(plan.period)
+    return Resources(
+        lut=3 * address + 2 * counters + 15,
+        ff=2 * address + counters + 5 * depth + events,
+        lone_ff=5 * depth + events,
+    )

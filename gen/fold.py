@@ -1,0 +1,352 @@
+"""Folding: words of the command line, and the fastest folding that fits a budget."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+
+from .design import Design, Folding, divisors
+from .estimate import (
+    Budget,
+    Estimate,
+    Resources,
+    encoder_cost,
+    estimate,
+    gather_cost,
+    layer_cost,
+    total,
+)
+from .plan import InputPlan, LayerPlan, Technology, choose_lanes, find_technology, plan_layers
+
+_WORD = re.compile(r"(?P<layer>[^:=,;\s]+):(?P<numbers>[^:;\s]+)")
+_KEYS = ("pe", "simd", "unroll")
+
+
+def parse_fold(text: str) -> dict[str, Folding]:
+    """Read ``fc1:pe=16,simd=16,unroll=2; fc2:pe=2`` by layer name; what is left out is 1.
+
+    Raises
+    ------
+    ValueError
+        Where a word is not of this form, or names a layer or a number twice.
+    """
+    folding: dict[str, Folding] = {}
+    for word in filter(None, (word.strip() for word in text.split(";"))):
+        match = _WORD.fullmatch(word)
+        if match is None:
+            raise ValueError(f"a folding reads like fc1:pe=16,simd=16,unroll=1, not {word!r}")
+        if match["layer"] in folding:
+            raise ValueError(f"layer {match['layer']!r} is folded twice in {text!r} (fold it once)")
+        folding[match["layer"]] = Folding(**dict(_numbers(match["numbers"], word)))
+    if not folding:
+        raise ValueError(f"a folding reads like fc1:pe=16,simd=16,unroll=1, not {text!r}")
+    return folding
+
+
+def _numbers(text: str, word: str) -> Iterator[tuple[str, int]]:
+    """Yield (key, value) of ``pe=16,simd=8``."""
+    seen = set()
+    for item in text.split(","):
+        key, _, value = item.partition("=")
+        if key not in _KEYS or key in seen:
+            raise ValueError(f"a folding has pe, simd and unroll, each once, not {item!r} ({word})")
+        if not (value.isascii() and value.isdigit()) or int(value) < 1:
+            raise ValueError(f"{key} must be a whole number above 0, not {value!r} ({word})")
+        seen.add(key)
+        yield key, int(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldChoice:
+    """A folding that was found, and why it is not faster.
+
+    Parameters
+    ----------
+    design
+        The folded Design.
+    estimate
+        What it costs, beside the budget.
+    interval
+        Cycles from one sample to the next, by the slowest layer.
+    explanation
+        One sentence for the user.
+    """
+
+    design: Design
+    estimate: Estimate
+    interval: int
+    explanation: str
+
+    @property
+    def budget(self) -> Budget:
+        assert self.estimate.budget is not None
+        return self.estimate.budget
+
+
+@dataclass(frozen=True)
+class _Option:
+    """One folding of one layer, as the search sees it.
+
+    ``resources`` includes what the lanes cost in the next layer's buffer.
+    """
+
+    foldings: tuple[Folding, ...]
+    interval: int
+    cycles: int
+    resources: Resources
+
+    def __add__(self, other: "_Option") -> "_Option":
+        return _Option(
+            self.foldings + other.foldings,
+            max(self.interval, other.interval),
+            self.cycles + other.cycles,
+            self.resources + other.resources,
+        )
+
+
+# Per layer: (simd of this layer, simd of the next) -> options; the input's own simd is 1.
+_Options = dict[tuple[int, int], list[_Option]]
+
+
+def auto_fold(design: Design, technology: Technology | str, budget: Budget) -> FoldChoice:
+    """Return the fastest folding that the estimate says fits ``budget``.
+
+    The interval between samples comes first. Among the foldings that reach it, a cycle of latency
+    is worth as many LUTs as the one with fewest LUTs spends for a cycle of its latency: lanes that
+    do not shorten the slowest layer are added only where they shorten the response by more than
+    they add.
+
+    Raises
+    ------
+    ValueError
+        If not even the most frugal folding fits.
+    """
+    technology = find_technology(technology)
+    layers = _all_options(design, technology, budget)
+    targets = _intervals(layers)
+    search = _Search(layers, budget)
+    fastest = _first(targets, search.possible)
+    if fastest is None:
+        raise ValueError(_too_large(layers, technology, budget))
+    interval = targets[fastest]
+    frugal = search.best(interval, 0.0)
+    assert frugal is not None
+    exchange = search.cells(frugal.resources) / max(1, frugal.cycles)
+    best = search.best(interval, exchange)
+    assert best is not None
+    names = [p.name for p in design.populations]
+    folded = design.with_folding(dict(zip(names, best.foldings, strict=True)))
+    return FoldChoice(
+        design=folded,
+        estimate=estimate(folded, technology, budget),
+        interval=best.interval,
+        explanation=_explain(search, targets, fastest, _parallel_interval(design, technology)),
+    )
+
+
+def _intervals(layers: Sequence[_Options]) -> list[int]:
+    """Return every interval that a whole network may have, ascending."""
+    each = [{o.interval for options in layer.values() for o in options} for layer in layers]
+    if not all(each):
+        return []
+    fastest = max(min(intervals) for intervals in each)
+    return sorted(i for i in set().union(*each) if i >= fastest)
+
+
+def _first(targets: Sequence[int], possible: Callable[[int], bool]) -> int | None:
+    """Index of the first target that is possible; all behind it are."""
+    low, high = 0, len(targets)
+    while low < high:
+        middle = (low + high) // 2
+        if possible(targets[middle]):
+            high = middle
+        else:
+            low = middle + 1
+    return low if low < len(targets) else None
+
+
+class _Search:
+    """Chains of options, one a layer, whose sum fits the budget."""
+
+    def __init__(self, layers: Sequence[_Options], budget: Budget) -> None:
+        self.layers, self.budget = layers, budget
+
+    def cells(self, resources: Resources) -> int:
+        return self.budget.used(resources)["LUTs"][0]
+
+    def possible(self, interval: float) -> bool:
+        return self.best(interval, 0.0) is not None
+
+    def best(self, interval: float, exchange: float) -> _Option | None:
+        """Return the chain of least LUTs + exchange·latency with no layer above ``interval``."""
+
+        def key(option: _Option) -> tuple[float, ...]:
+            used = [needed for needed, _ in self.budget.used(option.resources).values()]
+            return (used[0] + exchange * option.cycles, *used)
+
+        chains: dict[int, list[_Option]] = {1: [_Option((), 0, 0, Resources())]}
+        for layer in self.layers:
+            grown = defaultdict(list)
+            for (simd, following), options in layer.items():
+                if simd not in chains:
+                    continue
+                fast = _undominated([o for o in options if o.interval <= interval], key)
+                grown[following] += [
+                    chain + option
+                    for chain in chains[simd]
+                    for option in fast
+                    if self.budget.fits(chain.resources + option.resources)
+                ]
+            chains = {following: _undominated(g, key) for following, g in grown.items() if g}
+        ends = [chain for each in chains.values() for chain in each]
+        return min(ends, key=lambda o: (key(o), _words(o)), default=None)
+
+
+def _words(option: _Option) -> tuple[tuple[int, int, int], ...]:
+    """Order of equals, so that the answer is always the same one."""
+    return tuple((f.pe, f.simd, f.unroll) for f in option.foldings)
+
+
+def _undominated(
+    options: list[_Option], key: Callable[[_Option], tuple[float, ...]]
+) -> list[_Option]:
+    """Options to which no other is at least equal in everything."""
+    rated = sorted(((key(option), _words(option), option) for option in options), key=_first_two)
+    kept: list[tuple[tuple[float, ...], _Option]] = []
+    for numbers, _, option in rated:
+        if not any(all(a <= b for a, b in zip(k, numbers, strict=True)) for k, _ in kept):
+            kept.append((numbers, option))
+    return [option for _, option in kept]
+
+
+def _first_two(rated: tuple) -> tuple:
+    return rated[:2]
+
+
+# -- what each layer can do --------------------------------------------------------------------
+
+
+def _all_options(design: Design, technology: Technology, budget: Budget) -> list[_Options]:
+    """Return every folding of every layer, the input's first."""
+    serial = {p.name: Folding() for p in design.populations}
+    entry, plans = plan_layers(design.with_folding(serial), technology)
+    following = [*plans[1:], None]
+    return [
+        _input_options(entry, design, technology, plans[0]),
+        *(
+            _layer_options(plan, after, design, budget)
+            for plan, after in zip(plans, following, strict=True)
+        ),
+    ]
+
+
+def _input_options(
+    entry: InputPlan, design: Design, technology: Technology, first: LayerPlan
+) -> _Options:
+    """Lanes of the encoder: a word takes T cycles."""
+    options: _Options = {}
+    for simd in divisors(first.inputs):
+        options[1, simd] = []
+        for lanes in divisors(simd):
+            cycles = entry.size // lanes * entry.code.steps
+            cost = encoder_cost(replace(entry, lanes=lanes), design.input_format, technology)
+            cost += gather_cost(technology, simd, lanes, entry.code.steps)
+            options[1, simd].append(_Option((Folding(pe=lanes),), cycles, cycles, cost))
+    return options
+
+
+def _layer_options(
+    plan: LayerPlan, after: LayerPlan | None, design: Design, budget: Budget
+) -> _Options:
+    """Return every folding of one layer that could fit."""
+    next_simds = [1] if after is None else divisors(after.inputs)
+    settled = design.firing == "settled" and plan.source_code.is_binary
+    unrolls = divisors(plan.source_code.steps) if settled else [1]
+    options: _Options = defaultdict(list)
+    for simd in divisors(plan.inputs):
+        for pe in divisors(plan.outputs):
+            for unroll in unrolls:
+                if pe * simd * unroll * plan.weight_bits > budget.lut:
+                    break  # the gates alone are too many
+                folding = Folding(pe=pe, simd=simd, unroll=unroll)
+                for following, option in _fold_options(plan, folding, next_simds):
+                    options[simd, following].append(option)
+    return options
+
+
+def _fold_options(
+    plan: LayerPlan, folding: Folding, next_simds: Sequence[int]
+) -> Iterator[tuple[int, _Option]]:
+    """Yield (simd of the next layer, option): it decides how many results leave together."""
+    known: dict[int, tuple[int, Resources]] = {}  # by lanes: interval and cost
+    folded = plan.refolded(folding, source_lanes=folding.simd, simd=1)
+    for following in next_simds:
+        lanes, _ = choose_lanes(folded, following)
+        if lanes not in known:
+            shape = plan.refolded(folding, source_lanes=folding.simd, simd=following)
+            known[lanes] = shape.interval, total(layer_cost(shape).values())
+        interval, cost = known[lanes]
+        if plan.population.code is not None:
+            cost += gather_cost(plan.technology, following, lanes, plan.population.code.steps)
+        yield following, _Option((folding,), interval, interval, cost)
+
+
+# -- what to say -------------------------------------------------------------------------------
+
+
+def _explain(search: _Search, targets: Sequence[int], fastest: int, parallel: int) -> str:
+    """Say which resource stands in the way of the next faster folding."""
+    if targets[fastest] <= parallel:
+        return "every layer is as parallel as it can be, so a larger device would not help"
+    if fastest == 0:  # what is faster was not even looked at: its gates alone are too many
+        return f"an interval below {targets[0]} cycles would need more LUTs than the budget has"
+    wanted = targets[fastest - 1]
+    short = [
+        name
+        for name, field in _FIELDS.items()
+        if _Search(search.layers, replace(search.budget, **{field: inf})).possible(wanted)
+    ]
+    what = f"more {' or '.join(short)}" if short else "more of several resources"
+    return f"an interval of {wanted} cycles would need {what} than the budget has"
+
+
+def _parallel_interval(design: Design, technology: Technology) -> int:
+    """Interval with everything in parallel."""
+    folding = {design.input.name: Folding(pe=design.input.size)}
+    settled = design.firing == "settled"
+    for population in design.populations[1:]:
+        projection = next(population.sources)
+        outputs, inputs = projection.map.weights.shape
+        code = design[projection.source].code
+        assert code is not None
+        unroll = code.steps if settled and code.is_binary else 1
+        folding[population.name] = Folding(pe=outputs, simd=inputs, unroll=unroll)
+    entry, plans = plan_layers(design.with_folding(folding), technology)
+    return max(entry.code.steps, *(plan.interval for plan in plans))
+
+
+_FIELDS = {
+    "LUTs": "lut",
+    "flip-flops": "ff",
+    "block RAMs": "block_ram",
+    "multipliers": "multipliers",
+}
+
+
+def _too_large(layers: Sequence[_Options], technology: Technology, budget: Budget) -> str:
+    """Name the resource of which even the most frugal folding needs too much."""
+    unlimited = replace(budget, **dict.fromkeys(_FIELDS.values(), inf))
+    least = _Search(layers, unlimited).best(inf, 0.0)
+    assert least is not None
+    used = budget.used(least.resources)
+    what, (needed, available) = max(used.items(), key=lambda item: _excess(*item[1]))
+    return (
+        f"the network does not fit: even the most frugal folding needs about {needed} {what} of "
+        f"{technology.name}, and the budget has {available} (use a smaller network, fewer weight "
+        f"bits, or a larger board)"
+    )
+
+
+def _excess(needed: int, available: int) -> float:
+    return needed / available if available else inf if needed else 0.0

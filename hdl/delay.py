@@ -1,0 +1,15 @@
+"""Delay lines for the control bits that travel beside a pipeline."""
+
+from amaranth.hdl import Module, Signal, ValueLike
+
+
+def delayed(m: Module, value: ValueLike, cycles: int, *, name: str, reset_less: bool = False):
+    """Return ``value`` of ``cycles`` clock cycles ago, through registers called ``name_<n>``.
+
+    Control bits keep their reset, so that a reset empties the pipeline; data may do without.
+    """
+    for n in range(cycles):
+        register = Signal.like(value, name=f"{name}_{n + 1}", reset_less=reset_less)
+        m.d.sync += register.eq(value)
+        value = register
+    return value

@@ -1,0 +1,70 @@
+"""Frames of the host link: numbers that the RTL and the host driver share.
+
+A frame travels in SLIP (:mod:`.slip`): a sender puts END before and after it, a receiver ignores
+empty frames. After a cut or a broken frame the next END therefore starts afresh, without time-outs.
+
+========  ======  ==========================================================================
+offset    bytes   content, all numbers little-endian
+========  ======  ==========================================================================
+0         1       request: command; reply: command + 0x80, or ``ERROR_REPLY``
+1         1       sequence: chosen by the host, repeated in the reply
+2         2       length L of the payload
+4         L       payload
+4 + L     4       CRC-32 over all before (reflected 0x04C11DB7, as zlib.crc32)
+========  ======  ==========================================================================
+
+==========  ===================  =============================================================
+command     request payload      reply payload
+==========  ===================  =============================================================
+IDENTITY    none                 the identity record (:mod:`signfire.gen.linkformat`)
+STATUS      none                 ``STATUS_REPLY``, see below; more bytes may follow some day
+INFER       one packed sample    each logit, sign-extended to whole bytes; class u16; cycles u32
+==========  ===================  =============================================================
+
+``cycles`` counts clock cycles from the one in which the last word of the sample enters the core
+to the first in which the core offers a logit, both steps excluded once: a core that offers a
+logit one cycle after the last word gives 1. It includes no time on the line.
+
+A status reply holds flags u8 (bit 0: the core is busy; bit 1: an error since the last status
+reply), the last error u8 (0: none), frames answered u16, frames refused u16, bytes lost u16 (all
+three modulo 2^16), and the time since reset u32 in units of 2^16 clock cycles.
+
+An error reply has one byte of payload, the number of an :class:`Error`. A broken frame changes
+nothing: the core is reset before the next frame, and forgets a sample of which a part arrived.
+Where the frame itself is broken its sequence means nothing, and so may that of the reply.
+"""
+
+from enum import IntEnum
+
+VERSION = 1
+REPLY = 0x80  # added to the command
+ERROR_REPLY = 0xFF
+HEADER = "<BBH"  # struct formats
+CHECKSUM = "<I"
+STATUS_REPLY = "<BBHHHI"
+RESULT_TAIL = "<HI"
+UPTIME_BITS = 16  # the unit of uptime is 2^16 cycles
+LENGTH_LIMIT = (1 << 16) - 1
+
+
+class Command(IntEnum):
+    """What the host may ask for."""
+
+    IDENTITY = 1
+    STATUS = 2
+    INFER = 3
+
+
+class Error(IntEnum):
+    """Why a frame was refused; the first one that holds."""
+
+    NONE = 0
+    ESCAPE = 1  # an ESC byte was followed by neither ESC_END nor ESC_ESC
+    SHORT = 2  # it ended before its checksum did
+    LONG = 3  # bytes after the checksum
+    CHECKSUM = 4
+    COMMAND = 5  # no such command
+    LENGTH = 6  # the command takes another length
+
+
+BROKEN_FRAME = (Error.ESCAPE, Error.SHORT, Error.LONG, Error.CHECKSUM)

@@ -1,0 +1,83 @@
+"""Requantisation: from the unit of an integrator to the unit of a membrane, rounding up."""
+
+from amaranth.hdl import Module, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .delay import delayed
+from .product import Product, product_latency
+
+
+def ceil_shift(value, shift: int):
+    """ceil(value / 2^shift): the rounding rule of signfire, v·2^S >= X·M <=> v >= F."""
+    return (value + ((1 << shift) - 1)) >> shift
+
+
+def requantiser_latency(*, kind: str, factor_bits: int) -> int:
+    """Cycles of :class:`Requantiser`: the product and the rounding."""
+    return product_latency(kind=kind, factor_bits=factor_bits) + 1
+
+
+class Requantiser(wiring.Component):
+    """target(c + LATENCY) = f(ceil(x(c)·factor(c) / 2^shift)), f = max(·, 0) with ``relu``.
+
+    Accepts one group a cycle; neither provides nor respects backpressure.
+
+    Parameters
+    ----------
+    lanes
+        Neurons in parallel.
+    x_width, factor_bits, shift
+        Signed width of x, bits of the unsigned factor M, S.
+    target_width
+        Signed width of the result; the caller derives it from the largest |x|·M.
+    kind
+        ``dsp`` or ``lut``, see :class:`Product`.
+
+    Members
+    -------
+    valid : In
+    x, factor : In, lanes wide
+    target_valid : Out
+    target : Out, lanes x signed(target_width)
+    """
+
+    def __init__(
+        self,
+        *,
+        lanes: int,
+        x_width: int,
+        factor_bits: int,
+        shift: int,
+        target_width: int,
+        kind: str,
+        relu: bool = True,
+    ) -> None:
+        self.lanes, self.shift, self.kind, self.relu = lanes, shift, kind, relu
+        self.LATENCY = requantiser_latency(kind=kind, factor_bits=factor_bits)
+        super().__init__(
+            {
+                "valid": In(1),
+                "x": In(data.ArrayLayout(signed(x_width), lanes)),
+                "factor": In(data.ArrayLayout(unsigned(factor_bits), lanes)),
+                "target_valid": Out(1),
+                "target": Out(data.ArrayLayout(signed(target_width), lanes)),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        for lane in range(self.lanes):
+            m.submodules[f"product_{lane}"] = product = Product(
+                x_width=len(self.x[lane]), factor_bits=len(self.factor[lane]), kind=self.kind
+            )
+            m.d.comb += [product.x.eq(self.x[lane]), product.factor.eq(self.factor[lane])]
+            rounded = Signal.like(self.target[lane], name=f"rounded_{lane}", reset_less=True)
+            m.d.sync += rounded.eq(ceil_shift(product.product, self.shift))
+            m.d.comb += self.target[lane].eq(
+                (rounded & ~rounded[-1].replicate(len(rounded))).as_signed()
+                if self.relu
+                else rounded
+            )
+        m.d.comb += self.target_valid.eq(delayed(m, self.valid, self.LATENCY, name="valid"))
+        return m

@@ -1,0 +1,123 @@
+"""Memories as the open synthesis flow maps them best: ROMs, and RAMs without collision logic."""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Module, Signal, unsigned
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+STYLES = ("block", "distributed", "logic", "auto")
+
+
+def style_attributes(style: str) -> dict[str, str]:
+    """Yosys memory attributes: block RAM, LUT RAM (``distributed``), or LUTs and flip-flops."""
+    if style not in STYLES:
+        raise ValueError(f"a memory style must be one of {', '.join(STYLES)}, not {style!r}")
+    return {} if style == "auto" else {"ram_style": style}
+
+
+def rom_latency(*, registered: bool) -> int:
+    """Cycles from an address to its word."""
+    return 2 if registered else 1
+
+
+class Rom(wiring.Component):
+    """Constant words behind a synchronous read.
+
+    data(c + LATENCY) = content[address(c)]
+
+    Accepts one address a cycle; neither provides nor respects backpressure.
+
+    Parameters
+    ----------
+    content
+        Words, unsigned integers of ``width`` bits.
+    width
+        Bits of a word.
+    registered
+        A second register behind the memory, for parts whose block RAM is slow to answer.
+    style
+        ``block``, ``logic`` (LUTs) or ``auto``.
+    """
+
+    def __init__(
+        self, *, content: Sequence[int], width: int, registered: bool = False, style: str = "auto"
+    ) -> None:
+        self.content, self.width, self.registered = content, width, registered
+        self.style = style
+        self.LATENCY = rom_latency(registered=registered)
+        address = max(1, (len(content) - 1).bit_length())
+        super().__init__({"address": In(unsigned(address)), "data": Out(unsigned(width))})
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.memory = rom = memory.Memory(
+            shape=unsigned(self.width),
+            depth=len(self.content),
+            init=self.content,
+            attrs=style_attributes(self.style),
+        )
+        read = rom.read_port()
+        m.d.comb += read.addr.eq(self.address)
+        if self.registered:
+            behind = Signal(self.width, reset_less=True)
+            m.d.sync += behind.eq(read.data)
+            m.d.comb += self.data.eq(behind)
+        else:
+            m.d.comb += self.data.eq(read.data)
+        return m
+
+
+class Ram(wiring.Component):
+    """One write port, one read port, never used on the same address in the same cycle.
+
+    read_data(c + 1) = the word last written to read_address(c) before cycle c
+
+    What a collision returns is left open by the users of this class (they keep the two ports on
+    different words), so synthesis may drop Amaranth's collision logic: `KEEP_OPEN` is the Yosys
+    command that says so, worth a comparator, a multiplexer and two registers a bit.
+
+    Parameters
+    ----------
+    depth, width
+        Words and bits of a word.
+    style
+        ``block``, ``distributed`` (LUT RAM), ``logic`` (flip-flops) or ``auto``.
+    """
+
+    LATENCY = 1
+    KEEP_OPEN = (
+        "setparam -set COLLISION_X_MASK 1'1 "
+        "t:$memrd_v2 r:CLK_ENABLE=1'1 %i r:COLLISION_X_MASK=1'0 %i"
+    )
+
+    def __init__(self, *, depth: int, width: int, style: str = "auto") -> None:
+        self.depth, self.width, self.style = depth, width, style
+        address = max(1, (depth - 1).bit_length())
+        super().__init__(
+            {
+                "write_enable": In(1),
+                "write_address": In(unsigned(address)),
+                "write_data": In(unsigned(width)),
+                "read_address": In(unsigned(address)),
+                "read_data": Out(unsigned(width)),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.memory = ram = memory.Memory(
+            shape=unsigned(self.width),
+            depth=self.depth,
+            init=[],
+            attrs=style_attributes(self.style),
+        )
+        write, read = ram.write_port(), ram.read_port()
+        m.d.comb += [
+            write.en.eq(self.write_enable),
+            write.addr.eq(self.write_address),
+            write.data.eq(self.write_data),
+            read.addr.eq(self.read_address),
+            self.read_data.eq(read.data),
+        ]
+        return m

@@ -1,0 +1,1 @@
+"""Golden model and the checks that compare RTL with it."""

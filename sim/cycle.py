@@ -1,0 +1,221 @@
+"""Cycle check: the RTL in Verilator through cocotb, every observable number on its cycle."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from cocotb_tools.runner import get_runner
+
+from ..gen.cycles import CoreTiming
+from ..gen.design import Design
+from ..gen.plan import Technology, find_technology
+from ..gen.rtl import Core, core_timing, to_verilog
+from .expectation import Expectation, Probe, expect
+from .mismatch import Mismatch
+from .verilator import COMPILE_FLAGS, environment, require_programs
+
+TOP = "signfire_core"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CycleResult:
+    """What the cycle check did and found.
+
+    Parameters
+    ----------
+    samples, cycles
+        How much was simulated.
+    words
+        Observations compared: words of streams, integrators, membranes, events, each on its cycle.
+    seconds
+        Spent simulating, without compiling.
+    mismatches
+        Empty where RTL, golden model and cycle model agree.
+    waves
+        The VCD file, if one was asked for.
+    """
+
+    samples: int
+    cycles: int
+    words: int
+    seconds: float
+    mismatches: tuple[Mismatch, ...]
+    waves: Path | None = None
+
+    @property
+    def passed(self) -> bool:
+        return not self.mismatches
+
+
+def check_cycles(
+    design: Design,
+    raw: np.ndarray,
+    directory: Path,
+    *,
+    technology: Technology | str = "ecp5",
+    stalls: tuple[float, float] = (0.0, 0.0),
+    seed: int = 0,
+    waves: bool = False,
+    under_test: Core | None = None,
+    timing: CoreTiming | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> CycleResult:
+    """Simulate ``raw`` and compare every observable number in every cycle.
+
+    Parameters
+    ----------
+    design
+        Folded; golden model and cycle model read it.
+    raw
+        (samples, input size) integers p.
+    directory
+        For Verilog, the compiled simulator and its log.
+    technology
+        Device family whose RTL is made.
+    stalls, seed
+        Random pauses of source and sink, see :func:`signfire.sim.expectation.expect`.
+    waves
+        Write a VCD file.
+    under_test
+        The hardware, if not made from ``design`` itself: so a fault can be planted.
+    timing
+        What the cycle model is told, if not the timing of ``design``; likewise.
+    progress
+        Told what is being done.
+
+    Raises
+    ------
+    ValueError
+        If there is no sample, or a system program for the compilation is missing.
+    RuntimeError
+        If the simulator itself failed; its log is named.
+    """
+    if len(raw) == 0:
+        raise ValueError("the cycle check needs at least one sample")
+    require_programs()
+    tell = progress or (lambda _: None)
+    technology = find_technology(technology)
+    directory = Path(directory).resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    tell("expectation")
+    timing = timing or core_timing(design, technology)
+    expectation = expect(design, timing, technology, raw, stalls=stalls, seed=seed)
+    tell("Verilog")
+    source = directory / f"{TOP}.v"
+    text = to_verilog(under_test or Core(design, technology), TOP)
+    if not source.exists() or source.read_text() != text:  # an unchanged file is not recompiled
+        source.write_text(text)
+    found, cycles, seconds = _simulate(expectation, source, directory, waves, tell)
+    return CycleResult(
+        samples=len(raw),
+        cycles=cycles,
+        words=sum(len(probe.words) for probe in expectation.probes),
+        seconds=seconds,
+        mismatches=tuple(
+            mismatch
+            for index, cycle, expected, got in found
+            for mismatch in _explain(expectation.probes[index], cycle, expected, got)
+        ),
+        waves=directory / "dump.vcd" if waves else None,
+    )
+
+
+def _simulate(
+    expectation: Expectation,
+    source: Path,
+    directory: Path,
+    waves: bool,
+    tell: Callable[[str], None],
+) -> tuple[list, int, float]:
+    """Compile and run; return the raw differences, the cycles and the seconds."""
+    plan, result = directory / "bench.json", directory / "bench_result.json"
+    result.unlink(missing_ok=True)
+    plan.write_text(json.dumps(_to_json(expectation) | {"result": str(result)}))
+    log = directory / "cycle.log"
+    log.unlink(missing_ok=True)
+    kept = dict(os.environ)
+    os.environ.update(environment())
+    try:
+        runner = get_runner("verilator")
+        tell("compile")
+        runner.build(
+            sources=[source],
+            hdl_toplevel=TOP,
+            build_dir=directory / ("waves" if waves else "plain"),
+            build_args=COMPILE_FLAGS,
+            waves=waves,
+            log_file=log,
+        )
+        tell("simulate")
+        runner.test(
+            hdl_toplevel=TOP,
+            test_module="signfire.sim.bench",
+            test_dir=directory,
+            waves=waves,
+            log_file=directory / "simulation.log",
+            extra_env={"SIGNFIRE_BENCH": str(plan)},
+        )
+    except (SystemExit, RuntimeError) as error:
+        raise RuntimeError(
+            f"the simulator did not run ({error}); see {log} and {directory}/simulation.log"
+        ) from error
+    finally:
+        os.environ.clear()
+        os.environ.update(kept)
+    if not result.exists():
+        raise RuntimeError(f"the simulation ended early; see {directory}/simulation.log")
+    answer = json.loads(result.read_text())
+    return answer["found"], answer["cycles"], answer["seconds"]
+
+
+def _to_json(expectation: Expectation) -> dict:
+    return {
+        "probes": [
+            {
+                "valid": probe.valid,
+                "value": probe.value,
+                "words": {cycle: word.value for cycle, word in probe.words.items()},
+            }
+            for probe in expectation.probes
+        ],
+        "raw_words": expectation.raw_words,
+        "gaps": expectation.gaps,
+        "ready": expectation.ready,
+        "cycles": expectation.cycles,
+    }
+
+
+def _explain(probe: Probe, cycle: int, expected: int | None, got: int | None) -> list[Mismatch]:
+    """Name the neurons that differ; a word out of its cycle is one mismatch."""
+    word = probe.words.get(cycle)
+    place = {"layer": probe.layer, "cycle": cycle}
+    if word is None or got is None or expected is None:
+        return [
+            Mismatch(
+                what=probe.what,
+                expected=expected,
+                got=got,
+                sample=word.sample if word else None,
+                neuron=word.first if word else None,
+                step=word.step if word else None,
+                **place,
+            )
+        ]
+    differing = expected ^ got
+    lanes = range(-(-differing.bit_length() // probe.lane_bits))
+    return [
+        Mismatch(
+            what=probe.what,
+            expected=probe.lane(expected, lane),
+            got=probe.lane(got, lane),
+            sample=word.sample,
+            neuron=word.first + lane,
+            step=word.step,
+            **place,
+        )
+        for lane in lanes
+        if probe.lane(differing, lane)
+    ]

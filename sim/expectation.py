@@ -1,0 +1,356 @@
+"""Expectation: every observable number of a run, each on its clock cycle.
+
+The golden model says what the numbers are, the cycle model when they stand; this module lays one
+over the other. A probe is one place in the RTL: a valid signal and a word of lanes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..gen.cycles import (
+    CoreTiming,
+    LayerCycles,
+    LayerTiming,
+    Prediction,
+    predict,
+    total_cycles,
+    x_cycles,
+)
+from ..gen.design import Design, bits_for
+from ..gen.plan import InputPlan, LayerPlan, plan_layers
+from .golden import PopulationTrace, Trace, trace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word:
+    """What a probe must show in one cycle, and whose it is.
+
+    Parameters
+    ----------
+    value
+        The lanes packed into one unsigned number, lane 0 lowest.
+    sample, step
+        Where the word belongs; ``step`` is ``None`` where there is none.
+    first
+        Neuron of lane 0.
+    """
+
+    value: int
+    sample: int
+    first: int
+    step: int | None = None
+
+
+@dataclass(kw_only=True)
+class Probe:
+    """One observed place.
+
+    Parameters
+    ----------
+    layer, what
+        As in a :class:`Mismatch`.
+    valid
+        Signals that are all high where the word counts, as paths below the top module.
+    value
+        Signal of the word.
+    lane_bits, signed
+        How to take the word apart.
+    words
+        By cycle.
+    """
+
+    layer: str
+    what: str
+    valid: tuple[str, ...]
+    value: str
+    lane_bits: int
+    signed: bool
+    words: dict[int, Word] = field(default_factory=dict)
+
+    def expect(
+        self, cycle: int, lanes: Sequence[int], sample: int, first: int, step: int | None = None
+    ) -> None:
+        """Expect ``lanes`` in ``cycle``."""
+        mask = (1 << self.lane_bits) - 1
+        packed = 0
+        for lane, number in enumerate(lanes):
+            packed |= (int(number) & mask) << (lane * self.lane_bits)
+        if cycle in self.words:
+            raise ValueError(f"two words of {self.layer} {self.what} fall on cycle {cycle}")
+        self.words[cycle] = Word(value=packed, sample=sample, first=first, step=step)
+
+    def lane(self, value: int, index: int) -> int:
+        """Take lane ``index`` out of a word."""
+        number = value >> (index * self.lane_bits) & ((1 << self.lane_bits) - 1)
+        if self.signed and number >> (self.lane_bits - 1):
+            number -= 1 << self.lane_bits
+        return number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """Probes and stimulus of one run.
+
+    Parameters
+    ----------
+    probes
+        All observed places.
+    raw_words
+        Packed raw words in order.
+    gaps
+        Cycles that the source waits before each raw word.
+    ready
+        Whether the sink is ready in a cycle; always beyond its end.
+    prediction
+        Of the cycle model.
+    cycles
+        How many cycles must be observed.
+    """
+
+    probes: tuple[Probe, ...]
+    raw_words: tuple[int, ...]
+    gaps: tuple[int, ...]
+    ready: tuple[bool, ...]
+    prediction: Prediction
+    cycles: int
+
+
+def expect(
+    design: Design,
+    timing: CoreTiming,
+    technology,
+    raw: np.ndarray,
+    *,
+    stalls: tuple[float, float] = (0.0, 0.0),
+    seed: int = 0,
+) -> Expectation:
+    """Lay golden model and cycle model over each other.
+
+    Parameters
+    ----------
+    design
+        Folded.
+    timing
+        Of the core under test.
+    technology
+        Device family the core was made for.
+    raw
+        (samples, input size) integers p.
+    stalls
+        Probabilities that the source pauses before a word and that the sink is not ready.
+    seed
+        Of the stalls.
+    """
+    entry, plans = plan_layers(design, technology)
+    rng = np.random.default_rng(seed)
+    count = len(raw) * entry.words
+    gaps = tuple(int(g) for g in rng.geometric(1 - stalls[0], count) - 1)
+    slack = 64 + 8 * len(raw) * plans[-1].outputs
+    ready = tuple(bool(r) for r in rng.random(slack * 8) >= stalls[1]) if stalls[1] else ()
+    prediction = predict(
+        timing,
+        len(raw),
+        gaps=gaps,
+        ready=lambda cycle: cycle >= len(ready) or ready[cycle],
+    )
+    traces = [trace(design, sample) for sample in raw]
+    probes = _encoder_probes(design, entry, raw, prediction, traces)
+    for i, plan in enumerate(plans):
+        layer = _LayerProbes(i, plan, timing.layers[i], prediction.layers[i])
+        probes += layer.build(traces)
+    words = raw.reshape(count, entry.lanes)
+    bits = design.input_format.bits
+    packed = Probe(layer="", what="", valid=(), value="", lane_bits=bits, signed=False)
+    for k, word in enumerate(words):
+        packed.expect(k, word, 0, 0)
+    return Expectation(
+        probes=tuple(probes),
+        raw_words=tuple(packed.words[k].value for k in range(count)),
+        gaps=gaps,
+        ready=ready,
+        prediction=prediction,
+        cycles=prediction.layers[-1].taken[-1] + 32,
+    )
+
+
+def _trains(events: np.ndarray) -> np.ndarray:
+    """(T, n) events to (n,) trains, bit t the event of step t; Python integers of any size."""
+    weights = np.array([1 << t for t in range(len(events))], dtype=object)
+    return weights @ events.astype(int).astype(object)
+
+
+def _encoder_probes(
+    design: Design,
+    entry: InputPlan,
+    raw: np.ndarray,
+    prediction: Prediction,
+    traces: Sequence[Trace],
+) -> list[Probe]:
+    """Raw words, the input's membranes and events, its trains."""
+    code, lanes, name = entry.code, entry.lanes, entry.name
+    accepted = Probe(
+        layer=name,
+        what="raw word",
+        valid=("samples__valid", "samples__ready"),
+        value="samples__payload",
+        lane_bits=design.input_format.bits,
+        signed=design.input_format.signed,
+    )
+    membrane = Probe(
+        layer=name,
+        what="membrane",
+        valid=("encoder.firing",),
+        value="encoder.membrane",
+        lane_bits=bits_for(min(code.low, -1), code.high),
+        signed=True,
+    )
+    event = Probe(
+        layer=name,
+        what="event",
+        valid=("encoder.firing",),
+        value="encoder.event",
+        lane_bits=1,
+        signed=False,
+    )
+    trains = Probe(
+        layer=name,
+        what="train",
+        valid=("link_0_valid", "link_0_ready"),
+        value="link_0_payload",
+        lane_bits=code.steps,
+        signed=False,
+    )
+    for k, (taken, fires, left) in enumerate(
+        zip(prediction.accepted, prediction.targets, prediction.encoded, strict=True)
+    ):
+        n, first = divmod(k * lanes, entry.size)
+        which = slice(first, first + lanes)
+        seen = traces[n].populations[name]
+        accepted.expect(taken, raw[n, which], n, first)
+        for cycle in range(fires + 1, left + 1):  # the last step waits for its reader
+            t = min(cycle - fires - 1, code.steps - 1)
+            membrane.expect(cycle, seen.membranes[t, which], n, first, t)
+            event.expect(cycle, seen.events[t, which], n, first, t)
+        trains.expect(left, _trains(seen.events)[which], n, first)
+    return [accepted, membrane, event, trains]
+
+
+class _LayerProbes:
+    """Expectations of one layer: sums, integrators, targets, membranes, events, results."""
+
+    def __init__(
+        self, index: int, plan: LayerPlan, timing: LayerTiming, cycles: LayerCycles
+    ) -> None:
+        self.index, self.plan = index, plan
+        self.timing, self.cycles = timing, cycles
+        self.last = plan.is_readout
+
+    def _probe(self, what: str, valid: str, value: str, bits: int, *, signed: bool = True) -> Probe:
+        base = f"layer_{self.index}.seen__"
+        return Probe(
+            layer=self.plan.name,
+            what=what,
+            valid=(base + valid,),
+            value=base + value,
+            lane_bits=bits,
+            signed=signed,
+        )
+
+    def build(self, traces: Sequence[Trace]) -> list[Probe]:
+        plan = self.plan
+        self.totals = self._probe("sum", "total_valid", "total", plan.total_width)
+        self.integrators = self._probe("integrator", "x_valid", "x", plan.x_width)
+        probes = [self.totals, self.integrators]
+        if not self.last:
+            code = plan.population.code
+            bits = plan.target_range[1].bit_length() + 1
+            self.targets = self._probe("target", "target_valid", "target", bits)
+            reach = bits_for(min(code.low, -1), code.high)
+            self.membranes = self._probe("membrane", "firing", "membrane", reach)
+            self.events = self._probe("event", "firing", "event", 1, signed=False)
+            probes += [self.targets, self.membranes, self.events]
+        self.results = self._result_probe()
+        for n, sample in enumerate(traces):
+            for tile in range(plan.tiles):
+                self._tile(n, tile, sample.populations[plan.name])
+            self._results(n, sample)
+        return [*probes, self.results]
+
+    def _result_probe(self) -> Probe:
+        plan, following = self.plan, f"link_{self.index + 1}_"
+        if self.last:
+            return Probe(
+                layer=plan.name,
+                what="logit",
+                valid=("results__valid", "results__ready"),
+                value="results__payload",
+                lane_bits=plan.x_width + max(1, (plan.outputs - 1).bit_length()) + 1,
+                signed=False,
+            )
+        return Probe(
+            layer=plan.name,
+            what="train",
+            valid=(following + "valid", following + "ready"),
+            value=following + "payload",
+            lane_bits=plan.population.code.steps,
+            signed=False,
+        )
+
+    def _tile(self, n: int, tile: int, seen: PopulationTrace) -> None:
+        plan, timing = self.plan, self.timing
+        begin = self.cycles.begins[n * plan.tiles + tile]
+        base = tile * plan.folding.pe
+        whole = slice(base, base + plan.folding.pe)
+        for step, cycle in enumerate(total_cycles(timing, begin)):
+            self.totals.expect(cycle, self._sums(seen, step)[whole], n, base, step)
+        x = seen.integrators[0]
+        for k, group_cycles in enumerate(x_cycles(timing, begin)):
+            step = k if timing.each_step else plan.source_code.steps - 1
+            for i, cycle in enumerate(group_cycles):
+                first = base + i * plan.lanes
+                which = slice(first, first + plan.lanes)
+                self.integrators.expect(cycle, x[step + 1, which], n, first, step)
+                final = k == len(x_cycles(timing, begin)) - 1
+                if not self.last and (final or plan.overlapped):
+                    self._fire(cycle + timing.target, seen, which, n, k if plan.overlapped else 0)
+
+    def _fire(self, cycle: int, seen: PopulationTrace, which: slice, n: int, step: int) -> None:
+        """Expect a target in ``cycle`` and the steps that follow it."""
+        self.targets.expect(cycle, seen.targets[step, which], n, which.start, step)
+        for t in range(step, step + self.timing.fire_steps):
+            at = cycle + self.timing.fire_offset + t - step
+            self.membranes.expect(at, seen.membranes[t, which], n, which.start, t)
+            self.events.expect(at, seen.events[t, which], n, which.start, t)
+
+    def _sums(self, seen: PopulationTrace, plane: int) -> np.ndarray:
+        """Return what the accumulators hold after ``plane``, worked back from golden integrators.
+
+        x(t') - x(0) = Σ_{t<t'} η(t)(2 S_t - R) with S_t = Σ_j W e, R = Σ_j W. With the binary
+        schedule the accumulator holds A = Σ_{t<t'} 2^(t'-1-t) S_t, and η(t) = 2^(T-t') 2^(t'-1-t).
+        """
+        eta, x, row = self.plan.source_code.eta, seen.integrators[0], self.plan.row
+        if self.plan.weighted:
+            return ((x[plane + 1] - x[plane]) // eta[plane] + row) // 2
+        done = (plane + 1) * self.plan.folding.unroll
+        moved = x[done] - x[0] + sum(eta[:done]) * row
+        return moved >> (len(eta) - done + 1)
+
+    def _results(self, n: int, sample: Trace) -> None:
+        plan = self.plan
+        words = plan.outputs // plan.lanes
+        taken = self.cycles.taken[n * words : (n + 1) * words]
+        if not self.last:
+            trains = _trains(sample.populations[plan.name].events)
+            for k, cycle in enumerate(taken):
+                first = k * plan.lanes
+                self.results.expect(cycle, trains[first : first + plan.lanes], n, first)
+            return
+        label_bits = max(1, (plan.outputs - 1).bit_length())
+        mask = (1 << plan.x_width) - 1
+        for k, (cycle, logit) in enumerate(zip(taken, sample.logits, strict=True)):
+            label = int(np.argmax(sample.logits[: k + 1]))
+            word = (int(logit) & mask) | label << plan.x_width
+            word |= (k == plan.outputs - 1) << (plan.x_width + label_bits)
+            self.results.expect(cycle, [word], n, k)

@@ -1,0 +1,363 @@
+"""Golden model: what a Design answers, in NumPy integers, independent of the hardware library.
+
+Two forms of the same rules. :func:`trace` follows one sample step by step in integers alone and
+keeps every event, membrane and integrator. :func:`run` answers whole data sets by matrix products:
+it takes X = B + W·v for the sums, so v(T) or v(t+1) stand for the trains that lead there.
+"""
+
+# Ref: H. Oh, Y. Lee, "Sign Gradient Descent-based Neuronal Dynamics: ANN-to-SNN Conversion
+# Beyond ReLU Network", ICML 2024, arXiv 2407.01645.
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..gen.codes import SpikeCode
+from ..gen.design import Design, DesignOperand, DesignPopulation
+from ..gen.network import INPUT
+
+# f on requantised operands F, integers; the read-out is no neuron and does not stand here.
+FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {"relu": lambda f: np.maximum(f, 0)}
+
+
+def requantise(x: np.ndarray, multiplier: np.ndarray | int, shift: int) -> np.ndarray:
+    """Return F = ceil(x·M / 2^S), int64; v >= F holds exactly where v·2^S >= x·M does."""
+    return (x * multiplier + (1 << shift) - 1) >> shift
+
+
+def input_target(design: Design, raw: np.ndarray) -> np.ndarray:
+    """Return what the input population fires on, F = ceil(p·M / 2^S), shaped like ``raw``."""
+    fmt = design.input_format
+    return requantise(raw, fmt.multiplier, fmt.shift)
+
+
+def requantise_operand(
+    operand: DesignOperand, x: np.ndarray, population: DesignPopulation
+) -> np.ndarray:
+    """Return F of integrators ``x``, (n, *shape) int64, with one M per channel."""
+    per_channel = operand.multiplier.reshape(-1, *[1] * (len(population.shape) - 1))
+    return requantise(x, per_channel, operand.shift)
+
+
+# -- step by step ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class PopulationTrace:
+    """All that one population does for one sample, flattened to its n neurons in C order.
+
+    Members
+    -------
+    events : (T, n) bool, e(t) = 1 where σ(t) = -1; no rows for the read-out
+    membranes : (T + 1, n) int64, v(0)..v(T)
+    targets : (T, n) int64, the f(x) that step t compares with
+    requantised : per operand (T, n) int64, the F that step t applies f to; one row in settled
+        firing, where F no longer moves; none for input and read-out
+    integrators : per operand (T_in + 1, n) int64, X(0)..X(T_in); T_in is the T of the sources
+        (the longest of them), row t is X before the events of step t are added
+    """
+
+    events: np.ndarray
+    membranes: np.ndarray
+    targets: np.ndarray
+    requantised: tuple[np.ndarray, ...] = ()
+    integrators: tuple[np.ndarray, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """One sample through a Design, step by step.
+
+    Members
+    -------
+    populations : by name, :class:`PopulationTrace`
+    logits : (outputs,) int64, the final integrators of the read-out
+    label : index of the first maximum
+    """
+
+    populations: Mapping[str, PopulationTrace]
+    logits: np.ndarray
+    label: int
+
+
+class _Neurons:
+    """A population at work on one sample: integrators X, membranes v, and the record of both."""
+
+    def __init__(self, design: Design, population: DesignPopulation) -> None:
+        self.population = population
+        self.operands = population.operands
+        self.integrators = [[self._start(design, op)] for op in self.operands]
+        self.requantised: list[list[np.ndarray]] = [[] for _ in self.operands]
+        self.events: list[np.ndarray] = []
+        self.targets: list[np.ndarray] = []
+        code = population.code
+        self.membranes = [] if code is None else [np.full((1, *population.shape), code.rest)]
+
+    def _start(self, design: Design, operand: DesignOperand) -> np.ndarray:
+        """X(0) = B + Σ_j W_ij v0_j."""
+        x = np.broadcast_to(operand.bias, (1, *self.population.shape)).astype(np.int64)
+        for projection in operand.projections:
+            source = design[projection.source]
+            x = x + projection.map.apply(np.full((1, *source.shape), source.code.rest))
+        return x
+
+    def integrate(self, t: int, neurons: Mapping[str, "_Neurons"]) -> None:
+        """X(t+1) = X(t) - Σ η_src(t) Σ_j W_ij σ_j(t), over the sources that fire at step t."""
+        for operand, x in zip(self.operands, self.integrators, strict=True):
+            after = x[-1]
+            for projection in operand.projections:
+                source = neurons[projection.source]
+                eta = source.population.code.eta
+                if t < len(eta):
+                    sigma = np.where(source.events[t], -1, 1)
+                    after = after - eta[t] * projection.map.apply(sigma)
+            x.append(after)
+
+    def target(self, design: Design, raw: np.ndarray) -> np.ndarray:
+        """f(x) of the integrators as they stand now."""
+        if self.population.function == INPUT:
+            return input_target(design, raw).reshape(1, *self.population.shape)
+        for operand, x, kept in zip(self.operands, self.integrators, self.requantised, strict=True):
+            kept.append(requantise_operand(operand, x[-1], self.population))
+        return FUNCTIONS[self.population.function](*(kept[-1] for kept in self.requantised))
+
+    def fire(self, t: int, target: np.ndarray) -> None:
+        """σ = +1 where v >= f(x), else -1; v(t+1) = v(t) - η(t) σ."""
+        v, eta = self.membranes[-1], self.population.code.eta[t]
+        event = v < target
+        self.targets.append(target)
+        self.events.append(event)
+        self.membranes.append(np.where(event, v + eta, v - eta))
+
+    def record(self) -> PopulationTrace:
+        n = self.population.size
+
+        def rows(kept: list[np.ndarray], dtype: type = np.int64) -> np.ndarray:
+            return np.array(kept, dtype=dtype).reshape(len(kept), n)
+
+        return PopulationTrace(
+            events=rows(self.events, bool),
+            membranes=rows(self.membranes),
+            targets=rows(self.targets),
+            requantised=tuple(rows(kept) for kept in self.requantised),
+            integrators=tuple(rows(kept) for kept in self.integrators),
+        )
+
+
+def trace(design: Design, raw: np.ndarray) -> Trace:
+    """Follow one sample step by step, in int64 throughout.
+
+    Parameters
+    ----------
+    design
+        Any Design, folded or not.
+    raw
+        (input size,) or (*input shape) integers p within the input format.
+    """
+    raw = _checked(design, np.asarray(raw).reshape(1, -1))[0]
+    _check_int64(design)
+    neurons = {p.name: _Neurons(design, p) for p in design.populations}
+    if design.firing == "overlapped":
+        for t in range(design.input.code.steps):
+            for each in neurons.values():  # sources stand first, so they have fired step t already
+                each.integrate(t, neurons)
+                if each.population.code is not None:
+                    each.fire(t, each.target(design, raw))
+    else:
+        for each in neurons.values():
+            arriving = [design[p.source].code.steps for p in each.population.sources]
+            for t in range(max(arriving, default=0)):
+                each.integrate(t, neurons)
+            if each.population.code is not None:
+                target = each.target(design, raw)
+                for t in range(each.population.code.steps):
+                    each.fire(t, target)
+    logits = neurons[design.readout.name].integrators[0][-1].reshape(-1)
+    return Trace(
+        populations={name: each.record() for name, each in neurons.items()},
+        logits=logits,
+        label=int(np.argmax(logits)),
+    )
+
+
+# -- whole data sets ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """Answers to a batch.
+
+    Members
+    -------
+    logits : (n, outputs) int64
+    labels : (n,) int64, the first maximum of each row
+    events : by population name, (n,) int64, events that the population sent for each sample
+    """
+
+    logits: np.ndarray
+    labels: np.ndarray
+    events: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+def run(design: Design, raw: np.ndarray, *, batch: int = 512, count_events: bool = False) -> Result:
+    """Answer every sample, at the speed of BLAS.
+
+    Sums are taken in float64, exactly: every partial sum of B + W·v stays below 2^53, which is
+    checked against the actual weights.
+
+    Parameters
+    ----------
+    design
+        Any Design, folded or not.
+    raw
+        (n, input size) or (n, *input shape) integers p within the input format.
+    batch
+        Samples held in memory at a time.
+    count_events
+        Also count the events of every population.
+    """
+    if batch < 1:
+        raise ValueError(f"batch must be at least 1, not {batch}")
+    raw = _checked(design, raw)
+    _check_int64(design)
+    answer = _Fast(design, count_events)
+    parts = [answer(raw[i : i + batch]) for i in range(0, len(raw), batch)]
+    logits = np.concatenate(
+        [part for part, _ in parts] or [np.zeros((0, design.readout.size), np.int64)]
+    )
+    names = [p.name for p in design.populations if p.code is not None] if count_events else []
+    return Result(
+        logits=logits,
+        labels=np.argmax(logits, axis=1),
+        events={
+            name: np.concatenate([c[name] for _, c in parts] or [np.zeros(0, np.int64)])
+            for name in names
+        },
+    )
+
+
+class _Staircase:
+    """v(T) and the number of events as functions of a target that does not move.
+
+    Below ``low`` no event is sent and above ``high`` nothing but events, so that low..high + 1
+    holds all that can happen.
+    """
+
+    def __init__(self, code: SpikeCode) -> None:
+        self.low, self.top = code.low, code.high + 1
+        targets = np.arange(self.low, self.top + 1)
+        v = np.full_like(targets, code.rest)
+        self.events = np.zeros_like(targets)
+        for eta in code.eta:
+            event = v < targets
+            self.events += event
+            v = np.where(event, v + eta, v - eta)
+        self.values = v.astype(np.float64)
+
+    def index(self, target: np.ndarray) -> np.ndarray:
+        return np.clip(target, self.low, self.top) - self.low
+
+
+class _Fast:
+    """The closed form of one Design: call with (n, input size) raw samples."""
+
+    def __init__(self, design: Design, count_events: bool) -> None:
+        self.design = design
+        self.count_events = count_events
+        self.maps = {
+            (p.name, k): projection.map.with_weights(projection.map.weights.astype(np.float64))
+            for p in design.populations
+            for k, projection in enumerate(p.sources)
+        }
+        if design.firing == "settled":
+            self.stairs = {
+                p.name: _Staircase(p.code) for p in design.populations if p.code is not None
+            }
+
+    def __call__(self, raw: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        values, events = (
+            self._settled(raw) if self.design.firing == "settled" else self._overlapped(raw)
+        )
+        readout = self.design.readout
+        (logits,) = self._integrators(readout, values)
+        return logits.reshape(len(raw), -1), events
+
+    def _integrators(
+        self, population: DesignPopulation, values: Mapping[str, np.ndarray]
+    ) -> Iterator[np.ndarray]:
+        """Yield X = B + Σ W·v of every operand, (n, *shape) int64, from float64 ``values``."""
+        number = 0
+        for operand in population.operands:
+            x = operand.bias.astype(np.float64)
+            for projection in operand.projections:
+                x = x + self.maps[population.name, number].apply(values[projection.source])
+                number += 1
+            yield x.astype(np.int64)
+
+    def _target(
+        self, population: DesignPopulation, values: Mapping[str, np.ndarray], raw: np.ndarray
+    ) -> np.ndarray:
+        if population.function == INPUT:
+            return input_target(self.design, raw).reshape(len(raw), *population.shape)
+        requantised = (
+            requantise_operand(operand, x, population)
+            for operand, x in zip(
+                population.operands, self._integrators(population, values), strict=True
+            )
+        )
+        return FUNCTIONS[population.function](*requantised)
+
+    def _settled(self, raw: np.ndarray) -> tuple[dict, dict]:
+        values: dict[str, np.ndarray] = {}
+        events: dict[str, np.ndarray] = {}
+        for population in self.design.populations[:-1]:
+            stairs = self.stairs[population.name]
+            index = stairs.index(self._target(population, values, raw))
+            values[population.name] = stairs.values[index]
+            if self.count_events:
+                events[population.name] = stairs.events[index].reshape(len(raw), -1).sum(axis=1)
+        return values, events
+
+    def _overlapped(self, raw: np.ndarray) -> tuple[dict, dict]:
+        neurons = self.design.populations[:-1]
+        values = {p.name: np.full((len(raw), *p.shape), float(p.code.rest)) for p in neurons}
+        events = {p.name: np.zeros(len(raw), np.int64) for p in neurons}
+        for t in range(self.design.input.code.steps):
+            for population in neurons:
+                name, eta = population.name, population.code.eta[t]
+                event = values[name] < self._target(population, values, raw)
+                values[name] += np.where(event, eta, -eta)
+                if self.count_events:
+                    events[name] += np.count_nonzero(event.reshape(len(raw), -1), axis=1)
+        return values, events
+
+
+def _checked(design: Design, raw: np.ndarray) -> np.ndarray:
+    """Return ``raw`` as (n, input size) int64, or raise."""
+    raw = np.asarray(raw)
+    fmt, size = design.input_format, design.input.size
+    if not np.issubdtype(raw.dtype, np.integer):
+        raise TypeError(
+            f"raw samples must be integers, not {raw.dtype} (Design.raw_samples makes them)"
+        )
+    if raw.ndim < 2 or int(np.prod(raw.shape[1:])) != size:
+        raise ValueError(f"a raw sample needs {size} integers, not shape {raw.shape[1:]}")
+    if raw.size and (raw.min() < fmt.low or raw.max() > fmt.high):
+        raise ValueError(
+            f"raw samples must lie in {fmt.low}..{fmt.high}, not {raw.min()}..{raw.max()}"
+        )
+    return raw.reshape(len(raw), size).astype(np.int64)
+
+
+def _check_int64(design: Design) -> None:
+    """Refuse a Design whose sums pass 2^53 or whose products with M pass 2^63."""
+    for population in design.populations:
+        for k, operand in enumerate(population.operands):
+            bound = design.integrator_bound(population, k)
+            product = bound * int(operand.multiplier.max()) + (1 << operand.shift)
+            if bound >= 1 << 53 or product >= 1 << 63:
+                raise ValueError(
+                    f"integrators of {population.name!r} must stay below 2^53 and their products "
+                    f"below 2^63, but they may reach {bound} and {product}"
+                )

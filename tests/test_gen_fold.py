@@ -1,0 +1,234 @@
+"""Folding: words of the command line, and the search against every folding there is."""
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from signfire.gen.cycles import steady
+from signfire.gen.design import Folding, divisors
+from signfire.gen.estimate import Budget, estimate
+from signfire.gen.fold import auto_fold, parse_fold
+from signfire.gen.plan import TECHNOLOGIES, plan_layers
+from signfire.gen.rtl import core_timing
+from signfire.gen.specimen import random_design
+
+AMPLE = Budget(lut=10**7, ff=10**7, block_ram=10**6, multipliers=10**6)
+
+
+def tiny_design():
+    return random_design(seed=3, sizes=(6, 4, 3), steps=2)
+
+
+def slowest(design, technology):
+    entry, plans = plan_layers(design, TECHNOLOGIES[technology])
+    return max(entry.words * entry.code.steps, *(plan.interval for plan in plans))
+
+
+def answer_cycles(design, technology):
+    entry, plans = plan_layers(design, TECHNOLOGIES[technology])
+    return entry.words * entry.code.steps + sum(plan.interval for plan in plans)
+
+
+def every_folding(design):
+    """Yield the Design in every folding that the rules allow, settled and binary."""
+    first, second = design.populations[1:]
+
+    def choices(population):
+        weights = next(population.sources).map.weights
+        steps = design[next(population.sources).source].code.steps
+        return [
+            Folding(pe=pe, simd=simd, unroll=unroll)
+            for pe in divisors(weights.shape[0])
+            for simd in divisors(weights.shape[1])
+            for unroll in divisors(steps)
+        ]
+
+    for one, two in product(choices(first), choices(second)):
+        for lanes in divisors(one.simd):
+            yield design.with_folding(
+                {"input": Folding(pe=lanes), first.name: one, second.name: two}
+            )
+
+
+# -- words -------------------------------------------------------------------------------------
+
+
+def test_words_name_layers_and_numbers():
+    assert parse_fold("fc1:pe=16,simd=28,unroll=2") == {"fc1": Folding(pe=16, simd=28, unroll=2)}
+
+
+def test_several_layers_stand_between_semicolons_and_what_is_left_out_is_one():
+    assert parse_fold("input:pe=7; fc1:simd=49,pe=2 ;fc2:unroll=4;") == {
+        "input": Folding(pe=7),
+        "fc1": Folding(pe=2, simd=49),
+        "fc2": Folding(unroll=4),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "a folding reads like fc1:pe=16,simd=16,unroll=1, not ''"),
+        ("fc1", "a folding reads like fc1:pe=16,simd=16,unroll=1, not 'fc1'"),
+        ("fc1:", "a folding reads like fc1:pe=16,simd=16,unroll=1, not 'fc1:'"),
+        (":pe=2", "a folding reads like fc1:pe=16,simd=16,unroll=1, not ':pe=2'"),
+        ("fc1:pe", "pe must be a whole number above 0, not '' (fc1:pe)"),
+        ("fc1:pe=0", "pe must be a whole number above 0, not '0' (fc1:pe=0)"),
+        ("fc1:pe=-2", "pe must be a whole number above 0, not '-2' (fc1:pe=-2)"),
+        ("fc1:pe=2.5", "pe must be a whole number above 0, not '2.5' (fc1:pe=2.5)"),
+        ("fc1:pe=²", "pe must be a whole number above 0, not '²' (fc1:pe=²)"),
+        (
+            "fc1:lanes=2",
+            "a folding has pe, simd and unroll, each once, not 'lanes=2' (fc1:lanes=2)",
+        ),
+        (
+            "fc1:pe=2,pe=4",
+            "a folding has pe, simd and unroll, each once, not 'pe=4' (fc1:pe=2,pe=4)",
+        ),
+        (
+            "fc1:pe=2;fc1:pe=4",
+            "layer 'fc1' is folded twice in 'fc1:pe=2;fc1:pe=4' (fold it once)",
+        ),
+    ],
+)
+def test_words_of_another_form_are_refused(text, message):
+    with pytest.raises(ValueError) as error:
+        parse_fold(text)
+
+    assert str(error.value) == message
+
+
+# -- search ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("technology", ["ice40-up", "ecp5"])
+def test_no_other_folding_that_fits_is_faster_or_better_in_both(technology):
+    design = tiny_design()
+    all_of_them = [
+        (slowest(d, technology), answer_cycles(d, technology), estimate(d, technology).resources)
+        for d in every_folding(design)
+    ]
+    least = min(r.lut + r.lone_ff for _, _, r in all_of_them)
+    most = max(r.lut + r.lone_ff for _, _, r in all_of_them)
+    intervals = set()
+
+    for percent in (0, 3, 8, 20, 50, 100):
+        lut = least + (most - least) * percent // 100
+        budget = Budget(lut=lut, ff=2000, block_ram=4, multipliers=2, shared_cells=True)
+        choice = auto_fold(design, technology, budget)
+        chosen = choice.estimate.resources
+        cells, cycles = chosen.lut + chosen.lone_ff, answer_cycles(choice.design, technology)
+        fitting = [(i, c, r) for i, c, r in all_of_them if budget.fits(r)]
+        intervals.add(choice.interval)
+
+        assert budget.fits(chosen)
+        assert choice.interval == slowest(choice.design, technology)
+        assert choice.interval == min(i for i, _, _ in fitting)
+        assert not [
+            r
+            for i, c, r in fitting
+            if i == choice.interval
+            and (r.lut + r.lone_ff, c) != (cells, cycles)
+            and r.lut + r.lone_ff <= cells
+            and c <= cycles
+        ]
+
+    assert len(intervals) > 2  # the budgets did make a difference
+
+
+@pytest.mark.parametrize("resource", ["lut", "ff", "block_ram", "multipliers"])
+def test_each_resource_limits(resource):
+    design = random_design(sizes=(64, 32, 10), steps=4)
+    free = auto_fold(design, "ice40-up", replace(AMPLE, lut=9000))
+    used = getattr(free.estimate.resources, resource)
+    assert used > 1
+
+    tight = auto_fold(design, "ice40-up", replace(AMPLE, lut=9000) if resource != "lut" else AMPLE)
+    limited = auto_fold(design, "ice40-up", replace(tight.budget, **{resource: used - 1}))
+
+    assert getattr(limited.estimate.resources, resource) <= used - 1
+    assert limited.interval >= tight.interval
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"schedule": "exponential"},
+        {"firing": "overlapped", "schedule": "exponential", "code": "centred"},
+        {"sizes": (24, 12, 8, 6), "steps": (4, 3)},
+    ],
+)
+def test_the_folding_is_legal_and_the_cycle_model_agrees(options):
+    design = random_design(**{"sizes": (24, 12, 6), "steps": 4, "seed": 5} | options)
+
+    choice = auto_fold(design, "ecp5", Budget(lut=4000, ff=4000, block_ram=8, multipliers=8))
+
+    assert choice.design.is_folded
+    assert choice.budget.fits(choice.estimate.resources)
+    assert steady(core_timing(choice.design, "ecp5"))[1] == choice.interval
+
+
+def test_overlapped_firing_is_not_unrolled():
+    design = random_design(firing="overlapped", schedule="exponential", code="centred", steps=4)
+
+    choice = auto_fold(design, "ecp5", AMPLE)
+
+    assert {p.folding.unroll for p in choice.design.populations} == {1}
+
+
+def test_the_answer_is_always_the_same_one():
+    budget = Budget(lut=3000, ff=3000, block_ram=8, multipliers=4)
+    design = random_design(sizes=(24, 12, 6))
+
+    first = auto_fold(design, "gowin", budget)
+    again = auto_fold(first.design, "gowin", budget)  # an earlier folding leaves no trace
+
+    folding = [p.folding for p in first.design.populations]
+    assert folding == [p.folding for p in again.design.populations]
+
+
+def test_lanes_are_not_spent_on_layers_that_do_not_shorten_the_interval():
+    design = random_design(sizes=(96, 64, 4), steps=4)
+    budget = Budget(lut=3500, ff=4000, block_ram=10, multipliers=8)
+
+    choice = auto_fold(design, "ecp5", budget)
+
+    folding = choice.design["fc2"].folding
+    assert folding.pe * folding.simd * folding.unroll <= 64  # it could have been 4 x 64 x 4
+
+
+def test_a_network_that_cannot_fit_names_the_resource():
+    design = random_design(sizes=(64, 32, 10), weight_bits=8)
+    budget = Budget(lut=100, ff=10**6, block_ram=100, multipliers=8)
+
+    with pytest.raises(ValueError) as error:
+        auto_fold(design, "ice40-up", budget)
+
+    needed = str(error.value).split("needs about ")[1].split()[0]
+    assert int(needed) > 100
+    assert str(error.value) == (
+        f"the network does not fit: even the most frugal folding needs about {needed} LUTs of "
+        f"ice40-up, and the budget has 100 (use a smaller network, fewer weight bits, or a larger "
+        f"board)"
+    )
+
+
+def test_the_explanation_names_what_is_short():
+    design = random_design(sizes=(64, 32, 10))
+
+    choice = auto_fold(design, "ecp5", Budget(lut=2000, ff=10**6, block_ram=10**4, multipliers=99))
+
+    words = choice.explanation.split(" cycles ")
+    assert int(words[0].removeprefix("an interval of ")) < choice.interval
+    assert words[1] == "would need more LUTs than the budget has"
+
+
+def test_with_room_for_everything_a_larger_device_does_not_help():
+    choice = auto_fold(tiny_design(), "ecp5", AMPLE)
+
+    assert (
+        choice.explanation
+        == "every layer is as parallel as it can be, so a larger device would not help"
+    )

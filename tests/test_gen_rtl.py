@@ -1,0 +1,322 @@
+"""Whole cores in Amaranth's simulator against the golden model, integrator by integrator."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from amaranth.back import rtlil
+
+from signfire.gen.codes import Schedule
+from signfire.gen.cycles import predict, steady
+from signfire.gen.design import Folding as F
+from signfire.gen.plan import TECHNOLOGIES
+from signfire.gen.rtl import Core, core_timing, layer_latency, to_verilog, weight_rom
+from signfire.sim import golden
+
+LIST = Schedule(kind="list", values=(7, 3, 4, 1))
+DESIGNS = {  # arguments of random_design, technology
+    "one layer": (dict(sizes=(6, 5), folding={"fc1": F(pe=5, simd=2)}), "ecp5"),
+    "pe and simd 1": (dict(folding={"fc1": F(), "fc2": F()}), "ecp5"),
+    "pe and simd all, unroll T": (
+        dict(
+            input_steps=3,
+            folding={
+                "input": F(pe=8),
+                "fc1": F(pe=6, simd=8, unroll=3),
+                "fc2": F(pe=4, simd=6, unroll=4),
+            },
+        ),
+        "ecp5",
+    ),
+    "three layers, T differs": (
+        dict(
+            sizes=(6, 4, 6, 3),
+            steps=(3, 5),
+            input_steps=2,
+            folding={
+                "input": F(pe=3),
+                "fc1": F(pe=2, simd=6, unroll=2),
+                "fc2": F(pe=6, simd=2),
+                "fc3": F(pe=1, simd=3),
+            },
+        ),
+        "ice40-up",
+    ),
+    "offset code, signed input": (
+        dict(code="offset", input_range=(-128, 127), folding={"fc1": F(pe=3, simd=4), "fc2": F()}),
+        "ecp5",
+    ),
+    "centred code, signed input, 8-bit weights": (
+        dict(
+            code="centred",
+            input_range=(-7, 3),
+            weight_bits=8,
+            folding={"fc1": F(pe=2, simd=2, unroll=2), "fc2": F(pe=2, simd=3)},
+        ),
+        "gowin",
+    ),
+    "multipliers in LUTs": (dict(folding={"fc1": F(pe=2, simd=2), "fc2": F(pe=4)}), "ice40-hx"),
+    "exponential, settled": (
+        dict(schedule="exponential", code="offset", folding={"fc1": F(pe=2, simd=4), "fc2": F()}),
+        "ecp5",
+    ),
+    "inverse, settled, multipliers in LUTs": (
+        dict(schedule="inverse", steps=5, folding={"fc1": F(pe=6, simd=8), "fc2": F(pe=2)}),
+        "ice40-hx",
+    ),
+    "constant, settled": (
+        dict(schedule="constant", steps=6, folding={"fc1": F(pe=3), "fc2": F(pe=4, simd=2)}),
+        "ice40-up",
+    ),
+    "list, settled": (
+        dict(schedule=LIST, input_steps=4, folding={"fc1": F(pe=1, simd=8), "fc2": F(simd=6)}),
+        "ecp5",
+    ),
+    "exponential, overlapped, centred": (
+        dict(
+            firing="overlapped",
+            schedule="exponential",
+            code="centred",
+            steps=16,
+            folding={"fc1": F(pe=2, simd=4), "fc2": F(pe=2, simd=2)},
+        ),
+        "ecp5",
+    ),
+    "binary, overlapped, silent": (
+        dict(firing="overlapped", steps=5, folding={"fc1": F(pe=6, simd=8), "fc2": F(simd=2)}),
+        "ice40-hx",
+    ),
+    "inverse, overlapped, offset, three layers": (
+        dict(
+            firing="overlapped",
+            schedule="inverse",
+            code="offset",
+            steps=4,
+            sizes=(4, 6, 4, 2),
+            input_range=(-8, 7),
+            folding={"fc1": F(pe=6, simd=2), "fc2": F(pe=1, simd=6), "fc3": F(pe=2, simd=4)},
+        ),
+        "ice40-up",
+    ),
+    "constant, overlapped": (
+        dict(firing="overlapped", schedule="constant", steps=3, folding={"fc1": F(), "fc2": F()}),
+        "gowin",
+    ),
+}
+SWEEP = [  # foldings of 8-6-4: pe, simd, unroll of each layer, input lanes
+    (F(pe=pe1, simd=simd1, unroll=unroll1), F(pe=pe2, simd=simd2, unroll=unroll2), lanes)
+    for pe1, simd1, unroll1 in [(1, 1, 1), (2, 8, 2), (3, 4, 1), (6, 8, 1), (6, 8, 2), (1, 8, 2)]
+    for pe2, simd2, unroll2 in [(1, 1, 1), (4, 6, 4), (2, 3, 2), (4, 6, 1)]
+    for lanes in (1, simd1)
+]
+
+
+def samples(design, count: int, seed: int = 0) -> np.ndarray:
+    """Raw samples, the first at the low end of the range and the second at the high end."""
+    fmt = design.input_format
+    raw = np.random.default_rng(seed).integers(fmt.low, fmt.high + 1, (count, design.input.size))
+    raw[:1], raw[1:2] = fmt.low, fmt.high
+    return raw
+
+
+def answers(design, raw: np.ndarray) -> list[dict]:
+    """Return the words that the golden model expects at the results, without other labels."""
+    result = golden.run(design, raw)
+    return [
+        {"logit": int(logit), "last": int(i == len(logits) - 1)}
+        | ({"label": int(label)} if i == len(logits) - 1 else {})
+        for logits, label in zip(result.logits, result.labels, strict=True)
+        for i, logit in enumerate(logits)
+    ]
+
+
+def without_open_labels(results: list[dict]) -> list[dict]:
+    """Drop the labels that stand before the last logit, which mean nothing yet."""
+    return [
+        word if word["last"] else {key: word[key] for key in ("logit", "last")} for word in results
+    ]
+
+
+def inner_values(core: Core, traces: list[golden.Trace]) -> dict:
+    """Return what the observation ports show, in order, by (port, layer)."""
+    values = {}
+    for n, layer in enumerate(core.layers):
+        plan = layer.plan
+        pe, lanes = plan.folding.pe, plan.lanes
+        for port in ("x",) if plan.is_readout else ("x", "target", "fire"):
+            values[port, n] = []
+        for trace in traces:
+            seen = trace.populations[plan.name]
+            for tile in range(plan.tiles):
+                groups = [
+                    slice(first, first + lanes)
+                    for first in range(tile * pe, (tile + 1) * pe, lanes)
+                ]
+                x = seen.integrators[0][1:] if plan.weighted else seen.integrators[0][-1:]
+                values["x", n] += [(row[g].tolist(),) for row in x for g in groups]
+                if plan.is_readout:
+                    continue
+                steps = range(len(seen.events))
+                settled = [(t, g) for g in groups for t in steps]
+                overlapped = [(t, g) for t in steps for g in groups]
+                fired = overlapped if plan.overlapped else settled
+                stands = overlapped if plan.overlapped else [(0, g) for g in groups]
+                values["target", n] += [(seen.targets[t, g].tolist(),) for t, g in stands]
+                values["fire", n] += [
+                    (
+                        seen.membranes[t, g].tolist(),
+                        sum(int(bit) << i for i, bit in enumerate(seen.events[t, g])),
+                    )
+                    for t, g in fired
+                ]
+    return values
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_every_integrator_target_membrane_and_logit_is_the_golden_models(
+    make_design, run_core, name
+):
+    arguments, technology = DESIGNS[name]
+    design = make_design(**arguments)
+    raw = samples(design, 3)
+    core = Core(design, technology)
+
+    run = run_core(core, raw)
+
+    assert answers(design, raw) == without_open_labels(run.results)
+    expected = inner_values(core, [golden.trace(design, sample) for sample in raw])
+    for place, values in expected.items():
+        # a later sample is not under way: the run ends with the last logit
+        assert values == run.values[place][: len(values)], place
+        assert len(values) == len(run.values[place]), place
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_stalls_at_both_ends_change_no_answer(make_design, run_core, name):
+    arguments, technology = DESIGNS[name]
+    design = make_design(**arguments)
+    raw = samples(design, 3, seed=1)
+    core = Core(design, technology)
+    rng = np.random.default_rng(len(name))
+    gaps = (rng.geometric(0.5, raw.size // core.lanes) - 1).tolist()
+    ready = rng.random(6000) < 0.5
+    ready[: predict(core_timing(design, technology), 3, gaps=gaps).layers[-1].taken[-1]] = False
+
+    # the sink wakes up when every sample would have been answered: all that can fill up is full
+    run = run_core(core, raw, gaps=gaps, ready=ready.tolist())
+
+    assert answers(design, raw) == without_open_labels(run.results)
+
+
+@pytest.mark.parametrize("name", ["three layers, T differs", "exponential, overlapped, centred"])
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_reset_in_the_middle_leaves_a_clean_state(make_design, run_core, name, share):
+    arguments, technology = DESIGNS[name]
+    design = make_design(**arguments)
+    raw = samples(design, 3, seed=2)
+    core = Core(design, technology)
+    latency, _ = steady(core_timing(design, technology))
+    at = int(share * latency)
+
+    run = run_core(core, raw, reset_at=at)
+
+    assert answers(design, raw) == without_open_labels(run.results)
+    # the answer comes when it would have come, had the core just been switched on
+    assert at + 1 + latency == run.moved["taken", len(core.layers) - 1][0]
+
+
+@pytest.mark.parametrize("firing", ["settled", "overlapped"])
+def test_the_steady_interval_is_that_of_the_slowest_stage(make_design, firing):
+    steps = {"settled": 2, "overlapped": 4}[firing]
+    for first, second, lanes in SWEEP:
+        if firing == "overlapped" and max(first.unroll, second.unroll) > 1:
+            continue
+        folding = {"input": F(pe=lanes), "fc1": first, "fc2": second}
+        design = make_design(firing=firing, folding=folding, input_steps=steps)
+        core = Core(design)
+
+        _, interval = steady(core_timing(design, "ecp5"))
+
+        encoding = core.input_plan.words * steps
+        assert interval == max(encoding, *(plan.interval for plan in core.plans)), folding
+
+
+def test_samples_follow_each_other_without_a_bubble(make_design, run_core):
+    design = make_design(folding={"input": F(pe=4), "fc1": F(pe=2, simd=4), "fc2": F(pe=2, simd=2)})
+    core = Core(design)
+    raw = samples(design, 6)
+
+    run = run_core(core, raw)
+
+    slowest = max(range(2), key=lambda n: core.plans[n].interval)
+    plan = core.plans[slowest]
+    begins = run.moved["begins", slowest]
+    assert [plan.tile_cycles] * (6 * plan.tiles - 1) == [b - a for a, b in pairwise(begins)]
+
+
+def test_equal_logits_give_the_first_label(make_design, run_core):
+    design = make_design(sizes=(2, 3), folding={"fc1": F(simd=2)})
+    operand = design.readout.operands[0]
+    operand.projections[0].map.weights[:] = 0
+    operand.bias[:] = [4, 9, 9]
+
+    run = run_core(Core(design), samples(design, 1))
+
+    assert {"logit": 9, "label": 1, "last": 1} == run.results[-1]
+
+
+@pytest.mark.parametrize("technology", TECHNOLOGIES)
+@pytest.mark.parametrize("name", DESIGNS)
+def test_latency_is_read_off_the_components(make_design, name, technology):
+    arguments, _ = DESIGNS[name]
+
+    for layer in Core(make_design(**arguments), technology).layers:
+        latency = layer_latency(layer.plan)
+
+        parts = (layer.weights, layer.synapses, layer.accumulator)
+        assert sum(part.LATENCY for part in parts) == latency.total
+        assert (layer.drain.LATENCY, layer.integrator.LATENCY) == (latency.drain, latency.x)
+        if not layer.plan.is_readout:
+            tail = layer.tail
+            assert tail.requantiser.LATENCY == latency.target
+            assert tail.neurons.LATENCY == latency.result
+
+
+def test_weights_lie_output_by_output_in_words_of_a_tile(make_design):
+    design = make_design(sizes=(4, 4), folding={"fc1": F(pe=2, simd=2)}, weight_bits=4)
+    plan = Core(design).plans[0]
+    w = plan.weights
+
+    rom = weight_rom(plan)
+
+    assert (4, 16) == (len(rom.content), rom.width)
+    # tile 1, word 0: outputs 2 and 3, inputs 0 and 1
+    fields = [int(w[2, 0]), int(w[2, 1]), int(w[3, 0]), int(w[3, 1])]
+    assert sum((f & 15) << (4 * i) for i, f in enumerate(fields)) == rom.content[2]
+
+
+def test_ports_are_the_documented_streams(make_design):
+    design = make_design(
+        sizes=(4, 3), folding={"input": F(pe=2), "fc1": F(simd=4)}, input_range=(-4, 9)
+    )
+    core = Core(design)
+
+    text = to_verilog(core, name="core")
+
+    assert core.raw_shape.signed and 5 == core.raw_shape.width
+    width = core.result_layout.size
+    assert "module core(" in text
+    assert "input [9:0] samples__payload;" in text
+    assert f"output [{width - 1}:0] results__payload;" in text
+    for port in ("samples__valid", "samples__ready", "results__valid", "results__ready"):
+        assert port in text
+
+
+def test_the_same_design_gives_the_same_netlist(make_design):
+    arguments, technology = DESIGNS["three layers, T differs"]
+
+    first, second = (
+        rtlil.convert(Core(make_design(**arguments), technology), emit_src=False) for _ in range(2)
+    )
+
+    assert first == second

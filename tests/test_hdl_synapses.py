@@ -1,0 +1,57 @@
+"""The synapse array against a NumPy matrix product, every cycle."""
+
+import numpy as np
+import pytest
+
+from signfire.hdl.synapses import SynapseArray, synapse_latency
+
+
+def weighted_sums(weights: np.ndarray, events: np.ndarray) -> np.ndarray:
+    """Σ_u 2^(unroll-1-u) Σ_j weights[p][j]·events[u][j]: (pe, simd), (unroll, simd) -> (pe,)."""
+    scale = 2 ** np.arange(len(events))[::-1]
+    return weights @ (scale @ events)
+
+
+def words(events: np.ndarray) -> list[int]:
+    """Events of each step as one integer, input 0 in the lowest bit."""
+    return [int(sum(int(bit) << j for j, bit in enumerate(step))) for step in events]
+
+
+def test_model_by_hand():
+    weights = np.array([[3, -2], [-7, 7]])
+    events = np.array([[1, 0], [1, 1], [0, 1]])
+
+    # 4·3 + 2·(3 - 2) + 1·(-2) = 12; 4·(-7) + 2·0 + 7 = -21
+    assert [12, -21] == weighted_sums(weights, events).tolist()
+
+
+@pytest.mark.parametrize(
+    ("simd", "unroll", "latency"), [(1, 1, 1), (4, 1, 3), (3, 2, 4), (49, 4, 9), (1, 3, 3)]
+)
+def test_latency_is_gate_tree_and_join(simd, unroll, latency):
+    assert latency == synapse_latency(simd=simd, unroll=unroll)
+
+
+@pytest.mark.parametrize(
+    ("pe", "simd", "unroll", "weight_bits"),
+    [(1, 1, 1, 2), (2, 3, 1, 4), (3, 4, 2, 4), (1, 5, 3, 8), (2, 2, 4, 3), (1, 49, 1, 4)],
+)
+def test_sums_of_every_word_appear_latency_cycles_later(play, pe, simd, unroll, weight_bits):
+    rng = np.random.default_rng(simd)
+    limit = 1 << (weight_bits - 1)
+    weights = rng.integers(-limit, limit, (40, pe, simd))
+    events = rng.integers(0, 2, (40, unroll, simd))
+    weights[0], events[0] = -limit, 1  # the least sum
+    weights[1], events[1] = limit - 1, 1  # the greatest
+    weights[2], events[2] = limit - 1, 0  # silence
+    dut = SynapseArray(pe=pe, simd=simd, unroll=unroll, weight_bits=weight_bits)
+
+    seen = play(
+        dut,
+        [{"weights": w.tolist(), "events": words(e)} for w, e in zip(weights, events, strict=True)],
+        ["sums"],
+    )
+
+    assert dut.LATENCY == synapse_latency(simd=simd, unroll=unroll)
+    expected = [weighted_sums(w, e).tolist() for w, e in zip(weights, events, strict=True)]
+    assert expected[: 40 - dut.LATENCY] == [s["sums"] for s in seen[dut.LATENCY :]]

@@ -1,0 +1,63 @@
+"""Folders import only what lies before them in the data flow."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ORDER = ["hdl", "gen", "sim", "boards", "tools"]  # a folder imports only those before it
+FILES = [path for folder in ORDER for path in sorted((ROOT / folder).glob("*.py"))]
+
+
+def imports(path: Path) -> set[str]:
+    """Folders (``..x``) and outside packages that the file at ``path`` imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add((node.module or "").split(".")[0])
+        elif isinstance(node, ast.ImportFrom) and node.level == 2:
+            found |= {node.module.split(".")[0]} if node.module else {a.name for a in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_folder_order(path: Path) -> None:
+    earlier = ORDER[: ORDER.index(path.parent.name)]
+
+    wrong = (imports(path) & set(ORDER)) - set(earlier)
+
+    assert not wrong, f"{path.parent.name}/ may import only {earlier}, not {sorted(wrong)}"
+
+
+def test_golden_model_is_independent_of_the_rtl() -> None:
+    assert not imports(ROOT / "sim" / "golden.py") & {"hdl", "amaranth", "cocotb"}
+
+
+def test_one_module_of_the_generator_composes_hardware() -> None:
+    composers = [p.name for p in (ROOT / "gen").glob("*.py") if imports(p) & {"hdl", "amaranth"}]
+
+    assert composers == ["rtl.py"]
+
+
+def test_only_the_front_end_imports_torch() -> None:
+    users = [p.name for p in (ROOT / "gen").glob("*.py") if "torch" in imports(p)]
+
+    assert users == ["torch_import.py"]
+
+
+def test_no_module_has_a_name_that_says_nothing_or_hides_a_package() -> None:
+    banned = {"utils", "common", "constants", "types", "torch", "cocotb"}
+
+    assert [str(path) for path in FILES if path.stem in banned] == []
+
+
+def test_the_command_line_imports_verbs_when_they_run() -> None:
+    tree = ast.parse((ROOT / "tools" / "cli.py").read_text())
+    early = {
+        node.module for node in tree.body if isinstance(node, ast.ImportFrom) and node.level == 1
+    }
+
+    assert early == {"console"}  # the rest would make every command wait for what it does not use

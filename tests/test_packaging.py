@@ -1,0 +1,92 @@
+"""The wheel holds all that the folders hold, and works where nothing but the wheel is."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
+
+
+def test_every_package_folder_is_listed() -> None:
+    folders = {f"signfire.{p.parent.name}" for p in ROOT.glob("*/__init__.py")}
+
+    assert folders == set(SETUPTOOLS["packages"])
+    assert {k: f"signfire.{v}" for k, v in SETUPTOOLS["package-dir"].items()} == {
+        name: name for name in folders
+    }
+
+
+def test_folders_are_flat() -> None:
+    assert not list(ROOT.glob("[!.t]*/*/__init__.py"))
+
+
+def test_every_dependency_has_an_exact_version_in_the_constraints() -> None:
+    project = PYPROJECT["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    names = {re.split(r"[<>=~]", word)[0].lower() for word in wanted}
+    pinned = {
+        line.split("==")[0].lower()
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
+
+    assert names - {"setuptools"} <= pinned  # pip builds with its own setuptools
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """Install the wheel of a copy of the sources, so that the build leaves nothing in them."""
+    source, target = (tmp_path_factory.mktemp(name) for name in ("source", "installed"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for folder in SETUPTOOLS["package-dir"].values():
+        left_out = shutil.ignore_patterns("__pycache__", "*.part")
+        shutil.copytree(ROOT / folder, source / folder, ignore=left_out)
+    offline = ("--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check")
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "install", *offline, "--target", target, source],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def test_every_file_is_in_the_wheel(installed) -> None:
+    def contents(folder: Path) -> dict[str, bytes]:
+        files = (path for path in folder.iterdir() if path.is_file() and path.suffix != ".part")
+        return {path.name: path.read_bytes() for path in files}
+
+    for name, folder in SETUPTOOLS["package-dir"].items():
+        assert contents(ROOT / folder) == contents(installed.joinpath(*name.split("."))), name
+
+
+def test_the_installed_command_works_without_the_sources(installed, tmp_path) -> None:
+    example = installed / "signfire" / "tools"
+    model = (f"{example}/mnist_mlp.py:mlp32", "--weights", f"{example}/mnist_mlp32.pth")
+    data = ("--calibrate", f"{example}/mnist_calibrate.npz")
+    # -P: neither the folder that the program lies in nor the working folder is searched.
+    program = "import signfire.tools.cli as cli; print(cli.__file__); cli.main()"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, "convert", *model, *data, "-o", "d.npz", "--json"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr
+    place, result = done.stdout.splitlines()
+    assert place == str(example / "cli.py")
+    assert json.loads(result)["design_hash"]
+    assert (tmp_path / "d.npz").exists()
+    assert (installed / "bin" / "signfire").exists()

@@ -1,0 +1,185 @@
+"""The cycle check passes where RTL and golden model agree, and sees every kind of fault."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from signfire.gen import specimen
+from signfire.gen.design import Folding
+from signfire.gen.plan import find_technology
+from signfire.gen.rtl import Core, core_timing
+from signfire.sim import cycle, expectation
+from signfire.sim.cycle import check_cycles
+
+FOLDING = {
+    "input": Folding(pe=2),
+    "fc1": Folding(pe=3, simd=4, unroll=2),
+    "fc2": Folding(pe=2, simd=3, unroll=1),
+}
+RAW = np.random.default_rng(1).integers(0, 256, (3, 8))
+
+
+def settled():
+    return specimen.random_design(seed=5, folding=FOLDING)
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    """One folder, so that the RTL is compiled once for all faults."""
+    return tmp_path_factory.mktemp("cycle")
+
+
+@pytest.fixture(autouse=True)
+def quick_compilation(monkeypatch):
+    """Compile without optimisation: so few samples run for less time than that would take."""
+    flags = ["-O0" if flag == "-O2" else flag for flag in cycle.COMPILE_FLAGS]
+    monkeypatch.setattr(cycle, "COMPILE_FLAGS", flags)
+
+
+def changed(design, layer, **changes):
+    """Return the design with other attributes of one population."""
+    return replace(
+        design,
+        populations=tuple(
+            replace(p, **changes) if p.name == layer else p for p in design.populations
+        ),
+    )
+
+
+def check_against(design, directory, **options):
+    """Check the RTL of the design above against the expectation of another."""
+    return check_cycles(design, RAW, directory, under_test=Core(settled(), "ecp5"), **options)
+
+
+def test_every_word_stands_on_its_cycle(directory):
+    result = check_cycles(settled(), RAW, directory)
+
+    assert result.mismatches == ()
+    assert result.samples == 3
+    assert result.words == 192
+
+
+def test_random_stalls_at_both_ends_are_predicted(directory):
+    free = check_cycles(settled(), RAW, directory)
+    stalled = check_cycles(settled(), RAW, directory, stalls=(0.5, 0.5), seed=3)
+
+    assert stalled.mismatches == ()
+    assert stalled.cycles > free.cycles
+
+
+def test_a_weight_bit_is_seen_and_named(directory):
+    design = settled()
+    operand = design["fc1"].operands[0]
+    weights = operand.projections[0].map.weights.copy()
+    weights[4, 1] ^= 1
+    projection = operand.projections[0]
+    faulty = replace(
+        operand, projections=(replace(projection, map=projection.map.with_weights(weights)),)
+    )
+
+    found = check_against(changed(design, "fc1", operands=(faulty,)), directory).mismatches
+
+    assert found
+    assert found[0].layer == "fc1"
+    assert found[0].what == "sum"
+    assert found[0].neuron == 4
+    assert found[0].expected != found[0].got
+
+
+def test_a_step_size_is_seen(directory):
+    design = settled()
+    code = design["fc1"].code
+    faulty = changed(design, "fc1", code=replace(code, eta=(8, 5, 2, 1)))
+
+    found = check_against(faulty, directory, timing=core_timing(settled(), "ecp5")).mismatches
+
+    assert found
+    assert {m.layer for m in found} <= {"fc1", "fc2"}
+    assert "membrane" in {m.what for m in found}
+
+
+def test_a_flipped_event_is_seen_on_its_step(directory, monkeypatch):
+    truth = expectation.trace
+
+    def flipped(design, raw):
+        seen = truth(design, raw)
+        seen.populations["fc1"].events[2, 3] ^= True
+        return seen
+
+    monkeypatch.setattr(expectation, "trace", flipped)
+    found = check_cycles(settled(), RAW, directory).mismatches
+
+    events = [m for m in found if m.what == "event"]
+    assert {(m.layer, m.neuron, m.step) for m in events} == {("fc1", 3, 2)}
+    assert len(events) == len(RAW)
+    assert {m.what for m in found} == {"event", "train"}
+
+
+def test_a_late_register_is_seen(directory):
+    timing = core_timing(settled(), "ecp5")
+    late = replace(timing.layers[0], target=timing.layers[0].target + 1)
+
+    found = check_cycles(
+        settled(), RAW, directory, timing=replace(timing, layers=(late, timing.layers[1]))
+    ).mismatches
+
+    assert (found[0].layer, found[0].what) == ("fc1", "target")
+    assert found[0].expected is None
+
+
+def test_a_word_that_never_comes_is_seen(directory):
+    raw = np.vstack([RAW, RAW[:1]])
+    kept = expectation.expect(
+        settled(), core_timing(settled(), "ecp5"), find_technology("ecp5"), raw
+    )
+    source = directory / f"{cycle.TOP}.v"
+    assert source.exists()
+
+    found, _, _ = cycle._simulate(
+        replace(kept, raw_words=kept.raw_words[:-1]), source, directory, False, lambda _: None
+    )
+
+    assert [(kept.probes[i].what, got) for i, _, _, got in found if got is None]
+
+
+@pytest.mark.parametrize(
+    ("options", "waves"),
+    [
+        ({"schedule": "exponential", "code": "centred", "firing": "overlapped", "steps": 6}, True),
+        ({"schedule": "inverse", "code": "offset"}, False),
+    ],
+    ids=["overlapped", "weighted"],
+)
+def test_other_firings_and_schedules_stand_on_their_cycles(tmp_path, options, waves):
+    folding = {"fc1": Folding(pe=2, simd=4), "fc2": Folding(pe=2, simd=2)}
+    design = specimen.random_design(seed=6, folding=folding, **options)
+
+    result = check_cycles(
+        design, RAW, tmp_path, technology="ice40-hx", stalls=(0.2, 0.3), waves=waves
+    )
+
+    assert result.mismatches == ()
+    if waves:
+        assert result.waves.read_text(errors="replace")[:200].startswith("$version")
+    else:
+        assert result.waves is None
+
+
+def test_no_sample_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"^the cycle check needs at least one sample$"):
+        check_cycles(settled(), RAW[:0], tmp_path)
+
+
+def test_a_system_without_a_compiler_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("make", "perl"):
+        (programs / name).symlink_to(shutil.which(name))
+    monkeypatch.setenv("PATH", str(programs))
+
+    with pytest.raises(ValueError, match=r"must have make, g\+\+, perl; missing: g\+\+ \(install"):
+        check_cycles(settled(), RAW, tmp_path / "check")
+
+    assert not (tmp_path / "check").exists()

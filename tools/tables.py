@@ -1,0 +1,302 @@
+"""Results as tables and lines for people."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
+
+from ..boards.boards import Board
+from ..boards.toolchain import OK, Tool
+from ..gen.design import Design
+from .api import AutoFold, Costs, Embedding, Evaluation, Inference
+from .report import percent, si
+
+if TYPE_CHECKING:
+    from ..sim.bulk import BulkResult
+    from ..sim.cycle import CycleResult
+
+MOST_MISMATCHES = 20
+UNLIMITED = 10_000  # columns of a terminal
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> Table:
+    """Return a plain table; columns whose header ends in ``>`` are set to the right."""
+    result = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    for header in headers:
+        right = header.endswith(">")
+        result.add_column(
+            header.removesuffix(">"),
+            justify="right" if right else "left",
+            no_wrap=right or header == headers[0],
+        )
+    for row in rows:
+        result.add_row(*(str(cell) for cell in row))
+    return result
+
+
+class Fitting:
+    """A table that leaves columns out, the least important first, where the line is too short."""
+
+    def __init__(
+        self,
+        headers: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        *,
+        spare: Sequence[str],
+        title: str = "",
+    ) -> None:
+        self.headers, self.rows, self.spare, self.title = headers, rows, spare, title
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        result = self._without(())
+        for left_out in range(1, len(self.spare) + 1):
+            if Measurement.get(console, options.update(max_width=UNLIMITED), result).maximum <= (
+                options.max_width
+            ):
+                break
+            result = self._without(self.spare[:left_out])
+        yield result
+
+    def _without(self, left_out: Sequence[str]) -> Table:
+        kept = [i for i, header in enumerate(self.headers) if header not in left_out]
+        rows = [[row[i] for i in kept] for row in self.rows]
+        return table([self.headers[i] for i in kept], rows, title=self.title)
+
+
+def of_evaluation(result: Evaluation) -> list[RenderableType]:
+    """Accuracy first, then what each class was taken for and how much was sent."""
+    per_class = result.confusion.sum(axis=1)
+    rows = []
+    for k, total in enumerate(per_class):
+        if total == 0:
+            continue
+        wrong = result.confusion[k].copy()
+        wrong[k] = 0
+        most = f"{wrong.argmax()} ({wrong.max()})" if wrong.any() else "-"
+        rows.append((k, total, f"{result.confusion[k, k] / total:.1%}", most))
+    activity = ", ".join(f"{name} {share:.1%}" for name, share in result.activity.items())
+    return [
+        f"accuracy {result.accuracy:.2%} ({result.correct} of {result.samples})",
+        table(["class>", "samples>", "right>", "most often taken for"], rows),
+        f"events sent, of all possible: {activity}",
+    ]
+
+
+def of_conversion(design: Design, path: Path) -> list[RenderableType]:
+    """One line a layer: what it became and how much noise that costs."""
+    rows = []
+    for layer in design.provenance["layers"]:
+        population = design[layer["name"]]
+        fan_in = sum(p.map.weights.shape[1] for p in population.sources)
+        rows.append(
+            (
+                layer["name"],
+                layer["function"],
+                " x ".join(map(str, population.shape)),
+                fan_in or "-",
+                layer["weight_bits"] or "-",
+                layer["steps"] or "-",
+                f"{layer['code']}, {layer['schedule']}" if layer["code"] else "-",
+                "-" if layer["sqnr_db"] is None else f"{layer['sqnr_db']:.1f} dB",
+            )
+        )
+    headers = ["layer", "function", "neurons>", "fan-in>", "weight bits>", "T>", "code", "SQNR>"]
+    lines: list[RenderableType] = [table(headers, rows), *zero_notes(design)]
+    return [*lines, f"{path}: design {design.hash[:12]}, {design.firing} firing"]
+
+
+def zero_notes(design: Design) -> list[str]:
+    """Say of every code that cannot express 0 which value 0 becomes."""
+    return [
+        f"0 becomes {p.code.zero * p.code.unit:+.4g} in {p.name!r}: its code, {p.code.kind} with "
+        f"{p.code.schedule} steps, cannot express 0"
+        for p in design.populations
+        if p.code is not None and p.code.zero != 0
+    ]
+
+
+def of_embedding(result: Embedding) -> list[RenderableType]:
+    """Return the files, then what the user's clock has to wait for."""
+    content = result.content
+    return [
+        f"{result.verilog}: module {content['module']}, design {content['design_hash'][:12]}",
+        f"{result.manifest}: ports, data layout, layers",
+        f"{result.example}: how to instantiate it",
+        f"latency {content['latency_cycles']:,} cycles, interval {content['interval_cycles']:,}",
+    ]
+
+
+def of_folding(design: Design) -> Table:
+    """One line a layer: what is worked on at once."""
+    rows = [
+        (p.name, p.folding.pe, p.folding.simd, p.folding.unroll)
+        for p in design.populations
+        if p.folding is not None
+    ]
+    return table(["layer", "pe>", "simd>", "unroll>"], rows)
+
+
+def of_needs(needs: Mapping[str, tuple[int, int]]) -> Table:
+    """One line a resource: the estimate beside the budget."""
+    rows = [
+        (name, f"{needed:,}", f"{available:,}", "yes" if needed <= available else "NO")
+        for name, (needed, available) in needs.items()
+    ]
+    return table(["estimated", "needed>", "available>", "fits"], rows)
+
+
+def of_auto(design: Design, auto: AutoFold) -> list[RenderableType]:
+    """Say what ``auto`` chose, for which board, what it costs there, and why it is not faster."""
+    board = f"{auto.board}, as no board was named (--board NAME)" if auto.assumed else auto.board
+    return [
+        f"folded automatically for {board}",
+        of_folding(design),
+        of_needs(auto.needs),
+        because(auto),
+    ]
+
+
+def because(auto: AutoFold) -> str:
+    """Say why ``auto`` chose nothing faster."""
+    return f"not faster: {auto.explanation}"
+
+
+def of_costs(design: Design, result: Costs, auto: AutoFold | None = None) -> list[RenderableType]:
+    """Folding, predicted cycles, then the estimate beside what the board offers."""
+    verdict = {True: "fits, by this estimate", False: "does not fit, by this estimate", None: ""}
+    return [
+        of_folding(design),
+        f"latency {result.latency:,} cycles, interval {result.interval:,} (exact)",
+        of_needs(result.needs),
+        verdict[result.fits] or "the vendor's tools will say whether it fits",
+        *([] if auto is None else [because(auto)]),
+    ]
+
+
+def of_simulation(result: "CycleResult | BulkResult") -> list[RenderableType]:
+    """Say what was compared, or name the first differences."""
+    size = f"{result.samples} samples, {result.cycles:,} cycles, {result.words:,} values"
+    file = getattr(result, "waves", None)  # the bulk check has none
+    waves = [f"waves: {file}"] if file else []
+    if result.passed:
+        return [f"equal: {size}, each on its predicted cycle", *waves]
+    shown = [str(mismatch) for mismatch in result.mismatches[:MOST_MISMATCHES]]
+    more = getattr(result, "differing", len(result.mismatches)) - len(shown)
+    return [f"DIFFERENT: {size}", *shown, *([f"and {more} more"] if more else []), *waves]
+
+
+def of_inference(result: Inference) -> list[RenderableType]:
+    """Accuracy, whether the board said what the golden model says, and how fast."""
+    samples = len(result.labels)
+    lines = [f"{result.equal:,} of {samples:,} samples equal to the golden model, every logit"]
+    if result.correct is not None:
+        lines.append(f"accuracy {result.correct / samples:.2%}")
+    typical = int(np.median(result.cycles))
+    clock = f" ({si(typical / result.clock_hz, 's')})" if result.clock_hz else ""
+    lines.append(f"core: {typical:,} cycles from the last word of a sample to its answer{clock}")
+    lines.append(f"through the link: {samples / result.seconds:,.0f} samples/s")
+    return lines
+
+
+def of_report(record: Mapping[str, Any], page: Path) -> list[RenderableType]:
+    """Return the three numbers that matter, then where the page lies."""
+    accuracy = record["accuracy"]
+    lines = []
+    if accuracy["golden"] is not None:
+        lines.append(
+            f"accuracy {percent(accuracy['golden'])}, float {percent(accuracy['float'])} "
+            f"({accuracy['samples']:,} samples)"
+        )
+    if record["cycles"]:
+        cycles = record["cycles"]
+        lines.append(f"latency {cycles['latency']:,} cycles, interval {cycles['interval']:,}")
+    if record["clock_hz"]:
+        lines.append(
+            f"on {record['board']} at {si(record['clock_hz'], 'Hz')}: "
+            f"{si(record['latency_s'], 's')}, {si(record['throughput_per_s'], 'samples/s')}"
+        )
+    if record["energy"]:
+        lines.append(f"energy, estimated: {si(record['energy']['energy_j'], 'J', 2)} a sample")
+    return [*lines, f"report: {page}"]
+
+
+def board_record(board: Board) -> dict[str, Any]:
+    """Return what ``signfire boards --json`` says of a board."""
+    device = board.device
+    return {
+        "name": board.name,
+        "title": board.title,
+        "part": board.part,
+        "toolchain": board.toolchain,
+        "bitstream": board.builds_bitstream,
+        "baud": board.baud,
+        "uart_note": board.uart_note,
+        "capacity": None
+        if device is None
+        else {
+            "luts": device.luts,
+            "flip_flops": device.flip_flops,
+            "block_ram_bits": device.block_ram.count * device.block_ram.bits,
+            "multipliers": device.multipliers,
+        },
+    }
+
+
+def of_boards(boards: Sequence[Board]) -> list[RenderableType]:
+    """Two tables: boards that signfire builds in full, and those whose tools are elsewhere."""
+    full = [b for b in boards if b.device is not None]
+    others = [b for b in boards if b.device is None]
+    parts: list[RenderableType] = []
+    if full:
+        headers = ["name", "board", "part", "LUT>", "RAM kbit>", "mult.>", "tools"]
+        rows = [
+            (
+                b.name,
+                b.title,
+                b.part,
+                f"{b.device.luts:,}",
+                f"{b.device.block_ram.count * b.device.block_ram.bits // 1024:,}",
+                b.device.multipliers,
+                b.toolchain,
+            )
+            for b in full
+        ]
+        title = "Built to a bitstream with open tools"
+        parts.append(Fitting(headers, rows, spare=["board"], title=title))
+        parts += [f"{b.name}: {b.uart_note}" for b in full if b.uart_note]
+    if full and others:
+        parts.append("")
+    if others:
+        rows = [(b.name, b.title, b.part, b.toolchain) for b in others]
+        title = "Built to an archive that the vendor's tools finish"
+        headers = ["name", "board", "part", "tools"]
+        parts.append(Fitting(headers, rows, spare=["board"], title=title))
+    return parts
+
+
+def of_tools(tools: Sequence[Tool]) -> list[RenderableType]:
+    """Every tool, then what to do about those that are missing."""
+    rows = [
+        (
+            t.name,
+            t.version or "-",
+            t.state if t.required or t.state == OK else f"{t.state} (optional)",
+            t.purpose,
+            t.path or "-",
+        )
+        for t in tools
+    ]
+    headers = ["tool", "version", "state", "needed for", "place"]
+    parts: list[RenderableType] = [Fitting(headers, rows, spare=["place", "needed for"])]
+    lacking = [t for t in tools if t.state != OK]
+    parts += [f"{t.name} is missing ({t.purpose}): {t.remedy}" for t in lacking]
+    required = [t.name for t in lacking if t.required]
+    if required:
+        parts.append(f"not ready: signfire cannot do without {', '.join(required)}")
+    else:
+        parts.append("everything that signfire needs is here")
+    return parts
