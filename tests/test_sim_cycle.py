@@ -10,7 +10,7 @@ from signfire.gen import specimen
 from signfire.gen.design import Folding
 from signfire.gen.plan import find_technology
 from signfire.gen.rtl import Core, core_timing
-from signfire.sim import cycle, expectation
+from signfire.sim import cycle, expectation, verilator
 from signfire.sim.cycle import check_cycles
 
 FOLDING = {
@@ -34,8 +34,7 @@ def directory(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def quick_compilation(monkeypatch):
     """Compile without optimisation: so few samples run for less time than that would take."""
-    flags = ["-O0" if flag == "-O2" else flag for flag in cycle.COMPILE_FLAGS]
-    monkeypatch.setattr(cycle, "COMPILE_FLAGS", flags)
+    monkeypatch.setattr(verilator, "OPTIMISATION", dict.fromkeys(verilator.OPTIMISATION, "-O0"))
 
 
 def changed(design, layer, **changes):
