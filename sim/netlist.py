@@ -29,6 +29,8 @@ from .mismatch import Mismatch
 CELLS = Path(__file__).with_name("cells")
 # Cycles between the words of a sample: any serial line is slower, and the answer is the same.
 _LINE_GAP = 1000
+# What a module that is no black box holds: an assignment, a process or an instance.
+_WORK = re.compile(r"\b(assign|always)\b|^\s*[A-Z]\w*\s+\w+\s*\(", re.M)
 
 Exchange = Callable[[bytes], tuple[bytes, int]]
 
@@ -121,7 +123,7 @@ def _modules(text: str) -> set[str]:
     """Names of the modules of a Verilog text that do anything; black boxes are empty."""
     text = re.sub(r"//[^\n]*", "", text)
     found = re.finditer(r"\bmodule\s+\\?([\w$]+)(.*?)\bendmodule\b", text, re.S)
-    return {match[1] for match in found if re.search(r"\b(assign|always)\b", match[2])}
+    return {match[1] for match in found if _WORK.search(match[2])}
 
 
 def check_link(

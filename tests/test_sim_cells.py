@@ -179,7 +179,8 @@ MULTIPLIERS = {
             b,
             f"""MULT18X18D @ ({bus("A", 18, "dia")},
        {bus("B", 18, "dib")}, {bus("C", 18, "18'b0 ").replace("18'b0 [", "dib[")},
-       .SIGNEDA(1'b{a}), .SIGNEDB(1'b{b}), .SOURCEA(1'b0), .SOURCEB(1'b0), {bus("P", 36, "doa")});""",
+       .SIGNEDA(1'b{a}), .SIGNEDB(1'b{b}), .SOURCEA(1'b0), .SOURCEB(1'b0),
+       {bus("P", 36, "doa")});""",
         )
         for a, b in SIGNS
     },

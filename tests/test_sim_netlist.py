@@ -88,7 +88,7 @@ def netlist(path, *types):
     [
         ("ice40", ("SB_LUT4", "SB_RAM40_4K", "SB_MAC16")),
         ("ecp5", ("LUT4", "CCU2C", "TRELLIS_FF", "DP16KD", "MULT18X18D")),
-        ("gowin", ("LUT4", "ALU", "SPX9", "SDPX9B", "MULT18X18", "RAM16SDP4")),
+        ("gowin", ("LUT4", "MUX2_LUT8", "ALU", "SPX9", "SDPX9B", "MULT18X18", "RAM16SDP4")),
     ],
 )
 def test_the_cells_of_every_family_have_models(tmp_path, family, cells):
