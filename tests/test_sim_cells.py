@@ -74,7 +74,7 @@ def rows(bits, count):
 
 
 def dp16kd(widths, modes):
-    """DP16KD, its model, and the Verilog of an instance."""
+    """Return the model of a DP16KD, the Verilog of an instance, and its outputs."""
     pseudo = 36 in widths
     model = BlockRam(byte=9, widths=widths, modes=modes, writes=(True, not pseudo))
     words = rows(model.init, 1024)
@@ -101,7 +101,7 @@ def dp16kd(widths, modes):
 
 
 def gowin(cell, byte, widths, modes=(0, 0)):
-    """A Gowin BSRAM, its model, and the Verilog of an instance."""
+    """Return the model of a Gowin BSRAM, the Verilog of an instance, and its outputs."""
     kind = cell.rstrip("B").removesuffix("X9")
     model = BlockRam(byte=byte, widths=widths, modes=modes, writes=(True, kind == "DP"))
     init = rows(model.init, 64)
