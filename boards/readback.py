@@ -1,0 +1,111 @@
+"""A packed bitstream turned back into Verilog, so that what is loaded into the chip can be judged.
+
+Nothing of the build is trusted but the packed file. Which pins carry the oscillator and the serial
+line is what the board says, and the PLL's clock is what its recovered cell says.
+"""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from .boards import Board
+from .devices import ECP5, GOWIN, ICE40
+
+# What a bitstream of each family is checked for; the table of the README.
+PROMISES = {
+    ICE40: "iceunpack and icebox_vlog give the whole chip back, signfire adds the DSP blocks of "
+    "the iCE40UP; it is simulated pin by pin, and class and logits must be golden's",
+    GOWIN: "the whole chip is read back with the database of gowin_unpack, block RAM, multipliers "
+    "and carry chains included; it is simulated pin by pin, and class and logits must be golden's",
+    ECP5: "no open tool gives the logic back; every word of the block RAMs is read back and "
+    "compared with the weights and step sizes of the design",
+}
+
+
+class ReadbackError(ValueError):
+    """A bitstream that cannot be turned back; the message says why, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovered:
+    """What a packed file says.
+
+    Parameters
+    ----------
+    verilog
+        One flat module and the models that go with its special cells are left to the simulator.
+    top
+        Name of the module.
+    clock, rx, tx
+        Its ports: oscillator, serial line in and out.
+    tied
+        Other inputs, and the level at which they rest.
+    pll
+        Name of the PLL's cell, empty where there is none.
+    input_hz, clock_hz
+        Of the oscillator, and of the core as the PLL's cell says; exact.
+    cells
+        Type to number of the cells found.
+    """
+
+    verilog: str
+    top: str
+    clock: str
+    rx: str
+    tx: str
+    tied: dict[str, int] = field(default_factory=dict)
+    pll: str = ""
+    input_hz: int
+    clock_hz: Fraction
+    cells: dict[str, int]
+
+
+def recover(bitstream: Path | str, board: Board) -> Recovered:
+    """Turn the packed file of a board back into Verilog.
+
+    Raises
+    ------
+    ReadbackError
+        If the file is not one of this board, holds what cannot be read back, or a program to read
+        it is missing.
+    """
+    path = Path(bitstream)
+    if not path.is_file():
+        raise ReadbackError(f"there is no bitstream {path} (run signfire build first)")
+    if board.family == ICE40:
+        from .readback_ice40 import recover_ice40
+
+        return recover_ice40(path, board)
+    if board.family == GOWIN:
+        from .readback_gowin import recover_gowin
+
+        return recover_gowin(path, board)
+    raise ReadbackError(
+        f"no tool turns a bitstream of {board.name} back into logic (its block RAM can be read)"
+    )
+
+
+def pins_of(board: Board) -> dict[str, tuple[str, bool]]:
+    """Return the pins that a check needs: role to (name on the package, whether inverted).
+
+    Roles are ``clock``, ``rx`` and ``tx``, and ``reset`` where the board has a button for it.
+    """
+    platform = board.platform()
+    found = {"clock": _pin(platform, platform.default_clk)}
+    if platform.default_rst is not None:
+        found["reset"] = _pin(platform, platform.default_rst)
+    uart = platform.lookup("uart", 0)
+    for part in uart.ios:
+        if part.name in ("rx", "tx"):
+            found[part.name] = _named(platform, uart, part.ios[0])
+    return found
+
+
+def _pin(platform, name: str) -> tuple[str, bool]:
+    resource = platform.lookup(name, 0)
+    return _named(platform, resource, resource.ios[0])
+
+
+def _named(platform, resource, pins) -> tuple[str, bool]:
+    single = getattr(pins, "p", pins)  # of a differential pair the positive one
+    return single.map_names(platform._conn_pins, resource)[0], pins.invert

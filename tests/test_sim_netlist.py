@@ -1,0 +1,103 @@
+"""The netlist check: cells that have models, and replies that differ."""
+
+import json
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import sliplib
+
+from signfire.gen.cycles import predict
+from signfire.gen.design import Folding
+from signfire.gen.linkformat import SampleFormat
+from signfire.gen.rtl import core_timing
+from signfire.gen.specimen import random_design
+from signfire.sim import golden
+from signfire.sim.netlist import CELLS, cell_models, check_link
+
+FOLDING = {"fc1": Folding(pe=1, simd=2, unroll=1), "fc2": Folding(pe=1, simd=2, unroll=1)}
+DESIGN = random_design(seed=1, sizes=(4, 2, 2), steps=2, folding=FOLDING)
+RAW = np.random.default_rng(1).integers(
+    DESIGN.input_format.low, DESIGN.input_format.high + 1, (3, 4)
+)
+
+
+class Line:
+    """Answers as golden and cycle model do; ``change`` spoils (logits, label, cycles)."""
+
+    def __init__(self, change=lambda logits, label, cycles: (logits, label, cycles)):
+        self.change, self.count = change, 0
+        self.packed = SampleFormat.of(DESIGN).pack(RAW)
+        timing = core_timing(DESIGN, "ecp5")
+        self.cycles = predict(timing, 1, gaps=[99] * timing.input_words).answer()
+
+    def __call__(self, request: bytes) -> tuple[bytes, int]:
+        body = sliplib.decode(request.strip(sliplib.END))
+        code, sequence, _ = struct.unpack_from("<BBH", body)
+        assert body[4:-4] == self.packed[self.count].tobytes()
+        answer = golden.run(DESIGN, RAW[self.count : self.count + 1])
+        self.count += 1
+        logits, label, cycles = self.change(
+            answer.logits[0].tolist(), int(answer.labels[0]), self.cycles
+        )
+        payload = b"".join(x.to_bytes(3, "little", signed=True) for x in logits)
+        payload += struct.pack("<HI", label, cycles)
+        reply = struct.pack("<BBH", code + 0x80, sequence, len(payload)) + payload
+        reply += struct.pack("<I", zlib.crc32(reply))
+        return sliplib.END + sliplib.encode(reply) + sliplib.END, 1000
+
+
+def test_equal_answers_pass():
+    result = check_link(DESIGN, RAW, Line(), technology="ecp5")
+
+    assert result.passed
+    assert (result.samples, result.words) == (3, 12)
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "neuron"),
+    [
+        (lambda g, c, n: ([g[0], g[1] + 1], c, n), "logit", 1),
+        (lambda g, c, n: (g, 1 - c, n), "label", None),
+        (lambda g, c, n: (g, c, n + 1), "cycles", None),
+    ],
+)
+def test_a_word_that_differs_is_named(change, what, neuron):
+    result = check_link(DESIGN, RAW, Line(change), technology="ecp5")
+
+    assert [(m.sample, m.what, m.neuron) for m in result.mismatches] == [
+        (n, what, neuron) for n in range(3)
+    ]
+
+
+def test_no_reply_is_a_mismatch_of_every_word():
+    result = check_link(DESIGN, RAW[:1], lambda request: (b"", 5), technology="ecp5")
+
+    assert [m.got for m in result.mismatches] == [None] * 4
+
+
+def netlist(path, *types):
+    cells = {f"c{n}": {"type": t} for n, t in enumerate(types)}
+    path.write_text(json.dumps({"modules": {"signfire": {"attributes": {}, "cells": cells}}}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("family", "cells"),
+    [
+        ("ice40", ("SB_LUT4", "SB_RAM40_4K", "SB_MAC16")),
+        ("ecp5", ("LUT4", "CCU2C", "TRELLIS_FF", "DP16KD", "MULT18X18D")),
+        ("gowin", ("LUT4", "MUX2_LUT8", "ALU", "SPX9", "SDPX9B", "MULT18X18", "RAM16SDP4")),
+    ],
+)
+def test_the_cells_of_every_family_have_models(tmp_path, family, cells):
+    models = cell_models(netlist(tmp_path / "n.json", *cells), family)
+
+    assert CELLS / "block_ram.v" in models.sources
+    assert models.library.is_file()
+
+
+def test_a_black_box_without_a_model_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no simulation model of the gowin cell OSER4 "):
+        cell_models(netlist(tmp_path / "n.json", "LUT4", "OSER4"), "gowin")
