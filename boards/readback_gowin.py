@@ -253,7 +253,7 @@ class _Chip:
         for address in range(0, 1 << 14, 16):
             row = block[stripe[address & 0x30] + (address >> 6 & 0x3F)]
             quarter = address >> 12
-            words.append(sum(row[columns[bit, quarter]] << bit for bit in range(18)))
+            words.append(sum(int(row[columns[bit, quarter]]) << bit for bit in range(18)))
         return words
 
 
