@@ -4,7 +4,7 @@ Nothing of the build is trusted but the packed file. Which pins carry the oscill
 line is what the board says, and the PLL's clock is what its recovered cell says.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -33,15 +33,11 @@ class Recovered:
     Parameters
     ----------
     verilog
-        One flat module and the models that go with its special cells are left to the simulator.
+        One flat module with the inputs ``clock`` (the oscillator), ``rx`` and ``pll_clock`` (what
+        the PLL makes of ``clock``), and the output ``tx``; other inputs rest at their level.
+        Models of block RAM and multipliers are the simulator's.
     top
         Name of the module.
-    clock, rx, tx
-        Its ports: oscillator, serial line in and out.
-    tied
-        Other inputs, and the level at which they rest.
-    pll
-        Name of the PLL's cell, empty where there is none.
     input_hz, clock_hz
         Of the oscillator, and of the core as the PLL's cell says; exact.
     cells
@@ -50,11 +46,6 @@ class Recovered:
 
     verilog: str
     top: str
-    clock: str
-    rx: str
-    tx: str
-    tied: dict[str, int] = field(default_factory=dict)
-    pll: str = ""
     input_hz: int
     clock_hz: Fraction
     cells: dict[str, int]

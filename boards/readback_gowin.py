@@ -33,16 +33,12 @@ def recover_gowin(bitstream: Path, board: Board) -> Recovered:
     """See :func:`.readback.recover`."""
     chip = _Chip(bitstream, board)
     pins = pins_of(board)
-    netlist = _Netlist(chip, {role: chip.pad(pin) for role, (pin, _) in pins.items()})
+    pads = {role: chip.pad(pin) for role, (pin, _) in pins.items()}
+    netlist = _Netlist(chip, pads, rest=int(pins.get("reset", ("", False))[1]))
     verilog, cells = netlist.verilog()
     return Recovered(
         verilog=verilog,
         top=TOP,
-        clock="clock",
-        rx="rx",
-        tx="tx",
-        tied={"reset": int(pins["reset"][1])} if "reset" in pins else {},
-        pll="pll" if chip.pll is not None else "",
         input_hz=board.input_hz,
         clock_hz=board.input_hz * chip.pll_ratio,
         cells=cells,
@@ -260,8 +256,9 @@ class _Chip:
 class _Netlist:
     """Verilog of all that the serial output depends on, found backwards from it."""
 
-    def __init__(self, chip: _Chip, pads: dict[str, tuple[Place, str]]) -> None:
+    def __init__(self, chip: _Chip, pads: dict[str, tuple[Place, str]], *, rest: int) -> None:
         self.chip, self.pads = chip, pads
+        self.rest = rest  # level of the reset button's pin where nobody presses it
         self.makers: dict[str, Callable[[], str]] = {}
         self.lines: list[str] = []
         self.names: dict[str, str] = {}
@@ -275,9 +272,10 @@ class _Netlist:
 
     def verilog(self) -> tuple[str, dict[str, int]]:
         """Return the module and the number of its cells."""
-        for role in ("clock", "rx", "reset"):
-            if role in self.pads:
-                self._offer_input(role)
+        for role in ("clock", "rx"):
+            self._offer_input(role, role)
+        if "reset" in self.pads:
+            self._offer_input("reset", f"1'b{self.rest}")
         place, bel = self.pads["tx"]
         if not self.chip.bels[place].get(bel, set()) & {"OBUF", "TBUF", "IOBUF"}:
             raise ReadbackError("the serial output's pin is no output in this file")
@@ -287,8 +285,7 @@ class _Netlist:
         self.lines.append(f"assign tx = {off} | {data};")  # a pad that is not driven is pulled up
         while self.waiting:
             self.makers[self.waiting.pop()]()
-        inputs = [role for role in ("clock", "rx", "reset") if role in self.pads]
-        header = ", ".join([*(f"input {role}" for role in inputs), "output tx"])
+        header = "input clock, input pll_clock, input rx, output tx"
         declared = [f"wire {name};" for net, name in self.names.items() if net in self.makers]
         text = "\n".join([f"module {TOP} ({header});", *declared, *self.lines, "endmodule", ""])
         return text, dict(self.cells)
@@ -318,10 +315,10 @@ class _Netlist:
 
     # -- pads ----------------------------------------------------------------------------------
 
-    def _offer_input(self, role: str) -> None:
+    def _offer_input(self, role: str, level: str) -> None:
         place, bel = self.pads[role]
         wire = self.chip.db[place].bels[bel].portmap["O"]
-        self._offer(place, wire, lambda name: self.lines.append(f"assign {name} = {role};"))
+        self._offer(place, wire, lambda name: self.lines.append(f"assign {name} = {level};"))
 
     # -- logic tiles ---------------------------------------------------------------------------
 
@@ -623,22 +620,22 @@ class _Netlist:
     def _offer_pll(self) -> None:
         if self.chip.pll is None:
             return
-        place, values = self.chip.pll
+        place, _ = self.chip.pll
         ports = self.chip.db[place].bels["RPLLA"].portmap
 
         def build(at: Place) -> None:
-            parameters = [
-                f".FBDIV_SEL({values['FDIV'] - 1})",
-                f".IDIV_SEL({values['IDIV'] - 1})",
-                f".ODIV_SEL({values['ODIV']})",
-            ]
+            if self.wire(at, ports["CLKIN"]) != self._clock():
+                raise ReadbackError("the PLL does not run from the board's oscillator")
             clock, locked = self._outputs(at, [ports["CLKOUT"], ports["LOCK"]])
-            pins = {"CLKIN": self.wire(at, ports["CLKIN"]), "CLKOUT": clock, "LOCK": locked}
-            pins |= {name: self.wire(at, ports[name], _LOW) for name in ("RESET", "RESET_P")}
-            self._instance("rPLL", "pll", parameters, pins)
+            self.lines += [f"assign {clock} = pll_clock;", f"assign {locked} = 1'b1;"]
+            self.cells["rPLL"] += 1
 
         for name in ("CLKOUT", "LOCK"):
             self._offer(place, ports[name], self._shared(place, "pll", build))
+
+    def _clock(self) -> str:
+        place, bel = self.pads["clock"]
+        return self.wire(place, self.chip.db[place].bels[bel].portmap["O"])
 
     def _instance(
         self, module: str, name: str, parameters: list[str], pins: dict[str, str]

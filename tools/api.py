@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from ..boards.boards import BAUD, Board, find_board
 from ..boards.build import BuildResult
 from ..boards.build import build as build_design
 from ..boards.devices import ECP5
+from ..boards.readback import PROMISES, recover
 from ..gen.calibrate import LayerOptions, Options
 from ..gen.calibrate import calibrate as calibrate_network
 from ..gen.codes import Schedule
@@ -29,6 +31,7 @@ from ..gen.fold import auto_fold, parse_fold
 from ..gen.network import Network
 from ..gen.rtl import core_timing
 from ..sim import golden
+from ..sim.mismatch import Mismatch
 from .dataset import Dataset
 from .dataset import load as load_data
 from .embed import Embedding, generate
@@ -41,6 +44,7 @@ if TYPE_CHECKING:  # torch and cocotb take their time to import, and most verbs 
 
 __all__ = [
     "AutoFold",
+    "BitstreamCheck",
     "BuildResult",
     "Conversion",
     "Costs",
@@ -67,6 +71,7 @@ __all__ = [
     "simulate",
     "simulate_bulk",
     "technology_of",
+    "verify_bitstream",
     "versions",
 ]
 
@@ -473,6 +478,99 @@ def simulate_bulk(
         stalls=(stalls, stalls),
         seed=seed,
         progress=progress,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitstreamCheck:
+    """What a chip that was read back from its bitstream answered.
+
+    Parameters
+    ----------
+    bitstream
+        The packed file.
+    board
+        Name of its board.
+    promise
+        What the check says for this family, in words.
+    samples, words
+        How much was compared; a word is a logit, a class or a count of cycles.
+    mismatches
+        Empty where chip and golden model agree.
+    clock_hz
+        Of the core, as the PLL's cell in the file says.
+    cells
+        Type to number of the cells found in the file.
+    """
+
+    bitstream: Path
+    board: str
+    promise: str
+    samples: int
+    words: int
+    mismatches: tuple[Mismatch, ...]
+    clock_hz: float
+    cells: dict[str, int]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every word is golden's."""
+        return not self.mismatches
+
+
+def verify_bitstream(
+    bitstream: Path | str,
+    board: Board | str,
+    design: Design | Path | str,
+    data: Dataset,
+    folder: Path | str,
+    *,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> BitstreamCheck:
+    """Turn a packed bitstream back into a chip, and let it answer samples through its pins.
+
+    Parameters
+    ----------
+    bitstream
+        The packed file; nothing else of the build is read.
+    board
+        That it is for.
+    design
+        Folded as it was built.
+    data
+        Samples; labels are not needed.
+    folder
+        For the compiled simulation.
+    progress
+        Told what is being done.
+    """
+    from ..sim.bitstream import powered
+    from ..sim.netlist import check_link
+
+    board = find_board(board) if isinstance(board, str) else board
+    design = load_design(design)
+    progress("read back")
+    chip = recover(bitstream, board)
+    progress("compile and simulate")
+    with powered(
+        chip.verilog,
+        folder,
+        top=chip.top,
+        family=board.family,
+        clock_ratio=chip.clock_hz / chip.input_hz,
+        bit_cycles=Fraction(board.input_hz, board.baud),
+    ) as exchange:
+        raw = design.raw_samples(data.x)
+        found = check_link(design, raw, exchange, technology=technology_of(board))
+    return BitstreamCheck(
+        bitstream=Path(bitstream),
+        board=board.name,
+        promise=PROMISES[board.family],
+        samples=found.samples,
+        words=found.words,
+        mismatches=found.mismatches,
+        clock_hz=float(chip.clock_hz),
+        cells=chip.cells,
     )
 
 
