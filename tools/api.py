@@ -4,6 +4,7 @@ Every function takes plain values or what another function returned, and returns
 whose fields are JSON values or arrays. What is wrong with the caller's input raises ValueError.
 """
 
+import json
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ import numpy as np
 
 from ..boards.accelerator import technology_of
 from ..boards.boards import BAUD, Board, find_board
-from ..boards.build import BuildResult
+from ..boards.build import RESULT, BuildResult
 from ..boards.build import build as build_design
 from ..boards.devices import ECP5
 from ..boards.readback import PROMISES, recover
@@ -46,6 +47,7 @@ __all__ = [
     "AutoFold",
     "BitstreamCheck",
     "BuildResult",
+    "Built",
     "Conversion",
     "Costs",
     "Dataset",
@@ -60,6 +62,7 @@ __all__ = [
     "convert",
     "estimate_on",
     "evaluate",
+    "find_build",
     "float_accuracy",
     "folded",
     "generate",
@@ -479,6 +482,33 @@ def simulate_bulk(
         seed=seed,
         progress=progress,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A packed file and the name of the board it is for."""
+
+    bitstream: Path
+    board: str
+
+
+def find_build(place: Path | str, board: str | None = None) -> Built:
+    """Find the packed file of a finished build; a packed file itself needs its board."""
+    place = Path(place)
+    if place.is_file():
+        if board is None:
+            raise ValueError(f"the board of {place} is not known (give --board)")
+        return Built(bitstream=place, board=board)
+    records = sorted(place.glob(f"**/{RESULT}"))
+    if len(records) != 1:
+        many = f"holds {len(records)} builds" if records else "holds no finished build"
+        raise ValueError(f"{place} {many} (name the folder of one signfire build)")
+    try:
+        result = json.loads(records[0].read_text())["result"]
+        packed, name = result["bitstream"], result["board"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{records[0]} is no record of a build (run signfire build)") from error
+    return Built(bitstream=records[0].parent / packed, board=board or name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from rich.table import Table
 from ..boards.boards import Board
 from ..boards.toolchain import OK, Tool
 from ..gen.design import Design
-from .api import AutoFold, Costs, Embedding, Evaluation, Inference
+from .api import AutoFold, BitstreamCheck, Costs, Embedding, Evaluation, Inference
 from .report import percent, si
 
 if TYPE_CHECKING:
@@ -187,6 +187,21 @@ def of_simulation(result: "CycleResult | BulkResult") -> list[RenderableType]:
     shown = [str(mismatch) for mismatch in result.mismatches[:MOST_MISMATCHES]]
     more = getattr(result, "differing", len(result.mismatches)) - len(shown)
     return [f"DIFFERENT: {size}", *shown, *([f"and {more} more"] if more else []), *waves]
+
+
+def of_bitstream(result: BitstreamCheck) -> list[RenderableType]:
+    """Say what was read back and compared, or name the first differences."""
+    cells = ", ".join(f"{count:,} {cell}" for cell, count in sorted(result.cells.items()))
+    lines = [
+        f"read back from {result.bitstream}: {cells}",
+        f"clock {si(result.clock_hz, 'Hz')}, as the file's PLL says",
+    ]
+    size = f"{result.samples} samples, {result.words:,} words (logits, classes, cycle counts)"
+    if result.passed:
+        return [*lines, f"equal: {size}"]
+    shown = [str(mismatch) for mismatch in result.mismatches[:MOST_MISMATCHES]]
+    more = len(result.mismatches) - len(shown)
+    return [*lines, f"DIFFERENT: {size}", *shown, *([f"and {more} more"] if more else [])]
 
 
 def of_inference(result: Inference) -> list[RenderableType]:
