@@ -2,7 +2,7 @@
 
 import pytest
 
-from signfire.tools import bench
+from signfire.tools import bench, measure
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from signfire.tools import bench
     ],
 )
 def test_a_bar_holds_up_to_its_edge(value, target, holds) -> None:
-    assert bench.Measurement(what="w", value=value, unit="u", target=target).holds is holds
+    assert measure.Measurement(what="w", value=value, unit="u", target=target).holds is holds
 
 
 def record(bar: str, value: float) -> dict:

@@ -3,106 +3,28 @@
 Verbs import what they need when they run, so that ``signfire boards`` does not wait for torch.
 """
 
-import shlex
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from .console import DIFFERENCE, DONE, USER, Outcome, progress, run_program, shown, verb, working
-
-if TYPE_CHECKING:
-    from ..boards.boards import Board
-    from ..gen.design import Design
-    from .api import AutoFold
-
-FILE = click.Path(path_type=Path)
-MHZ = click.FloatRange(0, min_open=True)
-
-
-def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--data``, ``--inputs`` and ``--labels``."""
-    for option in reversed(
-        (
-            click.option(
-                "--data", required=True, type=FILE, help=".npz file with samples and labels."
-            ),
-            click.option("--inputs", default="x", show_default=True, help="Array of samples."),
-            click.option("--labels", default="y", show_default=True, help="Array of classes."),
-        )
-    ):
-        function = option(function)
-    return function
-
-
-def examples(*lines: str) -> str:
-    """Return an epilog that shows ``lines`` as they are."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
-def whole_numbers(option: str, text: str) -> tuple[int, ...]:
-    """Read ``2,4,8``."""
-    words = text.split(",")
-    if not all(word.strip().isdigit() and int(word) > 0 for word in words):
-        raise ValueError(f"{option} takes whole numbers above 0 like 2,4,8, not {text!r}")
-    return tuple(int(word) for word in words)
-
-
-def fold_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--fold``."""
-    return click.option(
-        "--fold",
-        multiple=True,
-        metavar="auto|NAME:pe=N,simd=N,unroll=N",
-        help="Outputs, inputs and input steps of a layer that are worked on at once; may be "
-        "repeated. auto: the fastest that the estimate says fits the board.",
-    )(function)
-
-
-def fold_as_told(
-    design: "Design", words: tuple[str, ...], board: "Board | str | None"
-) -> "tuple[Design, dict[str, Any]]":
-    """Fold a design; what ``auto`` chose goes to standard error, and into the JSON object."""
-    from . import api, tables
-
-    choice = api.choose_fold(design, words, board)
-    if choice.auto is not None:
-        for part in tables.of_auto(choice.design, choice.auto):
-            progress.print(part, highlight=False, soft_wrap=isinstance(part, str))
-    return choice.design, {"auto_fold": auto_record(choice.auto)}
-
-
-def auto_record(auto: "AutoFold | None") -> dict[str, Any] | None:
-    """Return what --json says of an automatic folding."""
-    return None if auto is None else {**vars(auto), "needs": needs_record(auto.needs)}
-
-
-def needs_record(needs: Mapping[str, tuple[int, int]]) -> dict[str, dict[str, int]]:
-    """Return an estimate beside its budget as --json says it."""
-    return {name: {"needed": n, "available": a} for name, (n, a) in needs.items()}
-
-
-def written(
-    record: Mapping[str, Any], page: Path, auto: Mapping[str, Any] | None = None
-) -> Outcome:
-    """Return what a command that ends in a report prints; a failed check is its status."""
-    from . import tables
-
-    checks = [check for check in record["checks"].values() if check is not None]
-    return Outcome(
-        data={**record, **(auto or {}), "report": page},
-        text=tables.of_report(record, page),
-        status=DONE if all(check["equal"] for check in checks) else DIFFERENCE,
-    )
-
-
-class InOrder(click.Group):
-    """Lists its commands in the order of use, which is that of this file."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
+from . import cli_board, cli_proof
+from .console import DIFFERENCE, DONE, USER, Outcome, run_program, shown, verb, working
+from .options import (
+    FILE,
+    MHZ,
+    InOrder,
+    auto_record,
+    command_line,
+    data_options,
+    examples,
+    fold_as_told,
+    fold_option,
+    needs_record,
+    whole_numbers,
+    written,
+)
 
 
 @click.group(
@@ -122,11 +44,6 @@ def cli() -> None:
     Results go to standard output, progress to standard error. Every command takes --json. Exit
     status: 0 done, 1 a check found a difference, 2 your input or environment is wrong.
     """
-
-
-def command_line() -> str:
-    """Return the command as it was typed, for the records."""
-    return shlex.join(["signfire", *sys.argv[1:]])
 
 
 @cli.command(
@@ -538,53 +455,8 @@ def build(
     return written(*pipeline.report(job, folder), auto)
 
 
-@cli.command(
-    short_help="Let a board answer samples, and check what it says.",
-    epilog=examples(
-        "signfire infer design.npz --port /dev/ttyUSB1 --data test.npz",
-        "signfire infer design.npz --port COM5 --data test.npz --samples 100",
-    ),
-)
-@click.argument("design", type=FILE)
-@click.option("--port", required=True, help="Serial port of the board.")
-@click.option("--board", help="Its name, for a link of another speed than 1 Mbaud.")
-@data_options
-@click.option("--samples", type=int, help="Only the first N samples.")
-@verb
-def infer(
-    design: Path,
-    port: str,
-    board: str | None,
-    data: Path,
-    inputs: str,
-    labels: str,
-    samples: int | None,
-) -> Outcome:
-    """Let a board answer samples, and compare each logit with the golden model.
-
-    A board that runs another design is refused.
-    """
-    from ..boards.boards import BAUD, find_board
-    from . import api, tables
-
-    found = api.load_data(data, inputs=inputs, labels=labels).first(samples)
-    baud = BAUD if board is None else find_board(board).baud
-    with working(f"asking the board on {port}"):
-        result = api.infer(design, port, found, baud=baud)
-    equal = result.equal == len(found)
-    return Outcome(
-        data={
-            "samples": len(found),
-            "equal": result.equal,
-            "accuracy": None if result.correct is None else result.correct / len(found),
-            "labels": result.labels,
-            "cycles": result.cycles,
-            "seconds": result.seconds,
-            "clock_hz": result.clock_hz,
-        },
-        text=tables.of_inference(result),
-        status=DONE if equal else DIFFERENCE,
-    )
+for command in cli_proof.COMMANDS + cli_board.COMMANDS:
+    cli.add_command(command)
 
 
 @cli.command(

@@ -1,0 +1,3 @@
+"""Benches of group B: proved down to the chip, and spoken to."""
+
+TITLE = "Proved down to the chip, and spoken to"

@@ -1,0 +1,5 @@
+"""Verbs that prove what was built; imported as thinly as :mod:`.cli` itself."""
+
+import click
+
+COMMANDS: tuple[click.Command, ...] = ()

@@ -1,0 +1,136 @@
+"""What a bench is made of: figures beside their targets, the registry, and the example's builds."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..boards.accelerator import technology_of
+from ..boards.boards import find_board
+from ..boards.build import BuildResult
+from ..gen.cycles import steady
+from ..gen.design import Design
+from ..gen.rtl import core_timing
+from . import api
+
+TOOLS = Path(__file__).resolve().parent
+ROOT = TOOLS.parent
+SEED = 1
+SEEDS = (1, 2, 3, 4)  # of place and route
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One figure.
+
+    Parameters
+    ----------
+    what
+        What was measured, a few words.
+    value, unit
+        The figure.
+    target
+        ``>= 97.7``, ``<= 12`` or ``== 5000``; empty for a figure without a bar.
+    note
+        What belongs beside it in the table.
+    details
+        JSON values, for the record alone.
+    """
+
+    what: str
+    value: float
+    unit: str
+    target: str = ""
+    note: str = ""
+    details: Mapping[str, Any] | None = None
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the value meets the target; ``None`` where there is none."""
+        if not self.target:
+            return None
+        sign, number = self.target.split()
+        bound = float(number)
+        return {
+            ">=": self.value >= bound,
+            "<=": self.value <= bound,
+            "==": self.value == bound,
+        }[sign]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """A named bench and the function that yields its measurements."""
+
+    bar: str
+    title: str
+    run: Callable[[], Iterable[Measurement]]
+
+
+BENCHES: dict[str, Bench] = {}
+
+
+def bench(
+    bar: str, title: str
+) -> Callable[[Callable[[], Iterable[Measurement]]], Callable[[], Iterable[Measurement]]]:
+    """Register a function as the bench of a bar."""
+
+    def register(
+        function: Callable[[], Iterable[Measurement]],
+    ) -> Callable[[], Iterable[Measurement]]:
+        BENCHES[bar] = Bench(bar=bar, title=title, run=function)
+        return function
+
+    return register
+
+
+# -- models and data ---------------------------------------------------------------------------
+
+
+def open_data(name: str) -> api.Dataset:
+    """Read one of the test sets that lie beside the checkout in ``shared/data``."""
+    path = ROOT.parent / "shared" / "data" / name
+    if not path.is_file():
+        raise ValueError(
+            f"this bench needs {name}, which is not in the repository (put it into {path.parent})"
+        )
+    return api.load_data(path)
+
+
+def example(hidden: int) -> api.Model:
+    """Return the repository's 784-``hidden``-10 perceptron."""
+    return api.Model(
+        spec=f"{TOOLS / 'mnist_mlp.py'}:mlp{hidden}",
+        weights=str(TOOLS / f"mnist_mlp{hidden}.pth"),
+        calibrate=str(TOOLS / "mnist_calibrate.npz"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Routed:
+    """A Design on a board, with its predicted cycles."""
+
+    design: Design
+    built: BuildResult
+    latency: int
+    interval: int
+
+
+def routed(model: int, board: str, fold: Sequence[str], seeds: Sequence[int] = SEEDS) -> Routed:
+    """Convert, fold and build an example for a board; what is not changed is not built again."""
+    target = find_board(board)
+    design = api.folded(api.convert(example(model)).design, fold, target)
+    built = api.build(design, target, ROOT / "build" / "bench" / board, seeds=seeds)
+    latency, interval = steady(core_timing(design, technology_of(target)))
+    return Routed(design=design, built=built, latency=latency, interval=interval)
+
+
+def rate(work: Callable[[], object], items: int, *, repeats: int) -> float:
+    """Return items a second, the best of ``repeats`` runs."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return items / min(seconds)

@@ -1,0 +1,107 @@
+"""What the verbs of the command line share: options, foldings, and how a result is printed."""
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .console import DIFFERENCE, DONE, Outcome, progress
+
+if TYPE_CHECKING:
+    from ..boards.boards import Board
+    from ..gen.design import Design
+    from .api import AutoFold
+
+FILE = click.Path(path_type=Path)
+MHZ = click.FloatRange(0, min_open=True)
+
+
+def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--data``, ``--inputs`` and ``--labels``."""
+    for option in reversed(
+        (
+            click.option(
+                "--data", required=True, type=FILE, help=".npz file with samples and labels."
+            ),
+            click.option("--inputs", default="x", show_default=True, help="Array of samples."),
+            click.option("--labels", default="y", show_default=True, help="Array of classes."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def examples(*lines: str) -> str:
+    """Return an epilog that shows ``lines`` as they are."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def whole_numbers(option: str, text: str) -> tuple[int, ...]:
+    """Read ``2,4,8``."""
+    words = text.split(",")
+    if not all(word.strip().isdigit() and int(word) > 0 for word in words):
+        raise ValueError(f"{option} takes whole numbers above 0 like 2,4,8, not {text!r}")
+    return tuple(int(word) for word in words)
+
+
+def fold_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--fold``."""
+    return click.option(
+        "--fold",
+        multiple=True,
+        metavar="auto|NAME:pe=N,simd=N,unroll=N",
+        help="Outputs, inputs and input steps of a layer that are worked on at once; may be "
+        "repeated. auto: the fastest that the estimate says fits the board.",
+    )(function)
+
+
+def fold_as_told(
+    design: "Design", words: tuple[str, ...], board: "Board | str | None"
+) -> "tuple[Design, dict[str, Any]]":
+    """Fold a design; what ``auto`` chose goes to standard error, and into the JSON object."""
+    from . import api, tables
+
+    choice = api.choose_fold(design, words, board)
+    if choice.auto is not None:
+        for part in tables.of_auto(choice.design, choice.auto):
+            progress.print(part, highlight=False, soft_wrap=isinstance(part, str))
+    return choice.design, {"auto_fold": auto_record(choice.auto)}
+
+
+def auto_record(auto: "AutoFold | None") -> dict[str, Any] | None:
+    """Return what --json says of an automatic folding."""
+    return None if auto is None else {**vars(auto), "needs": needs_record(auto.needs)}
+
+
+def needs_record(needs: Mapping[str, tuple[int, int]]) -> dict[str, dict[str, int]]:
+    """Return an estimate beside its budget as --json says it."""
+    return {name: {"needed": n, "available": a} for name, (n, a) in needs.items()}
+
+
+def written(
+    record: Mapping[str, Any], page: Path, auto: Mapping[str, Any] | None = None
+) -> Outcome:
+    """Return what a command that ends in a report prints; a failed check is its status."""
+    from . import tables
+
+    checks = [check for check in record["checks"].values() if check is not None]
+    return Outcome(
+        data={**record, **(auto or {}), "report": page},
+        text=tables.of_report(record, page),
+        status=DONE if all(check["equal"] for check in checks) else DIFFERENCE,
+    )
+
+
+class InOrder(click.Group):
+    """Lists its commands in the order of use, which is that of this file."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+def command_line() -> str:
+    """Return the command as it was typed, for the records."""
+    return shlex.join(["signfire", *sys.argv[1:]])
