@@ -22,7 +22,7 @@ from pathlib import Path
 from .verilator import COMPILE_FLAGS, environment, require_programs
 
 CELLS = Path(__file__).with_name("cells")
-HARNESS = Path(__file__).with_name("chip_main.cpp")
+HARNESS = tuple(Path(__file__).with_name(name) for name in ("chip_main.cpp", "uart_pins.h"))
 FLAGS = [*COMPILE_FLAGS, "-Wno-lint", "-O3", "--x-assign", "fast", "--x-initial", "fast"]
 # A chip is a function of ten thousand statements: -O2 takes twice as long and gains little.
 OPTIMISATION = {"OPT_FAST": "-O1"}
@@ -124,7 +124,7 @@ def _compiled(chip: Chip, directory: Path) -> Path:
     text = _on_board(chip)
     made_of = [
         text,
-        HARNESS.read_text(),
+        *(path.read_text() for path in HARNESS),
         *FLAGS,
         *OPTIMISATION.values(),
         version("verilator"),
@@ -139,11 +139,12 @@ def _compiled(chip: Chip, directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="compile-", dir=directory) as folder:
         (Path(folder) / "chip.v").write_text(text)
-        (Path(folder) / HARNESS.name).write_text(HARNESS.read_text())
+        for path in HARNESS:
+            (Path(folder) / path.name).write_text(path.read_text())
         command = ["verilator", "--cc", "--exe", "--build", "-j", "2", *FLAGS]
         command += ["--top-module", TOP, "--prefix", "Vchip", "chip.v"]
         command += ["-v", str(models.library), f"-I{models.include}"]
-        command += [*map(str, models.sources), HARNESS.name]
+        command += [*map(str, models.sources), HARNESS[0].name]
         log = directory / "chip.log"
         with open(log, "w") as output:
             done = subprocess.run(

@@ -71,7 +71,7 @@ def test_the_json_holds_what_it_promises(job, tmp_path) -> None:
     assert record["design_hash"] == job.design.hash
     assert record["accuracy"]["samples"] == 15
     assert record["accuracy"]["float"] is None  # a random design has no float model
-    assert {"cycle", "bulk"} == set(record["checks"])
+    assert {"cycle", "bulk", "netlist", "bitstream"} == set(record["checks"])
     for key in ("cycles", "clock_hz", "latency_s", "throughput_per_s", "utilisation", "board"):
         assert key in record
     assert [layer["name"] for layer in record["layers"]] == ["input", "fc1", "fc2"]

@@ -91,7 +91,7 @@ def written(
     return Outcome(
         data={**record, **(auto or {}), "report": page},
         text=tables.of_report(record, page),
-        status=DONE if all(check["equal"] for check in checks) else DIFFERENCE,
+        status=DIFFERENCE if any(check["equal"] is False for check in checks) else DONE,
     )
 
 
