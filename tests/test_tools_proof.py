@@ -1,4 +1,4 @@
-"""The netlist check of every family: equal as synthesised, and one wrong bit of a memory is seen."""
+"""The netlist check of every family: equal as synthesised; a wrong bit of a memory is seen."""
 
 import json
 import re

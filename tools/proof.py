@@ -92,14 +92,16 @@ def check_netlist(
         Folder of a build, whose netlist is taken where it is of the same source; by default
         ``synthesis`` in ``folder``.
     clock_hz
-        Of the core; by default what place and route aims for.
+        Of the core; by default half of what place and route aims for, which designs reach.
     progress
         Told what is being done.
     """
     board = find_board(board) if isinstance(board, str) else board
     design, folder = load_design(design), Path(folder)
-    # The PLL's clock is not above what is asked for, and a float may lie below the exact one.
-    frequency = None if clock_hz is None or not board.has_pll else clock_hz * (1 + 1e-9)
+    frequency = None
+    if board.builds_bitstream and board.has_pll:
+        # The PLL's clock is not above what is asked for; a float may lie below the exact one.
+        frequency = board.device.goal_hz / 2 if clock_hz is None else clock_hz * (1 + 1e-9)
     found = synthesise(
         Accelerator(design, board),
         board,
