@@ -73,7 +73,8 @@ def choose(words: Sequence[str]) -> list[Bench]:
     for word in words:
         found = {name: b for name, b in BENCHES.items() if word.upper() in (name, name[0])}
         if not found:
-            raise ValueError(f"there is no bench {word!r}; there are {', '.join(BENCHES)}")
+            there = ", ".join(sorted(BENCHES, key=_order))
+            raise ValueError(f"there is no bench {word!r}; there are {there}")
         chosen |= found
     return [chosen[name] for name in sorted(chosen, key=_order)]
 
