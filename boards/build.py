@@ -23,7 +23,7 @@ from . import nextpnr
 from .accelerator import Accelerator
 from .boards import Board
 from .devices import GOWIN
-from .netlist import PLL_CLOCK, cells_of, open_pll, set_clock
+from .netlist import open_netlist, set_clock
 from .nextpnr import BuildError, CriticalPath, PnrReport, Usage
 from .pins import top_ports
 from .pll import PllSetting, fastest_setting
@@ -174,14 +174,8 @@ def netlist_chip(netlist: Path, board: Board) -> Chip:
     BuildError
         If yosys fails.
     """
-    source = netlist
-    ratio, pll_clock = Fraction(1), None
-    if board.has_pll:
-        source = netlist.with_suffix(".open.json")
-        opened = open_pll(netlist, source)
-        ratio, pll_clock, cells = opened.ratio, PLL_CLOCK, opened.cells
-    else:
-        cells = cells_of(json.loads(netlist.read_text()))
+    source = netlist.with_suffix(".open.json")
+    opened = open_netlist(netlist, source)
     verilog = source.with_suffix(".v")
     write = f"read_json {source.name}; delete t:$scopeinfo; write_verilog -noattr {verilog.name}"
     done = subprocess.run(
@@ -197,19 +191,23 @@ def netlist_chip(netlist: Path, board: Board) -> Chip:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
         raise BuildError(f"yosys cannot write {netlist.name} as Verilog: {last[0]}")
     ports = top_ports(board)
-    reset = {name: int(invert) for role, (name, invert) in ports.items() if role == "reset"}
+    driven = {ports[role][0] for role in ("clock", "rx")}
+    resting = {port: 1 for port in opened.inputs if port not in driven}  # pads are pulled up
+    if "reset" in ports:
+        name, inverted = ports["reset"]
+        resting[name] = int(inverted)
     return Chip(
         verilog=verilog.read_text(),
         top=NAME,
         family=board.family,
-        cells=cells,
+        cells=opened.cells,
         clock=ports["clock"][0],
         rx=ports["rx"][0],
         tx=ports["tx"][0],
-        pll_clock=pll_clock,
-        tied=reset,
+        pll_clock=opened.pll_clock,
+        tied=resting,
         input_hz=board.input_hz,
-        clock_hz=board.input_hz * ratio,
+        clock_hz=board.input_hz * opened.ratio,
         baud=board.baud,
     )
 

@@ -165,12 +165,12 @@ def _on_board(chip: Chip) -> str:
     pins = {chip.clock: "clock_pin", chip.rx: "rx_pin", chip.tx: "tx"}
     if chip.pll_clock is not None:
         pins[chip.pll_clock] = "pll_clock"
-    pins |= {port: f"1'b{level}" for port, level in chip.tied.items()}
+    pins |= {port: f"level_{level}" for port, level in chip.tied.items()}
     ports = ", ".join(f".\\{port} ({net})" for port, net in pins.items())
     return (
         f"{chip.verilog}\n"
         f"module {TOP}(input clock, input pll_clock, input rx, output tx);\n"
-        f"wire clock_pin = clock, rx_pin = rx;\n"
+        f"wire clock_pin = clock, rx_pin = rx, level_0 = 1'b0, level_1 = 1'b1;\n"
         f"\\{chip.top} chip ({ports});\n"
         f"endmodule\n"
     )
