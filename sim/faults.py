@@ -29,66 +29,17 @@ import numpy as np
 from ..gen.design import Design
 from ..gen.plan import Technology, find_technology
 from ..gen.rtl import Core, core_timing, to_verilog
-from ..hdl.readout import result_layout
 from .bulk import compiled
-from .expectation import Expectation, Probe, expect
-from .faults_netlist import Memory, Netlist, Plant, Site
-from .faults_numbers import (
-    Judge,
-    Number,
-    RomFault,
-    corrupt,
-    flip,
-    load_refuses,
-    numbers,
-    weight_at,
-)
+from .expectation import expect
+from .faults_netlist import Netlist, Plant
+from .faults_numbers import Judge, corrupt, load_refuses
+from .faults_sample import WIRE_MODES, Fault, Sampler
+from .faults_stimulus import Stimulus
 
 HARNESS = Path(__file__).with_name("faults_main.cpp")
 STALLS = (0.0, 0.3)  # share of cycles in which source and sink pause, by pass
-WIRE_MODES = ("stuck-at-0", "stuck-at-1", "inverted")
-KINDS = (
-    "file",
-    "weight",
-    "bias",
-    "factor",
-    "eta",
-    "constant",
-    *WIRE_MODES,
-    "register upset",
-    "memory upset",
-)
 CHECKS = ("static", "cycle", "bulk")  # in the order in which they are run
 OBSERVERS = (*CHECKS, "class")  # and one that is no check of signfire: it reads the class alone
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """One fault of a campaign; equal seeds give equal faults.
-
-    Parameters
-    ----------
-    id
-        Its place in the campaign, whatever the count.
-    kind
-        One of :data:`KINDS`.
-    where
-        For people: the site.
-    site
-        In the netlist; ``None`` for the file.
-    number, bit
-        Of a fault in the file.
-    cycle
-        In which a register or a word is flipped; ``None`` for what lasts.
-    """
-
-    id: int
-    kind: str
-    where: str
-    site: Site | None = None
-    number: Number | None = None
-    bit: int = 0
-    cycle: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +167,7 @@ def run_faults(
     )
     tell = progress or (lambda _: None)
     tell("netlist")
-    faults = campaign.faults(count)
+    faults = campaign.sampler.faults(count)
     if only is not None:
         (outcome,) = campaign.run(faults, [faults[only]], tell)
         return CampaignResult(samples=len(raw), seed=seed, outcomes=(outcome,))
@@ -246,14 +197,15 @@ class Campaign:
     ) -> None:
         self.design, self.raw, self.seed = design, raw, seed
         self.directory, self.technology = directory, technology
-        self.core = Core(design, technology)
-        self.verilog = to_verilog(self.core)
+        core = Core(design, technology)
+        self.verilog = to_verilog(core)
         self.netlist = Netlist(self.verilog, directory)
         timing = core_timing(design, technology)
-        self.passes = [
-            _Pass(design, expect(design, timing, technology, raw, stalls=(share, share)), share)
-            for share in STALLS
-        ]
+        self.passes = []
+        for share in STALLS:
+            expected = expect(design, timing, technology, raw, stalls=(share, share), seed=seed)
+            self.passes.append(Stimulus(design, expected, share))
+        self.sampler = Sampler(core, self.netlist, seed=seed, cycles=int(self.passes[0].ends[-1]))
         self.record = directory / f"faults-{self._key()}.jsonl"
 
     def _key(self) -> str:
@@ -264,110 +216,6 @@ class Campaign:
         digest = hashlib.sha256("\0".join(made_of).encode())
         digest.update(np.ascontiguousarray(self.raw, np.int64).tobytes())
         return digest.hexdigest()[:16]
-
-    # -- sampling ------------------------------------------------------------------------------
-
-    def faults(self, count: int) -> list[Fault]:
-        """Draw the faults 0..count-1; a kind without a site is left out."""
-        kinds = [kind for kind in KINDS if kind == "file" or self._sites(kind)]
-        return [self._draw(i, kinds[i % len(kinds)]) for i in range(count)]
-
-    def _draw(self, index: int, kind: str) -> Fault:
-        rng = np.random.default_rng([self.seed, index])
-        if kind == "file":
-            by_kind = self._numbers
-            chosen = by_kind[sorted(by_kind)[rng.integers(len(by_kind))]]
-            number = chosen[rng.integers(len(chosen))]
-            bit = int(rng.integers(number.bits(self.design)))
-            where = f"{number}, bit {bit} of the saved number"
-            return Fault(id=index, kind=kind, where=where, number=number, bit=bit)
-        sites = self._sites(kind)
-        site = sites[rng.integers(len(sites))]
-        cycle = None
-        if kind.endswith("upset"):
-            cycle = int(rng.integers(1, self.passes[0].expectation.cycles - 32))
-        number = self._rom_fault(kind, site)
-        name = site.name if number is None else f"{number.number}, {site.name}"
-        return Fault(id=index, kind=kind, where=name, site=site, cycle=cycle)
-
-    @cached_property
-    def _numbers(self) -> dict[str, list[Number]]:
-        return numbers(self.design)
-
-    def _sites(self, kind: str) -> list[Site]:
-        netlist = self.netlist
-        if kind in WIRE_MODES:
-            return netlist.wires
-        if kind == "register upset":
-            return netlist.registers
-        if kind == "constant":
-            return netlist.constants
-        return self._memory_sites[kind]
-
-    @cached_property
-    def _memory_sites(self) -> dict[str, list[Site]]:
-        found: dict[str, list[Site]] = {kind: [] for kind in KINDS}
-        for memory in self.netlist.memories:
-            for site in self.netlist.memory_sites(memory):
-                found[self._kind_of(memory, site)].append(site)
-        return found
-
-    def _kind_of(self, memory: Memory, site: Site) -> str:
-        """Return the kind of a fault in a bit of a memory."""
-        if memory.written:
-            return "memory upset"
-        if memory.role in ("weight", "eta"):
-            return memory.role
-        if memory.role == "layer constant":
-            return "factor" if self._field(memory, site)[0] == "factor" else "bias"
-        return "constant"
-
-    def _layer(self, memory: str) -> int:
-        return int(memory.split(".")[0].removeprefix("layer_"))
-
-    def _field(self, memory: Memory, site: Site) -> tuple[str, int, int, int]:
-        """Return name, output, bit and width of the field of a layer's constants."""
-        layer = self.core.layers[self._layer(memory.name)]
-        lanes = layer.integrator.constants
-        for lane in range(lanes.length):
-            start = lanes[lane].offset
-            for name, field in lanes[lane].shape:
-                bit = site.bit - start - field.offset
-                if 0 <= bit < field.width:
-                    output = site.address * layer.plan.lanes + lane
-                    return name, output, bit, field.width
-        raise ValueError(f"{site.name} belongs to no constant of the layer")
-
-    def _rom_fault(self, kind: str, site: Site) -> RomFault | None:
-        """Return the number of the Design that a bit of a ROM belongs to, if it is one."""
-        if kind not in ("weight", "bias", "factor", "eta"):
-            return None
-        memory = next(m for m in self.netlist.memories if m.name == site.cell)
-        if kind == "weight":
-            plan = self.core.plans[self._layer(memory.name)]
-            number, bit = weight_at(plan, site.address, site.bit)
-            value = flip(number.read(self.design), bit, plan.weight_bits, signed=True)
-            return RomFault(number=number, value=value)
-        if kind == "eta":
-            if "etas" in memory.name or site.address >= memory.depth:
-                return None  # the copy that the next layer weighs with: no number of a neuron
-            layer = 0 if memory.name.startswith("encoder") else 1 + self._layer(memory.name)
-            name = self.design.populations[layer].name
-            number = Number(kind="eta", layer=name, index=(site.address,))
-            value = flip(number.read(self.design), site.bit, memory.width, signed=False)
-            return RomFault(number=number, value=value)
-        field, output, bit, width = self._field(memory, site)
-        if field == "row":
-            return None
-        layer = self.design.populations[1 + self._layer(memory.name)].name
-        number = Number(kind="factor" if field == "factor" else "bias", layer=layer, index=(output,))
-        stored = memory.content[site.address] >> (site.bit - bit) & ((1 << width) - 1)
-        if field == "factor":
-            return RomFault(number=number, value=flip(stored, bit, width, signed=False))
-        # The ROM holds the bias with constants folded in, which a flipped bit moves by as much.
-        before = flip(stored ^ 1 << bit, bit, width, signed=True)
-        moved = flip(stored, bit, width, signed=True) - before
-        return RomFault(number=number, value=number.read(self.design) + moved)
 
     # -- running -------------------------------------------------------------------------------
 
@@ -417,7 +265,7 @@ class Campaign:
     def _golden(self, fault: Fault) -> bool | None:
         """Ask the golden model whether a fault in a number is harmful; ``None``: it cannot say."""
         assert fault.site is not None
-        rom = self._rom_fault(fault.kind, fault.site)
+        rom = self.sampler.rom_fault(fault.kind, fault.site)
         if rom is None:
             return None
         try:
@@ -558,82 +406,3 @@ class Campaign:
                     continue
                 found[outcome.id] = outcome
         return found
-
-
-class _Pass:
-    """One stimulus with what is expected of it, as files for the model."""
-
-    def __init__(self, design: Design, expectation: Expectation, share: float) -> None:
-        self.design, self.expectation, self.share = design, expectation, share
-        taken = expectation.prediction.layers[-1].taken
-        outputs = design.readout.size
-        self.ends = np.array(taken[outputs - 1 :: outputs])  # cycle of the last word of a sample
-        self.patience = 1000 + 4 * int(np.diff(taken, prepend=0).max())
-
-    def samples_until(self, cycle: int) -> int:
-        """Return how many samples were begun by the answers until ``cycle``."""
-        return min(len(self.ends), 1 + int(np.searchsorted(self.ends, cycle)))
-
-    def explain(self, observer: str, cycle: int, index: int, sub: int) -> str:
-        """Say what an observer saw first."""
-        pace = "with stalls" if self.share else "at full speed"
-        if observer == "cycle":
-            probe = self.expectation.probes[index]
-            what = f"{probe.layer} {probe.what}"
-            wrong = ("differs", "comes when none is due", "does not come when it is due")[sub]
-            return f"{what} {wrong} in cycle {cycle} {pace}"
-        sample, output = divmod(index, self.design.readout.size)
-        wrong = ("differs", "comes in another cycle", "is one too many", "never came")[max(0, sub)]
-        return f"answer {output} of sample {sample} {wrong}, cycle {cycle} {pace}"
-
-    def write(self, folder: Path, places: Sequence[tuple[list[int], int, int]]) -> None:
-        """Write the files that faults_main.cpp describes."""
-        expectation = self.expectation
-        width = self._sample_bits()
-        words = [_words(word, width) for word in expectation.raw_words]
-        np.array(words, "<u4").tofile(folder / "samples")
-        np.minimum(expectation.gaps, 65535).astype("<u2").tofile(folder / "gaps")
-        np.array(expectation.ready, np.uint8).tofile(folder / "ready")
-        shape, expected = [len(places)], []
-        for probe, (valid, offset, bits) in zip(expectation.probes, places, strict=True):
-            shape += [len(valid), *valid, offset, bits, int(_is_stream(probe))]
-            expected.append(len(probe.words))
-            for cycle in sorted(probe.words):
-                expected += [cycle, *_words(probe.words[cycle].value, bits)]
-        np.array(shape, "<u4").tofile(folder / "probes")
-        np.array(expected, "<u4").tofile(folder / "expected")
-        np.array(list(self._results()), "<u4").tofile(folder / "results")
-
-    def _sample_bits(self) -> int:
-        entry = self.design.input
-        lanes = entry.folding.pe if entry.folding else 1
-        return lanes * self.design.input_format.bits
-
-    def _results(self) -> Iterator[int]:
-        """Yield cycle, word, mask of what counts, mask of the class, of every result word.
-
-        The bulk check takes the label to count only where the word is a sample's last.
-        """
-        (probe,) = (probe for probe in self.expectation.probes if probe.what == "logit")
-        outputs = self.design.readout.size
-        label_bits = max(1, (outputs - 1).bit_length())
-        layout = result_layout(logit_width=probe.lane_bits - label_bits - 1, outputs=outputs)
-        field = layout["label"]
-        label = ((1 << field.width) - 1) << field.offset
-        whole = (1 << layout.size) - 1
-        for k, cycle in enumerate(sorted(probe.words)):
-            last = k % outputs == outputs - 1
-            yield cycle
-            yield from _words(probe.words[cycle].value, layout.size)
-            yield from _words(whole if last else whole & ~label, layout.size)
-            yield from _words(label if last else 0, layout.size)
-
-
-def _is_stream(probe: Probe) -> bool:
-    """Whether a probe sees all events of a population: its trains, as they leave."""
-    return probe.what == "train"
-
-
-def _words(value: int, bits: int) -> list[int]:
-    """Cut a number into uint32s, least significant first."""
-    return [value >> at & 0xFFFFFFFF for at in range(0, bits, 32)]

@@ -75,10 +75,8 @@ class Memory:
 
     @property
     def role(self) -> str:
-        """What a ROM holds; ``table`` where that is not known, ``ram`` for a RAM."""
-        if self.written:
-            return "ram"
-        return next((role for form, role in ROM_ROLES if form.search(self.name)), "table")
+        """What a ROM holds; ``constant`` where no number of the Design."""
+        return next((role for form, role in ROM_ROLES if form.search(self.name)), "constant")
 
 
 class Netlist:
@@ -117,7 +115,7 @@ class Netlist:
             for i, bit in enumerate(net["bits"]):
                 if isinstance(bit, int) and (bit not in best or rank < best[bit][0]):
                     best[bit] = rank, f"{name}[{i}]" if many else name
-        return {bit: name for bit, (_, name) in best.items()}
+        return {bit: readable(name) for bit, (_, name) in best.items()}
 
     def bits_of(self, name: str) -> list[int | str]:
         """Return the bits of a net by its name, ``layer_0.seen__x``."""
@@ -190,7 +188,7 @@ class Netlist:
     def _constant_name(self, cell: str, port: str, bit: int) -> str:
         record = self.cells[cell]
         (_, driven), *_ = self._ports(cell, "output")
-        result = self._names.get(driven[0], cell)
+        result = self._names.get(driven[0], readable(cell))
         if len(driven) > 1:
             result = re.sub(r"\[\d+\]$", "", result)
         return f"bit {bit} of operand {port} of {record['type'][1:]} for {result}"
@@ -215,20 +213,6 @@ class Netlist:
             content=tuple(laid >> (k * width) & ((1 << width) - 1) for k in range(depth)),
         )
 
-    def memory_sites(self, memory: Memory) -> list[Site]:
-        """Every bit of every word of a memory."""
-        return [
-            Site(
-                name=f"{memory.name}[{address}][{bit}]",
-                cell=memory.name,
-                port="",
-                bit=bit,
-                address=address,
-            )
-            for address in range(memory.depth)
-            for bit in range(memory.width)
-        ]
-
     # -- planting ------------------------------------------------------------------------------
 
     def instrumented(self, plants: Sequence[Plant], observed: Sequence[int | str]) -> str:
@@ -249,7 +233,10 @@ class Netlist:
         (self.directory / "faults.json").write_text(
             json.dumps({"modules": {TOP: module.record}}, separators=(",", ":"))
         )
-        run_yosys("read_json faults.json; opt_clean -purge; write_verilog -noattr faults.v", self.directory)
+        run_yosys(
+            "read_json faults.json; opt_clean -purge; write_verilog -noattr faults.v",
+            self.directory,
+        )
         return re.sub(
             r"^(\s*reg\b.*\bfault_memory_\d+ \[[^\]]*\]);",
             r"\1 /*verilator public_flat_rw*/;",
@@ -317,6 +304,11 @@ class _Module:
         else:
             value = plant.mode.removeprefix("stuck-at-")
             self.add_cell(name, "$mux", "Y", 1, A=[source], B=[value], S=[switch], Y=[result])
+
+
+def readable(name: str) -> str:
+    """Return a name as a person reads it, without the marks that Yosys sets when it flattens."""
+    return name.removeprefix("$flatten").replace("\\", "")
 
 
 def run_yosys(script: str, directory: Path) -> None:

@@ -259,7 +259,7 @@ class RomFault:
 
 
 class Judge:
-    """The golden model on the sample set: what of all events and answers does a fault change?
+    """The golden model on the sample set: it says which events and answers a number changes.
 
     Parameters
     ----------
