@@ -14,6 +14,7 @@ from .stages import Stages, file_digest
 TOOLS = Path(__file__).resolve().parent
 FOLDER = Path("build") / "demo"
 CYCLE_SAMPLES = 2
+FAULTS = 220  # 20 of each kind
 DEFAULT_BOARD = "icebreaker"
 
 
@@ -69,6 +70,7 @@ def job_for(board: Board, stages: Stages, command: str) -> pipeline.Job:
         board=board,
         cycle_samples=CYCLE_SAMPLES,
         bulk=True,
+        faults=FAULTS,
     )
 
 

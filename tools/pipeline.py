@@ -17,7 +17,8 @@ from ..gen.plan import find_technology, plan_layers
 from ..gen.rtl import core_timing
 from ..hdl.protocol import RESULT_TAIL
 from ..sim import golden
-from . import api, energy, tables
+from ..sim.faults import run_faults
+from . import api, energy, fault_table, tables
 from .console import shown
 from .host import OVERHEAD
 from .report import Example, write_report
@@ -54,6 +55,8 @@ class Job:
         How many samples the cycle check simulates, once at full speed and once with stalls.
     bulk
         Run the bulk check on all samples.
+    faults
+        How many faults to plant, on a few samples; 0 for none.
     """
 
     design: Design
@@ -66,6 +69,7 @@ class Job:
     example: int = 0
     cycle_samples: int = 0
     bulk: bool = False
+    faults: int = 0
 
     @property
     def technology(self) -> str:
@@ -94,6 +98,8 @@ def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, An
     if job.data is not None and job.bulk:
         record["checks"]["bulk"] = bulk_check(job, stages, job.data)
         record["accuracy"]["rtl"] = record["checks"]["bulk"]["accuracy"]
+    if job.data is not None and job.faults:
+        record["faults"] = fault_campaign(job, stages, job.data.first(fault_table.SAMPLES))
     if job.board is not None:
         with shown(f"bitstream for {job.board.name}") as say:
             built = api.build(
@@ -237,6 +243,26 @@ def bulk_check(job: Job, stages: Stages, data: api.Dataset) -> dict[str, Any]:
     return stages.run("bulk", f"bulk check, {len(data):,} samples", inputs, check)
 
 
+def fault_campaign(job: Job, stages: Stages, data: api.Dataset) -> dict[str, Any]:
+    """Plant faults in the compiled Verilog; return the table of what the checks caught."""
+
+    def plant() -> dict[str, Any]:
+        found = run_faults(
+            job.design,
+            job.design.raw_samples(data.x),
+            stages.folder / "faults",
+            technology=job.technology,
+            count=job.faults,
+            fresh=stages.fresh,
+            progress=lambda doing: stages.say(doing),
+        )
+        return fault_table.summary(found)
+
+    inputs = hardware(job) | {"data": data.digest, "faults": job.faults}
+    title = f"{job.faults:,} faults planted, {len(data)} samples"
+    return stages.run("faults", title, inputs, plant)
+
+
 def hardware(job: Job) -> dict[str, Any]:
     """Return what the generated hardware depends on, JSON values."""
     folding = {p.name: vars(p.folding) for p in job.design.populations if p.folding}
@@ -349,6 +375,7 @@ def describe(job: Job) -> dict[str, Any]:
         "utilisation": None,
         "energy": None,
         "checks": {"cycle": None, "bulk": None},
+        "faults": None,
         "layers": [layer_record(p, noise.get(p.name, {})) for p in design.populations],
         "notes": tables.zero_notes(design),
     }
