@@ -152,14 +152,22 @@ class Netlist:
         return sorted(found)
 
     @cached_property
+    def _read(self) -> set[int | str]:
+        """Bits that the hardware reads: the rest of a sum, say, that is cut off is not built."""
+        ports = self.module["ports"]
+        return {bit for name in OUTPUTS for bit in ports[name]["bits"]} | {
+            bit for cell in self.working for _, bits in self._ports(cell, "input") for bit in bits
+        }
+
+    @cached_property
     def wires(self) -> list[Site]:
-        """Every bit that a cell drives."""
+        """Every bit that a cell drives and another one reads."""
         return [
             Site(name=self._names[bit], cell=cell, port=port, bit=i)
             for cell in self.working
             for port, bits in self._ports(cell, "output")
             for i, bit in enumerate(bits)
-            if bit in self._names
+            if bit in self._read
         ]
 
     @cached_property
@@ -170,7 +178,7 @@ class Netlist:
             for cell in self.working
             if self.cells[cell]["type"] == "$dff"
             for i, out in enumerate(self.cells[cell]["connections"]["Q"])
-            if out in self._names
+            if out in self._read
         ]
 
     @cached_property
