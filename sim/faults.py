@@ -32,7 +32,7 @@ from ..gen.rtl import Core, core_timing, to_verilog
 from .bulk import compiled
 from .expectation import expect
 from .faults_netlist import Netlist, Plant
-from .faults_numbers import Judge, corrupt, load_refuses
+from .faults_numbers import Judge, corrupt, eta_fits, fits, load_refuses
 from .faults_sample import WIRE_MODES, Fault, Sampler
 from .faults_stimulus import Stimulus
 
@@ -270,12 +270,16 @@ class Campaign:
             return None
         try:
             faulty = rom.applied(self.design)
-            if faulty is None:
-                return None
-            layers = [rom.number.layer] if fault.kind == "eta" else None
-            return any(self.judge.changes(faulty, layers))
         except ValueError:
             return None  # a number that no Design may hold
+        if faulty is None:
+            return None
+        if fault.kind == "eta":
+            within, layers = eta_fits(self.design, rom), [rom.number.layer]
+        else:
+            plan = next(p for p in self.sampler.core.plans if p.name == rom.number.layer)
+            within, layers = fits(plan, faulty), None
+        return any(self.judge.changes(faulty, layers)) if within else None
 
     def _in_model(self, faults: Sequence[Fault], chosen: Sequence[Fault]) -> Iterator[Outcome]:
         plants, switch = [], {}

@@ -255,6 +255,36 @@ class RomFault:
         return self.number.put(design, self.value)
 
 
+def fits(plan: LayerPlan, faulty: Design) -> bool:
+    """Whether a layer with faulty numbers stays within the widths that it was built with.
+
+    Beyond them the hardware wraps round, and the golden model, which knows no widths, does not.
+    """
+    population = faulty[plan.name]
+    bound = faulty.integrator_bound(population)
+    wanted = replace(plan, population=population, x_bound=bound)
+    return (
+        wanted.x_width <= plan.x_width
+        and wanted.total_width <= plan.total_width
+        and (plan.is_readout or _reach(wanted) <= _reach(plan))
+    )
+
+
+def _reach(plan: LayerPlan) -> int:
+    return plan.target_range[1].bit_length()
+
+
+def eta_fits(design: Design, fault: RomFault) -> bool:
+    """Whether neurons with a faulty step stay within the widths that they were built with.
+
+    Settled neurons hold v - f(x), which passes 0 by one step at most; overlapped ones hold v.
+    """
+    eta = _code(design[fault.number.layer]).eta
+    if design.firing == "settled":
+        return fault.value <= max(eta)
+    return fault.value <= eta[fault.number.index[0]]
+
+
 # -- judge -------------------------------------------------------------------------------------
 
 
