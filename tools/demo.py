@@ -15,6 +15,7 @@ TOOLS = Path(__file__).resolve().parent
 FOLDER = Path("build") / "demo"
 CYCLE_SAMPLES = 2
 NETLIST_SAMPLES, BITSTREAM_SAMPLES = 2, 1
+FAULTS = 220  # 20 of each kind
 DEFAULT_BOARD = "icebreaker"
 
 
@@ -72,6 +73,7 @@ def job_for(board: Board, stages: Stages, command: str) -> pipeline.Job:
         bulk=True,
         netlist_samples=NETLIST_SAMPLES,
         bitstream_samples=BITSTREAM_SAMPLES,
+        faults=FAULTS,
     )
 
 

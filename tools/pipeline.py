@@ -18,7 +18,8 @@ from ..gen.plan import find_technology, plan_layers
 from ..gen.rtl import core_timing
 from ..hdl.protocol import RESULT_TAIL
 from ..sim import golden
-from . import api, energy, proof, tables
+from ..sim.faults import run_faults
+from . import api, energy, fault_table, proof, tables
 from .console import progress, shown
 from .host import OVERHEAD
 from .report import Example, write_report
@@ -58,6 +59,8 @@ class Job:
         Run the bulk check on all samples.
     netlist_samples, bitstream_samples
         How many samples the netlist and what is read back from the bitstream answer.
+    faults
+        How many faults to plant, on a few samples; 0 for none.
     """
 
     design: Design
@@ -72,6 +75,7 @@ class Job:
     bulk: bool = False
     netlist_samples: int = 0
     bitstream_samples: int = 0
+    faults: int = 0
 
     @property
     def technology(self) -> str:
@@ -100,6 +104,8 @@ def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, An
     if job.data is not None and job.bulk:
         record["checks"]["bulk"] = bulk_check(job, stages, job.data)
         record["accuracy"]["rtl"] = record["checks"]["bulk"]["accuracy"]
+    if job.data is not None and job.faults:
+        record["faults"] = fault_campaign(job, stages, job.data.first(fault_table.SAMPLES))
     if job.board is not None:
         with shown(f"bitstream for {job.board.name}") as say:
             built = api.build(
@@ -313,6 +319,26 @@ def _chip_record(found: proof.ChipCheck) -> dict[str, Any]:
     return record | {"mismatches": [str(m) for m in found.mismatches], "note": found.promise}
 
 
+def fault_campaign(job: Job, stages: Stages, data: api.Dataset) -> dict[str, Any]:
+    """Plant faults in the compiled Verilog; return the table of what the checks caught."""
+
+    def plant() -> dict[str, Any]:
+        found = run_faults(
+            job.design,
+            job.design.raw_samples(data.x),
+            stages.folder / "faults",
+            technology=job.technology,
+            count=job.faults,
+            fresh=stages.fresh,
+            progress=lambda doing: stages.say(doing),
+        )
+        return fault_table.summary(found)
+
+    inputs = hardware(job) | {"data": data.digest, "faults": job.faults}
+    title = f"{job.faults:,} faults planted, {len(data)} samples"
+    return stages.run("faults", title, inputs, plant)
+
+
 def hardware(job: Job) -> dict[str, Any]:
     """Return what the generated hardware depends on, JSON values."""
     folding = {p.name: vars(p.folding) for p in job.design.populations if p.folding}
@@ -425,6 +451,7 @@ def describe(job: Job) -> dict[str, Any]:
         "utilisation": None,
         "energy": None,
         "checks": dict.fromkeys(CHECKS),
+        "faults": None,
         "layers": [layer_record(p, noise.get(p.name, {})) for p in design.populations],
         "notes": tables.zero_notes(design),
     }
