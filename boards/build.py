@@ -26,7 +26,7 @@ from .netlist import set_clock
 from .nextpnr import BuildError, CriticalPath, PnrReport, Usage
 from .pll import PllSetting, fastest_setting
 from .toolchain import PROGRAMS, distribution_version, executable
-from .top import Top
+from .top import UART, Top
 
 NAME = "signfire"  # of the top module and of every file
 RESULT = "result.json"
@@ -137,6 +137,7 @@ def synthesise(
     directory: Path | str,
     *,
     frequency: float | None = None,
+    link: str = UART,
     progress: Progress | None = None,
 ) -> Synthesis:
     """Synthesise an application for a board as :func:`build_application` does, and stop there.
@@ -145,6 +146,8 @@ def synthesise(
     ----------
     frequency
         Of the core in Hz, the PLL's nearest one below; by default what place-and-route aims for.
+    link
+        Which lines lead to it, see :class:`Top`.
 
     Raises
     ------
@@ -158,7 +161,7 @@ def synthesise(
         )
     directory = Path(directory).absolute()
     directory.mkdir(parents=True, exist_ok=True)
-    flow = _Flow(board, directory, _ignore if progress is None else progress)
+    flow = _Flow(board, directory, _ignore if progress is None else progress, link)
     return flow.synthesis(application, frequency)
 
 
@@ -170,6 +173,7 @@ def build(
     seeds: Sequence[int] = (1,),
     frequency: float | None = None,
     margin: float = 0.0,
+    link: str = UART,
     progress: Progress | None = None,
 ) -> BuildResult:
     """Build a folded design for a board; see :func:`build_application`."""
@@ -180,6 +184,7 @@ def build(
         seeds=seeds,
         frequency=frequency,
         margin=margin,
+        link=link,
         progress=progress,
     )
 
@@ -192,6 +197,7 @@ def build_application(
     seeds: Sequence[int] = (1,),
     frequency: float | None = None,
     margin: float = 0.0,
+    link: str = UART,
     progress: Progress | None = None,
 ) -> BuildResult:
     """Build a bitstream, or a build archive where the board needs a vendor's tools.
@@ -215,6 +221,8 @@ def build_application(
         Clock to build for in Hz instead of the fastest; the PLL's nearest one below is taken.
     margin
         Fraction of the met clock to stay below it, 0 up to 1.
+    link
+        Which lines lead to the application, see :class:`Top`.
     progress
         Called with the name of each stage as it starts.
 
@@ -233,7 +241,7 @@ def build_application(
         raise ValueError(f"margin must lie in 0 up to 1, not {margin}")
     directory = Path(directory).absolute()
     directory.mkdir(parents=True, exist_ok=True)
-    flow = _Flow(board, directory, _ignore if progress is None else progress)
+    flow = _Flow(board, directory, _ignore if progress is None else progress, link)
     if not board.builds_bitstream:
         return flow.archive(application)
     return flow.bitstream(application, tuple(seeds), frequency, margin)
@@ -242,8 +250,9 @@ def build_application(
 class _Flow:
     """One build in one directory; the tools run there and see relative names only."""
 
-    def __init__(self, board: Board, directory: Path, progress: Progress) -> None:
+    def __init__(self, board: Board, directory: Path, progress: Progress, link: str) -> None:
         self.board = board
+        self.link = link
         self.directory = directory
         self.progress = progress
         self.start = time.monotonic()
@@ -326,7 +335,7 @@ class _Flow:
     # -- stages --------------------------------------------------------------------------------
 
     def _plan(self, application, setting: PllSetting | None) -> BuildPlan:
-        top = Top(application=application, board=self.board, setting=setting)
+        top = Top(application=application, board=self.board, setting=setting, link=self.link)
         options = {}
         if self.board.builds_bitstream:
             options["synth_opts"] = nextpnr.synthesis_options(self.board)
