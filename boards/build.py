@@ -28,7 +28,7 @@ from .nextpnr import BuildError, CriticalPath, PnrReport, Usage
 from .pins import top_ports
 from .pll import PllSetting, fastest_setting
 from .toolchain import PROGRAMS, distribution_version, executable
-from .top import Top
+from .top import UART, Top
 
 NAME = "signfire"  # of the top module and of every file
 RESULT = "result.json"
@@ -136,6 +136,7 @@ def synthesise(
     directory: Path | str,
     *,
     frequency: float | None = None,
+    link: str = UART,
     progress: Progress | None = None,
 ) -> Synthesis:
     """Synthesise an application for a board as :func:`build_application` does, and stop there.
@@ -144,6 +145,8 @@ def synthesise(
     ----------
     frequency
         Of the core in Hz, the PLL's nearest one below; by default what place-and-route aims for.
+    link
+        Which lines lead to it, see :class:`Top`.
 
     Raises
     ------
@@ -157,7 +160,7 @@ def synthesise(
         )
     directory = Path(directory).absolute()
     directory.mkdir(parents=True, exist_ok=True)
-    flow = _Flow(board, directory, _ignore if progress is None else progress)
+    flow = _Flow(board, directory, _ignore if progress is None else progress, link)
     return flow.synthesis(application, frequency)
 
 
@@ -220,6 +223,7 @@ def build(
     seeds: Sequence[int] = (1,),
     frequency: float | None = None,
     margin: float = 0.0,
+    link: str = UART,
     progress: Progress | None = None,
 ) -> BuildResult:
     """Build a folded design for a board; see :func:`build_application`."""
@@ -230,6 +234,7 @@ def build(
         seeds=seeds,
         frequency=frequency,
         margin=margin,
+        link=link,
         progress=progress,
     )
 
@@ -242,6 +247,7 @@ def build_application(
     seeds: Sequence[int] = (1,),
     frequency: float | None = None,
     margin: float = 0.0,
+    link: str = UART,
     progress: Progress | None = None,
 ) -> BuildResult:
     """Build a bitstream, or a build archive where the board needs a vendor's tools.
@@ -265,6 +271,8 @@ def build_application(
         Clock to build for in Hz instead of the fastest; the PLL's nearest one below is taken.
     margin
         Fraction of the met clock to stay below it, 0 up to 1.
+    link
+        Which lines lead to the application, see :class:`Top`.
     progress
         Called with the name of each stage as it starts.
 
@@ -283,7 +291,7 @@ def build_application(
         raise ValueError(f"margin must lie in 0 up to 1, not {margin}")
     directory = Path(directory).absolute()
     directory.mkdir(parents=True, exist_ok=True)
-    flow = _Flow(board, directory, _ignore if progress is None else progress)
+    flow = _Flow(board, directory, _ignore if progress is None else progress, link)
     if not board.builds_bitstream:
         return flow.archive(application)
     return flow.bitstream(application, tuple(seeds), frequency, margin)
@@ -292,8 +300,9 @@ def build_application(
 class _Flow:
     """One build in one directory; the tools run there and see relative names only."""
 
-    def __init__(self, board: Board, directory: Path, progress: Progress) -> None:
+    def __init__(self, board: Board, directory: Path, progress: Progress, link: str) -> None:
         self.board = board
+        self.link = link
         self.directory = directory
         self.progress = progress
         self.start = time.monotonic()
@@ -367,7 +376,7 @@ class _Flow:
     # -- stages --------------------------------------------------------------------------------
 
     def _plan(self, application, setting: PllSetting | None) -> BuildPlan:
-        top = Top(application=application, board=self.board, setting=setting)
+        top = Top(application=application, board=self.board, setting=setting, link=self.link)
         options = {}
         if self.board.builds_bitstream:
             options["synth_opts"] = nextpnr.synthesis_options(self.board)
