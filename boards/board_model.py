@@ -40,8 +40,8 @@ class BoardModel:
     ----------
     verilog
         Its module :data:`TOP` has the inputs ``oscillator``, ``core_clock`` (unused without a
-        PLL), ``locked``, ``gate`` and ``rx``; the outputs ``tx``, ``lights`` (lowest bit first, 1 is lit),
-        and ``numerator`` and ``denominator``: frequency of ``core_clock`` by that of
+        PLL), ``locked``, ``gate`` and ``rx``; the outputs ``tx``, ``lights`` (lowest bit first, 1
+        is lit), and ``numerator`` and ``denominator``: frequency of ``core_clock`` by that of
         ``oscillator``, 0 without a PLL. Where ``gated`` is 1, most of the design has the clock
         ``gate``, which is to rise with ``core_clock``, or with ``oscillator`` without a PLL, unless
         it is known to change nothing; all that this part sees of the rest is in ``watched``.
