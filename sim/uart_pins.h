@@ -51,6 +51,16 @@ public:
     // Bytes that have not started.
     size_t waiting() const { return waiting_.size(); }
 
+    // Whether the line becomes free in this cycle, or before it, and nothing waits for it. A byte
+    // that is pushed now still starts exactly where the one before ends.
+    bool ends(uint64_t cycle) const {
+        return busy_ && waiting_.empty() &&
+               cycle * bit_.denominator >= start_ + BITS * bit_.numerator;
+    }
+
+    // Drop the bytes that have not started.
+    void forget() { waiting_.clear(); }
+
 private:
     void advance(uint64_t now) {
         if (busy_ && now >= start_ + BITS * bit_.numerator) {
