@@ -48,7 +48,7 @@ def built(design, tmp_path_factory):
     def bitstream(board: str) -> Path:
         if board not in done:
             folder = tmp_path_factory.mktemp(board)
-            done[board] = build(design, find_board(board), folder, frequency=None).bitstream
+            done[board] = build(design, find_board(board), folder, frequency=25e6).bitstream
         return done[board]
 
     return bitstream
