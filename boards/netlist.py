@@ -39,7 +39,10 @@ def set_clock(netlist: Path, setting: PllSetting, output: Path) -> frozenset[str
         If the netlist does not have exactly one PLL.
     """
     data = json.loads(netlist.read_text())
-    module, key = _pll(data, netlist.name)
+    found = _plls(data)
+    if len(found) != 1:
+        raise ValueError(f"a netlist must have one PLL, and {netlist.name} has {len(found)}")
+    ((module, key),) = found
     cell = module["cells"][key]
     for name, value in setting.parameters.items():
         cell["parameters"][name] = _encode(value)
@@ -52,37 +55,63 @@ def set_clock(netlist: Path, setting: PllSetting, output: Path) -> frozenset[str
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A netlist whose PLL gave way to a port.
+    """A netlist whose PLL, if it has one, gave way to a port.
 
     Parameters
     ----------
+    pll_clock
+        Name of that port, ``None`` without a PLL.
     ratio
         Frequency of the PLL's clock by its reference's, as the cell's dividers say.
     cells
         Type to number of the vendor cells that remain.
+    inputs
+        Ports of the top module that a pad reads.
     """
 
+    pll_clock: str | None
     ratio: Fraction
     cells: dict[str, int]
+    inputs: tuple[str, ...]
 
 
-def open_pll(netlist: Path, output: Path) -> Opened:
-    """Write ``netlist`` to ``output`` with the input :data:`PLL_CLOCK` in place of its PLL.
+def open_netlist(netlist: Path, output: Path) -> Opened:
+    """Write ``netlist`` to ``output`` for a simulator, the input ``pll_clock`` in its PLL's place.
 
     The PLL counts as locked; where it passes its reference on, a wire does.
 
     Raises
     ------
     ValueError
-        If the netlist does not have exactly one PLL.
+        If the netlist has several PLLs.
     """
     data = json.loads(netlist.read_text())
-    module, key = _pll(data, netlist.name)
-    cell = module["cells"].pop(key)
+    found = _plls(data)
+    if len(found) > 1:
+        raise ValueError(f"a netlist must have one PLL, and {netlist.name} has {len(found)}")
+    ratio = Fraction(1)
+    inputs: set[str] = set()
+    for module, key in found:
+        cell = module["cells"].pop(key)
+        ratio = clock_ratio(cell["type"], cell["parameters"])
+        _bridge_pll(module, cell)
+    for module in data["modules"].values():
+        if not _is_cell(module):
+            inputs |= _inputs(module)
+            _simplify(module)
+    output.write_text(json.dumps(data))
+    return Opened(
+        pll_clock=PLL_CLOCK if found else None,
+        ratio=ratio,
+        cells=_cells(data),
+        inputs=tuple(sorted(inputs - {PLL_CLOCK})),
+    )
+
+
+def _bridge_pll(module: dict, cell: dict) -> None:
+    """Join what a PLL drove with a new port, its reference, and the level of a locked PLL."""
     nets = {port: bits[0] for port, bits in cell["connections"].items() if len(bits) == 1}
     made = nets[_PLLS[cell["type"]]]
-    for port in module["ports"].values():
-        port["direction"] = "inout"  # as the pads have it
     module["ports"][PLL_CLOCK] = {"direction": "input", "bits": [made]}
     module["netnames"][PLL_CLOCK] = {"hide_name": 0, "bits": [made], "attributes": {}}
     same = {nets["LOCK"]: "1"} if "LOCK" in nets else {}
@@ -92,14 +121,34 @@ def open_pll(netlist: Path, output: Path) -> Opened:
     for other in module["cells"].values():
         for port, bits in other["connections"].items():
             other["connections"][port] = [same.get(bit, bit) for bit in bits]
-    # Short names are half of the time that a simulator takes to compile.
+    for net in module["netnames"].values():
+        net["bits"] = [same.get(bit, bit) for bit in net["bits"]]
+
+
+def _inputs(module: dict) -> set[str]:
+    """Return the ports that a pad reads; those of the iCE40 have no direction of their own."""
+    read = {
+        cell["connections"]["PACKAGE_PIN"][0]
+        for cell in module["cells"].values()
+        if cell["type"] == "SB_IO" and "D_IN_0" in cell["connections"]
+    }
+    return {
+        name
+        for name, port in module["ports"].items()
+        if port["direction"] == "input" or port["bits"][0] in read
+    }
+
+
+def _simplify(module: dict) -> None:
+    """Give cells and nets short names, which is half of the time that a simulator compiles."""
+    for name, port in module["ports"].items():
+        if name != PLL_CLOCK:
+            port["direction"] = "inout"  # as the pads have it
     module["netnames"] = {n: net for n, net in module["netnames"].items() if n in module["ports"]}
-    module["cells"] = {f"c{n}": other for n, other in enumerate(module["cells"].values())}
-    output.write_text(json.dumps(data))
-    return Opened(ratio=clock_ratio(cell["type"], cell["parameters"]), cells=cells_of(data))
+    module["cells"] = {f"c{n}": cell for n, cell in enumerate(module["cells"].values())}
 
 
-def cells_of(data: dict) -> dict[str, int]:
+def _cells(data: dict) -> dict[str, int]:
     """Return type and number of the vendor cells of a netlist; the design's modules are none."""
     modules = data["modules"]
     types = Counter(cell["type"] for m in modules.values() for cell in m["cells"].values())
@@ -111,17 +160,14 @@ def _is_cell(module: dict) -> bool:
     return bool({"blackbox", "whitebox"} & module["attributes"].keys())
 
 
-def _pll(data: dict, name: str) -> tuple[dict, str]:
-    """Return the module that holds the PLL of a netlist, and the cell's name there."""
-    found = [
+def _plls(data: dict) -> list[tuple[dict, str]]:
+    """Return every PLL of a netlist: the module that holds it, and the cell's name there."""
+    return [
         (module, key)
         for module in data["modules"].values()
         for key, cell in module["cells"].items()
         if cell["type"] in _PLLS
     ]
-    if len(found) != 1:
-        raise ValueError(f"a netlist must have one PLL, and {name} has {len(found)}")
-    return found[0]
 
 
 def _set_strap(cell: dict, value: int) -> None:

@@ -43,6 +43,18 @@ class Recovered:
     cells: dict[str, int]
 
 
+def obstacle(board: Board) -> str:
+    """Return why bitstreams of a board cannot be read back on this machine, and the way out.
+
+    Empty where they can.
+    """
+    if board.family == ICE40:
+        from .readback_ice40 import missing
+
+        return missing()
+    return ""
+
+
 def recover(bitstream: Path | str, board: Board) -> Recovered:
     """Turn the packed file of a board back into Verilog.
 

@@ -15,7 +15,7 @@ from .readback import ReadbackError, Recovered
 from .toolchain import executable, find_executable
 
 TOP = "chip"
-_CHIPDB = Path("/usr/share/fpga-icestorm/chipdb")
+_DATABASE = Path("/usr/share/fpga-icestorm/chipdb/chipdb-5k.txt")  # where DSP blocks are
 _INSTALL = "apt install fpga-icestorm"
 _SEGMENT = re.compile(r"^// \((\d+), (\d+), '([^']+)'\)$")
 _WIRE = re.compile(r"^(?:wire|reg) ([^ ;=]+)")
@@ -91,6 +91,15 @@ def recover_ice40(bitstream: Path, board: Board) -> Recovered:
     return Recovered(chip=chip, cells=dict(cells))
 
 
+def missing() -> str:
+    """Return what is missing to read a bitstream back, and how to get it; empty for nothing."""
+    if find_executable("icebox_vlog") is None:
+        return f"the program icebox_vlog is missing ({_INSTALL})"
+    if not _DATABASE.exists():
+        return f"the chip database {_DATABASE} is missing ({_INSTALL})"
+    return ""
+
+
 def _unpacked(work: Path, bitstream: Path) -> str:
     """Return the text of iceunpack, which checks the file's CRC."""
     done = subprocess.run(
@@ -112,7 +121,7 @@ def _logic(work: Path, board: Board) -> str:
     """Return the Verilog of icebox_vlog, every wire with the comment of where it runs."""
     program = find_executable("icebox_vlog")
     if program is None:
-        raise ReadbackError(f"the program icebox_vlog is missing ({_INSTALL})")
+        raise ReadbackError(missing())
     package = board.platform().package.lower()
     done = subprocess.run(
         [str(program), "-S", "-n", TOP, "-d", package, "-p", "board.pcf", "chip.asc"],
@@ -166,10 +175,9 @@ def _dsp_blocks(ascii_text: str, verilog: str) -> list[str]:
     device = re.search(r"^\.device (\w+)", ascii_text, re.M)
     if device is None or device[1] != "5k":
         return []
-    database = _CHIPDB / "chipdb-5k.txt"
-    if not database.exists():
-        raise ReadbackError(f"the chip database {database} is missing ({_INSTALL})")
-    places = _mac_places(database.read_text())
+    if not _DATABASE.exists():
+        raise ReadbackError(missing())
+    places = _mac_places(_DATABASE.read_text())
     nets = _nets(verilog)
     blocks = []
     for (x, y), entries in places.items():

@@ -22,7 +22,7 @@ from pathlib import Path
 from .verilator import COMPILE_FLAGS, environment, require_programs
 
 CELLS = Path(__file__).with_name("cells")
-HARNESS = Path(__file__).with_name("chip_main.cpp")
+HARNESS = tuple(Path(__file__).with_name(name) for name in ("chip_main.cpp", "uart_pins.h"))
 FLAGS = [*COMPILE_FLAGS, "-Wno-lint", "-O3", "--x-assign", "fast", "--x-initial", "fast"]
 # A chip is a function of ten thousand statements: -O2 takes twice as long and gains little.
 OPTIMISATION = {"OPT_FAST": "-O1"}
@@ -124,7 +124,7 @@ def _compiled(chip: Chip, directory: Path) -> Path:
     text = _on_board(chip)
     made_of = [
         text,
-        HARNESS.read_text(),
+        *(path.read_text() for path in HARNESS),
         *FLAGS,
         *OPTIMISATION.values(),
         version("verilator"),
@@ -139,11 +139,12 @@ def _compiled(chip: Chip, directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="compile-", dir=directory) as folder:
         (Path(folder) / "chip.v").write_text(text)
-        (Path(folder) / HARNESS.name).write_text(HARNESS.read_text())
+        for path in HARNESS:
+            (Path(folder) / path.name).write_text(path.read_text())
         command = ["verilator", "--cc", "--exe", "--build", "-j", "2", *FLAGS]
         command += ["--top-module", TOP, "--prefix", "Vchip", "chip.v"]
         command += ["-v", str(models.library), f"-I{models.include}"]
-        command += [*map(str, models.sources), HARNESS.name]
+        command += [*map(str, models.sources), HARNESS[0].name]
         log = directory / "chip.log"
         with open(log, "w") as output:
             done = subprocess.run(
@@ -164,12 +165,12 @@ def _on_board(chip: Chip) -> str:
     pins = {chip.clock: "clock_pin", chip.rx: "rx_pin", chip.tx: "tx"}
     if chip.pll_clock is not None:
         pins[chip.pll_clock] = "pll_clock"
-    pins |= {port: f"1'b{level}" for port, level in chip.tied.items()}
+    pins |= {port: f"level_{level}" for port, level in chip.tied.items()}
     ports = ", ".join(f".\\{port} ({net})" for port, net in pins.items())
     return (
         f"{chip.verilog}\n"
         f"module {TOP}(input clock, input pll_clock, input rx, output tx);\n"
-        f"wire clock_pin = clock, rx_pin = rx;\n"
+        f"wire clock_pin = clock, rx_pin = rx, level_0 = 1'b0, level_1 = 1'b1;\n"
         f"\\{chip.top} chip ({ports});\n"
         f"endmodule\n"
     )

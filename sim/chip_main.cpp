@@ -1,4 +1,4 @@
-// Runs a chip read back from its bitstream, and speaks to it through its serial pins.
+// Runs a chip on its board, and speaks to it through its serial pins.
 //
 // chip PLL_NUMERATOR PLL_DENOMINATOR BIT_NUMERATOR BIT_DENOMINATOR LIMIT
 //
@@ -7,102 +7,79 @@
 // standard input is a request in hexadecimal; each is answered by a line with the reply, which ends
 // with the second END byte, and the oscillator's cycle. After LIMIT cycles beyond the request the
 // reply is what came until then.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "Vchip.h"
+#include "uart_pins.h"
 #include "verilated.h"
 
 namespace {
 const int END = 0xC0;
 const uint64_t WARM_UP = 4096;  // cycles from power-up to the first request
 
-struct Board {
-  std::unique_ptr<Vchip> chip{new Vchip};
-  uint64_t oscillator_half, core_half;  // in ticks of their common grid
-  uint64_t oscillator_next, core_next;
-  uint64_t cycle = 0;
-
-  Board(uint64_t numerator, uint64_t denominator)
-      : oscillator_half(numerator), core_half(denominator),
-        oscillator_next(numerator), core_next(denominator) {
-    chip->clock = 0;
-    chip->pll_clock = 0;
-    chip->rx = 1;
-    chip->eval();
+class Board {
+public:
+  Board(uint64_t numerator, uint64_t denominator, uart::BitTime bit)
+      : to_chip(bit), from_chip(bit), oscillator_half_(numerator), core_half_(denominator),
+        oscillator_next_(numerator), core_next_(denominator) {
+    chip_->clock = 0;
+    chip_->pll_clock = 0;
+    chip_->rx = 1;
+    chip_->eval();
   }
 
-  // Go on to the oscillator's next rising edge.
-  void step() {
-    for (;;) {
-      const uint64_t now = std::min(oscillator_next, core_next);
-      bool rising = false;
-      if (core_next == now) {
-        chip->pll_clock = !chip->pll_clock;
-        core_next += core_half;
-      }
-      if (oscillator_next == now) {
-        chip->clock = !chip->clock;
-        oscillator_next += oscillator_half;
-        rising = chip->clock;
-      }
-      chip->eval();
-      if (rising) {
-        ++cycle;
-        return;
-      }
+  // Go on to the oscillator's next rising edge; return the byte that is complete with it.
+  std::optional<uint8_t> step() {
+    chip_->rx = to_chip.level(cycle);
+    while (!edge()) {
     }
+    ++cycle;
+    return from_chip.take(chip_->tx, cycle);
   }
+
+  uint64_t cycle = 0;
+  uart::Sender to_chip;
+  uart::Receiver from_chip;
+
+private:
+  // Go on to the next edge of either clock; return whether it is the oscillator's rising one.
+  bool edge() {
+    const uint64_t now = std::min(oscillator_next_, core_next_);
+    bool rising = false;
+    if (core_next_ == now) {
+      chip_->pll_clock = !chip_->pll_clock;
+      core_next_ += core_half_;
+    }
+    if (oscillator_next_ == now) {
+      chip_->clock = !chip_->clock;
+      oscillator_next_ += oscillator_half_;
+      rising = chip_->clock;
+    }
+    chip_->eval();
+    return rising;
+  }
+
+  std::unique_ptr<Vchip> chip_{new Vchip};
+  uint64_t oscillator_half_, core_half_;  // in ticks of their common grid
+  uint64_t oscillator_next_, core_next_;
 };
 
-struct Line {
-  uint64_t numerator, denominator;
-  // Bits of ten a byte that have passed in so many cycles.
-  uint64_t bits(uint64_t cycles) const { return cycles * denominator / numerator; }
-};
-
-std::string exchange(Board& board, const Line& line, const std::vector<int>& request,
-                     uint64_t limit) {
+std::string exchange(Board& board, uint64_t limit) {
   static const char digits[] = "0123456789abcdef";
   std::string reply;
-  const uint64_t begin = board.cycle, sent = request.size() * 10;
-  const uint64_t end = begin + sent * line.numerator / line.denominator + limit;
-  uint64_t start = 0;  // of the byte that comes in
-  int byte = 0, count = 0, ends = 0, before = board.chip->tx;
-  bool receiving = false;
-  while (board.cycle < end && ends < 2) {
-    const uint64_t at = line.bits(board.cycle - begin);
-    int level = 1;
-    if (at < sent) {
-      const int place = at % 10;
-      level = place == 0 ? 0 : place == 9 ? 1 : request[at / 10] >> (place - 1) & 1;
-    }
-    board.chip->rx = level;
-    board.step();
-    const int now = board.chip->tx;
-    if (!receiving && before && !now) {
-      receiving = true;
-      start = board.cycle;
-      byte = count = 0;
-    } else if (receiving) {
-      // Sample in the middle of each bit.
-      const uint64_t halves = 2 * (board.cycle - start) * line.denominator / line.numerator;
-      if (count < 9 && halves >= 3 + 2 * static_cast<uint64_t>(count)) {
-        if (count < 8) {
-          byte |= now << count;
-        } else if (now) {  // a byte without its stop bit never was
-          reply += digits[byte >> 4];
-          reply += digits[byte & 15];
-          ends += byte == END;
-        }
-        if (++count == 9) receiving = false;
-      }
-    }
-    before = now;
+  uint64_t end = 0;
+  for (int ends = 0; ends < 2 && (end == 0 || board.cycle < end);) {
+    const std::optional<uint8_t> byte = board.step();
+    if (end == 0 && board.to_chip.idle()) end = board.cycle + limit;
+    if (!byte) continue;
+    reply += digits[*byte >> 4];
+    reply += digits[*byte & 15];
+    ends += *byte == END;
   }
   return reply;
 }
@@ -112,19 +89,16 @@ int main(int argc, char** argv) {
   if (argc != 6) return 2;
   uint64_t number[5];
   for (int i = 0; i < 5; ++i) number[i] = std::strtoull(argv[i + 1], nullptr, 10);
-  Board board(number[0], number[1]);
-  const Line line{number[2], number[3]};
+  const uart::BitTime bit(number[2], number[3]);
+  Board board(number[0], number[1], bit);
   for (uint64_t i = 0; i < WARM_UP; ++i) board.step();
   std::string text;
   while (std::getline(std::cin, text)) {
-    std::vector<int> request;
     for (size_t i = 0; i + 1 < text.size(); i += 2)
-      request.push_back(std::stoi(text.substr(i, 2), nullptr, 16));
-    const std::string reply = exchange(board, line, request, number[4]);
+      board.to_chip.push(std::stoi(text.substr(i, 2), nullptr, 16));
+    const std::string reply = exchange(board, number[4]);
     std::cout << reply << " " << board.cycle << std::endl;
-    const uint64_t pause = 3 * line.numerator / line.denominator;  // the line rests
-    board.chip->rx = 1;
-    for (uint64_t i = 0; i < pause; ++i) board.step();
+    for (uint64_t i = 0; i < 3 * bit.numerator / bit.denominator; ++i) board.step();  // a rest
   }
   return 0;
 }

@@ -15,7 +15,7 @@ from signfire.boards.readback_gowin import _Chip, _expression_of
 from signfire.boards.toolchain import executable
 from signfire.gen.design import Folding
 from signfire.gen.specimen import random_design
-from signfire.tools import api
+from signfire.tools import api, proof
 
 SAMPLES = 2
 # Bits of a logic cell's twenty that are its truth table, in the table's order.
@@ -55,7 +55,7 @@ def built(design, tmp_path_factory):
 
 
 def check(bitstream, board, design, samples):
-    return api.verify_bitstream(bitstream, board, design, samples, bitstream.parent / "readback")
+    return proof.verify_bitstream(bitstream, board, design, samples, bitstream.parent / "readback")
 
 
 # -- iCE40 -----------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ def test_a_flipped_bit_of_a_look_up_table_is_seen_on_ice40(built, design, sample
     chip = recover(bitstream, find_board("icebreaker"))
     # The look-up table that passes the serial input on: its entry 0 is what a low level gives.
     x, y, cell = map(
-        int, re.search(r"/\* LUT +(\d+) +(\d+) +(\d+) \*/ !?rx;", chip.verilog).groups()
+        int, re.search(r"/\* LUT +(\d+) +(\d+) +(\d+) \*/ !?rx;", chip.chip.verilog).groups()
     )
     row, column = divmod(LUT_BITS[0], 10)
     wrong = flipped(unpacked(bitstream), f"logic_tile {x} {y}", 2 * cell + row, 36 + column)

@@ -51,11 +51,14 @@ class Stages:
         Where results and the files they name lie.
     fresh
         Do everything again.
+    say
+        Takes a word on what the running stage is doing now.
     """
 
     folder: Path
     fresh: bool = False
     done: list[str] = field(default_factory=list)
+    say: Callable[[str], None] = print
 
     def run(
         self,
@@ -88,7 +91,7 @@ class Stages:
             progress.print(f"[dim]  kept[/]  {escape(title)}")
             return kept
         path.unlink(missing_ok=True)
-        with shown(title):
+        with shown(title) as self.say:
             result = json.loads(to_json(work()))
         digests = {file: file_digest(self.folder / file) for file in files}
         path.parent.mkdir(parents=True, exist_ok=True)
