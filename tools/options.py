@@ -90,7 +90,8 @@ def written(
 
     checks = [check for check in record["checks"].values() if check is not None]
     escapes = record["faults"]["escapes"] if record["faults"] else 0
-    sound = all(check["equal"] for check in checks) and not escapes
+    # None: the check could not be done here.
+    sound = not escapes and not any(check["equal"] is False for check in checks)
     return Outcome(
         data={**record, **(auto or {}), "report": page},
         text=tables.of_report(record, page),

@@ -12,7 +12,9 @@ and what was not done is ``null``:
 ``link``            the same end to end: ``baud``, bytes a sample, ``latency_s``, ...
 ``utilisation``     by cell type ``used`` and ``available``
 ``layers``          one object a layer
-``checks``          ``cycle``, ``bulk``: ``samples``, ``equal``, what was compared
+``checks``          ``cycle``, ``bulk``, ``netlist``, ``bitstream``: ``samples``, ``equal``,
+                    ``compared`` (how many values); ``equal`` is ``null`` where a bitstream cannot
+                    be read back here, and ``note`` says why
 ``faults``          the fault table, see :func:`signfire.tools.fault_table.summary`
 ``energy``          an estimate with its ``assumptions``
 ``versions``        of all that took part; ``command`` made the report

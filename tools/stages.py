@@ -22,6 +22,7 @@ from .report import write_text
 
 PACKAGE = Path(__file__).resolve().parents[1]
 SOURCES = ("hdl", "gen", "sim", "boards")  # tools/ only presents what these four compute
+SUFFIXES = (".py", ".cpp", ".h", ".v")
 
 
 @cache
@@ -29,8 +30,8 @@ def source_digest() -> str:
     """Return SHA-256 of signfire's computing source and of the versions it runs with."""
     digest = hashlib.sha256(to_json(versions()).encode())
     for folder in SOURCES:
-        for path in sorted((PACKAGE / folder).glob("*")):
-            if path.suffix in (".py", ".cpp"):
+        for path in sorted((PACKAGE / folder).rglob("*")):
+            if path.suffix in SUFFIXES:
                 digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
