@@ -188,8 +188,8 @@ class FrameParser(wiring.Component):
     items : In, stream of :data:`.slip.RECEIVED`
     payload : Out, stream of bytes, to the consumer
     busy, drop : In, see :class:`FrameFields`
-    request : Out, stream of :data:`REQUEST`, one for each frame that is not empty; ``error`` is
-        the first :class:`.protocol.Error` that holds, 0 for a good frame
+    request : Out, stream of :data:`REQUEST`, one for each frame that is not empty, be it a wrong
+        escape alone; ``error`` is the first :class:`.protocol.Error` that holds, 0 for a good frame
     """
 
     items: In(stream.Signature(RECEIVED))
@@ -209,7 +209,7 @@ class FrameParser(wiring.Component):
         item, full, judged = Signal(RECEIVED), Signal(), Signal()
         byte_here, end_here = full & ~item.end & crc.ready, full & item.end & crc.ready
         take = byte_here & (~fields.passing | self.payload.ready)
-        finish = judged & self.request.ready
+        finish, nothing = judged & self.request.ready, ~fields.begun & ~item.broken
         m.d.comb += [
             self.items.ready.eq(~full),
             self.payload.valid.eq(byte_here & fields.passing),
@@ -226,14 +226,14 @@ class FrameParser(wiring.Component):
         ]
         with m.If(~full):
             m.d.sync += [item.eq(self.items.payload), full.eq(self.items.valid)]
-        with m.Elif(take | finish | (end_here & ~fields.begun)):
+        with m.Elif(take | finish | (end_here & nothing)):
             m.d.sync += full.eq(0)
         # An item stays for a cycle after it was taken, in which its byte is read. The verdict has a
         # register of its own, one cycle behind the end.
         m.d.sync += [
             fields.take.eq(take),
             fields.finish.eq(finish),
-            judged.eq(end_here & fields.begun & ~finish),
+            judged.eq(end_here & ~nothing & ~finish),
             self.request.payload.error.eq(self._verdict(item.broken, crc.matches)),
         ]
         return m

@@ -461,7 +461,7 @@ class Link(wiring.Component):
         limit = max(len(self.rom.content), HASH_OFFSET + HASH_BYTES, self.result_bytes)
         m.submodules.builder = builder = FrameBuilder(length_limit=limit)
         kind, error = Signal(Kind), Signal(Error)
-        # A sample waits for its result, which is there, or goes out; or there will be none.
+        # A sample waits for its result, which is there, or goes out; or there is none to wait for.
         pending, due, answering, given_up = Signal(), Signal(), Signal(), Signal()
         sequence = Signal(8)  # of that sample
 
@@ -507,7 +507,7 @@ class Link(wiring.Component):
         with m.If(accepted):
             m.d.sync += sequence.eq(request.sequence)
         with m.If(watchdog.expired):
-            m.d.sync += given_up.eq(busy | accepted)
+            m.d.sync += given_up.eq(pending | accepted)
         self._body(m, builder, status, kind=kind, error=error, answering=answering)
 
     def _body(self, m: Module, builder, status, *, kind, error, answering) -> None:

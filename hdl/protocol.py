@@ -38,9 +38,9 @@ The core holds one sample at a time. An INFER is answered once its result is the
 IDENTITY meanwhile, so that replies may come in another order than their requests. Until the last
 byte of its reply another INFER is refused as BUSY and leaves no trace. A core that is silent for
 longer than the timeout that the identity record names is reset, and its INFER gets TIMEOUT in
-place of a result, even where a part of a result has gone out already: that frame is cut short. So
-every frame gets one reply, and no sample more than one result. A host that has more than one
-INFER and one other request under way may lose bytes.
+place of a result; where a part of the result has gone out already, that frame is cut short. So
+every frame that is not empty gets one reply, whole or cut, and no sample more than one result. A
+host that has more than one INFER and one other request under way may lose bytes.
 """
 
 from enum import IntEnum
