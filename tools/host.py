@@ -28,6 +28,7 @@ from ..hdl.protocol import (
     Command,
     Error,
 )
+from .spi_port import is_spi, open_spi
 
 OVERHEAD = struct.calcsize(HEADER) + struct.calcsize(CHECKSUM)
 QUIET_S = 0.05  # a line that was silent for so long has nothing more to say
@@ -125,14 +126,19 @@ def list_ports() -> list[str]:
     return sorted(port.device for port in serial_ports.comports())
 
 
-def open_port(name: str, baud: int) -> serial.SerialBase:
-    """Open a serial port.
+def open_port(name: str, baud: int) -> Port:
+    """Open a serial port, or an SPI by a name that :mod:`.spi_port` knows.
 
     Raises
     ------
     LinkError
         Where there is no such port, it is in use, or may not be opened.
     """
+    if is_spi(name):
+        try:
+            return open_spi(name, QUIET_S)
+        except ValueError as failure:
+            raise LinkError(str(failure)) from failure
     try:
         return serial.serial_for_url(name, baudrate=baud, timeout=QUIET_S, exclusive=True)
     except (serial.SerialException, OSError, ValueError) as failure:
