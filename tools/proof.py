@@ -12,6 +12,7 @@ from ..boards.accelerator import Accelerator, technology_of
 from ..boards.boards import Board, find_board
 from ..boards.build import synthesise
 from ..boards.readback import PROMISES, recover
+from ..boards.top import UART
 from ..gen.design import Design
 from ..sim.chip import powered
 from ..sim.mismatch import Mismatch
@@ -73,6 +74,7 @@ def check_netlist(
     *,
     synthesis: Path | str | None = None,
     clock_hz: float | None = None,
+    link: str = UART,
     progress: Progress = _silent,
 ) -> ChipCheck:
     """Synthesise a design for a board, and let the netlist answer samples through its pins.
@@ -92,6 +94,8 @@ def check_netlist(
         ``synthesis`` in ``folder``.
     clock_hz
         Of the core; by default half of what place and route aims for, which designs reach.
+    link
+        Lines of the chip: ``uart``, through which it is asked, or ``both``.
     progress
         Told what is being done.
     """
@@ -106,6 +110,7 @@ def check_netlist(
         board,
         synthesis or folder / "synthesis",
         frequency=frequency,
+        link=link,
         progress=progress,
     )
     progress("compile the netlist and simulate")
