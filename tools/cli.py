@@ -22,6 +22,7 @@ from .options import (
     examples,
     fold_as_told,
     fold_option,
+    link_option,
     needs_record,
     whole_numbers,
     written,
@@ -429,6 +430,7 @@ def report(
     epilog=examples(
         "signfire build design.npz --board icebreaker --data test.npz",
         "signfire build design.npz --board ulx3s-25f --seeds 1,2,3,4 -o build/fast",
+        "signfire build design.npz --board icebreaker --link both",
         "signfire build design.npz --board icebreaker --fold fc1:pe=8,simd=16 --fold fc2:pe=1",
     ),
 )
@@ -437,6 +439,7 @@ def report(
 @fold_option
 @click.option("--seeds", default="1", show_default=True, help="Of place and route: 1,2,3,4.")
 @click.option("--frequency", type=MHZ, help="Clock in MHz in place of the fastest.")
+@link_option
 @click.option("--data", type=FILE, help=".npz with samples and labels, for the report's accuracy.")
 @click.option("--inputs", default="x", show_default=True, help="Array of samples.")
 @click.option("--labels", default="y", show_default=True, help="Array of classes.")
@@ -449,6 +452,7 @@ def build(
     fold: tuple[str, ...],
     seeds: str,
     frequency: float | None,
+    link: str,
     data: Path | None,
     inputs: str,
     labels: str,
@@ -478,6 +482,7 @@ def build(
         board=target,
         seeds=numbers,
         frequency=None if frequency is None else frequency * 1e6,
+        link=link,
         cycle_samples=2,
         bulk=True,
         netlist_samples=2,

@@ -59,6 +59,18 @@ def fold_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def link_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--link``; the choices are :data:`signfire.boards.top.LINKS`."""
+    return click.option(
+        "--link",
+        type=click.Choice(["uart", "spi", "both"]),
+        default="uart",
+        show_default=True,
+        help="Lines to the host. SPI is some twenty times as fast, on the pins that signfire "
+        "boards --json tells.",
+    )(function)
+
+
 def fold_as_told(
     design: "Design", words: tuple[str, ...], board: "Board | str | None"
 ) -> "tuple[Design, dict[str, Any]]":
