@@ -72,7 +72,8 @@ class Opened(Elaboratable):
     """A component whose inner signals a property may read.
 
     Elaborated once, in place of the component; ``signal("gather.valid")`` is the signal ``valid``
-    that the submodule ``gather`` drives.
+    that the submodule ``gather`` drives. Amaranth calls the first signals of a tuple that is
+    assigned at once ``$signal``; these are told apart by their ``width``.
     """
 
     def __init__(self, component: Elaboratable) -> None:
@@ -81,7 +82,7 @@ class Opened(Elaboratable):
     def elaborate(self, platform) -> Fragment:
         return self.fragment
 
-    def signal(self, path: str) -> Signal:
+    def signal(self, path: str, *, width: int | None = None) -> Signal:
         """Return the driven signal of that name.
 
         Raises
@@ -97,7 +98,7 @@ class Opened(Elaboratable):
             signal
             for statements in fragment.statements.values()
             for signal in _driven(statements)
-            if signal.name == name
+            if signal.name == name and width in (None, len(signal))
         ]
         if len({id(signal) for signal in found}) != 1:
             names = sorted(
