@@ -186,15 +186,12 @@ class Round:
         What the act is.
     silent
         Whether the core is, see :meth:`.link_reference.Judge.round`.
-    more
-        Replies that come beside one for each frame.
     steps
         Pairs of operation and value.
     """
 
     kind: str
     silent: str = ""
-    more: int = 0
     steps: list[tuple[int, int]] = field(default_factory=list)
 
     def send(self, raw: bytes, *, gaps: Callable[[], int] | None = None) -> None:
@@ -246,7 +243,7 @@ class Attacker:
         made = Round(kind)
         made.do(SINK, self.rng.choice([ALWAYS, ALWAYS, ALWAYS, 128, 32]))
         self.kinds[kind](made)
-        made.do(WAIT, made.more)
+        made.do(WAIT)
         for op, value in ((PACE, 0), (HOLD_IN, 0), (HOLD_OUT, 0), (ALLOW, ALL)):
             made.do(op, value)
         return made
@@ -433,9 +430,7 @@ class Attacker:
 
     def _act_mute_core(self, made: Round) -> None:
         made.silent = "out"
-        words = self.rng.choice([0, 0, self.rng.randrange(self.outputs)])
-        made.do(ALLOW, words)
-        made.more = int(words > 0)  # a reply that has begun is cut
+        made.do(ALLOW, self.rng.choice([0, 0, self.rng.randrange(self.outputs)]))
         made.send(self._infer())
         if self.rng.random() < 0.5:
             made.send(self._ask(STATUS))

@@ -35,14 +35,14 @@ enum Op : uint32_t {
     HOLD_OUT,  // a word of the core is kept back with probability value/256 a cycle
     ALLOW,     // so many words of the core pass, then none
     LOST,      // the line reports a lost byte
-    WAIT,      // until so many replies more than frames came, and it is quiet
+    WAIT,      // until every frame has its reply, and it is quiet
     ROUND,     // a new one begins
 };
 
 enum Kind : uint32_t { RECEIVED, DROPPED, SENT, ANSWERED, RESET, BEGUN, HUNG, PULSED };
 
 constexpr uint32_t ALL = 0xffffffff;
-constexpr uint8_t END = 0xc0, ESC = 0xdb, ESC_END = 0xdc, ESC_ESC = 0xdd;
+constexpr uint8_t END = 0xc0;
 
 [[noreturn]] void fail(const std::string& text) {
     std::fprintf(stderr, "error: %s\n", text.c_str());
@@ -58,21 +58,14 @@ struct Record {
     uint32_t kind, value;
 };
 
-// Counts frames that are not empty; an escape is part of the byte behind it.
+// Counts frames that are not empty.
 struct FrameCount {
     uint64_t frames = 0;
-    bool filled = false, escaped = false;
+    bool filled = false;
 
     void take(uint8_t byte) {
-        if (byte == END) {
-            frames += filled;
-            filled = escaped = false;
-        } else if (byte == ESC) {
-            escaped = !escaped;
-        } else {
-            if (!escaped || byte == ESC_END || byte == ESC_ESC) filled = true;
-            escaped = false;
-        }
+        if (byte == END) frames += filled;
+        filled = byte != END;
     }
 };
 
@@ -178,13 +171,13 @@ struct Harness {
         while (full && !hung) step();
     }
 
-    void wait(uint32_t more, uint64_t quiet) {
+    void wait(uint64_t quiet) {
         while (full && !hung) step();
         const uint64_t begun = cycle;
         uint64_t since = cycle;  // of the last byte out, or of the wait
         while (!hung) {
             if (last_sent > since) since = last_sent;
-            if (out.frames >= in.frames + more && cycle - since > quiet) break;
+            if (out.frames >= in.frames && cycle - since > quiet) break;
             step();
         }
         if (!hung && last_sent > begun && last_sent - begun > slowest) slowest = last_sent - begun;
@@ -233,7 +226,7 @@ int main(int argc, char** argv) {
                 harness.lost = true;
                 harness.step();
                 break;
-            case WAIT: harness.wait(command.value, quiet); break;
+            case WAIT: harness.wait(quiet); break;
             case ROUND:
                 skipping = false;
                 frames += harness.in.frames;

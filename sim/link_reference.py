@@ -70,14 +70,14 @@ class Line:
 
     def _frame(self) -> Frame | None:
         raw = bytes(self.raw[:-1])
+        if not raw:
+            return None
         whole = [n for n, byte in enumerate(raw) if byte != ESC]  # where a byte of the body ends
         try:
             body, broken = sliplib.decode(raw), False
         except sliplib.ProtocolError:
             whole, body = _lenient(raw)
             broken = True
-        if not body:
-            return None
         headed = self.cycles[whole[3]] if len(whole) > 3 else self.cycles[-1]
         return Frame(
             body=body,
@@ -265,8 +265,8 @@ class Judge:
         error = self.verdict(frame)
         if error == NONE and frame.body[0] == INFER:
             error = TIMEOUT if self.silent == "in" else BUSY
-        if self.silent == "in" and frame.body[0] == INFER and self._reaches_core(frame):
-            self._reset_by_watchdog(error)
+        if self.silent == "in" and frame.body[:1] == bytes([INFER]) and self._reaches_core(frame):
+            self._reset_by_watchdog()
         if error == NONE:
             self.good += 1
             return self._answer(frame, reply)
@@ -285,12 +285,12 @@ class Judge:
         body = frame.body
         return int.from_bytes(body[2:4], "little") == self.form.byte_count and len(body) >= 8
 
-    def _reset_by_watchdog(self, error: int) -> None:
+    def _reset_by_watchdog(self) -> None:
         self.resets = min(255, self.resets + 1)
         self.last_error, self.alarm = TIMEOUT, True
 
     def _result(self, sample: Sample, reply: Frame) -> str:
-        """Check what an accepted INFER got: its result, or a TIMEOUT, maybe behind a part."""
+        """Check what an accepted INFER got: its result, or a part of it, or a TIMEOUT."""
         body = reply.body
         head = struct.pack("<BBH", INFER | 0x80, sample.sequence, len(sample.reply) + 4)
         if self.silent != "out":
@@ -301,15 +301,14 @@ class Judge:
             expected = head + sample.reply + tail
             expected += struct.pack("<I", zlib.crc32(expected))
             return _differs(body, expected)
-        if body[0] == INFER | 0x80:  # the reply that was cut
+        self.pending = None
+        self.free_at = reply.closed
+        self._reset_by_watchdog()
+        if body[0] == INFER | 0x80:  # what had begun is cut
             prefix = head + sample.reply
             cut = len(body) < len(prefix) and prefix.startswith(body)
             return "" if cut else f"{body.hex()} in place of a part of {prefix.hex()}"
-        self.pending = None
-        self.free_at = reply.closed
-        self._reset_by_watchdog(TIMEOUT)
-        expected = make_frame(FAILED, sample.sequence, bytes([TIMEOUT]))
-        return _differs(body, expected)
+        return _differs(body, make_frame(FAILED, sample.sequence, bytes([TIMEOUT])))
 
     def _answer(self, frame: Frame, reply: Frame) -> str:
         """Check the reply to a good IDENTITY or STATUS."""

@@ -62,11 +62,7 @@ FAULTS = {
         "self.core_reset.eq((taken & refused & ~busy) | watchdog.expired)",
         "self.core_reset.eq(watchdog.expired)",
     ),
-    "no watchdog": (
-        link,
-        "self.expired.eq(count[-1] & ~self.restart)",
-        "self.expired.eq(0)",
-    ),
+    "no watchdog": (link, "self.expired.eq(count[-1])", "self.expired.eq(0)"),
     "an escape too many": (
         slip,
         "item.broken.eq(is_end & (broken | escaped))",
@@ -147,9 +143,10 @@ def test_the_judge_knows_the_verdict_on_a_frame(body, verdict, judge):
 def test_a_wrong_escape_breaks_a_frame_and_no_other(judge):
     raw = b"\xc0\x03\xdb\x41\x07\xc0\xdb\xc0\xdb\x41\xc0" + sliplib.encode(GOOD) + b"\xc0"
 
-    broken, whole = Line().take(raw, range(len(raw)))
+    broken, *nothing, whole = Line().take(raw, range(len(raw)))
 
     assert (b"\x03\x07", ESCAPE) == (broken.body, judge.verdict(broken))
+    assert [(b"", ESCAPE)] * 2 == [(f.body, judge.verdict(f)) for f in nothing]
     assert (GOOD, NONE) == (whole.body, judge.verdict(whole))
 
 
