@@ -40,6 +40,8 @@ REASONS = {
     Error.CHECKSUM: "a wrong checksum",
     Error.COMMAND: "an unknown command",
     Error.LENGTH: "a payload of the wrong length",
+    Error.BUSY: "a sample before the one before was answered",
+    Error.TIMEOUT: "a core that did not answer, and reset it",
 }
 
 
@@ -86,7 +88,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class BoardStatus:
-    """What a board says about its link; the counters run modulo 2^16.
+    """What a board says about its link; ``good`` and ``bad`` run modulo 2^16.
 
     Parameters
     ----------
@@ -99,7 +101,11 @@ class BoardStatus:
     good, bad
         Frames answered and refused.
     lost
-        Bytes that came faster than they were taken.
+        Bytes that came faster than they were taken; stops at 255.
+    resets
+        Times the core was silent for too long and was reset; stops at 255.
+    design_hash
+        64 hex digits, see :attr:`signfire.gen.design.Design.hash`.
     uptime_s
         Seconds since reset.
     """
@@ -110,6 +116,8 @@ class BoardStatus:
     good: int
     bad: int
     lost: int
+    resets: int
+    design_hash: str
     uptime_s: float
 
 
@@ -239,7 +247,9 @@ class Board:
         reply = self._request(Command.STATUS)
         if len(reply) < struct.calcsize(STATUS_REPLY):
             raise LinkError(f"the board's status is cut: {len(reply)} bytes")
-        flags, error, good, bad, lost, uptime = struct.unpack_from(STATUS_REPLY, reply)
+        flags, error, good, bad, lost, resets, uptime, digest = struct.unpack_from(
+            STATUS_REPLY, reply
+        )
         return BoardStatus(
             busy=bool(flags & 1),
             alarm=bool(flags & 2),
@@ -247,6 +257,8 @@ class Board:
             good=good,
             bad=bad,
             lost=lost,
+            resets=resets,
+            design_hash=digest.hex(),
             uptime_s=(uptime << UPTIME_BITS) / max(1, identity.clock_hz),
         )
 

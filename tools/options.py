@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .api import AutoFold
 
 FILE = click.Path(path_type=Path)
+COUNT = click.IntRange(0)
 MHZ = click.FloatRange(0, min_open=True)
 
 
