@@ -4,13 +4,18 @@ from collections.abc import Iterator
 
 from ..boards.accelerator import technology_of
 from ..boards.boards import Board, find_board
+from ..boards.top import BOTH
+from ..gen.cycles import steady
 from ..gen.design import Design
+from ..gen.rtl import core_timing
 from ..sim.faults import run_faults
 from . import api, demo, fault_table, proof
+from .link_speed import lines
 from .measure import ROOT, SEED, TOOLS, Measurement, bench, example
 
 TITLE = "Proved down to the chip, and spoken to"
 CHIPS = ("icebreaker", "ulx3s-25f", "tang-nano-9k")  # one board of each family
+SPI_CORE_MHZ = {"icebreaker": 30, "ulx3s-25f": 100}  # the core keeps its bars of A3 and A4
 NETLIST_SAMPLES, BITSTREAM_SAMPLES = 10, 2
 
 
@@ -96,4 +101,52 @@ def faults() -> Iterator[Measurement]:
             value=record["alone"][name],
             unit="faults",
             note=f"of {record['in_hardware']}",
+        )
+
+
+@bench("B7", "the demonstration's design behind UART and SPI at once")
+def spi_link() -> Iterator[Measurement]:
+    """Route it with both lines, and say what each lets through of what the core could do."""
+    for name, mhz in SPI_CORE_MHZ.items():
+        board = find_board(name)
+        design, folder = demo_design(board), ROOT / "build" / "bench" / f"spi-{name}"
+        built = api.build(design, board, folder, seeds=(SEED,), link=BOTH)
+        latency, interval = steady(core_timing(design, technology_of(board)))
+        uart, spi = lines(design, board, built, {"latency": latency, "interval": interval})
+        yield Measurement(
+            what=f"fmax of the core, {name}",
+            value=round(built.fmax_hz / 1e6, 1),
+            unit="MHz",
+            target=f">= {mhz}",
+            note=f"{built.utilisation[board.device.lut_cell].used:,} cells, seed {SEED}",
+            details={"clock_hz": built.clock_hz, "design_hash": design.hash},
+        )
+        yield Measurement(
+            what=f"SCK that its registers could run at, {name}",
+            value=round(built.spi.fmax_hz / 1e6, 1),
+            unit="MHz",
+            target=f">= {spi.bits_per_s / 1e6:.1f}",
+            note=f"used: {spi.bits_per_s / 1e6:.1f} MHz, by {spi.rate_limit}",
+            details=vars(built.spi),
+        )
+        for line in (uart, spi):
+            yield Measurement(
+                what=f"through {line.name.upper()}, {name}",
+                value=round(line.throughput_per_s),
+                unit="samples/s",
+                note=line.verdict,
+                details=line.record(),
+            )
+        yield Measurement(
+            what=f"the core alone, {name}",
+            value=round(built.clock_hz / interval),
+            unit="samples/s",
+            note=f"{interval:,} cycles a sample at {built.clock_hz / 1e6:.1f} MHz",
+        )
+        yield Measurement(
+            what=f"samples/s of the core over those through SPI, {name}",
+            value=round(spi.times_slower, 1),
+            unit="times",
+            target="<= 100",
+            note=f"through UART {uart.times_slower:,.0f}",
         )
