@@ -24,6 +24,19 @@ def make_design():
     return random_design
 
 
+@pytest.fixture(scope="session")
+def small_bench(tmp_path_factory):
+    """Return a small design, and its board as a compiled simulation: an iCEBreaker."""
+    from signfire.boards.boards import find_board
+    from signfire.gen.design import Folding
+    from signfire.tools.board_sim import prepare
+
+    one = Folding(pe=1, simd=2, unroll=1)
+    design = random_design(sizes=(14, 6, 5), input_steps=2, folding={"fc1": one, "fc2": one})
+    folder = tmp_path_factory.mktemp("board")
+    return design, prepare(design, find_board("icebreaker"), folder, quick=True)
+
+
 def plain(value):
     """Return a value out of a simulation as an int, or lists and dicts of them."""
     if not isinstance(value, data.Const):

@@ -1,8 +1,10 @@
 """Verbs for a board that has its bitstream; imported as thinly as :mod:`.cli` itself."""
 
 import functools
+import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -145,4 +147,60 @@ def board_sim(
         )
 
 
-COMMANDS = (infer, board_sim)
+@click.command(
+    short_help="Load a finished build into a board.",
+    epilog=examples(
+        "signfire flash build/mlp32-icebreaker",
+        "signfire flash build/mlp32-ulx3s-25f --persist",
+        "signfire flash build/mlp128-ulx3s-25f --dry-run",
+    ),
+)
+@click.argument("build", type=FILE)
+@click.option("--board", help="Its name; one that the build is not for is refused.")
+@click.option(
+    "--persist/--sram",
+    "persistent",
+    default=None,
+    help="Into the flash, to be there after power-up, or into the FPGA until power is off; by "
+    "default the latter where the board allows it.",
+)
+@click.option("--cable", help="Adapter in place of the board's own (openFPGALoader's name).")
+@click.option("--serial", help="Serial number of the board's adapter, where there are several.")
+@click.option("--device", metavar="BUS:DEVICE", help="The same by place, as lsusb says it.")
+@click.option("--dry-run", is_flag=True, help="Print the command, and run nothing.")
+@verb
+def flash(build: Path, board: str | None, dry_run: bool, **settings: Any) -> Outcome:
+    """Load a finished build into a board, through openFPGALoader.
+
+    BUILD is the folder that build, demo or report has made. What openFPGALoader says is kept in
+    flash.log beside the bitstream; where it fails, one line says why and what to do.
+    """
+    from ..boards import flash
+    from ..boards.boards import find_board
+    from ..boards.finished import read_build
+
+    finished = read_build(build)
+    if board is not None and find_board(board).name != finished.board.name:
+        raise ValueError(
+            f"{build} was built for {finished.board.name}, not {board}: it would not run there "
+            f"(signfire build DESIGN --board {board})"
+        )
+    chosen = flash.plan(finished, **settings)
+    place = "flash" if chosen.persistent else "the FPGA, until power is off"
+    if not dry_run:
+        with shown(f"loading {finished.bitstream.name} into {finished.board.name}") as say:
+            flash.load(chosen, progress=say)
+    command = shlex.join(chosen.command)
+    return Outcome(
+        data={
+            "board": finished.board.name,
+            "bitstream": finished.bitstream,
+            "persistent": chosen.persistent,
+            "command": chosen.command,
+            "log": None if dry_run else chosen.log,
+        },
+        text=[command if dry_run else f"{finished.board.name} is loaded ({place})"],
+    )
+
+
+COMMANDS = (infer, board_sim, flash)
