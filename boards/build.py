@@ -17,14 +17,16 @@ from pathlib import Path
 from amaranth.build.run import BuildPlan
 
 from ..gen.design import Design
-from ..hdl.storage import Ram
+from ..gen.plan import find_technology
+from ..hdl.storage import Ram, Rom
 from . import nextpnr
-from .accelerator import Accelerator
+from .accelerator import Accelerator, technology_of
 from .boards import Board
 from .devices import GOWIN
 from .netlist import set_clock
 from .nextpnr import BuildError, CriticalPath, PnrReport, Usage
 from .pll import PllSetting, fastest_setting
+from .rom_cells import FAMILIES, RomCells
 from .toolchain import PROGRAMS, distribution_version, executable
 from .top import Top
 
@@ -331,7 +333,11 @@ class _Flow:
         if self.board.builds_bitstream:
             options["synth_opts"] = nextpnr.synthesis_options(self.board)
             options["script_after_read"] = Ram.KEEP_OPEN
-        plan = self.board.platform().build(top, NAME, do_build=False, **options)
+        platform = self.board.platform()
+        if self.board.family in FAMILIES:
+            technology = find_technology(technology_of(self.board))
+            platform.get_rom = RomCells(_roms(application), technology, self.board.family)
+        plan = platform.build(top, NAME, do_build=False, **options)
         # Without source lines nothing depends on where signfire is installed.
         for name in plan.files:
             if name.endswith(".il"):
@@ -566,6 +572,11 @@ class _Run:
     @property
     def fmax_hz(self) -> float:
         return self.report.fmax_hz[self.clock]
+
+
+def _roms(application) -> dict[str, Rom]:
+    """Return the ROMs of an application whose content is set after synthesis, by name."""
+    return getattr(application, "roms", {})
 
 
 def _core_clock(report: PnrReport, names: frozenset[str]) -> str:
