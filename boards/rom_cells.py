@@ -2,7 +2,8 @@
 
 Yosys would choose and share cells by what is in them, and two Designs of one shape would become
 two netlists. So each ROM that holds numbers of a Design is laid out here in block RAMs or look-up
-tables, all of them zero; :mod:`.contents` says what goes where, before or after place-and-route.
+tables that hold nothing of it; :mod:`.contents` fills them, in the netlist or after
+place-and-route.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,9 @@ ATTRIBUTE = "signfire_rom"  # of a ROM's cells; its value is the ROM's name, a c
 FAMILIES = (ICE40, ECP5)
 BLOCK, LOGIC = "block", "logic"
 LUT_WORDS = 16
+# What look-up tables hold until they are filled. nextpnr's timing for iCE40 passes over the inputs
+# that a table does not depend on, so other contents could be placed otherwise; this depends on all.
+PLACEHOLDER = 0x6996
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +172,7 @@ def _lut(family: str, address, held: Signal, attributes) -> Instance:
     return Instance(
         cell,
         *attributes,
-        ("p", table, Const(0, LUT_WORDS)),
+        ("p", table, Const(PLACEHOLDER, LUT_WORDS)),
         *(("i", name, address[i]) for i, name in enumerate(inputs)),
         ("o", output, held),
     )
@@ -227,6 +231,8 @@ def _ecp5_block(grid: Grid, address, held: Sequence[Signal], attributes) -> Inst
         ("p", "ASYNC_RESET_RELEASE", "SYNC"),
         ("p", "GSR", "AUTO"),
         ("i", "CLKB", ClockSignal()),
+        ("i", "CEA", Const(0)),
+        ("i", "OCEA", Const(0)),
         ("i", "CEB", Const(1)),
         ("i", "OCEB", Const(1)),
         *(("i", _ecp5_pin(name), value) for name, value in low.items()),
