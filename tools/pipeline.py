@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..boards import readback
 from ..boards.accelerator import technology_of
 from ..boards.boards import Board
 from ..boards.build import BuildResult
@@ -17,14 +18,16 @@ from ..gen.plan import find_technology, plan_layers
 from ..gen.rtl import core_timing
 from ..hdl.protocol import RESULT_TAIL
 from ..sim import golden
-from . import api, energy, tables
-from .console import shown
+from ..sim.faults import run_faults
+from . import api, energy, fault_table, proof, tables
+from .console import progress, shown
 from .host import OVERHEAD
 from .report import Example, write_report
-from .stages import Stages
+from .stages import Stages, file_digest
 
 STALLS = 0.3  # share of cycles in which the second run of the cycle check pauses
 FRAME_BYTES = OVERHEAD + 2  # and SLIP's END before and after
+CHECKS = ("cycle", "bulk", "netlist", "bitstream")
 CURVE = {"settled": (1, 2, 3, 4, 5, 6), "overlapped": (4, 8, 16, 32, 64)}
 
 
@@ -54,6 +57,10 @@ class Job:
         How many samples the cycle check simulates, once at full speed and once with stalls.
     bulk
         Run the bulk check on all samples.
+    netlist_samples, bitstream_samples
+        How many samples the netlist and what is read back from the bitstream answer.
+    faults
+        How many faults to plant, on a few samples; 0 for none.
     """
 
     design: Design
@@ -66,6 +73,9 @@ class Job:
     example: int = 0
     cycle_samples: int = 0
     bulk: bool = False
+    netlist_samples: int = 0
+    bitstream_samples: int = 0
+    faults: int = 0
 
     @property
     def technology(self) -> str:
@@ -94,6 +104,8 @@ def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, An
     if job.data is not None and job.bulk:
         record["checks"]["bulk"] = bulk_check(job, stages, job.data)
         record["accuracy"]["rtl"] = record["checks"]["bulk"]["accuracy"]
+    if job.data is not None and job.faults:
+        record["faults"] = fault_campaign(job, stages, job.data.first(fault_table.SAMPLES))
     if job.board is not None:
         with shown(f"bitstream for {job.board.name}") as say:
             built = api.build(
@@ -105,6 +117,8 @@ def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, An
                 progress=say,
             )
         record |= on_board(job, built, record["cycles"])
+        if job.data is not None and built.bitstream is not None:
+            record["checks"] |= chip_checks(job, stages, built)
     return record, write_report(record, folder, example_of(job))
 
 
@@ -237,6 +251,94 @@ def bulk_check(job: Job, stages: Stages, data: api.Dataset) -> dict[str, Any]:
     return stages.run("bulk", f"bulk check, {len(data):,} samples", inputs, check)
 
 
+def chip_checks(job: Job, stages: Stages, built: BuildResult) -> dict[str, Any]:
+    """Run the netlist check and the bitstream check of a build, where the job asks for them."""
+    assert job.data is not None
+    checks = {}
+    if job.netlist_samples:
+        data = job.data.first(job.netlist_samples)
+        checks["netlist"] = netlist_check(job, stages, data, built)
+    if job.bitstream_samples:
+        data = job.data.first(job.bitstream_samples)
+        checks["bitstream"] = bitstream_check(job, stages, data, built)
+    return checks
+
+
+def netlist_check(
+    job: Job, stages: Stages, data: api.Dataset, built: BuildResult
+) -> dict[str, Any]:
+    """Let the build's netlist answer through its pins; return what the report says of it."""
+    board = job.board
+    assert board is not None
+
+    def check() -> dict[str, Any]:
+        return _chip_record(
+            proof.check_netlist(
+                job.design,
+                data,
+                board,
+                stages.folder / "netlist",
+                synthesis=stages.folder / "fpga",
+                clock_hz=built.clock_hz,
+            )
+        )
+
+    inputs = hardware(job) | {"data": data.digest, "board": board.name, "clock": built.clock_hz}
+    return stages.run("netlist", f"netlist check, {len(data)} samples", inputs, check)
+
+
+def bitstream_check(
+    job: Job, stages: Stages, data: api.Dataset, built: BuildResult
+) -> dict[str, Any]:
+    """Let what the bitstream holds answer through its pins; return what the report says of it.
+
+    Where it cannot be read back here, ``note`` says why, and ``equal`` is ``None``.
+    """
+    board, bitstream = job.board, built.bitstream
+    assert board is not None and bitstream is not None
+    reason = readback.obstacle(board)
+    if reason:
+        progress.print(f"  not done: bitstream check, {reason}", highlight=False)
+        return {"samples": 0, "equal": None, "compared": None, "mismatches": [], "note": reason}
+
+    def check() -> dict[str, Any]:
+        return _chip_record(
+            proof.verify_bitstream(bitstream, board, job.design, data, stages.folder / "readback")
+        )
+
+    inputs = hardware(job) | {
+        "data": data.digest,
+        "board": board.name,
+        "bitstream": file_digest(bitstream),
+    }
+    return stages.run("bitstream", "bitstream check, read back", inputs, check)
+
+
+def _chip_record(found: proof.ChipCheck) -> dict[str, Any]:
+    record = tables.chip_record(found)
+    return record | {"mismatches": [str(m) for m in found.mismatches], "note": found.promise}
+
+
+def fault_campaign(job: Job, stages: Stages, data: api.Dataset) -> dict[str, Any]:
+    """Plant faults in the compiled Verilog; return the table of what the checks caught."""
+
+    def plant() -> dict[str, Any]:
+        found = run_faults(
+            job.design,
+            job.design.raw_samples(data.x),
+            stages.folder / "faults",
+            technology=job.technology,
+            count=job.faults,
+            fresh=stages.fresh,
+            progress=lambda doing: stages.say(doing),
+        )
+        return fault_table.summary(found)
+
+    inputs = hardware(job) | {"data": data.digest, "faults": job.faults}
+    title = f"{job.faults:,} faults planted, {len(data)} samples"
+    return stages.run("faults", title, inputs, plant)
+
+
 def hardware(job: Job) -> dict[str, Any]:
     """Return what the generated hardware depends on, JSON values."""
     folding = {p.name: vars(p.folding) for p in job.design.populations if p.folding}
@@ -348,7 +450,8 @@ def describe(job: Job) -> dict[str, Any]:
         "link": None,
         "utilisation": None,
         "energy": None,
-        "checks": {"cycle": None, "bulk": None},
+        "checks": dict.fromkeys(CHECKS),
+        "faults": None,
         "layers": [layer_record(p, noise.get(p.name, {})) for p in design.populations],
         "notes": tables.zero_notes(design),
     }

@@ -18,6 +18,7 @@ from .report import percent, si
 if TYPE_CHECKING:
     from ..sim.bulk import BulkResult
     from ..sim.cycle import CycleResult
+    from .proof import ChipCheck
 
 MOST_MISMATCHES = 20
 UNLIMITED = 10_000  # columns of a terminal
@@ -189,6 +190,33 @@ def of_simulation(result: "CycleResult | BulkResult") -> list[RenderableType]:
     return [f"DIFFERENT: {size}", *shown, *([f"and {more} more"] if more else []), *waves]
 
 
+def chip_record(result: "ChipCheck") -> dict[str, Any]:
+    """Return what --json says of a check of the chip."""
+    return {
+        "bitstream": result.bitstream,
+        "board": result.board,
+        "samples": result.samples,
+        "compared": result.words,
+        "equal": result.passed,
+        "clock_hz": result.clock_hz,
+        "cells": result.cells,
+        "mismatches": result.mismatches,
+    }
+
+
+def of_chip(result: "ChipCheck") -> list[RenderableType]:
+    """Say what was simulated and compared, or name the first differences."""
+    cells = ", ".join(f"{count:,} {cell}" for cell, count in sorted(result.cells.items()))
+    source = "netlist" if result.bitstream is None else f"read back from {result.bitstream}"
+    lines = [f"{source}: {cells}", f"core at {si(result.clock_hz, 'Hz')}, as its PLL's cell says"]
+    size = f"{result.samples} samples, {result.words:,} words (logits, classes, cycle counts)"
+    if result.passed:
+        return [*lines, f"equal: {size}"]
+    shown = [str(mismatch) for mismatch in result.mismatches[:MOST_MISMATCHES]]
+    more = len(result.mismatches) - len(shown)
+    return [*lines, f"DIFFERENT: {size}", *shown, *([f"and {more} more"] if more else [])]
+
+
 def of_inference(result: Inference) -> list[RenderableType]:
     """Accuracy, whether the board said what the golden model says, and how fast."""
     samples = len(result.labels)
@@ -221,7 +249,15 @@ def of_report(record: Mapping[str, Any], page: Path) -> list[RenderableType]:
         )
     if record["energy"]:
         lines.append(f"energy, estimated: {si(record['energy']['energy_j'], 'J', 2)} a sample")
+    done = [f"{name} {verdict(check)}" for name, check in record["checks"].items() if check]
+    if done:
+        lines.append(f"checks: {', '.join(done)}")
     return [*lines, f"report: {page}"]
+
+
+def verdict(check: Mapping[str, Any]) -> str:
+    """Say how a check ended, in one or two words."""
+    return {True: "equal", False: "DIFFERENT", None: "not done"}[check["equal"]]
 
 
 def board_record(board: Board) -> dict[str, Any]:
