@@ -136,7 +136,7 @@ class Board:
         return "" if self.device is None else self.device.family
 
     def platform(self) -> Platform:
-        """Return a fresh platform with ``("uart", 0)`` and, where it can be, ``("spi_link", 0)``."""
+        """Return a fresh platform with ``("uart", 0)`` and, where it can, ``("spi_link", 0)``."""
         module = importlib.import_module(f"amaranth_boards.{self.module}")
         platform = getattr(module, self.platform_class)()
         if self.uart_pins is not None:
