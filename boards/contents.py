@@ -38,8 +38,6 @@ FORMAT_VERSION = 1
 # this one on, in each of two rows.
 _ICE40_LUT = (4, 14, 15, 5, 6, 16, 17, 7, 3, 13, 12, 2, 1, 11, 10, 0)
 _ICE40_LUT_COLUMN = 36
-# What Trellis leaves out of a .config: the tables that are all ones.
-_ECP5_UNWRITTEN = "1" * LUT_WORDS
 # A pin of a logic cell and the pin of the table behind it, as routes name the way between them:
 # the router may swap the four.
 _PINS = {
@@ -289,14 +287,14 @@ class _Config:
         self.lines = text.split("\n")
         self.blocks: dict[int, int] = {}
         self.tables: dict[tuple[str, str], int] = {}
-        self.tiles: dict[str, int] = {}
+        self.tiles: set[str] = set()
         tile = ""
         for number, line in enumerate(self.lines):
             if line.startswith(".bram_init "):
                 self.blocks[int(line.split()[1])] = number + 1
             elif line.startswith(".tile "):
                 tile = line.split()[1]
-                self.tiles[tile] = number
+                self.tiles.add(tile)
             elif line.startswith("word: SLICE"):
                 self.tables[tile, line.split()[1]] = number
 
@@ -320,18 +318,23 @@ class _Config:
         for i, row in enumerate(numbers.reshape(256, 8)):
             self.lines[start + i] = " ".join(f"{number:03x}" for number in row)
 
-    def _table(self, place: Sequence[int]) -> int:
+    def _table(self, place: Sequence[int]) -> tuple[str, str]:
         x, y, number = place[:3]
-        tile, word = f"R{y}C{x}:PLC2", f"SLICE{'ABCD'[number // 2]}.K{number % 2}.INIT"
+        return f"R{y}C{x}:PLC2", f"SLICE{'ABCD'[number // 2]}.K{number % 2}.INIT"
+
+    def _line(self, tile: str, word: str) -> int:
         if (tile, word) not in self.tables:
             raise ValueError(f"the placed file has no {word} in {tile}")
         return self.tables[tile, word]
 
     def table(self, place: Sequence[int]) -> list[bool]:
-        return [digit == "1" for digit in self.lines[self._table(place)].split()[2][::-1]]
+        tile, word = self._table(place)
+        if (tile, word) not in self.tables and tile in self.tiles:
+            return [True] * LUT_WORDS  # ecpunpack leaves out what is all ones
+        return [digit == "1" for digit in self.lines[self._line(tile, word)].split()[2][::-1]]
 
     def set_table(self, place: Sequence[int], table: Sequence[bool]) -> None:
-        line = self._table(place)
+        line = self._line(*self._table(place))
         self.lines[line] = f"{self.lines[line].rsplit(' ', 1)[0]} {_binary(table)}"
 
 
