@@ -21,6 +21,7 @@ from .toolchain import distribution_version
 from .top import Application
 
 IDENTITY = "identity"  # the ROM of the record that the board answers with
+PATIENCE = 8  # times the predicted latency, after which a core counts as dead
 
 
 def technology_of(board: Board) -> str:
@@ -31,6 +32,14 @@ def technology_of(board: Board) -> str:
     if board.family == ICE40:
         return "ice40-up" if board.device.multipliers else "ice40-hx"
     return board.family or ECP5
+
+
+def timeout_of(latency: int) -> int:
+    """Return the cycles of silence after which the link gives up a core of this latency.
+
+    A core that works is silent for its latency at the most; the next power of two is taken.
+    """
+    return 1 << (PATIENCE * latency - 1).bit_length()
 
 
 class Accelerator(wiring.Component):
@@ -62,6 +71,7 @@ class Accelerator(wiring.Component):
             clock_hz=0 if self.clock_is_open else board.input_hz,
             latency_cycles=latency,
             interval_cycles=interval,
+            timeout_cycles=timeout_of(latency),
             version=distribution_version("signfire"),
         )
         self.identity = with_hash(identity, design)
@@ -79,6 +89,7 @@ class Accelerator(wiring.Component):
             outputs=shape.readout.size,
             result_layout=self.core.result_layout,
             identity=record,
+            timeout_cycles=timeout_of(latency),
         )
         super().__init__(Application())
 

@@ -11,7 +11,7 @@ from amaranth.hdl import signed, unsigned
 from amaranth.sim import Simulator
 
 from signfire.hdl.frame import FrameParser
-from signfire.hdl.link import CycleCount, SampleUnpacker
+from signfire.hdl.link import SampleUnpacker
 from signfire.hdl.protocol import Error
 from signfire.hdl.slip import SlipDecoder, SlipEncoder
 
@@ -209,25 +209,3 @@ def test_packed_samples_become_words_of_raw_integers(code_bits, lanes, elements,
 def test_lanes_that_do_not_divide_the_sample_are_refused():
     with pytest.raises(ValueError, match="lanes must divide the 10 elements of a sample, not 4"):
         SampleUnpacker(elements=10, code_bits=2, table=[0, 1, 2], raw_shape=8, lanes=4)
-
-
-# Cycles in which a sample's last word enters, a logit stands, and a reply runs -> cycles counted.
-COUNTS = {
-    "a fast core answers before the frame's end": (2, range(5, 20), range(9, 20), 3),
-    "a slow core answers once its reply has begun": (2, range(9, 20), range(5, 20), 7),
-    "the logits of the sample before do not count": (2, [*range(6), *range(12, 20)], range(6), 10),
-    "the core waits until the reply before has gone": (4, range(20), range(8), 4),
-}
-
-
-@pytest.mark.parametrize("case", COUNTS)
-def test_cycles_are_counted_to_the_samples_own_first_logit(case, play):
-    entered, answered, replying, expected = COUNTS[case]
-    stimuli = [
-        {"entered": c == entered, "answered": c in answered, "replying": c in replying}
-        for c in range(20)
-    ]
-
-    seen = play(CycleCount(), stimuli, ["cycles"])
-
-    assert expected == seen[-1]["cycles"]

@@ -15,10 +15,16 @@ from .options import FILE, MHZ, data_options, examples, fold_as_told, fold_optio
     epilog=examples(
         "signfire infer design.npz --port /dev/ttyUSB1 --data test.npz",
         "signfire infer design.npz --port COM5 --data test.npz --samples 100",
+        "signfire infer design.npz --port spidev:0.0:20M --data test.npz",
+        "signfire infer design.npz --port ftdi://ftdi:232h/1:20M --data test.npz",
     ),
 )
 @click.argument("design", type=FILE)
-@click.option("--port", required=True, help="Serial port of the board.")
+@click.option(
+    "--port",
+    required=True,
+    help="Serial port of the board, or SPI: spidev:BUS.DEVICE[:HZ], ftdi://...[:HZ].",
+)
 @click.option("--board", help="Its name, for a link of another speed than 1 Mbaud.")
 @data_options
 @click.option("--samples", type=int, help="Only the first N samples.")
