@@ -438,6 +438,7 @@ def simulate(
     folder: Path | str,
     *,
     technology: str = "ecp5",
+    shape: Design | None = None,
     stalls: float = 0.0,
     seed: int = 0,
     waves: bool = False,
@@ -455,6 +456,8 @@ def simulate(
         For Verilog, simulator and waves.
     technology
         Device family, see :func:`technology_of`.
+    shape
+        Folded Design whose hardware holds ``design`` in its memories.
     stalls, seed
         Share of cycles, 0 up to 1, in which source and sink pause at random.
     waves
@@ -472,6 +475,7 @@ def simulate(
         design.raw_samples(data.x),
         Path(folder),
         technology=technology,
+        shape=shape,
         stalls=(stalls, stalls),
         seed=seed,
         waves=waves,
@@ -511,6 +515,7 @@ def simulate_bulk(
     folder: Path | str,
     *,
     technology: str = "ecp5",
+    shape: Design | None = None,
     stalls: float = 0.0,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
@@ -527,6 +532,7 @@ def simulate_bulk(
         design.raw_samples(data.x),
         Path(folder),
         technology=technology,
+        shape=shape,
         stalls=(stalls, stalls),
         seed=seed,
         progress=progress,
