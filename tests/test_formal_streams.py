@@ -205,7 +205,8 @@ def test_a_gather_with_a_fault_is_refuted(fault, mutated, tmp_path):
 
 def buffer_property(buffer) -> Module:
     """Any word of any bank: planes are stored in order, never over one that is still to be read,
-    and what is read of a full bank is what was stored in it."""
+    and what is read of a full bank is what was stored in it.
+    """
     m = Module()
     m.submodules.dut = dut = Opened(buffer)
     rows, planes, banks = buffer.rows, buffer.planes, buffer.banks
