@@ -29,7 +29,7 @@ FLAGS = [*COMPILE_FLAGS, "-Wno-lint", "-O3", "--x-assign", "fast", "--x-initial"
 FLAGS += ["--noassert"]
 FAST = {"OPT_FAST": "-O2", "OPT_GLOBAL": "-O2"}
 QUICK = {"OPT_FAST": "-O1", "OPT_GLOBAL": "-O1"}  # to compile
-LATENCIES = 4  # of the core, and
+LATENCIES = 16  # of the core, after which its link has given it up, and
 LINGER_BYTES = 8  # times of a byte, that a board may be silent before it answers
 START_S = 60.0  # a started program says so at once, but machines can be busy
 
