@@ -62,7 +62,9 @@ class BoardModel:
     baud: int
 
 
-def board_model(application, board: Board, *, setting: PllSetting | None) -> BoardModel:
+def board_model(
+    application, board: Board, *, setting: PllSetting | None, gated: bool = True
+) -> BoardModel:
     """Return the model of a board that runs an application.
 
     Parameters
@@ -73,6 +75,8 @@ def board_model(application, board: Board, *, setting: PllSetting | None) -> Boa
         Any board, also one of a vendor's tools.
     setting
         Of the PLL; None where the board runs on its oscillator.
+    gated
+        Give what is most of the time at rest a clock of its own, where that can be done.
     """
     bench = _Bench(board)
     whole = _Whole(Top(application=application, board=board, setting=setting), setting is None)
@@ -80,7 +84,9 @@ def board_model(application, board: Board, *, setting: PllSetting | None) -> Boa
     core_hz = Fraction(board.input_hz) if setting is None else setting.clock_hz
     text = _set_straps(text, round(core_hz))
     family = board.family.upper()
-    chip, watched = _gated(_verilog(text))
+    chip, watched = _verilog(text), 0
+    if gated:
+        chip, watched = _gated(chip)
     wrapper = _wrapper(bench, text, watched, "oscillator" if setting is None else "core_clock")
     parts = [f"`define {family}" if family else "", wrapper, EDGE_CELLS.read_text(), chip]
     return BoardModel(
@@ -266,8 +272,12 @@ def _instance(verilog: str, module: str) -> _Instance | None:
     pins = re.findall(r"^ *\.(?:\\(\S+) |(\w+))\((.*?)\),?$", found[0], re.M)
     nets = {escaped or plain: net for escaped, plain, net in pins}
     ports = re.findall(r"^ *(input|output) (?:\[(\d+):0\] )?\\?(\S+?) ?;$", declared[0], re.M)
-    clocks = [port for port in nets if port.endswith("clk")]
-    if [nets[port] for port in clocks] != ["clk"] or nets.keys() != {port for *_, port in ports}:
+    # A clock may be known by another name outside, and the module that makes it has it as an output.
+    clocks = [port for port, net in nets.items() if port.endswith("clk") or net.endswith("clk")]
+    ways = {port: way for way, _, port in ports}
+    if nets.keys() != ways.keys() or len(clocks) != 1:
+        return None
+    if (nets[clocks[0]], ways[clocks[0]]) != ("clk", "input"):
         return None
     sides = {
         side: [

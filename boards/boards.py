@@ -48,6 +48,12 @@ class SpiPins:
     where: str
     direct_clock: bool = False
 
+    def record(self) -> dict[str, str | None]:
+        """Return the pins as JSON values, the connector as ``pmod 0``."""
+        connector = None if self.connector is None else f"{self.connector[0]} {self.connector[1]}"
+        pins = {name: getattr(self, name) for name in ("sck", "cs", "copi", "cipo")}
+        return {"connector": connector, **pins, "where": self.where}
+
     def resource(self, toolchain: str) -> Resource:
         """Return the resource that Top asks for, ``("spi_link", 0)``."""
         clock = Attrs(GLOBAL=True) if self.direct_clock else Attrs()

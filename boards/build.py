@@ -27,12 +27,13 @@ from .netlist import open_netlist, set_clock
 from .nextpnr import BuildError, CriticalPath, PnrReport, Usage
 from .pins import top_ports
 from .pll import PllSetting, fastest_setting
+from .spi_timing import SpiTiming
 from .toolchain import PROGRAMS, distribution_version, executable
 from .top import UART, Top
 
 NAME = "signfire"  # of the top module and of every file
 RESULT = "result.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # The first one succeeds where the PLL's clock does not change the layout, as was always seen.
 _FINAL_ATTEMPTS = 4
 
@@ -83,6 +84,10 @@ class BuildResult:
         Cell type to its use, of the types the device has.
     critical_path
         Slowest path of the core's clock.
+    link
+        Which lines lead to the core, see :class:`Top`.
+    spi
+        How fast SCK may run; None without SPI, and for an archive.
     seeds
         Every run of the search.
     versions
@@ -104,6 +109,8 @@ class BuildResult:
     timing_note: str = ""
     utilisation: dict[str, Usage]
     critical_path: CriticalPath | None = None
+    link: str = UART
+    spi: SpiTiming | None = None
     seeds: tuple[SeedResult, ...] = ()
     versions: dict[str, str]
     logs: dict[str, Path]
@@ -320,6 +327,7 @@ class _Flow:
         return BuildResult(
             board=self.board.name,
             archive=path,
+            link=self.link,
             clock_hz=float(self.board.input_hz),
             timing_trusted=False,
             timing_note=f"{self.board.toolchain} on your machine says whether the design meets "
@@ -546,8 +554,9 @@ class _Flow:
     def _result(
         self, final: "_Run", runs: Sequence["_Run"], bitstream: Path, versions: dict[str, str]
     ) -> BuildResult:
+        own_clock = (final.clock, *final.report.falling_outputs_ns)
         for clock, fmax in final.report.fmax_hz.items():
-            if clock != final.clock and fmax < self.board.input_hz:
+            if clock not in own_clock and fmax < self.board.input_hz:
                 raise self._too_slow(fmax, "the oscillator", self.board.input_hz)
         clock = final.setting.clock_hz if final.setting else self.board.input_hz
         trusted = self.board.family != GOWIN
@@ -560,6 +569,8 @@ class _Flow:
             timing_note="" if trusted else nextpnr.GOWIN_TIMING_NOTE,
             utilisation=final.report.utilisation,
             critical_path=final.report.critical_paths.get(final.clock),
+            link=self.link,
+            spi=_spi_timing(final.report) if self.link != UART else None,
             seeds=tuple(
                 SeedResult(seed=r.seed, fmax_hz=r.fmax_hz, seconds=round(r.seconds, 1))
                 for r in runs
@@ -597,6 +608,8 @@ class _Flow:
         data["utilisation"] = {cell: Usage(**u) for cell, u in data["utilisation"].items()}
         if data["critical_path"] is not None:
             data["critical_path"] = CriticalPath(**data["critical_path"])
+        if data["spi"] is not None:
+            data["spi"] = SpiTiming(**data["spi"])
         data["seeds"] = tuple(SeedResult(**seed) for seed in data["seeds"])
         data["logs"] = {stage: self.directory / name for stage, name in data["logs"].items()}
         return replace(BuildResult(**data), reused=True)
@@ -616,6 +629,12 @@ class _Run:
     @property
     def fmax_hz(self) -> float:
         return self.report.fmax_hz[self.clock]
+
+
+def _spi_timing(report: PnrReport) -> SpiTiming:
+    """Return the timing of SCK, the only clock whose falling edge leads to a pad."""
+    ((clock, delay),) = report.falling_outputs_ns.items()
+    return SpiTiming(fmax_hz=report.fmax_hz[clock], cipo_ns=delay)
 
 
 def _core_clock(report: PnrReport, names: frozenset[str]) -> str:

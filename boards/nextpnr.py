@@ -74,11 +74,14 @@ class PnrReport:
         Cell type to its use, of the types the device has.
     critical_paths
         Clock net to its slowest path.
+    falling_outputs_ns
+        Clock net to the slowest way from a register on its falling edge to a pad.
     """
 
     fmax_hz: dict[str, float]
     utilisation: dict[str, Usage]
     critical_paths: dict[str, CriticalPath]
+    falling_outputs_ns: dict[str, float]
 
 
 def plain_net(name: str) -> str:
@@ -89,9 +92,11 @@ def plain_net(name: str) -> str:
 def read_report(path: Path) -> PnrReport:
     """Read the file that ``--report`` wrote."""
     data = json.loads(path.read_text())
-    critical = {}
+    critical, falling = {}, {}
     for entry in data["critical_paths"]:
         edge, _, net = entry["from"].partition(" ")
+        if edge == "negedge" and entry["to"] == "<async>":
+            falling[plain_net(net)] = sum(hop["delay"] for hop in entry["path"])
         if edge == "posedge" and entry["from"] == entry["to"]:
             critical[plain_net(net)] = _critical_path(entry["path"])
     return PnrReport(
@@ -102,6 +107,7 @@ def read_report(path: Path) -> PnrReport:
             if use["available"]
         },
         critical_paths=critical,
+        falling_outputs_ns=falling,
     )
 
 

@@ -86,6 +86,7 @@ class SimulatedBoard:
         linger: int,
         lights: tuple[str, ...],
         skip: bool,
+        trace: bool,
     ) -> None:
         self.input_hz, self.baud, self.lights = input_hz, baud, lights
         self._master, self._slave = os.openpty()
@@ -103,6 +104,7 @@ class SimulatedBoard:
             "baud": baud,
             "linger": linger,
             "skip": int(skip),
+            "trace": int(trace),
         }
         self._process = subprocess.Popen(
             [str(program), *(f"{key}={value}" for key, value in options.items())],
@@ -127,6 +129,18 @@ class SimulatedBoard:
         except BrokenPipeError:
             raise self._ended() from None
         return self._state(self._await("state", START_S))
+
+    def traced(self) -> tuple[list[int], list[tuple[int, int]]]:
+        """Return what was traced so far, and forget it.
+
+        First the cycles in which bytes to the board began, then cycle and value of each byte that
+        it has sent.
+        """
+        self.state()
+        events = [event for event in self._events if event["event"] in ("in", "out")]
+        self._events = [event for event in self._events if event["event"] not in ("in", "out")]
+        began = [event["cycle"] for event in events if event["event"] == "in"]
+        return began, [(e["cycle"], e["byte"]) for e in events if e["event"] == "out"]
 
     def wrong_speeds(self) -> list[int]:
         """Return the speeds at which a host sent what the board could not understand, since last.
@@ -201,6 +215,7 @@ def powered(
     core_hz: float = 0.0,
     lights: tuple[str, ...] = (),
     skip: bool = True,
+    trace: bool = False,
 ) -> Iterator[SimulatedBoard]:
     """Switch a compiled board on, and off at the end.
 
@@ -217,11 +232,13 @@ def powered(
     skip
         Leave out edges of the core's clock that change nothing; without it all is the same, and
         slower.
+    trace
+        Keep the cycles of bytes for :meth:`SimulatedBoard.traced`.
     """
     working = LATENCIES * latency_cycles * input_hz / core_hz if core_hz else 0.0
     linger = int(working + LINGER_BYTES * 10 * input_hz / baud) + 1
     board = SimulatedBoard(
-        program, input_hz=input_hz, baud=baud, linger=linger, lights=lights, skip=skip
+        program, input_hz=input_hz, baud=baud, linger=linger, lights=lights, skip=skip, trace=trace
     )
     try:
         yield board
@@ -271,7 +288,7 @@ def compiled(verilog: str, directory: Path | str, *, quick: bool = False) -> Pat
         command += ["--top-module", TOP, "--prefix", "Vboard", "board.v", HARNESS.name]
         # A Verilator whose models have no such function to call is used as its manual says.
         for flags in (defines, defines[1:]):
-            cxx = ["-CFLAGS", " ".join(["-std=c++20", "-I..", *flags])]
+            cxx = ["-CFLAGS", " ".join(["-I..", *flags])]
             with open(log, "w") as output:
                 done = subprocess.run(
                     [*command, *cxx],

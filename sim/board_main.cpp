@@ -8,6 +8,8 @@
 //   linger     cycles of silence after which time stands still
 //   skip       1: leave out clock edges that change nothing (see Domain); 0: none, which is slower
 //              and the same
+//   trace      1: an event for each byte, as its start bit begins on the way in, and as it is
+//              complete on the way out
 // A line on standard input asks for the state, which is one line of JSON on standard output; its end
 // ends the program. An event is a line of JSON too.
 //
@@ -124,42 +126,47 @@ private:
 
     // Lower the clocks. Where no logic works on falling edges it is enough that the model takes
     // them for low before the next edge.
-    template <class Root>
-    void fall(Root* root) {
+    void fall() {
         model->oscillator = model->core_clock = model->gate = 0;
 #ifdef NO_FALLING_EDGES
-        if constexpr (requires {
-                          root->__Vtrigprevexpr___TOP__oscillator__0;
-                          root->__Vtrigprevexpr___TOP__core_clock__0;
-                          root->__Vtrigprevexpr___TOP__gate__0;
-                      }) {
-            root->__Vtrigprevexpr___TOP__oscillator__0 = 0;
-            root->__Vtrigprevexpr___TOP__core_clock__0 = 0;
-            root->__Vtrigprevexpr___TOP__gate__0 = 0;
-            return;
-        }
+        if (take_for_low(model->rootp, 0)) return;
 #endif
         evaluate();
+    }
+
+    // What Verilator compares a clock with to see its edge; false where it has other names for it.
+    template <class Root>
+    auto take_for_low(Root* root, int) -> decltype(root->__Vtrigprevexpr___TOP__oscillator__0,
+                                                   root->__Vtrigprevexpr___TOP__core_clock__0,
+                                                   root->__Vtrigprevexpr___TOP__gate__0, bool()) {
+        root->__Vtrigprevexpr___TOP__oscillator__0 = 0;
+        root->__Vtrigprevexpr___TOP__core_clock__0 = 0;
+        root->__Vtrigprevexpr___TOP__gate__0 = 0;
+        return true;
+    }
+    template <class Root>
+    bool take_for_low(Root*, long) {
+        return false;
     }
 
     void edge(bool core) {
         if (!core) {
             evaluate();
-            fall(model->rootp);
+            fall();
             return;
         }
         ++edges;
         if (resting_ && !std::memcmp(&watched_, &model->watched, sizeof watched_)) {
             ++skipped;
             evaluate();
-            fall(model->rootp);
+            fall();
             return;
         }
         resting_ = false;
         if (std::memcmp(&watched_, &model->watched, sizeof watched_)) wake();
         model->gate = 1;
         evaluate();
-        fall(model->rootp);
+        fall();
         if (may_rest_ && ++calm_ == wanted_) try_to_rest();
     }
 
@@ -178,7 +185,7 @@ private:
         std::memcpy(before_.data(), root, before_.size());
         model->gate = 1;
         evaluate();
-        fall(model->rootp);
+        fall();
         evaluate();
         if (!std::memcmp(before_.data(), root, before_.size())) {
             resting_ = true;
@@ -201,7 +208,7 @@ public:
     explicit Server(const std::map<std::string, int64_t>& option)
         : terminal_(static_cast<int>(option.at("terminal"))), speed_(option.at("speed")),
           input_hz_(option.at("input_hz")), linger_(option.at("linger")),
-          board_(option.at("skip")), sender_(bit_time(option)), receiver_(bit_time(option)) {
+          trace_(option.at("trace") != 0), board_(option.at("skip") != 0), sender_(bit_time(option)), receiver_(bit_time(option)) {
         ::fcntl(terminal_, F_SETFL, ::fcntl(terminal_, F_GETFL) | O_NONBLOCK);
     }
 
@@ -254,10 +261,13 @@ private:
     }
 
     void step() {
+        const size_t waiting = sender_.waiting();
         board_.model->locked = board_.cycle >= LOCK_CYCLES;
         board_.model->rx = sender_.level(board_.cycle);
+        if (trace_ && sender_.waiting() < waiting) tell_byte("in", -1);
         board_.step();
         if (const auto byte = receiver_.take(board_.model->tx, board_.cycle)) {
+            if (trace_) tell_byte("out", *byte);
             ++sent_;
             unread_.push_back(*byte);
             write_on();
@@ -308,6 +318,11 @@ private:
             if (text[i] == '\n') tell_state();
     }
 
+    void tell_byte(const char* way, int byte) {
+        std::printf("{\"event\": \"%s\", \"cycle\": %llu, \"byte\": %d}\n", way,
+                    static_cast<unsigned long long>(board_.cycle), byte);
+    }
+
     void tell_state() {
         const auto of = [](uint64_t n) { return static_cast<unsigned long long>(n); };
         std::printf("{\"event\": \"state\", \"cycle\": %llu, \"lights\": %u, \"received\": %llu, "
@@ -323,6 +338,7 @@ private:
     int terminal_;
     int64_t speed_;
     uint64_t input_hz_, linger_;
+    bool trace_;
     Domain board_;
     uart::Sender sender_;
     uart::Receiver receiver_;

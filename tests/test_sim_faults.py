@@ -5,11 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.design import Folding
+from signfire.gen.design import Design, Folding
+from signfire.gen.rtl import Core, core_timing, to_verilog
 from signfire.gen.specimen import random_design
-from signfire.sim import faults
+from signfire.sim import faults, verilator
+from signfire.sim.bulk import run_bulk
+from signfire.sim.cycle import check_cycles
 from signfire.sim.faults_netlist import Site
-from signfire.sim.faults_sample import KINDS, Fault
+from signfire.sim.faults_numbers import Number, fits, numbers
+from signfire.sim.faults_sample import KINDS, Fault, memory_site
 
 FOLDING = {
     "input": Folding(pe=2),
@@ -29,6 +33,14 @@ DESIGNS = {
 }
 RAW = np.random.default_rng(1).integers(0, 256, (4, 8))
 COUNT = 20 * len(KINDS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation():
+    """Compile without optimisation: so few cycles run for less time than that would take."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verilator, "OPTIMISATION", dict.fromkeys(verilator.OPTIMISATION, "-O0"))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +227,59 @@ def test_a_register_is_flipped_in_its_cycle_and_in_no_other(campaign, by_hand) -
 
     assert hit.evidence == f"fc1 integrator differs in cycle {due} at full speed"
     assert late.evidence != hit.evidence
+
+
+def weight_fault(campaign, number: Number, value: int) -> Fault:
+    """Return the fault that turns a weight in ROM into ``value``, which differs by one bit."""
+    design, netlist = campaign.design, campaign.netlist
+    memory = next(m for m in netlist.memories if m.role == "weight")
+    for address in range(memory.depth):
+        for bit in range(memory.width):
+            site = memory_site(memory, address, bit)
+            rom = campaign.sampler.rom_fault("weight", site)
+            if (rom.number, rom.value) == (number, value):
+                return Fault(id=0, kind="weight", where=site.name, site=site)
+    raise AssertionError(f"no bit turns {number} into {value} from {number.read(design)}")
+
+
+def visible_weight(campaign) -> tuple[Number, int, Design]:
+    """Return a weight of fc1, what one bit makes of it, and a Design whose logits that changes."""
+    for number in numbers(campaign.design)["weight"]:
+        value = number.read(campaign.design) ^ 2
+        if number.layer == "fc1" and abs(value) < 8:
+            faulty = number.put(campaign.design, value)
+            within = fits(campaign.sampler.core.plans[0], faulty)
+            if within and campaign.judge.changes(faulty) == (True, True):
+                return number, value, faulty
+    raise AssertionError("every weight is masked")
+
+
+def test_the_compiled_observers_see_what_the_checks_themselves_see(campaign, folder) -> None:
+    # The silent code folds no weight into the bias, so this hardware is the faulty ROM's.
+    design = campaign.design
+    number, value, faulty = visible_weight(campaign)
+    other = Core(faulty.with_folding(UNROLLED), campaign.technology)
+    timing = core_timing(design, campaign.technology)
+    fault = weight_fault(campaign, number, value)
+
+    (seen,) = campaign.run([fault], [fault], lambda _: None)
+    cycle = check_cycles(
+        design, RAW, folder / "cycle", technology=campaign.technology, under_test=other
+    )
+    bulk = run_bulk(
+        design,
+        RAW,
+        folder / "bulk",
+        technology=campaign.technology,
+        verilog=to_verilog(other),
+        timing=timing,
+    )
+
+    first = cycle.mismatches[0]
+    assert seen.evidence == (
+        f"{first.layer} {first.what} differs in cycle {first.cycle} at full speed"
+    )
+    assert seen.caught["bulk"] == 1 + bulk.mismatches[0].sample
 
 
 def test_hardware_that_fails_without_a_fault_is_refused(folder, monkeypatch) -> None:

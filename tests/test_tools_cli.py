@@ -441,4 +441,15 @@ def test_a_bitstream_that_is_not_there_is_refused(signfire, files) -> None:
     )
 
     assert console.USER == status
-    assert "holds no finished build (name the folder of one signfire build)" in err
+    assert "holds no finished build (signfire build DESIGN --board NAME -o" in err
+
+
+def test_a_packed_file_needs_its_board(signfire, files) -> None:
+    (files / "x.bin").write_bytes(b"")
+
+    status, _, err = signfire(
+        "verify-bitstream", files / "x.bin", files / "design.npz", "--data", files / "data.npz"
+    )
+
+    assert console.USER == status
+    assert "x.bin is not known (give --board)" in err

@@ -102,15 +102,3 @@ def test_the_readme_says_what_each_family_can_promise() -> None:
 
     assert proof.promises_table() in readme
     assert 3 == len(PROMISES)
-
-
-def test_a_folder_without_one_build_is_refused(tmp_path) -> None:
-    with pytest.raises(ValueError, match=r"holds no finished build \(name the folder of one"):
-        proof.find_build(tmp_path)
-
-
-def test_a_packed_file_needs_its_board(tmp_path) -> None:
-    (tmp_path / "x.bin").write_bytes(b"")
-
-    with pytest.raises(ValueError, match=r"the board of .*x\.bin is not known \(give --board\)"):
-        proof.find_build(tmp_path / "x.bin")

@@ -19,6 +19,7 @@ from ..boards.boards import BAUD, Board, find_board
 from ..boards.build import BuildResult
 from ..boards.build import build as build_design
 from ..boards.devices import ECP5
+from ..boards.top import UART
 from ..gen.calibrate import LayerOptions, Options
 from ..gen.calibrate import calibrate as calibrate_network
 from ..gen.codes import Schedule
@@ -333,11 +334,20 @@ def build(
     *,
     seeds: Sequence[int] = (1,),
     frequency: float | None = None,
+    link: str = UART,
     progress: Callable[[str], None] | None = None,
 ) -> BuildResult:
     """Build the bitstream of a folded Design, or a build archive for a board of vendor tools."""
     board = find_board(board) if isinstance(board, str) else board
-    return build_design(design, board, folder, seeds=seeds, frequency=frequency, progress=progress)
+    return build_design(
+        design,
+        board,
+        folder,
+        seeds=seeds,
+        frequency=frequency,
+        link=link,
+        progress=progress,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

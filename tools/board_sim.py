@@ -44,7 +44,7 @@ class Bench:
     program: Path
 
     @contextmanager
-    def powered(self, *, skip: bool = True) -> Iterator[SimulatedBoard]:
+    def powered(self, **options: bool) -> Iterator[SimulatedBoard]:
         """Switch the board on, and off at the end; see :func:`signfire.sim.board.powered`."""
         with powered(
             self.program,
@@ -53,7 +53,7 @@ class Bench:
             latency_cycles=self.latency_cycles,
             core_hz=float(self.model.core_hz),
             lights=self.model.lights,
-            skip=skip,
+            **options,
         ) as board:
             yield board
 

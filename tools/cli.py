@@ -12,6 +12,7 @@ import click
 from . import cli_board, cli_proof
 from .console import DIFFERENCE, DONE, USER, Outcome, run_program, shown, verb, working
 from .options import (
+    COUNT,
     FILE,
     MHZ,
     InOrder,
@@ -21,6 +22,7 @@ from .options import (
     examples,
     fold_as_told,
     fold_option,
+    link_option,
     needs_record,
     whole_numbers,
     written,
@@ -379,6 +381,7 @@ def simulate(
     "--cycle-samples", default=2, show_default=True, help="Samples of the cycle check; 0: none."
 )
 @click.option("--bulk/--no-bulk", default=True, help="Run all samples through the Verilog.")
+@click.option("--faults", type=COUNT, default=0, help="Plant N faults, see signfire faults.")
 @click.option("--over-steps", help="T's of the plot over T, 2,4,8 for instance.")
 @click.option("-o", "--output", required=True, type=FILE, help="Folder of the report.")
 @click.option("--fresh", is_flag=True, help="Use nothing that was kept of an earlier run.")
@@ -394,6 +397,7 @@ def report(
     fold: tuple[str, ...],
     cycle_samples: int,
     bulk: bool,
+    faults: int,
     over_steps: str | None,
     output: Path,
     fresh: bool,
@@ -412,6 +416,7 @@ def report(
         board=None if board is None else find_board(board),
         cycle_samples=cycle_samples,
         bulk=bulk,
+        faults=faults,
         data=api.load_data(data, inputs=inputs, labels=labels).first(samples),
         command=command_line(),
         curve=None if over_steps is None else whole_numbers("--over-steps", over_steps),
@@ -425,6 +430,7 @@ def report(
     epilog=examples(
         "signfire build design.npz --board icebreaker --data test.npz",
         "signfire build design.npz --board ulx3s-25f --seeds 1,2,3,4 -o build/fast",
+        "signfire build design.npz --board icebreaker --link both",
         "signfire build design.npz --board icebreaker --fold fc1:pe=8,simd=16 --fold fc2:pe=1",
     ),
 )
@@ -433,9 +439,11 @@ def report(
 @fold_option
 @click.option("--seeds", default="1", show_default=True, help="Of place and route: 1,2,3,4.")
 @click.option("--frequency", type=MHZ, help="Clock in MHz in place of the fastest.")
+@link_option
 @click.option("--data", type=FILE, help=".npz with samples and labels, for the report's accuracy.")
 @click.option("--inputs", default="x", show_default=True, help="Array of samples.")
 @click.option("--labels", default="y", show_default=True, help="Array of classes.")
+@click.option("--faults", type=COUNT, default=0, help="Plant N faults, see signfire faults.")
 @click.option("-o", "--output", type=FILE, help="Folder; by default build/NAME-BOARD.")
 @verb
 def build(
@@ -444,9 +452,11 @@ def build(
     fold: tuple[str, ...],
     seeds: str,
     frequency: float | None,
+    link: str,
     data: Path | None,
     inputs: str,
     labels: str,
+    faults: int,
     output: Path | None,
 ) -> Outcome:
     """Build the bitstream for a board, at the fastest clock that place and route meets.
@@ -458,6 +468,8 @@ def build(
     from ..boards.boards import find_board
     from . import api, pipeline
 
+    if faults and data is None:
+        raise ValueError("--faults needs samples to run (give --data)")
     target, numbers = find_board(board), whole_numbers("--seeds", seeds)
     loaded = api.load_design(design)
     samples = None if data is None else api.load_data(data, inputs=inputs, labels=labels)
@@ -470,10 +482,12 @@ def build(
         board=target,
         seeds=numbers,
         frequency=None if frequency is None else frequency * 1e6,
+        link=link,
         cycle_samples=2,
         bulk=True,
         netlist_samples=2,
         bitstream_samples=1,
+        faults=faults,
     )
     return written(*pipeline.report(job, folder), auto)
 

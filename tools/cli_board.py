@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from .watch import Tally
 
 
-PORT = click.option("--port", required=True, help="Serial port of the board.")
+PORT = click.option(
+    "--port",
+    required=True,
+    help="Serial port of the board, or SPI: spidev:BUS.DEVICE[:HZ], ftdi://...[:HZ].",
+)
 SPEED = click.option("--board", help="Its name, for a link of another speed than 1 Mbaud.")
 TRIES = click.option(
     "--tries",
@@ -45,6 +49,8 @@ TRIES = click.option(
     epilog=examples(
         "signfire infer design.npz --port /dev/ttyUSB1 --data test.npz",
         "signfire infer design.npz --port COM5 --data test.npz --samples 100",
+        "signfire infer design.npz --port spidev:0.0:20M --data test.npz",
+        "signfire infer design.npz --port ftdi://ftdi:232h/1:20M --data test.npz",
         "signfire infer design.npz --port /dev/ttyUSB1 --data test.npz --watch | jq .label",
         "sensor | signfire infer design.npz --port /dev/ttyUSB1 --watch",
     ),

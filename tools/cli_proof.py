@@ -48,19 +48,25 @@ def verify_bitstream(
     Gowin by the tile reader of gowin_unpack.
     """
     from ..boards.boards import find_board
+    from ..boards.finished import read_build
     from . import api, proof, tables
 
-    found = proof.find_build(build, board)
-    target = find_board(found.board)
+    if build.is_file():
+        if board is None:
+            raise ValueError(f"the board of {build} is not known (give --board)")
+        bitstream, target = build, find_board(board)
+    else:
+        found = read_build(build)
+        bitstream, target = found.bitstream, found.board
     chosen, auto = fold_as_told(api.load_design(design), fold, target)
     wanted = api.load_data(data, inputs=inputs, labels=labels, need_labels=False).first(samples)
     with shown("bitstream check") as say:
         result = proof.verify_bitstream(
-            found.bitstream,
+            bitstream,
             target,
             chosen,
             wanted,
-            output or found.bitstream.parent / "readback",
+            output or bitstream.parent / "readback",
             progress=say,
         )
     return Outcome(

@@ -30,6 +30,7 @@ from ..hdl.protocol import (
     Command,
     Error,
 )
+from .spi_port import is_spi, open_spi
 
 try:
     from termios import error as _TerminalError
@@ -141,14 +142,19 @@ def list_ports() -> list[str]:
     return sorted(port.device for port in serial_ports.comports())
 
 
-def open_port(name: str, baud: int) -> serial.SerialBase:
-    """Open a serial port.
+def open_port(name: str, baud: int) -> Port:
+    """Open a serial port, or an SPI by a name that :mod:`.spi_port` knows.
 
     Raises
     ------
     UnreachableError
         Where there is no such port, it is in use, or may not be opened.
     """
+    if is_spi(name):
+        try:
+            return open_spi(name, QUIET_S)
+        except ValueError as failure:
+            raise UnreachableError(str(failure)) from failure
     try:
         port = serial.serial_for_url(
             name, baudrate=baud, timeout=QUIET_S, write_timeout=WRITE_S, exclusive=True

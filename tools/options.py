@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .api import AutoFold
 
 FILE = click.Path(path_type=Path)
+COUNT = click.IntRange(0)
 MHZ = click.FloatRange(0, min_open=True)
 
 
@@ -55,6 +56,18 @@ def fold_option(function: Callable[..., Any]) -> Callable[..., Any]:
         metavar="auto|NAME:pe=N,simd=N,unroll=N",
         help="Outputs, inputs and input steps of a layer that are worked on at once; may be "
         "repeated. auto: the fastest that the estimate says fits the board.",
+    )(function)
+
+
+def link_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--link``; the choices are :data:`signfire.boards.top.LINKS`."""
+    return click.option(
+        "--link",
+        type=click.Choice(["uart", "spi", "both"]),
+        default="uart",
+        show_default=True,
+        help="Lines to the host. SPI is some twenty times as fast, on the pins that signfire "
+        "boards --json tells.",
     )(function)
 
 

@@ -1,6 +1,5 @@
 """From a Design to its report: measure, check, build where asked, and write it all down."""
 
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -11,22 +10,19 @@ from ..boards import readback
 from ..boards.accelerator import technology_of
 from ..boards.boards import Board
 from ..boards.build import BuildResult
+from ..boards.top import SPI, UART
 from ..gen.cycles import steady
 from ..gen.design import Design
-from ..gen.linkformat import SampleFormat
-from ..gen.plan import find_technology, plan_layers
 from ..gen.rtl import core_timing
-from ..hdl.protocol import RESULT_TAIL
 from ..sim import golden
 from ..sim.faults import run_faults
 from . import api, energy, fault_table, proof, tables
 from .console import progress, shown
-from .host import OVERHEAD
+from .link_speed import frame_bytes, lines
 from .report import Example, write_report
 from .stages import Stages, file_digest
 
 STALLS = 0.3  # share of cycles in which the second run of the cycle check pauses
-FRAME_BYTES = OVERHEAD + 2  # and SLIP's END before and after
 CHECKS = ("cycle", "bulk", "netlist", "bitstream")
 CURVE = {"settled": (1, 2, 3, 4, 5, 6), "overlapped": (4, 8, 16, 32, 64)}
 
@@ -49,6 +45,8 @@ class Job:
         Of place and route.
     frequency
         Clock to build for in Hz; ``None`` for the fastest.
+    link
+        Lines to build: ``uart``, ``spi`` or ``both``.
     curve
         T's of the plot over T; empty for none, ``None`` for the usual ones.
     example
@@ -69,6 +67,7 @@ class Job:
     board: Board | None = None
     seeds: Sequence[int] = (1,)
     frequency: float | None = None
+    link: str = UART
     curve: Sequence[int] | None = None
     example: int = 0
     cycle_samples: int = 0
@@ -114,6 +113,7 @@ def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, An
                 folder / "fpga",
                 seeds=job.seeds,
                 frequency=job.frequency,
+                link=job.link,
                 progress=say,
             )
         record |= on_board(job, built, record["cycles"])
@@ -156,7 +156,7 @@ def on_board(job: Job, built: BuildResult, cycles: Mapping[str, int]) -> dict[st
         "fmax": [vars(run) for run in built.seeds],
         "latency_s": cycles["latency"] / clock_hz,
         "throughput_per_s": clock_hz / cycles["interval"],
-        "link": link(job.design, board, clock_hz, cycles["latency"]),
+        "link": link(job, built, cycles),
         "utilisation": {
             cell: {"used": use.used, "available": use.available}
             for cell, use in built.utilisation.items()
@@ -180,25 +180,18 @@ def energy_of(job: Job, built: BuildResult, interval_cycles: int) -> dict[str, A
     return None if found is None else asdict(found)
 
 
-def link(design: Design, board: Board, clock_hz: float, latency_cycles: int) -> dict[str, Any]:
-    """Return latency and throughput through the serial link, one request at a time.
-
-    Counted are the frames without the bytes that SLIP escapes, ten bits a byte, and the core; the
-    host's own delay, some milliseconds on USB, is not.
-    """
-    _, plans = plan_layers(design, find_technology(technology_of(board)))
-    logit_bits = plans[-1].x_width
-    sample = SampleFormat.of(design).byte_count
-    logits = design.readout.size * -(-logit_bits // 8)
-    bytes_in = FRAME_BYTES + sample
-    bytes_out = FRAME_BYTES + logits + struct.calcsize(RESULT_TAIL)
-    latency = 10 * (bytes_in + bytes_out) / board.baud + latency_cycles / clock_hz
+def link(job: Job, built: BuildResult, cycles: Mapping[str, int]) -> dict[str, Any]:
+    """Return bytes a sample, and of each line its speed beside the core's; JSON values."""
+    board = job.board
+    assert board is not None
+    bytes_in, bytes_out = frame_bytes(job.design, job.technology)
+    found = lines(job.design, board, built, cycles)
+    wider = built.link == UART and board.spi_pins is not None and found[0].limit == "link"
     return {
-        "baud": board.baud,
         "bytes_in": bytes_in,
         "bytes_out": bytes_out,
-        "latency_s": latency,
-        "throughput_per_s": 1 / latency,
+        "lines": [line.record() for line in found],
+        "hint": "build with --link spi or --link both for a wider line" if wider else "",
     }
 
 
@@ -255,6 +248,10 @@ def chip_checks(job: Job, stages: Stages, built: BuildResult) -> dict[str, Any]:
     """Run the netlist check and the bitstream check of a build, where the job asks for them."""
     assert job.data is not None
     checks = {}
+    if job.link == SPI:
+        say = "not done: netlist and bitstream check, which speak through a UART (--link both)"
+        progress.print(f"  {say}", highlight=False)
+        return checks
     if job.netlist_samples:
         data = job.data.first(job.netlist_samples)
         checks["netlist"] = netlist_check(job, stages, data, built)
@@ -280,10 +277,12 @@ def netlist_check(
                 stages.folder / "netlist",
                 synthesis=stages.folder / "fpga",
                 clock_hz=built.clock_hz,
+                link=job.link,
             )
         )
 
     inputs = hardware(job) | {"data": data.digest, "board": board.name, "clock": built.clock_hz}
+    inputs["link"] = job.link
     return stages.run("netlist", f"netlist check, {len(data)} samples", inputs, check)
 
 

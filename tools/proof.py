@@ -4,15 +4,15 @@ Both end at the pins: a request goes bit by bit to the serial input of what was 
 what was read back from the packed file, and every word of the reply is compared.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..boards.accelerator import Accelerator, technology_of
 from ..boards.boards import Board, find_board
-from ..boards.build import RESULT, synthesise
+from ..boards.build import synthesise
 from ..boards.readback import PROMISES, recover
+from ..boards.top import UART
 from ..gen.design import Design
 from ..sim.chip import powered
 from ..sim.mismatch import Mismatch
@@ -74,6 +74,7 @@ def check_netlist(
     *,
     synthesis: Path | str | None = None,
     clock_hz: float | None = None,
+    link: str = UART,
     progress: Progress = _silent,
 ) -> ChipCheck:
     """Synthesise a design for a board, and let the netlist answer samples through its pins.
@@ -93,6 +94,8 @@ def check_netlist(
         ``synthesis`` in ``folder``.
     clock_hz
         Of the core; by default half of what place and route aims for, which designs reach.
+    link
+        Lines of the chip: ``uart``, through which it is asked, or ``both``.
     progress
         Told what is being done.
     """
@@ -107,6 +110,7 @@ def check_netlist(
         board,
         synthesis or folder / "synthesis",
         frequency=frequency,
+        link=link,
         progress=progress,
     )
     progress("compile the netlist and simulate")
@@ -124,35 +128,6 @@ def check_netlist(
 
 
 # -- bitstream ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Built:
-    """A packed file and the name of the board it is for."""
-
-    bitstream: Path
-    board: str
-
-
-def find_build(place: Path | str, board: str | None = None) -> Built:
-    """Find the packed file of a finished build; a packed file itself needs its board."""
-    place = Path(place)
-    if place.is_file():
-        if board is None:
-            raise ValueError(f"the board of {place} is not known (give --board)")
-        return Built(bitstream=place, board=board)
-    records = sorted(place.glob(f"**/{RESULT}"))
-    if len(records) != 1:
-        many = f"holds {len(records)} builds" if records else "holds no finished build"
-        raise ValueError(f"{place} {many} (name the folder of one signfire build)")
-    try:
-        result = json.loads(records[0].read_text())["result"]
-        packed, name = result["bitstream"], result["board"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{records[0]} is no record of a build (run signfire build)") from error
-    if packed is None:
-        raise ValueError(f"{place} holds an archive for a vendor's tools, and no bitstream")
-    return Built(bitstream=records[0].parent / packed, board=board or name)
 
 
 def verify_bitstream(

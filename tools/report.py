@@ -9,7 +9,8 @@ and what was not done is ``null``:
 ``accuracy``        ``float``, ``golden``, ``rtl``, ``samples``, ``over_steps``, ``confusion``
 ``cycles``          ``latency`` (first sample word in to label out), ``interval``
 ``clock_hz``        of the core on this board; ``latency_s`` and ``throughput_per_s`` at it
-``link``            the same end to end: ``baud``, bytes a sample, ``latency_s``, ...
+``link``            the same end to end: bytes a sample, and of each of its ``lines``
+                    ``bits_per_s``, ``latency_s``, ``limit`` (``link`` or ``core``), ...
 ``utilisation``     by cell type ``used`` and ``available``
 ``layers``          one object a layer
 ``checks``          ``cycle``, ``bulk``, ``netlist``, ``bitstream``: ``samples``, ``equal``,

@@ -289,6 +289,13 @@ def of_report(record: Mapping[str, Any], page: Path) -> list[RenderableType]:
             f"on {record['board']} at {si(record['clock_hz'], 'Hz')}: "
             f"{si(record['latency_s'], 's')}, {si(record['throughput_per_s'], 'samples/s')}"
         )
+    for line in (record["link"] or {"lines": ()})["lines"]:
+        lines.append(
+            f"through {line['name'].upper()}: {si(line['throughput_per_s'], 'samples/s')}; "
+            f"{line['verdict']}"
+        )
+    if record["link"] and record["link"]["hint"]:
+        lines.append(record["link"]["hint"])
     if record["energy"]:
         lines.append(f"energy, estimated: {si(record['energy']['energy_j'], 'J', 2)} a sample")
     done = [f"{name} {verdict(check)}" for name, check in record["checks"].items() if check]
@@ -313,6 +320,7 @@ def board_record(board: Board) -> dict[str, Any]:
         "bitstream": board.builds_bitstream,
         "baud": board.baud,
         "uart_note": board.uart_note,
+        "spi_pins": None if board.spi_pins is None else board.spi_pins.record(),
         "capacity": None
         if device is None
         else {
