@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import cache
 
 import amaranth_boards
-from amaranth.build import Attrs, Pins, PinsN, Platform, Resource, ResourceError, Subsignal
+from amaranth.build import Attrs, Clock, Pins, PinsN, Platform, Resource, ResourceError, Subsignal
 from amaranth_boards.resources import UARTResource
 
 from .devices import DEVICES, Device
 
 BAUD = 1_000_000
 OPEN_TOOLCHAINS = ("IceStorm", "Trellis", "Apicula")
+SCK_GOAL = Clock(50e6)  # what place-and-route aims for, and no more
 # toolchain -> attributes of a 3.3 V pin; the level is the bank's own on iCE40
 _LEVELS = {
     "IceStorm": {"IO_STANDARD": "SB_LVCMOS"},
@@ -60,7 +61,7 @@ class SpiPins:
         return Resource(
             "spi_link",
             0,
-            Subsignal("sck", Pins(self.sck, dir="i", conn=self.connector), clock),
+            Subsignal("sck", Pins(self.sck, dir="i", conn=self.connector), SCK_GOAL, clock),
             Subsignal("cs", PinsN(self.cs, dir="i", conn=self.connector)),
             Subsignal("copi", Pins(self.copi, dir="i", conn=self.connector)),
             Subsignal("cipo", Pins(self.cipo, dir="o", conn=self.connector)),

@@ -1,11 +1,12 @@
 """Verbs for a board that has its bitstream; imported as thinly as :mod:`.cli` itself."""
 
 import functools
+import shlex
 import sys
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +20,7 @@ from .console import (
     service,
     shown,
     streaming,
+    verb,
     working,
 )
 from .options import FILE, MHZ, examples, fold_as_told, fold_option
@@ -283,4 +285,97 @@ def board_sim(
         )
 
 
-COMMANDS = (infer, status, board_sim)
+@click.command(
+    short_help="Load a finished build into a board.",
+    epilog=examples(
+        "signfire flash build/mlp32-icebreaker",
+        "signfire flash build/mlp32-ulx3s-25f --persist",
+        "signfire flash build/mlp128-ulx3s-25f --dry-run",
+    ),
+)
+@click.argument("build", type=FILE)
+@click.option("--board", help="Its name; one that the build is not for is refused.")
+@click.option(
+    "--persist/--sram",
+    "persistent",
+    default=None,
+    help="Into the flash, to be there after power-up, or into the FPGA until power is off; by "
+    "default the latter where the board allows it.",
+)
+@click.option("--cable", help="Adapter in place of the board's own (openFPGALoader's name).")
+@click.option("--serial", help="Serial number of the board's adapter, where there are several.")
+@click.option("--device", metavar="BUS:DEVICE", help="The same by place, as lsusb says it.")
+@click.option("--dry-run", is_flag=True, help="Print the command, and run nothing.")
+@verb
+def flash(build: Path, board: str | None, dry_run: bool, **settings: Any) -> Outcome:
+    """Load a finished build into a board, through openFPGALoader.
+
+    BUILD is the folder that build, demo or report has made. What openFPGALoader says is kept in
+    flash.log beside the bitstream; where it fails, one line says why and what to do.
+    """
+    from ..boards import flash
+    from ..boards.boards import find_board
+    from ..boards.finished import read_build
+
+    finished = read_build(build)
+    if board is not None and find_board(board).name != finished.board.name:
+        raise ValueError(
+            f"{build} was built for {finished.board.name}, not {board}: it would not run there "
+            f"(signfire build DESIGN --board {board})"
+        )
+    chosen = flash.plan(finished, **settings)
+    place = "flash" if chosen.persistent else "the FPGA, until power is off"
+    if not dry_run:
+        with shown(f"loading {finished.bitstream.name} into {finished.board.name}") as say:
+            flash.load(chosen, progress=say)
+    command = shlex.join(chosen.command)
+    return Outcome(
+        data={
+            "board": finished.board.name,
+            "bitstream": finished.bitstream,
+            "persistent": chosen.persistent,
+            "command": chosen.command,
+            "log": None if dry_run else chosen.log,
+        },
+        text=[command if dry_run else f"{finished.board.name} is loaded ({place})"],
+    )
+
+
+@click.command(
+    short_help="Put new weights into a finished build, in seconds.",
+    epilog=examples(
+        "signfire convert model.py:make_net --weights retrained.pth --calibrate train.npz \\",
+        "    --like design.npz -o retrained.npz",
+        "signfire reweight build/design-icebreaker retrained.npz -o build/retrained",
+        "signfire reweight build/design-icebreaker retrained.npz --data test.npz -o build/new",
+    ),
+)
+@click.argument("build", type=FILE)
+@click.argument("design", type=FILE)
+@click.option("-o", "--output", required=True, type=FILE, help="Folder for the bitstream.")
+@click.option("--data", type=FILE, help=".npz: let what is read back of the chip answer a sample.")
+@click.option("--inputs", default="x", show_default=True, help="Array of samples.")
+@verb
+def reweight(build: Path, design: Path, output: Path, data: Path | None, inputs: str) -> Outcome:
+    """Put the weights of another design into a finished build, without place-and-route.
+
+    BUILD is the folder of signfire build, DESIGN a design of the same shape, as signfire convert
+    --like makes it. Weights, biases, factors, step sizes and the design's hash are replaced in the
+    memories of the placed design (iCE40 and ECP5), and every word is read back from the packed
+    file. The result is byte for byte what signfire build --shape gives with the same seed. A design
+    that does not fit the build's widths and codes is refused with the reason.
+    """
+    from . import api, reweighting, tables
+
+    samples = None if data is None else api.load_data(data, inputs=inputs, need_labels=False)
+    with shown("new weights") as say:
+        result, chip = reweighting.run(build, design, output, samples, progress=say)
+    checked = None if chip is None else tables.chip_record(chip)
+    return Outcome(
+        data={**vars(result), "check": checked},
+        text=tables.of_reweighting(result, chip),
+        status=DONE if chip is None or chip.passed else DIFFERENCE,
+    )
+
+
+COMMANDS = (flash, infer, status, reweight, board_sim)
