@@ -212,8 +212,12 @@ def of_chip(result: "ChipCheck") -> list[RenderableType]:
     """Say what was simulated and compared, or name the first differences."""
     cells = ", ".join(f"{count:,} {cell}" for cell, count in sorted(result.cells.items()))
     source = "netlist" if result.bitstream is None else f"read back from {result.bitstream}"
-    lines = [f"{source}: {cells}", f"core at {si(result.clock_hz, 'Hz')}, as its PLL's cell says"]
-    size = f"{result.samples} samples, {result.words:,} words (logits, classes, cycle counts)"
+    lines = [f"{source}: {cells}"]
+    if result.clock_hz is None:
+        size = f"{result.words:,} words of the memories that hold the design"
+    else:
+        lines.append(f"core at {si(result.clock_hz, 'Hz')}, as its PLL's cell says")
+        size = f"{result.samples} samples, {result.words:,} words (logits, classes, cycle counts)"
     if result.passed:
         return [*lines, f"equal: {size}"]
     shown = [str(mismatch) for mismatch in result.mismatches[:MOST_MISMATCHES]]
