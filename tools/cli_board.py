@@ -151,7 +151,7 @@ def board_sim(
         "signfire convert model.py:make_net --weights retrained.pth --calibrate train.npz \\",
         "    --like design.npz -o retrained.npz",
         "signfire reweight build/design-icebreaker retrained.npz -o build/retrained",
-        "signfire reweight build/design-icebreaker retrained.npz --data test.npz -o build/retrained",
+        "signfire reweight build/design-icebreaker retrained.npz --data test.npz -o build/new",
     ),
 )
 @click.argument("build", type=FILE)
