@@ -709,7 +709,7 @@ class _Run:
 
 
 def _spi_timing(report: PnrReport) -> SpiTiming:
-    """Return the timing of SCK, the only clock whose falling edge leads to a pad."""
+    """Return the timing of SCK, the only clock with registers on its falling edge."""
     ((clock, delay),) = report.falling_outputs_ns.items()
     return SpiTiming(fmax_hz=report.fmax_hz[clock], cipo_ns=delay)
 
