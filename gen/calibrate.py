@@ -484,6 +484,7 @@ def convert_operand(
     code: SpikeCode | None,
     converted: Converted,
     options: Options,
+    like: DesignOperand | None = None,
 ) -> DesignOperand:
     """Quantise weights and bias of one operand.
 
@@ -493,8 +494,12 @@ def convert_operand(
         (n, *shape) the operand of the float network.
     code
         Of the population; ``None`` for the read-out.
+    like
+        Whose weight bits, shift and bits of factors are taken over.
     """
     bits = options.of(population.name).weight_bits
+    if like is not None:
+        bits = like.projections[0].weight_bits
     units = {p.name: p.code.unit for p in converted.populations}
     rows = np.concatenate([p.map.weights * units[p.source] for p in operand.projections], axis=1)
     inputs = np.concatenate(
@@ -511,7 +516,12 @@ def convert_operand(
         multiplier, shift = np.ones(len(rows), np.int64), 0
     else:
         greatest = float(widest_scales(rows, limits).max())
-        factors = Factors.reaching(population.name, code.unit, greatest, options.multiplier_bits)
+        if like is not None:
+            top = 2 ** int(like.multiplier.max()).bit_length() - 1
+            factors = Factors(unit=code.unit, shift=like.shift, top=top)
+        else:
+            bits_of_factors = options.multiplier_bits
+            factors = Factors.reaching(population.name, code.unit, greatest, bits_of_factors)
         found = quantise_rows(rows, rounder, limits, snap=factors.snap)
         multiplier, shift = factors.multiplier(found.scale), factors.shift
     bias = operand.bias
@@ -541,7 +551,12 @@ def _split(projections: tuple[Projection, ...], weights: np.ndarray, bits: int):
 # -- the whole network -------------------------------------------------------------------------
 
 
-def calibrate(network: Network, samples: np.ndarray, options: Options | None = None) -> Design:
+def calibrate(
+    network: Network,
+    samples: np.ndarray,
+    options: Options | None = None,
+    like: Design | None = None,
+) -> Design:
     """Convert a Network to a Design on sample data.
 
     Parameters
@@ -553,6 +568,10 @@ def calibrate(network: Network, samples: np.ndarray, options: Options | None = N
         takes them.
     options
         Codes, widths and searches.
+    like
+        Design of the same layers whose input format, codes, shifts and widths of weights and
+        factors are taken over, so that the new one fits into hardware made for it (see
+        :mod:`.shape`). Options then decide about rounding and bias alone.
 
     Returns
     -------
@@ -572,17 +591,27 @@ def calibrate(network: Network, samples: np.ndarray, options: Options | None = N
         rng = np.random.default_rng(options.seed)
         samples = samples[np.sort(rng.choice(len(samples), options.samples, replace=False))]
     outputs, operands = network.forward(samples)
-    low, high, scale = raw_range(samples, options.input_bits)
-    raw = np.clip(np.rint(samples / scale), low, high).astype(np.int64)
-    fmt, code = choose_input(raw, (low, high, scale), options.of_input)
+    if like is not None:
+        _check_like(network, like)
+        fmt, code = like.input_format, like.input.code
+        raw = np.clip(np.rint(samples / fmt.scale), fmt.low, fmt.high).astype(np.int64)
+    else:
+        low, high, scale = raw_range(samples, options.input_bits)
+        raw = np.clip(np.rint(samples / scale), low, high).astype(np.int64)
+        fmt, code = choose_input(raw, (low, high, scale), options.of_input)
     name, shape = network.input.name, network.input.shape
     first = DesignPopulation(name=name, shape=shape, function=INPUT, code=code)
-    converted = Converted(options.firing, fmt, first, raw)
+    converted = Converted(options.firing if like is None else like.firing, fmt, first, raw)
     layers = [_report(first, outputs[name], converted.values[name] * code.unit)]
     for population in network.populations[1:]:
         exact = operands[population.name]
         integers = convert_population(
-            population, exact, outputs[population.name], converted, options
+            population,
+            exact,
+            outputs[population.name],
+            converted,
+            options,
+            None if like is None else like[population.name],
         )
         converted.append(integers)
         sums = converted.integrators(integers, converted.values)
@@ -590,7 +619,7 @@ def calibrate(network: Network, samples: np.ndarray, options: Options | None = N
         layers.append(_report(integers, exact[0], seen))
     return Design(
         name=network.name,
-        firing=options.firing,
+        firing=converted.firing,
         input_format=fmt,
         populations=tuple(converted.populations),
         provenance={
@@ -607,26 +636,29 @@ def convert_population(
     activations: np.ndarray,
     converted: Converted,
     options: Options,
+    like: DesignPopulation | None = None,
 ) -> DesignPopulation:
     """Choose the code of a population and quantise its operands.
 
-    ``exact`` and ``activations`` are the operands and the output of the float network.
+    ``exact`` and ``activations`` are the operands and the output of the float network; the code of
+    ``like`` is taken over, see :func:`calibrate`.
     """
-    code = None
-    if population.function != READOUT:
+    code = None if like is None else like.code
+    if population.function != READOUT and like is None:
         own = options.of(population.name)
         kind = own.code
         if kind == AUTO:
             kind = "silent" if population.function in NEVER_NEGATIVE else "offset"
         code = choose_code(activations, kind, own, options.percentile)
+    alike = [None] * len(exact) if like is None else like.operands
     return DesignPopulation(
         name=population.name,
         shape=population.shape,
         function=population.function,
         code=code,
         operands=tuple(
-            convert_operand(population, operand, x, code, converted, options)
-            for operand, x in zip(population.operands, exact, strict=True)
+            convert_operand(population, operand, x, code, converted, options, held)
+            for operand, x, held in zip(population.operands, exact, alike, strict=True)
         ),
         place=population.place,
     )
@@ -669,6 +701,21 @@ def _check_names(network: Network, options: Options) -> None:
             raise ValueError(
                 f"the read-out {name!r} does not fire, so weight_bits is its only option"
             )
+
+
+def _check_like(network: Network, like: Design) -> None:
+    """Refuse a Design of other layers."""
+
+    def listed(populations) -> str:
+        return ", ".join(
+            f"{p.name} {'x'.join(map(str, p.shape))} {p.function}" for p in populations
+        )
+
+    wanted, given = listed(like.populations), listed(network.populations)
+    if wanted != given:
+        raise ValueError(
+            f"a model like the design {like.name!r} must have its layers, {wanted}, not {given}"
+        )
 
 
 def _check_samples(network: Network, samples: np.ndarray) -> np.ndarray:

@@ -128,7 +128,8 @@ class FrameFields(wiring.Component):
             self.known.eq(Cat(self.command == command for command in self.lengths).any()),
             consumes.eq(self.command == self.consumer),
             self.refused.eq(consumes & ~admitted),
-            self.passing.eq(in_payload & admitted & ~self.dropped & ~self.drop),
+            # A payload that its frame's end cuts off passes nothing of the next frame.
+            self.passing.eq(in_payload & admitted & ~self.dropped & ~self.drop & ~self.finish),
         ]
         with m.If(headed[1]):
             fits = [(self.command == c) & of_length[n] for c, n in self.lengths.items()]

@@ -124,7 +124,9 @@ class SampleUnpacker(wiring.Component):
     def _raw(self, code):
         if self.table is None:
             return code.as_signed() if self.raw_shape.signed else code
-        return Array(Const(value, self.raw_shape) for value in self.table)[code]
+        # Beyond its end an Array gives 0 in Verilog and its last value in Amaranth's simulator.
+        beyond = [self.table[-1]] * (2**self.code_bits - len(self.table))
+        return Array(Const(value, self.raw_shape) for value in [*self.table, *beyond])[code]
 
 
 class ResultBytes(wiring.Component):

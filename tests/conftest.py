@@ -1,7 +1,9 @@
 """Fixtures that several test modules share."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
+from types import ModuleType
 
 import pytest
 from amaranth.hdl import ClockDomain, Module, ResetInserter, Signal
@@ -193,3 +195,24 @@ class CoreRun:
 def run_core():
     """:class:`CoreRun`."""
     return CoreRun
+
+
+def mutate(module: ModuleType, *changes: tuple[str, str]) -> ModuleType:
+    """Return a copy of a module of signfire whose source was changed: so a fault is planted.
+
+    Each change replaces a text that occurs once.
+    """
+    source = inspect.getsource(module)
+    for old, new in changes:
+        assert source.count(old) == 1, f"{old!r} occurs {source.count(old)} times"
+        source = source.replace(old, new)
+    copy = ModuleType(module.__name__)
+    copy.__package__ = module.__package__
+    exec(compile(source, f"{module.__name__} (mutated)", "exec"), copy.__dict__)
+    return copy
+
+
+@pytest.fixture
+def mutated():
+    """:func:`mutate`."""
+    return mutate

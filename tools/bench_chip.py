@@ -1,16 +1,31 @@
 """Benches of group B: proved down to the chip, and spoken to."""
 
+import resource
+import shutil
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
 
 from ..boards.accelerator import technology_of
 from ..boards.boards import Board, find_board
-from ..gen.design import Design
+from ..boards.top import BOTH
+from ..gen.cycles import steady
+from ..gen.design import Design, Folding
+from ..gen.network import Network, Projection
+from ..gen.rtl import core_timing
+from ..gen.specimen import random_design
 from ..sim.faults import run_faults
+from ..sim.link_fuzz import GOOD, TIMEOUT_CYCLES, fuzz_link
 from . import api, board_sim, demo, fault_table, proof
+from .link_speed import lines
 from .measure import ROOT, SEED, TOOLS, Measurement, bench, example
 
 TITLE = "Proved down to the chip, and spoken to"
 CHIPS = ("icebreaker", "ulx3s-25f", "tang-nano-9k")  # one board of each family
+SPI_CORE_MHZ = {"icebreaker": 30, "ulx3s-25f": 100}  # the core keeps its bars of A3 and A4
 NETLIST_SAMPLES, BITSTREAM_SAMPLES = 10, 2
 SIMULATED_SAMPLES, SIMULATED_HZ = 200, 39e6  # what the demonstration reaches on this board
 
@@ -88,6 +103,144 @@ def simulated_board() -> Iterator[Measurement]:
     )
 
 
+REWEIGHTED = ("icebreaker", "ulx3s-25f")
+PERTURBED = 0.1  # of a weight, its standard deviation: a stand-in for another training
+
+
+@bench("B4", "other weights in the demonstration's build, without place-and-route")
+def reweighted() -> Iterator[Measurement]:
+    """Reweight, and compare file and CPU time with a full rebuild of the same shape and seed."""
+    data = api.load_data(TOOLS / "mnist_example.npz")
+    for name in REWEIGHTED:
+        board, folder = find_board(name), ROOT / "build" / "bench" / f"reweight-{name}"
+        shape = demo_design(board)
+        model = example(int(demo.choose(board).model.removeprefix("mlp")))
+        design = api.convert_network(_perturbed(model), model, like=shape)
+        api.build(shape, board, folder / "original", seeds=(SEED,))
+        shutil.rmtree(folder / "rebuilt", ignore_errors=True)
+        times = [_cpu_seconds()]
+        short = api.reweight(folder / "original", design, folder / "reweighted")
+        times.append(_cpu_seconds())
+        full = api.build(design, board, folder / "rebuilt", shape=shape, seeds=(SEED,))
+        times.append(_cpu_seconds())
+        assert full.bitstream is not None
+        a, b = (np.frombuffer(r.bitstream.read_bytes(), np.uint8) for r in (short, full))
+        yield Measurement(
+            what=f"bytes unlike a full rebuild, {name}",
+            value=int((a != b).sum()) if len(a) == len(b) else max(len(a), len(b)),
+            unit="bytes",
+            target="== 0",
+            note=f"of {len(b):,}; {short.changed:,} of {short.words:,} words are new",
+            details={
+                "golden_accuracy": {
+                    "original": api.evaluate(shape, data).accuracy,
+                    "reweighted": api.evaluate(design, data).accuracy,
+                },
+                "fmax_hz": full.fmax_hz,
+                "utilisation": {cell: vars(use) for cell, use in full.utilisation.items()},
+            },
+        )
+        seconds = [round(after - before, 2) for before, after in pairwise(times)]
+        yield Measurement(
+            what=f"CPU time by that of a full rebuild, {name}",
+            value=round(seconds[0] / seconds[1], 4),
+            unit="times",
+            target="<= 0.1",
+            note=f"{seconds[0]} s for {seconds[1]} s",
+        )
+
+
+def _perturbed(model: api.Model) -> Network:
+    """Return the example's network with every weight a little off."""
+    samples = api.load_data(model.calibrate, inputs=model.inputs, need_labels=False)
+    network, rng = api.load_network(model, samples.x), np.random.default_rng(SEED)
+
+    def off(projection: Projection) -> Projection:
+        weights = projection.map.weights
+        noise = rng.normal(1, PERTURBED, weights.shape)
+        return replace(projection, map=projection.map.with_weights(weights * noise))
+
+    return replace(
+        network,
+        populations=tuple(
+            replace(
+                p,
+                operands=tuple(
+                    replace(o, projections=tuple(off(q) for q in o.projections)) for o in p.operands
+                ),
+            )
+            for p in network.populations
+        ),
+    )
+
+
+def _cpu_seconds() -> float:
+    """Return what this process and its finished children have used."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(r.ru_utime + r.ru_stime for r in used)
+
+
+def fuzzed() -> dict[str, tuple[Design, int]]:
+    """Return what the link is fuzzed with: small cores of every kind, and frames for each."""
+    plain = random_design(seed=SEED, sizes=(24, 6, 5)).with_folding(
+        {"input": Folding(pe=4), "fc1": Folding(pe=2, simd=4), "fc2": Folding(simd=2, unroll=2)}
+    )
+    overlapped = random_design(
+        seed=SEED, sizes=(20, 4, 3), firing="overlapped", schedule="exponential", code="offset"
+    ).with_folding({"input": Folding(pe=2), "fc1": Folding(pe=2, simd=2), "fc2": Folding()})
+    signed = random_design(
+        seed=SEED, sizes=(12, 7), input_range=(-128, 127), input_steps=8
+    ).with_folding({"input": Folding(pe=3), "fc1": Folding(simd=3)})
+    # More than 2^16 good frames pass where counters of that width must wrap.
+    return {
+        "settled firing": (plain, 120_000),
+        "overlapped firing": (overlapped, 50_000),
+        "signed samples": (signed, 50_000),
+    }
+
+
+@bench("B5", "link fuzz: hostile frames into the RTL, each reply judged by a model of its own")
+def link_fuzz() -> Iterator[Measurement]:
+    """Run random and mutated frames through the link of three cores."""
+    runs = {
+        name: fuzz_link(design, ROOT / "build" / "bench" / "fuzz", frames=frames, seed=SEED)
+        for name, (design, frames) in fuzzed().items()
+    }
+    kinds: Counter[str] = Counter()
+    for run in runs.values():
+        kinds += Counter(run.kinds)
+    acts = sum(kinds.values()) - kinds[GOOD]
+    cycles = sum(run.cycles for run in runs.values())
+    seconds = sum(run.seconds for run in runs.values())
+    yield Measurement(
+        what="frames, three cores",
+        value=sum(run.frames for run in runs.values()),
+        unit="frames",
+        target=">= 100000",
+        note=f"{acts:,} acts of {len(kinds) - 1} kinds, good frames behind each; "
+        f"{cycles / 1e6:.0f} million cycles, {cycles / seconds / 1e6:.1f} million a second",
+        details={"kinds": kinds, "frames": {name: run.frames for name, run in runs.items()}},
+    )
+    for what, name in (
+        ("rounds in which the link hangs", "hangs"),
+        ("results that no good frame asked for", "false_accepts"),
+        ("rounds with a reply that is not the one expected", "wrong"),
+    ):
+        yield Measurement(
+            what=what,
+            value=sum(getattr(run, name) for run in runs.values()),
+            unit="",
+            target="== 0",
+            details={"findings": [str(f) for run in runs.values() for f in run.findings]},
+        )
+    yield Measurement(
+        what="longest wait for the end of a reply",
+        value=max(run.slowest_cycles for run in runs.values()),
+        unit="cycles",
+        note=f"the watchdog's {TIMEOUT_CYCLES:,} cycles among them",
+    )
+
+
 SEEN_BY = {"cycle": "the cycle check", "bulk": "the bulk check", "class": "a look at the class"}
 
 
@@ -127,4 +280,52 @@ def faults() -> Iterator[Measurement]:
             value=record["alone"][name],
             unit="faults",
             note=f"of {record['in_hardware']}",
+        )
+
+
+@bench("B7", "the demonstration's design behind UART and SPI at once")
+def spi_link() -> Iterator[Measurement]:
+    """Route it with both lines, and say what each lets through of what the core could do."""
+    for name, mhz in SPI_CORE_MHZ.items():
+        board = find_board(name)
+        design, folder = demo_design(board), ROOT / "build" / "bench" / f"spi-{name}"
+        built = api.build(design, board, folder, seeds=(SEED,), link=BOTH)
+        latency, interval = steady(core_timing(design, technology_of(board)))
+        uart, spi = lines(design, board, built, {"latency": latency, "interval": interval})
+        yield Measurement(
+            what=f"fmax of the core, {name}",
+            value=round(built.fmax_hz / 1e6, 1),
+            unit="MHz",
+            target=f">= {mhz}",
+            note=f"{built.utilisation[board.device.lut_cell].used:,} cells, seed {SEED}",
+            details={"clock_hz": built.clock_hz, "design_hash": design.hash},
+        )
+        yield Measurement(
+            what=f"SCK that its registers could run at, {name}",
+            value=round(built.spi.fmax_hz / 1e6, 1),
+            unit="MHz",
+            target=f">= {spi.bits_per_s / 1e6:.1f}",
+            note=f"used: {spi.bits_per_s / 1e6:.1f} MHz, by {spi.rate_limit}",
+            details=vars(built.spi),
+        )
+        for line in (uart, spi):
+            yield Measurement(
+                what=f"through {line.name.upper()}, {name}",
+                value=round(line.throughput_per_s),
+                unit="samples/s",
+                note=line.verdict,
+                details=line.record(),
+            )
+        yield Measurement(
+            what=f"the core alone, {name}",
+            value=round(built.clock_hz / interval),
+            unit="samples/s",
+            note=f"{interval:,} cycles a sample at {built.clock_hz / 1e6:.1f} MHz",
+        )
+        yield Measurement(
+            what=f"samples/s of the core over those through SPI, {name}",
+            value=round(spi.times_slower, 1),
+            unit="times",
+            target="<= 100",
+            note=f"through UART {uart.times_slower:,.0f}",
         )

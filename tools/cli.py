@@ -114,6 +114,12 @@ def cli() -> None:
 )
 @fold_option
 @click.option("--board", help="Board that --fold auto fits the design to.")
+@click.option(
+    "--like",
+    type=FILE,
+    help="Design whose input format, codes, shifts, widths and folding are taken over, for signfire "
+    "reweight.",
+)
 @verb
 def convert(
     model: str,
@@ -127,6 +133,7 @@ def convert(
     layers: tuple[str, ...],
     fold: tuple[str, ...],
     board: str | None,
+    like: Path | None,
     **settings: Any,
 ) -> Outcome:
     """Turn a trained torch model into a design in integers.
@@ -151,7 +158,7 @@ def convert(
     )
     samples = api.load_data(calibrate, inputs=inputs, need_labels=False)
     with working("converting"):
-        result = api.convert(source, samples, options, name=name, command=command_line())
+        result = api.convert(source, samples, options, name=name, like=like, command=command_line())
     design, auto = fold_as_told(result.design, fold, board) if fold else (result.design, {})
     design.save(output)
     return Outcome(
@@ -432,11 +439,17 @@ def report(
         "signfire build design.npz --board ulx3s-25f --seeds 1,2,3,4 -o build/fast",
         "signfire build design.npz --board icebreaker --link both",
         "signfire build design.npz --board icebreaker --fold fc1:pe=8,simd=16 --fold fc2:pe=1",
+        "signfire build retrained.npz --board icebreaker --shape design.npz",
     ),
 )
 @click.argument("design", type=FILE)
 @click.option("--board", required=True, help="Its name, see signfire boards.")
 @fold_option
+@click.option(
+    "--shape",
+    type=FILE,
+    help="Folded design whose hardware is built, with the weights of DESIGN; see reweight.",
+)
 @click.option("--seeds", default="1", show_default=True, help="Of place and route: 1,2,3,4.")
 @click.option("--frequency", type=MHZ, help="Clock in MHz in place of the fastest.")
 @link_option
@@ -450,6 +463,7 @@ def build(
     design: Path,
     board: str,
     fold: tuple[str, ...],
+    shape: Path | None,
     seeds: str,
     frequency: float | None,
     link: str,
@@ -473,10 +487,18 @@ def build(
     target, numbers = find_board(board), whole_numbers("--seeds", seeds)
     loaded = api.load_design(design)
     samples = None if data is None else api.load_data(data, inputs=inputs, labels=labels)
-    chosen, auto = fold_as_told(loaded, fold, target)
+    if shape is None:
+        frozen = None
+        chosen, auto = fold_as_told(loaded, fold, target)
+    elif fold:
+        raise ValueError("--shape brings its own folding: leave out --fold")
+    else:
+        frozen, auto = api.load_design(shape), None
+        chosen = api.fitted(loaded, frozen)
     folder = output or Path("build") / f"{chosen.name}-{target.name}"
     job = pipeline.Job(
         design=chosen,
+        shape=frozen,
         data=samples,
         command=command_line(),
         board=target,

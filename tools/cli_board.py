@@ -203,4 +203,41 @@ def flash(build: Path, board: str | None, dry_run: bool, **settings: Any) -> Out
     )
 
 
-COMMANDS = (infer, board_sim, flash)
+@click.command(
+    short_help="Put new weights into a finished build, in seconds.",
+    epilog=examples(
+        "signfire convert model.py:make_net --weights retrained.pth --calibrate train.npz \\",
+        "    --like design.npz -o retrained.npz",
+        "signfire reweight build/design-icebreaker retrained.npz -o build/retrained",
+        "signfire reweight build/design-icebreaker retrained.npz --data test.npz -o build/retrained",
+    ),
+)
+@click.argument("build", type=FILE)
+@click.argument("design", type=FILE)
+@click.option("-o", "--output", required=True, type=FILE, help="Folder for the bitstream.")
+@click.option("--data", type=FILE, help=".npz: let what is read back of the chip answer a sample.")
+@click.option("--inputs", default="x", show_default=True, help="Array of samples.")
+@verb
+def reweight(build: Path, design: Path, output: Path, data: Path | None, inputs: str) -> Outcome:
+    """Put the weights of another design into a finished build, without place-and-route.
+
+    BUILD is the folder of signfire build, DESIGN a design of the same shape, as signfire convert
+    --like makes it. Weights, biases, factors, step sizes and the design's hash are replaced in the
+    memories of the placed design (iCE40 and ECP5), and every word is read back from the packed
+    file. The result is byte for byte what signfire build --shape gives with the same seed. A design
+    that does not fit the build's widths and codes is refused with the reason.
+    """
+    from . import api, reweighting, tables
+
+    samples = None if data is None else api.load_data(data, inputs=inputs, need_labels=False)
+    with shown("new weights") as say:
+        result, chip = reweighting.run(build, design, output, samples, progress=say)
+    checked = None if chip is None else tables.chip_record(chip)
+    return Outcome(
+        data={**vars(result), "check": checked},
+        text=tables.of_reweighting(result, chip),
+        status=DONE if chip is None or chip.passed else DIFFERENCE,
+    )
+
+
+COMMANDS = (infer, board_sim, flash, reweight)

@@ -80,7 +80,7 @@ def verify_bitstream(
     short_help="Plant faults, and count which check catches each first.",
     epilog=examples(
         "signfire faults design.npz --data test.npz --board icebreaker",
-        "signfire faults design.npz --data test.npz --count 1000 --seed 7 --samples 8",
+        "signfire faults design.npz --data test.npz --count 1000 --seed 7 --samples 20",
         "one of them again, alone:",
         "signfire faults design.npz --data test.npz --board icebreaker --only 17",
     ),
@@ -91,7 +91,7 @@ def verify_bitstream(
 @fold_option
 @click.option("--count", default=200, show_default=True, help="How many faults.")
 @click.option("--seed", default=0, show_default=True, help="Which faults; equal seeds, equal ones.")
-@click.option("--samples", default=4, show_default=True, help="The sample set: the first N.")
+@click.option("--samples", default=8, show_default=True, help="The sample set: the first N.")
 @click.option("--only", type=int, metavar="ID", help="Run this fault alone, by its number.")
 @click.option("-o", "--output", type=FILE, help="Folder; by default build/NAME-faults.")
 @click.option("--fresh", is_flag=True, help="Use nothing that was kept of an earlier run.")

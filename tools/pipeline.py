@@ -35,6 +35,8 @@ class Job:
     ----------
     design
         Folded, or not yet.
+    shape
+        Folded Design whose hardware holds ``design`` in its memories; ``None`` is ``design``.
     data
         Labelled samples; ``None`` leaves out all that needs them.
     command
@@ -65,6 +67,7 @@ class Job:
     data: api.Dataset | None
     command: str
     board: Board | None = None
+    shape: Design | None = None
     seeds: Sequence[int] = (1,)
     frequency: float | None = None
     link: str = UART
@@ -111,6 +114,7 @@ def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, An
                 job.design,
                 job.board,
                 folder / "fpga",
+                shape=job.shape,
                 seeds=job.seeds,
                 frequency=job.frequency,
                 link=job.link,
@@ -127,7 +131,7 @@ def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, An
 
 def cycles(job: Job, layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return what the cycle model says; each layer gets the cycles that a sample keeps it busy."""
-    timing = core_timing(job.design, job.technology)
+    timing = core_timing(job.shape or job.design, job.technology)
     latency, interval = steady(timing)
     busy = {layer.name: layer.tiles * layer.tile_cycles for layer in timing.layers}
     for layer in layers:
@@ -184,7 +188,7 @@ def link(job: Job, built: BuildResult, cycles: Mapping[str, int]) -> dict[str, A
     """Return bytes a sample, and of each line its speed beside the core's; JSON values."""
     board = job.board
     assert board is not None
-    bytes_in, bytes_out = frame_bytes(job.design, job.technology)
+    bytes_in, bytes_out = frame_bytes(job.shape or job.design, job.technology)
     found = lines(job.design, board, built, cycles)
     wider = built.link == UART and board.spi_pins is not None and found[0].limit == "link"
     return {
@@ -208,6 +212,7 @@ def cycle_check(job: Job, stages: Stages, data: api.Dataset) -> dict[str, Any]:
                 data,
                 stages.folder / "cycle",
                 technology=job.technology,
+                shape=job.shape,
                 stalls=stalls,
             )
             for stalls in (0.0, STALLS)
@@ -229,7 +234,13 @@ def bulk_check(job: Job, stages: Stages, data: api.Dataset) -> dict[str, Any]:
     """Run all samples through the compiled Verilog; return what the report says of it."""
 
     def check() -> dict[str, Any]:
-        run = api.simulate_bulk(job.design, data, stages.folder / "bulk", technology=job.technology)
+        run = api.simulate_bulk(
+            job.design,
+            data,
+            stages.folder / "bulk",
+            technology=job.technology,
+            shape=job.shape,
+        )
         complete = data.y is not None and len(run.labels) == len(data)
         return {
             "samples": run.samples,
@@ -275,6 +286,7 @@ def netlist_check(
                 data,
                 board,
                 stages.folder / "netlist",
+                shape=job.shape,
                 synthesis=stages.folder / "fpga",
                 clock_hz=built.clock_hz,
                 link=job.link,
@@ -302,7 +314,9 @@ def bitstream_check(
 
     def check() -> dict[str, Any]:
         return _chip_record(
-            proof.verify_bitstream(bitstream, board, job.design, data, stages.folder / "readback")
+            proof.verify_bitstream(
+                bitstream, board, job.design, data, stages.folder / "readback", shape=job.shape
+            )
         )
 
     inputs = hardware(job) | {
@@ -341,7 +355,12 @@ def fault_campaign(job: Job, stages: Stages, data: api.Dataset) -> dict[str, Any
 def hardware(job: Job) -> dict[str, Any]:
     """Return what the generated hardware depends on, JSON values."""
     folding = {p.name: vars(p.folding) for p in job.design.populations if p.folding}
-    return {"design": job.design.hash, "folding": folding, "technology": job.technology}
+    return {
+        "design": job.design.hash,
+        "shape": None if job.shape is None else job.shape.hash,
+        "folding": folding,
+        "technology": job.technology,
+    }
 
 
 # -- accuracy ----------------------------------------------------------------------------------

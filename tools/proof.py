@@ -72,6 +72,7 @@ def check_netlist(
     board: Board | str,
     folder: Path | str,
     *,
+    shape: Design | None = None,
     synthesis: Path | str | None = None,
     clock_hz: float | None = None,
     link: str = UART,
@@ -89,6 +90,8 @@ def check_netlist(
         That open tools build for.
     folder
         For the compiled simulation.
+    shape
+        Folded Design whose hardware holds ``design`` in its memories.
     synthesis
         Folder of a build, whose netlist is taken where it is of the same source; by default
         ``synthesis`` in ``folder``.
@@ -106,7 +109,7 @@ def check_netlist(
         # The PLL's clock is not above what is asked for; a float may lie below the exact one.
         frequency = board.device.goal_hz / 2 if clock_hz is None else clock_hz * (1 + 1e-9)
     found = synthesise(
-        Accelerator(design, board),
+        Accelerator(design, board, shape),
         board,
         synthesis or folder / "synthesis",
         frequency=frequency,
@@ -116,7 +119,7 @@ def check_netlist(
     progress("compile the netlist and simulate")
     with powered(found.chip, folder) as exchange:
         raw = design.raw_samples(data.x)
-        result = check_link(design, raw, exchange, technology=technology_of(board))
+        result = check_link(design, raw, exchange, technology=technology_of(board), shape=shape)
     return ChipCheck(
         board=board.name,
         samples=result.samples,
@@ -137,6 +140,7 @@ def verify_bitstream(
     data: Dataset,
     folder: Path | str,
     *,
+    shape: Design | None = None,
     progress: Progress = _silent,
 ) -> ChipCheck:
     """Turn a packed bitstream back into a chip, and let it answer samples through its pins.
@@ -153,6 +157,8 @@ def verify_bitstream(
         Samples; labels are not needed.
     folder
         For the compiled simulation.
+    shape
+        Folded Design whose hardware holds ``design`` in its memories.
     progress
         Told what is being done.
     """
@@ -163,7 +169,7 @@ def verify_bitstream(
     progress("compile what was read back and simulate")
     with powered(found.chip, folder) as exchange:
         raw = design.raw_samples(data.x)
-        result = check_link(design, raw, exchange, technology=technology_of(board))
+        result = check_link(design, raw, exchange, technology=technology_of(board), shape=shape)
     return ChipCheck(
         board=board.name,
         samples=result.samples,

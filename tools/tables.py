@@ -10,6 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from ..boards.boards import Board
+from ..boards.reweight import Reweighted
 from ..boards.toolchain import OK, Tool
 from ..gen.design import Design
 from .api import AutoFold, Costs, Embedding, Evaluation, Inference
@@ -215,6 +216,17 @@ def of_chip(result: "ChipCheck") -> list[RenderableType]:
     shown = [str(mismatch) for mismatch in result.mismatches[:MOST_MISMATCHES]]
     more = len(result.mismatches) - len(shown)
     return [*lines, f"DIFFERENT: {size}", *shown, *([f"and {more} more"] if more else [])]
+
+
+def of_reweighting(result: Reweighted, chip: "ChipCheck | None" = None) -> list[RenderableType]:
+    """Where the bitstream lies, how much of it is new, and what was checked of it."""
+    lines: list[RenderableType] = [
+        f"bitstream: {result.bitstream}",
+        f"{result.changed:,} of {result.words:,} words in {result.roms} memories are new, in "
+        f"{result.seconds:.1f} s; every word was read back from the packed file",
+        f"core at {si(result.clock_hz, 'Hz')}, as in the build",
+    ]
+    return lines if chip is None else lines + of_chip(chip)
 
 
 def of_inference(result: Inference) -> list[RenderableType]:
