@@ -519,7 +519,7 @@ for command in cli_proof.COMMANDS + cli_board.COMMANDS:
 
 
 @cli.command(
-    short_help="Take the MNIST example from torch to a bitstream and a report.",
+    short_help="Take the MNIST example from torch to bitstream and report.",
     epilog=examples("signfire demo", "signfire demo --board ulx3s-25f"),
 )
 @click.option("--board", default="icebreaker", show_default=True, help="See signfire boards.")
