@@ -538,7 +538,10 @@ def demo(board: str, output: Path, fresh: bool) -> Outcome:
     return written(*demo.run(board, output, fresh=fresh, command=command_line()))
 
 
-@cli.command(epilog=examples("signfire boards", "signfire boards ice"))
+@cli.command(
+    short_help="List the boards, or those that match one of WORDS.",
+    epilog=examples("signfire boards", "signfire boards ice"),
+)
 @click.argument("words", nargs=-1)
 @verb
 def boards(words: tuple[str, ...]) -> Outcome:
