@@ -377,7 +377,7 @@ class _Flow:
         if self.roms:
             data = json.loads(netlist.read_text())
             set_words(data, self._grids, words_of(self.roms))
-            netlist = self.directory / f"{NAME}.filled.json"
+            netlist = self.directory / f"{NAME}.clocked.json"
             netlist.write_text(json.dumps(data))
         return Synthesis(netlist=netlist, chip=netlist_chip(netlist, self.board), versions=versions)
 

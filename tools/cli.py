@@ -117,8 +117,8 @@ def cli() -> None:
 @click.option(
     "--like",
     type=FILE,
-    help="Design whose input format, codes, shifts, widths and folding are taken over, for signfire "
-    "reweight.",
+    help="Design whose input format, codes, shifts, widths and folding are taken over, so that "
+    "signfire reweight can put the new one into a build of it.",
 )
 @verb
 def convert(
