@@ -10,27 +10,22 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from .codes import CODES, MAX_STEPS, Schedule, SpikeCode, make_code
-from .design import (
-    FIRINGS,
-    MULTIPLIER_LIMIT,
-    Design,
-    DesignOperand,
-    DesignPopulation,
-    DesignProjection,
-    InputFormat,
-)
-from .network import INPUT, READOUT, Network, Operand, Population, Projection, evaluate
-from .quantise import Rounder, quantise_rows, widest_scales
+from .design import FIRINGS, MULTIPLIER_LIMIT, Design, DesignPopulation, InputFormat
+from .maps import Window
+from .network import INPUT, MAX, READOUT, Network, Population, evaluate
+from .operand import by_channel, convert_operand
 
 AUTO = "auto"
 ROUNDINGS = ("feedback", "nearest")
 WEIGHT_BITS = range(2, 9)
-NEVER_NEGATIVE = {"relu"}
 CLIPS = np.linspace(0.2, 1.0, 41)  # fractions of the greatest activation that the search tries
 CLIP_SAMPLE = 200_000  # activations that the search looks at
 INPUT_CLIPS = (0.5, 1.3)  # bounds of the input's range, in fractions of the range of the samples
 ADDER_WORTH = 1.2  # one adder more in the input encoder must take off a sixth of the error
 BATCH = 512  # samples held as trains at a time
+CALIBRATION_VALUES = 2**25  # neurons times samples: 256 MiB for each of what is kept of them
+ROUNDING = 1e-6  # of a step: a limit that is a step's value up to float precision is that step
+FEWEST_SAMPLES = 16  # however large the network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +77,8 @@ class Options:
     multiplier_bits
         Bits of the requantisation factors M, 4..16; more are used where a scale needs them.
     samples
-        Calibration samples used at most, drawn by ``seed`` where more are given.
+        Calibration samples used at most, drawn by ``seed`` where more are given. Of a network with
+        many neurons fewer are used, so that memory suffices.
     layers
         Exceptions by layer name.
     """
@@ -418,12 +414,12 @@ class Converted:
         if population.function == INPUT:
             return encoded.reshape(len(encoded), *population.shape)
         requantised = [
-            np.ceil(x * _by_channel(operand.multiplier / 2**operand.shift, population.shape))
+            np.ceil(x * by_channel(operand.multiplier / 2**operand.shift, population.shape))
             for operand, x in zip(
                 population.operands, self.integrators(population, values), strict=True
             )
         ]
-        return evaluate(population.function, requantised)
+        return evaluate(population.function, requantised, population.limit)
 
     def _follow(self, encoded: np.ndarray) -> dict[str, np.ndarray]:
         """v(T) of all populations in overlapped firing."""
@@ -435,107 +431,6 @@ class Converted:
                 v, eta = values[p.name], p.code.eta[t]
                 v += np.where(v >= self._target(p, values, encoded), -eta, eta)
         return values
-
-
-def _by_channel(numbers: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return np.reshape(numbers, (-1, *[1] * (len(shape) - 1)))
-
-
-def _rows(x: np.ndarray) -> np.ndarray:
-    """(n, channels, ...) as (n·positions, channels), rows in the order of LinearMap.patches."""
-    return np.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
-
-
-# -- a layer's integers ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Factors:
-    """Scales s = M·unit/2^shift that a layer's requantisation can express, M in 1..top."""
-
-    unit: float
-    shift: int
-    top: int
-
-    @classmethod
-    def reaching(cls, name: str, unit: float, greatest: float, bits: int) -> "Factors":
-        """Return the finest factors of ``bits`` bits, else of 16, that reach ``greatest``."""
-        for top in (2**bits - 1, MULTIPLIER_LIMIT - 1):
-            shift = int(np.floor(np.log2(top * unit / greatest)))
-            if shift >= 1:
-                return cls(unit=unit, shift=shift, top=top)
-        raise ValueError(
-            f"one unit of the integrators of {name!r} would be worth {greatest / unit:.0f} units "
-            f"of its membrane, and 32767 is the most (take more weight_bits or fewer steps)"
-        )
-
-    def multiplier(self, scale: np.ndarray) -> np.ndarray:
-        """M of each scale, int64."""
-        return np.clip(np.rint(scale / self.unit * 2**self.shift), 1, self.top).astype(np.int64)
-
-    def snap(self, scale: np.ndarray) -> np.ndarray:
-        return self.multiplier(scale) * (self.unit / 2**self.shift)
-
-
-def convert_operand(
-    population: Population,
-    operand: Operand,
-    exact: np.ndarray,
-    code: SpikeCode | None,
-    converted: Converted,
-    options: Options,
-) -> DesignOperand:
-    """Quantise weights and bias of one operand.
-
-    Parameters
-    ----------
-    exact
-        (n, *shape) the operand of the float network.
-    code
-        Of the population; ``None`` for the read-out.
-    """
-    bits = options.of(population.name).weight_bits
-    units = {p.name: p.code.unit for p in converted.populations}
-    rows = np.concatenate([p.map.weights * units[p.source] for p in operand.projections], axis=1)
-    inputs = np.concatenate(
-        [p.map.patches(converted.values[p.source]) for p in operand.projections], axis=1
-    )
-    # what the bias will take up, the means, is no error of the weights
-    deviations = inputs - inputs.mean(axis=0) if options.bias_correction else inputs
-    rounder = Rounder(
-        deviations.T @ deviations / len(inputs), feedback=options.rounding == "feedback"
-    )
-    limits = np.full(rows.shape[1], 2.0 ** (bits - 1) - 1)
-    if code is None:
-        found = quantise_rows(rows, rounder, limits, snap=lambda scale: scale, shared=True)
-        multiplier, shift = np.ones(len(rows), np.int64), 0
-    else:
-        greatest = float(widest_scales(rows, limits).max())
-        factors = Factors.reaching(population.name, code.unit, greatest, options.multiplier_bits)
-        found = quantise_rows(rows, rounder, limits, snap=factors.snap)
-        multiplier, shift = factors.multiplier(found.scale), factors.shift
-    bias = operand.bias
-    if options.bias_correction:
-        missing = _rows(exact - operand.bias) - inputs @ found.weights.T * found.scale
-        bias = bias + _by_channel(missing.mean(axis=0), population.shape)
-    bias = np.rint(bias / _by_channel(found.scale, population.shape)).astype(np.int64)
-    return DesignOperand(
-        projections=tuple(_split(operand.projections, found.weights, bits)),
-        bias=bias,
-        scale=found.scale,
-        multiplier=multiplier,
-        shift=shift,
-    )
-
-
-def _split(projections: tuple[Projection, ...], weights: np.ndarray, bits: int):
-    """Yield the integer projections whose weights stand side by side in ``weights``."""
-    start = 0
-    for projection in projections:
-        stop = start + projection.map.weights.shape[1]
-        integers = projection.map.with_weights(weights[:, start:stop].copy())
-        yield DesignProjection(source=projection.source, map=integers, weight_bits=bits)
-        start = stop
 
 
 # -- the whole network -------------------------------------------------------------------------
@@ -568,9 +463,10 @@ def calibrate(network: Network, samples: np.ndarray, options: Options | None = N
     options = options or Options()
     _check_names(network, options)
     samples = _check_samples(network, samples)
-    if len(samples) > options.samples:
+    most = min(options.samples, max(FEWEST_SAMPLES, CALIBRATION_VALUES // network.size))
+    if len(samples) > most:
         rng = np.random.default_rng(options.seed)
-        samples = samples[np.sort(rng.choice(len(samples), options.samples, replace=False))]
+        samples = samples[np.sort(rng.choice(len(samples), most, replace=False))]
     outputs, operands = network.forward(samples)
     low, high, scale = raw_range(samples, options.input_bits)
     raw = np.clip(np.rint(samples / scale), low, high).astype(np.int64)
@@ -582,11 +478,11 @@ def calibrate(network: Network, samples: np.ndarray, options: Options | None = N
     for population in network.populations[1:]:
         exact = operands[population.name]
         integers = convert_population(
-            population, exact, outputs[population.name], converted, options
+            network, population, exact, outputs[population.name], converted, options
         )
         converted.append(integers)
         sums = converted.integrators(integers, converted.values)
-        seen = sums[0] * _by_channel(integers.operands[0].scale, integers.shape)
+        seen = sums[0] * by_channel(integers.operands[0].scale, integers.shape)
         layers.append(_report(integers, exact[0], seen))
     return Design(
         name=network.name,
@@ -602,6 +498,7 @@ def calibrate(network: Network, samples: np.ndarray, options: Options | None = N
 
 
 def convert_population(
+    network: Network,
     population: Population,
     exact: list[np.ndarray],
     activations: np.ndarray,
@@ -612,24 +509,69 @@ def convert_population(
 
     ``exact`` and ``activations`` are the operands and the output of the float network.
     """
-    code = None
+    code, limit = None, None
     if population.function != READOUT:
         own = options.of(population.name)
         kind = own.code
         if kind == AUTO:
-            kind = "silent" if population.function in NEVER_NEGATIVE else "offset"
+            kind = "silent" if never_negative(network, population) else "offset"
         code = choose_code(activations, kind, own, options.percentile)
+        source = passed_on(population)
+        if source is not None and population.name not in options.layers:
+            code = next(p.code for p in converted.populations if p.name == source)
+        if population.limit is not None:
+            limit = int(np.ceil(population.limit / code.unit - ROUNDING))
+            if options.firing == "settled" and code.high <= limit:
+                limit = None  # the code ends before
     return DesignPopulation(
         name=population.name,
         shape=population.shape,
         function=population.function,
         code=code,
         operands=tuple(
-            convert_operand(population, operand, x, code, converted, options)
+            convert_operand(
+                population,
+                operand,
+                x,
+                code,
+                converted,
+                weight_bits=options.of(population.name).weight_bits,
+                multiplier_bits=options.multiplier_bits,
+                feedback=options.rounding == "feedback",
+                bias_correction=options.bias_correction,
+            )
             for operand, x in zip(population.operands, exact, strict=True)
         ),
         place=population.place,
+        limit=limit,
     )
+
+
+def never_negative(network: Network, population: Population) -> bool:
+    """Whether what a population expresses cannot be below 0."""
+    if population.function != MAX:
+        return population.function == "relu"
+
+    def positive(operand) -> bool:
+        return bool((operand.bias >= 0).all()) and all(
+            (p.map.weights >= 0).all() and never_negative(network, network[p.source])
+            for p in operand.projections
+        )
+
+    return any(map(positive, population.operands))
+
+
+def passed_on(population: Population) -> str | None:
+    """Return the only source of a maximum over a source's own values, whose code says them all."""
+    sources = {p.source for p in population.sources}
+    plain = all(
+        isinstance(p.map, Window) and p.map.window == (1, 1) and (p.map.factor == 1).all()
+        for p in population.sources
+    )
+    unbiased = not any(operand.bias.any() for operand in population.operands)
+    if population.function != MAX or len(sources) != 1 or not plain or not unbiased:
+        return None
+    return sources.pop()
 
 
 def noise_db(exact: np.ndarray, seen: np.ndarray) -> float | None:
@@ -647,7 +589,9 @@ def _report(population: DesignPopulation, exact: np.ndarray, seen: np.ndarray) -
     return {
         "name": population.name,
         "function": population.function,
-        "weight_bits": max((p.weight_bits for p in population.sources), default=None),
+        "weight_bits": max(
+            (p.weight_bits for p in population.sources if not p.map.fixed), default=None
+        ),
         "steps": None if code is None else code.steps,
         "code": None if code is None else code.kind,
         "schedule": None if code is None else code.schedule,

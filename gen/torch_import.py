@@ -1,7 +1,8 @@
 """Front end: reads a torch model into a Network, or refuses what it cannot read.
 
 `torch.export` turns the user's module into a graph of aten operators. Each value of that graph is
-followed as an affine function of the populations before it; a ReLU makes the next population.
+followed as an affine function of the populations before it; a ReLU or a max pooling makes the next
+population, and a linear one stands where two linear maps in a row do not become one.
 An operator is supported where :data:`OPERATORS` has a handler for it.
 """
 
@@ -30,8 +31,10 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Node
 
-from .affine import Affine, Form, Gather, Matrix, check_size
-from .network import INPUT, READOUT, Dense, Network, Operand, Population, Projection
+from .affine import Affine, Form, Gather, Matrix, Sum, check_size, total
+from .maps import Conv, Dense, Layout, LinearMap, Planes, Sliding, Window
+from .network import INPUT, LINEAR, MAX, READOUT, Network, Operand, Population, Projection
+from .planes import Entangled, as_window
 
 BATCH = 7  # rows of the sample that torch.export sees; a size that no layer is likely to have
 SELF_CHECK = 1e-3  # greatest deviation from the model, relative to its greatest output ...
@@ -199,6 +202,9 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
 def fill(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
     """Load ``state`` into ``model``; every name and shape must fit."""
     own = model.state_dict()
+    # a counter that old files lack and that nothing computed here depends on
+    counters = {n: own[n] for n in own if n.endswith("num_batches_tracked") and n not in state}
+    state = state | counters
     problems = []
     for what, names in (
         ("lacks", [n for n in own if n not in state]),
@@ -536,11 +542,9 @@ WORDS = {  # what the user wrote, where the graph says it otherwise
     "native_dropout": "dropout",
 }
 WAYS_OUT = {
-    "conv1d": "convolution is not supported yet",
-    "conv2d": "convolution is not supported yet",
-    "max_pool2d": "pooling is not supported yet",
-    "avg_pool2d": "pooling is not supported yet",
-    "adaptive_avg_pool2d": "pooling is not supported yet",
+    "convolution": "only convolutions over one or two axes are supported, and no transposed ones",
+    "conv_transpose2d": "write it as a convolution of a padded or repeated value",
+    "conv3d": "only convolutions over one or two axes are supported",
 }
 AT_THE_END = "remove it from the end of forward, the class is the same"
 SAME_CLASS = ("softmax", "log_softmax", "sigmoid", "log_sigmoid", "tanh", "argmax")
@@ -567,6 +571,8 @@ class Reader:
     refusals: list[Refusal] = field(default_factory=list)
     values: dict[Node, Value] = field(default_factory=dict)
     batch: object = None  # size of the batch axis: an int, or a symbol in a dynamic program
+    layouts: dict[str, list[Layout]] = field(default_factory=dict)  # ways to see a population
+    positive: set[str] = field(default_factory=set)  # populations that are never below 0
 
     def network(self) -> Network:
         """Return the network, or raise with all that stands against it."""
@@ -622,7 +628,9 @@ class Reader:
             )
         self.batch = shape[0]
         self.populations.append(Population(name=INPUT, shape=self.shape, function=INPUT))
-        return Affine.of(INPUT, self.shape)
+        value = Affine.of(INPUT, self.shape)
+        self.note_layout(value)
+        return value
 
     def needed(self) -> set[Node]:
         """Every node that the output depends on."""
@@ -654,8 +662,14 @@ class Reader:
                 raise Refused(self.way_out(name, node))
             if any(v is UNKNOWN for v in flat):
                 return UNKNOWN
-            return OPERATORS[name](Call(self, node, arguments))
-        except Refused as reason:
+            try:
+                return OPERATORS[name](Call(self, node, arguments))
+            except Entangled:  # what is linear in a row becomes a population in between
+                self.settle_arguments(node)
+                return OPERATORS[name](Call(self, node, self.arguments(node)))
+        except (Refused, Entangled) as reason:
+            if isinstance(reason, Entangled):
+                reason = Refused(str(reason))
             word = WORDS.get(name, name.strip("_"))
             self.refusals.append(Refusal(word, place_of(node), reason.way_out))
             return UNKNOWN
@@ -696,32 +710,152 @@ class Reader:
             return Constant(result, name)
         return tuple(Constant(r, name) for r in result)
 
-    def add_population(self, value: Affine, function: str, node: Node | None) -> Affine:
-        """Append a population that reads ``value`` and return its own value."""
-        place = place_of(node) if node is not None else ""
-        name = self.unique(value.origin or module_path(node) or function)
-        operand = Operand(
-            projections=tuple(
-                Projection(source=source, map=self.dense(form, source, name))
-                for source, form in value.terms.items()
-            ),
-            bias=value.bias,
+    # -- populations -----------------------------------------------------------------------------
+
+    def settle_arguments(self, node: Node) -> None:
+        """Turn what a node reads into populations, where it is more than one population's values.
+
+        Raises
+        ------
+        Refused
+            Where there is nothing left to turn.
+        """
+        settled = False
+        for source in node.all_input_nodes:
+            value = self.values[source]
+            if isinstance(value, Affine) and not is_plain(value):
+                function = "relu" if self.is_positive(value) else LINEAR
+                self.values[source] = self.add_population([value], function, source)
+                settled = True
+        if not settled:
+            raise Refused("its argument is no slice, padding or order of planes that is known")
+
+    def is_positive(self, value: Affine) -> bool:
+        """Whether a value is known never to be below 0."""
+        return bool((value.bias >= 0).all()) and all(
+            name in self.positive and has_no_sign(form) for name, form in value.terms.items()
         )
-        if not np.isfinite(value.bias).all():
-            raise ValueError(f"the bias of {name!r} is not finite")
+
+    def add_population(
+        self,
+        operands: list[Affine],
+        function: str,
+        node: Node | None,
+        *,
+        name: str = "",
+        limit: float | None = None,
+    ) -> Affine:
+        """Append a population that reads ``operands`` and return its own value."""
+        value = operands[0]
+        place = place_of(node) if node is not None else ""
+        name = self.unique(name or value.origin or module_path(node) or function)
+        maps = [self.maps(operand, value.shape, together=len(operands) > 1) for operand in operands]
+        shapes = {m.out_shape for operand in maps for _, m in operand}
+        if len(shapes) > 1:
+            raise Refused("a sum of planes and of what a linear layer gives")
+        shape = shapes.pop() if shapes else (value.size,)
         self.populations.append(
             Population(
-                name=name, shape=(value.size,), function=function, operands=(operand,), place=place
+                name=name,
+                shape=shape,
+                function=function,
+                operands=tuple(
+                    Operand(
+                        projections=tuple(Projection(source=s, map=m) for s, m in found),
+                        bias=per_channel(operand.bias, shape),
+                    )
+                    for operand, found in zip(operands, maps, strict=True)
+                ),
+                place=place,
+                limit=limit,
             )
         )
-        return Affine.of(name, (value.size,)).reshaped(value.shape)
+        self.check_finite(self.populations[-1])
+        some_positive = any(map(self.is_positive, operands))
+        if function == "relu" or (function == MAX and some_positive):
+            self.positive.add(name)
+        result = Affine.of(name, shape)
+        self.note_layout(result)
+        result = result.reshaped(value.shape)
+        self.note_layout(result)
+        return result
 
-    def dense(self, form: Form, source: str, name: str) -> Dense:
-        shape = next(p.shape for p in self.populations if p.name == source)
-        matrix = form.dense().matrix
-        if not np.isfinite(matrix).all():
-            raise ValueError(f"the weights of {name!r} are not finite")
-        return Dense(np.ascontiguousarray(matrix), shape)
+    def check_finite(self, population: Population) -> None:
+        for projection in population.sources:
+            if not np.isfinite(projection.map.weights).all():
+                raise ValueError(f"the weights of {population.name!r} are not finite")
+        for operand in population.operands:
+            if not np.isfinite(operand.bias).all():
+                raise ValueError(f"the bias of {population.name!r} is not finite")
+
+    def maps(
+        self, value: Affine, shape: tuple[int, ...], *, together: bool
+    ) -> list[tuple[str, LinearMap]]:
+        """Return the maps whose sum is ``value``, each with the population that it reads.
+
+        ``together``: it stands beside other operands, which are windows.
+        """
+        parts = [(source, part) for source, form in value.terms.items() for part in parts_of(form)]
+        slides = [part for _, part in parts if isinstance(part, Sliding)]
+        planes = slides[0].out_planes if slides else None
+        if not slides and (together or len(parts) > 1 or len(shape) > 1) and len(shape) <= 3:
+            planes = Layout.of(shape).planes
+        found: list[tuple[str, LinearMap]] = []
+        rest: dict[str, Form] = {}
+        for source, part in parts:
+            if isinstance(part, Gather) and planes is not None:
+                part = self.window(source, part, planes) or part
+            if isinstance(part, LinearMap):
+                found.append((source, part))
+            else:
+                known = rest.get(source)
+                rest[source] = part if known is None else total(known, part, apart=False)
+        return found + [(source, self.dense(form, source)) for source, form in rest.items()]
+
+    def window(self, source: str, form: Gather, out: Planes) -> Window | None:
+        """Return a gather as a window over the planes of a population."""
+        if int(np.prod(out)) != form.n_out:
+            return None
+        shape = self.shape_of(source)
+        for layout in self.layouts.get(source, []):
+            found = as_window(form.index, form.scale, out, shape, layout)
+            if found is not None:
+                return found
+        return None
+
+    def shape_of(self, source: str) -> tuple[int, ...]:
+        return next(p.shape for p in self.populations if p.name == source)
+
+    def dense(self, form: Form, source: str) -> Dense:
+        try:
+            matrix = form.dense().matrix
+        except ValueError as error:
+            raise Refused(str(error)) from error
+        return Dense(np.ascontiguousarray(matrix), self.shape_of(source))
+
+    def note_layout(self, value: Affine) -> None:
+        """Remember how a value orders a population's neurons, where it does nothing else."""
+        for source, form in value.terms.items():
+            layout = layout_of(form, value.shape)
+            known = self.layouts.setdefault(source, [])
+            if layout is not None and layout not in known:
+                known.append(layout)
+
+    def through_planes(self, call: "Call", x: Affine, outer: Sliding, name: str = "") -> Affine:
+        """Return a map of planes applied to a value."""
+        planes = outer.layout.planes
+        terms = {}
+        for source, form in x.terms.items():
+            parts = []
+            for part in parts_of(form):
+                if isinstance(part, Gather):
+                    part = self.window(source, part, planes)
+                if not isinstance(part, LinearMap):
+                    raise Entangled("its argument is no slice or padding of planes")
+                parts.append(part)
+            terms[source] = parts[0] if len(parts) == 1 else Sum(tuple(parts))
+        seen = Affine(shape=x.shape, terms=terms, bias=x.bias, origin=x.origin)
+        return seen.through(outer, call.features, name)
 
     def unique(self, name: str) -> str:
         taken = {p.name for p in self.populations}
@@ -735,7 +869,61 @@ class Reader:
         value = self.values[node]
         if not isinstance(value, Affine) or not value.terms:
             raise ValueError("the model's output does not depend on its input")
-        self.add_population(value, READOUT, node)
+        try:
+            self.add_population([value], READOUT, node)
+        except Refused as reason:
+            raise UnsupportedModel([Refusal("output", place_of(node), reason.way_out)]) from reason
+
+
+def is_plain(value: Affine) -> bool:
+    """Whether a value is that of one population, in any order, of any padding."""
+    return (
+        len(value.terms) == 1
+        and all(
+            isinstance(form, Gather) and (form.scale[form.index >= 0] == 1).all()
+            for form in value.terms.values()
+        )
+        and not value.bias.any()
+    )
+
+
+def parts_of(form: Form) -> tuple[Form, ...]:
+    return form.parts if isinstance(form, Sum) else (form,)
+
+
+def has_no_sign(form: Form) -> bool:
+    """Whether a form has no coefficient below 0."""
+    if isinstance(form, Gather):
+        return bool((form.scale >= 0).all())
+    if isinstance(form, Sum):
+        return all(map(has_no_sign, form.parts))
+    return bool(((form.matrix if isinstance(form, Matrix) else form.weights) >= 0).all())
+
+
+def layout_of(form: Form, shape: tuple[int, ...]) -> Layout | None:
+    """Return the planes that a plain order of a population's neurons makes, if it is one."""
+    whole = isinstance(form, Gather) and form.n_out == form.n_in and 1 <= len(shape) <= 3
+    if not whole or not (form.scale == 1).all():
+        return None
+    planes = Layout.of(shape).planes
+    index = form.index.reshape(planes)
+    steps = [
+        int(index.take(1, k).flat[0] - index.flat[0]) if n > 1 else 0 for k, n in enumerate(planes)
+    ]
+    order = sorted(range(3), key=lambda k: (-steps[k] if planes[k] > 1 else -form.n_in, k))
+    axes = tuple(order.index(k) for k in range(3))
+    layout = Layout(planes=planes, axes=axes)
+    straight = layout.seen(np.arange(form.n_in)[None])[0]
+    return layout if np.array_equal(straight, index) else None
+
+
+def per_channel(bias: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a bias in ``shape``, with one number a channel where its pixels do not differ."""
+    bias = bias.reshape(shape)
+    if len(shape) == 1:
+        return bias
+    first = bias.reshape(len(bias), -1)[:, 0].reshape(-1, *[1] * (len(shape) - 1))
+    return first if np.allclose(bias, first, rtol=1e-12, atol=0) else bias
 
 
 def operator_name(node: Node) -> str:
@@ -797,19 +985,70 @@ def dropout(call: Call) -> Value:
 )
 def reshaped(call: Call) -> Value:
     """Keep the elements in C order; the batch axis stays in front, so a sample keeps its own."""
-    return call.affine("self").reshaped(call.features)
+    value = call.affine("self").reshaped(call.features)
+    call.reader.note_layout(value)
+    return value
 
 
 @handles("permute", "transpose", "t", "swapaxes", "movedim", "numpy_T", "mT", "adjoint")
-def permuted(call: Call) -> Value:
+@handles("slice", "select", "narrow", "flip", "roll", "index_select", "expand", "repeat")
+@handles("pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "upsample_nearest2d")
+@handles("pad", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "replication_pad1d")
+@handles("replication_pad2d", "unbind", "split", "split_with_sizes", "chunk")
+def rearranged(call: Call) -> Value:
     """Apply the same operator to the elements' numbers, and gather by the result."""
-    x, features = call.affine("self"), call.features
-    numbers = torch.from_numpy(x.places).unsqueeze(0)
-    resolved = call.reader.resolve(call.node.args)
-    moved = call.node.target(numbers, *resolved[1:], **call.node.kwargs)
-    if tuple(moved.shape) != (1, *features):
-        raise Refused("the batch axis must stay the first")
-    return x.rearranged(moved[0].numpy())
+    first = next(iter(call.arguments))
+    x = call.affine(first)
+    fill = call.arguments.get("value") or 0
+    numbers = torch.from_numpy(x.places + 1.0).unsqueeze(0)
+    resolved = list(call.reader.resolve(call.node.args))
+    marked = [numbers, *resolved[1:]]
+    keywords = dict(call.reader.resolve(call.node.kwargs))
+    if "value" in call.arguments and fill:  # the number 0 marks what padding adds
+        if len(marked) > 3:
+            marked[3] = 0.0
+        elif len(marked) == 3 and operator_name(call.node) == "constant_pad_nd":
+            marked[2] = 0.0
+        keywords |= {"value": 0.0} if "value" in keywords else {}
+    moved = call.node.target(*marked, **keywords)
+    shapes = call.node.meta["val"]
+    several = isinstance(moved, list | tuple)
+    results = []
+    for part, value in zip(
+        moved if several else [moved], shapes if several else [shapes], strict=True
+    ):
+        features = tuple(int(n) for n in value.shape[1:])
+        if tuple(part.shape) != (1, *features) or str(value.shape[0]) != str(call.reader.batch):
+            raise Refused("the batch axis must stay the first")
+        index = part[0].numpy().astype(np.int64) - 1
+        result = x.rearranged(index)
+        if fill:
+            result = result.shifted(np.where(index < 0, float(fill), 0.0))
+        call.reader.note_layout(result)
+        results.append(result)
+    return tuple(results) if several else results[0]
+
+
+@handles("cat", "concatenate", "stack")
+def concatenated(call: Call) -> Value:
+    """Sum the parts, each with zeros where the others stand."""
+    parts = call["tensors"]
+    axis = int(call["dim"])
+    shapes = [part.shape for part in parts]
+    if any(isinstance(part, Constant) for part in parts):
+        raise Refused("a constant beside values that depend on the input")
+    result = None
+    for k, part in enumerate(parts):
+        pieces = [torch.zeros(1, *shape) for shape in shapes]
+        size = int(np.prod(shapes[k]))
+        pieces[k] = torch.arange(1, size + 1, dtype=torch.float64).reshape(1, *shapes[k])
+        moved = call.node.target(pieces, axis)
+        if tuple(moved.shape) != (1, *call.features):
+            raise Refused("the batch axis must stay the first")
+        index = moved[0].numpy().astype(np.int64) - 1
+        placed = part.rearranged(index)
+        result = placed if result is None else result.plus(placed)
+    return result
 
 
 @handles("linear")
@@ -940,13 +1179,20 @@ def relu(call: Call) -> Value:
     return rectified(call, call.affine("self"))
 
 
-@handles("clamp", "clamp_min")
+@handles("clamp", "clamp_min", "hardtanh")
 def clamp(call: Call) -> Value:
-    if call["min"] is None or call.arguments.get("max") is not None:
-        raise Refused("only clamp(min=0), which is ReLU, is supported")
-    if call.constant("min").any():
-        raise Refused("only clamp(min=0), which is ReLU, is supported")
-    return rectified(call, call.affine("self"))
+    low, high = ("min_val", "max_val") if "min_val" in call.arguments else ("min", "max")
+    if call[low] is None or call.constant(low).any():
+        raise Refused("only a clamp from 0 up, which is ReLU or ReLU6, is supported")
+    limit = None if call.arguments.get(high) is None else call.constant(high)
+    if limit is not None and (limit.size != 1 or not float(limit.ravel()[0]) > 0):
+        raise Refused("a clamp needs one number above 0 as its end")
+    return rectified(call, call.affine("self"), None if limit is None else float(limit.ravel()[0]))
+
+
+@handles("relu6")
+def relu6(call: Call) -> Value:
+    return rectified(call, call.affine("self"), 6.0)
 
 
 @handles("threshold")
@@ -958,19 +1204,193 @@ def threshold(call: Call) -> Value:
 
 @handles("maximum")
 def maximum(call: Call) -> Value:
+    if isinstance(call["self"], Affine) and isinstance(call["other"], Affine):
+        return larger(call, [call.affine(n).broadcast(call.features) for n in ("self", "other")])
     x, bound = ("other", "self") if isinstance(call["other"], Affine) else ("self", "other")
-    if isinstance(call[bound], Affine) or call.constant(bound).any():
-        raise Refused("only the maximum with 0, which is ReLU, is supported")
+    if call.constant(bound).any():
+        raise Refused("only the maximum with 0, which is ReLU, or of two values is supported")
     return rectified(call, call.affine(x).broadcast(call.features))
 
 
-def rectified(call: Call, x: Affine) -> Affine:
+def rectified(call: Call, x: Affine, limit: float | None = None) -> Affine:
     """Make a ReLU population of x, unless x cannot be negative because it is one already."""
-    functions = {p.name: p.function for p in call.reader.populations}
-    positive = all(
-        functions[name] == "relu" and isinstance(form, Gather) and (form.scale >= 0).all()
-        for name, form in x.terms.items()
-    )
-    if x.terms and positive and (x.bias >= 0).all():
+    if limit is None and x.terms and call.reader.is_positive(x):
         return x
-    return call.reader.add_population(x, "relu", call.node)
+    return call.reader.add_population([x], "relu", call.node, limit=limit)
+
+
+def larger(call: Call, operands: list[Affine]) -> Affine:
+    """Make a population of the maximum of several operands."""
+    name = module_path(call.node) or f"{operands[0].origin or next(iter(operands[0].terms))}_max"
+    return call.reader.add_population(operands, MAX, call.node, name=name)
+
+
+# -- planes --------------------------------------------------------------------------------------
+
+
+def pair(value: object, default: object = None) -> tuple[int, int]:
+    """Return (vertical, horizontal) of an argument of one or two numbers; of one axis, height 1."""
+    numbers = [int(n) for n in (value if isinstance(value, list | tuple) else [value])]
+    return (numbers[0], numbers[-1])
+
+
+def planes_of(call: Call, x: Affine) -> Planes:
+    """Return the planes of a value of shape (channels, height, width) or (channels, length)."""
+    if len(x.shape) not in (2, 3):
+        raise Refused(f"planes have a shape (channels, height, width), not {x.shape}")
+    return Layout.of(x.shape).planes
+
+
+def along(value: object, axes: int, single: int) -> tuple[int, int]:
+    """Return an argument by axis; a signal of one axis has ``single`` for its height."""
+    down, right = pair(value)
+    return (down, right) if axes == 2 else (single, right)
+
+
+@handles("conv1d", "conv2d", "convolution")
+def convolution(call: Call) -> Value:
+    """Sum of products of a sliding window; dilation 1."""
+    x, kernel = call.affine("input"), call.constant("weight")
+    axes = kernel.ndim - 2
+    planes = planes_of(call, x)
+    if len(planes_axes := x.shape[1:]) != axes or axes not in (1, 2):
+        raise Refused(f"a kernel over {axes} axes on a value of {len(planes_axes)}")
+    if call.arguments.get("transposed"):
+        raise Refused("a transposed convolution is not supported")
+    dilation = along(call["dilation"], axes, 1)
+    size = kernel.shape[2:] if axes == 2 else (1, kernel.shape[2])
+    if any(d != 1 and k > 1 for d, k in zip(dilation, size, strict=True)):
+        raise Refused("only dilation 1 is supported")
+    stride = along(call["stride"], axes, 1)
+    if isinstance(call["padding"], str):
+        same = call["padding"] == "same"
+        top, left = ((k - 1) // 2 if same else 0 for k in size)
+        bottom, right = (k - 1 - (k - 1) // 2 if same else 0 for k in size)
+        padding = (top, bottom, left, right)
+    else:
+        down, right = along(call["padding"], axes, 0)
+        padding = (down, down, right, right)
+    outer = Conv(
+        in_shape=planes,
+        layout=Layout(planes=planes),
+        stride=stride,
+        padding=padding,
+        kernel=kernel.reshape(*kernel.shape[:2], *size),
+        groups=int(call["groups"]),
+    )
+    result = call.reader.through_planes(call, x, outer, weight_name(call, "weight"))
+    if call["bias"] is None:
+        return result
+    return result.shifted(call.constant("bias").reshape(-1, *[1] * axes))
+
+
+def windowed(call: Call, x: Affine, window, stride, padding) -> Affine:
+    """Return the sums of windows over planes."""
+    planes = planes_of(call, x)
+    outer = Window(
+        in_shape=planes,
+        layout=Layout(planes=planes),
+        stride=stride,
+        padding=padding,
+        factor=np.ones(planes[0]),
+        sources=tuple(range(planes[0])),
+        window=window,
+    )
+    return call.reader.through_planes(call, x, outer)
+
+
+def pooling(call: Call, x: Affine):
+    """Return window, stride and padding of a pooling, with the rows that ceil_mode adds."""
+    axes = len(x.shape) - 1
+    planes = planes_of(call, x)
+    window = along(call["kernel_size"], axes, 1)
+    stride = window if not call["stride"] else along(call["stride"], axes, 1)
+    down, right = along(call["padding"], axes, 0)
+    out = (1, *call.features[1:])[-2:]
+    ends = [
+        (out[k] - 1) * stride[k] + window[k] - planes[k + 1] - (down, right)[k] for k in range(2)
+    ]
+    return window, stride, (down, ends[0], right, ends[1])
+
+
+@handles("avg_pool1d", "avg_pool2d")
+def average(call: Call) -> Value:
+    x = call.affine("self")
+    window, stride, padding = pooling(call, x)
+    padded = max(padding) > 0
+    if padded and (call["ceil_mode"] or not call["count_include_pad"]):
+        raise Refused(
+            "at the borders it divides by other numbers (count_include_pad=True does not)"
+        )
+    divisor = call.arguments.get("divisor_override") or window[0] * window[1]
+    return windowed(call, x, window, stride, padding).scaled(np.float64(1 / divisor))
+
+
+@handles("adaptive_avg_pool1d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d")
+def adaptive_average(call: Call) -> Value:
+    x = call.affine("self")
+    planes, out = planes_of(call, x), (1, *call.features[1:])[-2:]
+    if any(planes[k + 1] % out[k] for k in range(2)):
+        raise Refused(f"{planes[1]} x {planes[2]} pixels do not divide into {out[0]} x {out[1]}")
+    window = (planes[1] // out[0], planes[2] // out[1])
+    result = windowed(call, x, window, window, (0, 0, 0, 0))
+    return result.scaled(np.float64(1 / (window[0] * window[1])))
+
+
+@handles("mean", "sum")
+def mean(call: Call) -> Value:
+    """Sum over axes; over whole planes it stays a window."""
+    x = call.affine("self")
+    given = call.arguments.get("dim")
+    given = [given] if isinstance(given, int) else given or [0]
+    dims = sorted(d % (len(x.shape) + 1) for d in given)
+    if dims[0] == 0:
+        raise Refused("the batch axis must stay the first")
+    count = math.prod(x.shape[d - 1] for d in dims)
+    scale = np.float64(1 / count if operator_name(call.node) == "mean" else 1)
+    if len(x.shape) in (2, 3) and dims == list(range(2, len(x.shape) + 1)):
+        planes = planes_of(call, x)
+        result = windowed(call, x, planes[1:], (1, 1), (0, 0, 0, 0))
+        return result.reshaped(call.features).scaled(scale)
+    rest = [d for d in range(len(x.shape)) if d + 1 not in dims]
+    moved = x.rearranged(x.places.transpose(*rest, *(d - 1 for d in dims)))
+    kept = math.prod(x.shape[d] for d in rest)
+    try:
+        check_size(kept, kept * count)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+    return moved.through(Matrix(np.kron(np.eye(kept), np.full((1, count), scale))), call.features)
+
+
+@handles("max_pool1d", "max_pool2d", "max_pool2d_with_indices", "max_pool1d_with_indices")
+def max_pooling(call: Call) -> Value:
+    """Make a population whose neurons are the maximum of a window's neurons."""
+    x = call.affine("self")
+    if any(d != 1 for d in pair(call["dilation"])):
+        raise Refused("only dilation 1 is supported")
+    window, stride, padding = pooling(call, x)
+    if not is_plain(x):
+        x = settled(call, x)
+    if max(padding) > 0 and not call.reader.is_positive(x):
+        raise Refused("padding beside values that may be negative (put it behind the ReLU)")
+    planes, features = planes_of(call, x), call.features
+    operands = []
+    for u in range(window[0]):
+        for v in range(window[1]):
+            first = (padding[0] - u, padding[2] - v)
+            out = (1, *features[1:])[-2:]
+            last = [(out[k] - 1) * stride[k] + 1 - planes[k + 1] - first[k] for k in range(2)]
+            offset = (first[0], last[0], first[1], last[1])
+            operands.append(windowed(call, x, (1, 1), stride, offset))
+    result = larger(call, operands)
+    several = isinstance(call.node.meta["val"], tuple | list)
+    return (result, UNKNOWN) if several else result
+
+
+def settled(call: Call, x: Affine) -> Affine:
+    """Make a population of what a max pooling reads: ReLU where only that follows, else linear."""
+    users = [user for user in call.node.users if operator_name(user) == "getitem"] or [call.node]
+    followers = [operator_name(f) for user in users for f in user.users]
+    if call.reader.is_positive(x) or (followers and set(followers) <= {"relu"}):
+        return call.reader.add_population([x], "relu", call.node)
+    return call.reader.add_population([x], LINEAR, call.node)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from signfire.gen.calibrate import (
-    Factors,
     LayerOptions,
     Options,
     calibrate,
@@ -21,6 +20,7 @@ from signfire.gen.calibrate import (
 )
 from signfire.gen.codes import Schedule
 from signfire.gen.network import Dense, Network, Operand, Population, Projection
+from signfire.gen.operand import Factors
 from signfire.gen.torch_import import import_network, load_model
 from signfire.sim import golden
 
