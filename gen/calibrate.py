@@ -11,6 +11,7 @@ import numpy as np
 
 from .codes import CODES, MAX_STEPS, Schedule, SpikeCode, make_code
 from .design import FIRINGS, MULTIPLIER_LIMIT, Design, DesignPopulation, InputFormat
+from .equalise import equalise
 from .maps import Window
 from .network import INPUT, MAX, READOUT, Network, Population, evaluate
 from .operand import by_channel, convert_operand
@@ -74,6 +75,11 @@ class Options:
         does not.
     bias_correction
         Take up the mean error of each channel in its bias.
+    equalise
+        How far the channels of a population move to a unit of their own (see
+        :mod:`signfire.gen.equalise`): 0 not at all, 1 all the way, which serves the activations
+        but spreads the weights behind them. ``None`` is 0 for networks without convolutions, else
+        what the weights can bear: 1 from 7 bits on, 1/2 below.
     multiplier_bits
         Bits of the requantisation factors M, 4..16; more are used where a scale needs them.
     samples
@@ -95,6 +101,7 @@ class Options:
     percentile: float = 100.0
     rounding: str = "feedback"
     bias_correction: bool = True
+    equalise: float | None = None
     multiplier_bits: int = 8
     samples: int = 5000
     seed: int = 0
@@ -108,6 +115,8 @@ class Options:
         _check_range("input_bits", self.input_bits, 1, 16)
         _check_range("multiplier_bits", self.multiplier_bits, 4, 16)
         _check_range("percentile", self.percentile, 50, 100)
+        if self.equalise is not None:
+            _check_range("equalise", self.equalise, 0, 1)
         _check_range("samples", self.samples, 1, None)
         _check_layer("", self.steps, self.weight_bits, self.code)
         if self.input_steps is not None:
@@ -242,7 +251,8 @@ def raw_range(samples: np.ndarray, input_bits: int) -> tuple[int, int, float]:
     """Return (least raw value, greatest raw value, real value of one raw step).
 
     8-bit integers keep the range of their type, wider ones the powers of two that hold what was
-    seen; floats lie on a grid of ``input_bits`` bits that just holds what was seen.
+    seen; floats that are multiples of one step keep it where 2^``input_bits`` steps hold all; other
+    floats lie on a grid of ``input_bits`` bits that just holds what was seen.
     """
     if samples.dtype == bool:
         return 0, 1, 1.0
@@ -253,11 +263,32 @@ def raw_range(samples: np.ndarray, input_bits: int) -> tuple[int, int, float]:
             return int(info.min), int(info.max), 1.0
         reach = max(int(high), -int(low) - 1, 1).bit_length()
         return -(2**reach) if low < 0 else 0, 2**reach - 1, 1.0
+    step = common_step(samples, 2**input_bits) if low < 0 else None
+    if step is not None:
+        return round(float(low) / step), max(1, round(float(high) / step)), step
     if low >= 0:
         top = 2**input_bits - 1
         return 0, top, float(high) / top if high > 0 else 1.0
     top = max(1, 2 ** (input_bits - 1) - 1)
     return -top - 1, top, max(float(high) / top, float(-low) / (top + 1))
+
+
+def common_step(samples: np.ndarray, levels: int) -> float | None:
+    """Return the step that all floats are multiples of, if fewer than ``levels`` reach over them.
+
+    Integers that were scaled and shifted by whole steps, as (q - 83)·0.585, are such floats.
+    """
+    seen = np.unique(samples).astype(np.float64)
+    distances = np.diff(seen)
+    if not len(distances) or len(seen) > levels:
+        return None
+    reach = seen[-1] - seen[0]
+    precision = 4 * np.finfo(samples.dtype).eps * np.abs(seen).max()
+    least = distances[distances > 16 * precision].min(initial=reach)
+    step = reach / round(reach / least)
+    multiples = np.rint(seen / step)
+    exact = np.abs(multiples * step - seen).max() <= 8 * precision
+    return float(step) if exact and reach / step < levels else None
 
 
 def sparse_factors(most: int = 3, bits: int = 7) -> list[int]:
@@ -468,6 +499,7 @@ def calibrate(network: Network, samples: np.ndarray, options: Options | None = N
         rng = np.random.default_rng(options.seed)
         samples = samples[np.sort(rng.choice(len(samples), most, replace=False))]
     outputs, operands = network.forward(samples)
+    network, outputs, operands = equalised(network, outputs, operands, options)
     low, high, scale = raw_range(samples, options.input_bits)
     raw = np.clip(np.rint(samples / scale), low, high).astype(np.int64)
     fmt, code = choose_input(raw, (low, high, scale), options.of_input)
@@ -497,6 +529,51 @@ def calibrate(network: Network, samples: np.ndarray, options: Options | None = N
     )
 
 
+def has_planes(network: Network) -> bool:
+    """Whether a network has convolutions."""
+    return any(p.map.kind == "conv" for q in network.populations for p in q.sources)
+
+
+def equalised(
+    network: Network,
+    outputs: dict[str, np.ndarray],
+    operands: dict[str, list[np.ndarray]],
+    options: Options,
+) -> tuple[Network, dict[str, np.ndarray], dict[str, list[np.ndarray]]]:
+    """Equalise a network, and what its populations say for the samples with it."""
+    strength = options.equalise
+    if strength is None:
+        strength = (1.0 if options.weight_bits >= 7 else 0.5) * has_planes(network)
+    if not strength:
+        return network, outputs, operands
+
+    def units(population: Population) -> np.ndarray | None:
+        own = options.of(population.name)
+        if own.clip is not None:
+            return None  # the range is given in the network's own numbers
+        kind = _kind(network, population, own)
+        seen = np.moveaxis(outputs[population.name], 1, 0).reshape(population.shape[0], -1)
+        return np.array(
+            [
+                choose_code(channel, kind, own, options.percentile).unit if channel.any() else 0.0
+                for channel in seen
+            ]
+        )
+
+    network, factors = equalise(network, units, strength=float(strength))
+    for name, factor in factors.items():
+        per_channel = by_channel(factor, network[name].shape)
+        outputs[name] /= per_channel
+        operands[name] = [x / per_channel for x in operands[name]]
+    return network, outputs, operands
+
+
+def _kind(network: Network, population: Population, own: LayerOptions) -> str:
+    if own.code != AUTO:
+        return own.code
+    return "silent" if never_negative(network, population) else "offset"
+
+
 def convert_population(
     network: Network,
     population: Population,
@@ -512,9 +589,7 @@ def convert_population(
     code, limit = None, None
     if population.function != READOUT:
         own = options.of(population.name)
-        kind = own.code
-        if kind == AUTO:
-            kind = "silent" if never_negative(network, population) else "offset"
+        kind = _kind(network, population, own)
         code = choose_code(activations, kind, own, options.percentile)
         source = passed_on(population)
         if source is not None and population.name not in options.layers:

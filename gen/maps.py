@@ -63,6 +63,11 @@ class LinearMap:
         """(channels,) the greatest magnitude of an output where no input exceeds 1."""
         return np.abs(self.weights).sum(axis=1)
 
+    @property
+    def sources_of_weights(self) -> np.ndarray:
+        """(channels, fan_in) channel of the source population that each weight is for."""
+        raise NotImplementedError(type(self).__name__)
+
     def parameters(self) -> dict[str, object]:
         """Numbers beside ``weights`` that rebuild the map: JSON values."""
         return {}
@@ -113,6 +118,11 @@ class Dense(LinearMap):
 
     def patches(self, x: np.ndarray) -> np.ndarray:
         return x.reshape(1, len(x), -1)
+
+    @property
+    def sources_of_weights(self) -> np.ndarray:
+        pixels = int(np.prod(self.in_shape[1:]))
+        return np.broadcast_to(np.arange(self.matrix.shape[1]) // pixels, self.matrix.shape)
 
     def parameters(self) -> dict[str, object]:
         return {"in_shape": list(self.in_shape)}
@@ -346,6 +356,13 @@ class Conv(Sliding):
         columns = self._columns(x)
         return columns.transpose(1, 0, 3, 2).reshape(self.groups, -1, columns.shape[2])
 
+    @property
+    def sources_of_weights(self) -> np.ndarray:
+        n_out, per_group = self.kernel.shape[:2]
+        first = np.arange(n_out) // (n_out // self.groups) * per_group
+        channel = first[:, None] + np.arange(per_group)
+        return np.repeat(channel, self.window[0] * self.window[1], axis=1)
+
     def parameters(self) -> dict[str, object]:
         return {**super().parameters(), "kernel": list(self.kernel.shape), "groups": self.groups}
 
@@ -434,6 +451,10 @@ class Window(Sliding):
         return self.channels
 
     @property
+    def sources_of_weights(self) -> np.ndarray:
+        return np.maximum(self.sources, 0)[:, None]
+
+    @property
     def gain(self) -> np.ndarray:
         return np.abs(self.factor) * (self.window[0] * self.window[1])
 
@@ -494,6 +515,10 @@ class Pooled(LinearMap):
 
     def patches(self, x: np.ndarray) -> np.ndarray:
         return self.layout.seen(x).sum(axis=(2, 3))[None]
+
+    @property
+    def sources_of_weights(self) -> np.ndarray:
+        return np.broadcast_to(np.arange(self.matrix.shape[1]), self.matrix.shape)
 
     @property
     def gain(self) -> np.ndarray:
