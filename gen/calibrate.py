@@ -640,7 +640,7 @@ def passed_on(population: Population) -> str | None:
     """Return the only source of a maximum over a source's own values, whose code says them all."""
     sources = {p.source for p in population.sources}
     plain = all(
-        isinstance(p.map, Window) and p.map.window == (1, 1) and (p.map.factor == 1).all()
+        isinstance(p.map, Window) and p.map.window == (1, 1) and np.allclose(p.map.factor, 1)
         for p in population.sources
     )
     unbiased = not any(operand.bias.any() for operand in population.operands)
