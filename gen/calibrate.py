@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
+from . import widths
 from .codes import CODES, MAX_STEPS, Schedule, SpikeCode, make_code
 from .design import FIRINGS, MULTIPLIER_LIMIT, Design, DesignPopulation, InputFormat
 from .equalise import equalise
@@ -55,6 +56,9 @@ class Options:
         T of the layers, 1..256.
     weight_bits
         2..8.
+    budget_bits
+        Mean bits of a weight, 2..8: each layer then takes the width from 2 to 8 that its measured
+        sensitivity earns it, and ``weight_bits`` means nothing. ``None`` for one width.
     schedule
         Step sizes. With an ``eta0`` the activation's scale is the percentile below, as in the
         paper; without, the range of values is searched for the least squared error.
@@ -92,6 +96,7 @@ class Options:
     firing: str = "settled"
     steps: int = 4
     weight_bits: int = 4
+    budget_bits: float | None = None
     schedule: Schedule = field(default_factory=Schedule)
     code: str = AUTO
     input_steps: int | None = None
@@ -115,6 +120,8 @@ class Options:
         _check_range("input_bits", self.input_bits, 1, 16)
         _check_range("multiplier_bits", self.multiplier_bits, 4, 16)
         _check_range("percentile", self.percentile, 50, 100)
+        if self.budget_bits is not None:
+            _check_range("budget_bits", self.budget_bits, WEIGHT_BITS[0], WEIGHT_BITS[-1])
         if self.equalise is not None:
             _check_range("equalise", self.equalise, 0, 1)
         _check_range("samples", self.samples, 1, None)
@@ -500,6 +507,7 @@ def calibrate(network: Network, samples: np.ndarray, options: Options | None = N
         samples = samples[np.sort(rng.choice(len(samples), most, replace=False))]
     outputs, operands = network.forward(samples)
     network, outputs, operands = equalised(network, outputs, operands, options)
+    asked, options = options, with_widths(network, samples, options)
     low, high, scale = raw_range(samples, options.input_bits)
     raw = np.clip(np.rint(samples / scale), low, high).astype(np.int64)
     fmt, code = choose_input(raw, (low, high, scale), options.of_input)
@@ -523,7 +531,7 @@ def calibrate(network: Network, samples: np.ndarray, options: Options | None = N
         populations=tuple(converted.populations),
         provenance={
             "calibration_samples": len(samples),
-            "options": asdict(options),
+            "options": asdict(asked),
             "layers": layers,
         },
     )
@@ -543,7 +551,8 @@ def equalised(
     """Equalise a network, and what its populations say for the samples with it."""
     strength = options.equalise
     if strength is None:
-        strength = (1.0 if options.weight_bits >= 7 else 0.5) * has_planes(network)
+        bits = options.weight_bits if options.budget_bits is None else options.budget_bits
+        strength = (1.0 if bits >= 7 else 0.5) * has_planes(network)
     if not strength:
         return network, outputs, operands
 
@@ -566,6 +575,24 @@ def equalised(
         outputs[name] /= per_channel
         operands[name] = [x / per_channel for x in operands[name]]
     return network, outputs, operands
+
+
+def with_widths(network: Network, samples: np.ndarray, options: Options) -> Options:
+    """Return options with the width of each layer, where a budget asks for that."""
+    if options.budget_bits is None:
+        return options
+    feedback = options.rounding == "feedback"
+    given = {
+        name: own.weight_bits for name, own in options.layers.items() if own.weight_bits is not None
+    }
+    chosen = widths.choose(
+        widths.measure(network, samples, feedback=feedback), options.budget_bits, given
+    )
+    layers = {
+        name: replace(options.layers.get(name, LayerOptions()), weight_bits=bits)
+        for name, bits in chosen.items()
+    }
+    return replace(options, budget_bits=None, layers={**options.layers, **layers})
 
 
 def _kind(network: Network, population: Population, own: LayerOptions) -> str:

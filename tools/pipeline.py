@@ -13,7 +13,7 @@ from ..boards.build import BuildResult
 from ..gen.cycles import steady
 from ..gen.design import Design
 from ..gen.linkformat import SampleFormat
-from ..gen.plan import find_technology, plan_layers
+from ..gen.plan import find_technology, no_hardware, plan_layers
 from ..gen.rtl import core_timing
 from ..hdl.protocol import RESULT_TAIL
 from ..sim import golden
@@ -81,6 +81,9 @@ def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, An
     record, page
         What ``report.json`` holds, and the path of ``report.html``.
     """
+    reason = no_hardware(job.design)
+    if reason is not None and job.board is not None:
+        raise ValueError(reason)
     stages = Stages(folder, fresh=fresh)
     record = describe(job)
     if job.design.is_folded:
@@ -89,9 +92,9 @@ def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, An
         record["accuracy"] = accuracy(job, stages)
         for layer in record["layers"]:
             layer["activity"] = record["accuracy"]["activity"].get(layer["name"])
-    if job.data is not None and job.cycle_samples:
+    if job.data is not None and job.cycle_samples and reason is None:
         record["checks"]["cycle"] = cycle_check(job, stages, job.data.first(job.cycle_samples))
-    if job.data is not None and job.bulk:
+    if job.data is not None and job.bulk and reason is None:
         record["checks"]["bulk"] = bulk_check(job, stages, job.data)
         record["accuracy"]["rtl"] = record["checks"]["bulk"]["accuracy"]
     if job.board is not None:
@@ -262,7 +265,7 @@ def accuracy(job: Job, stages: Stages) -> dict[str, Any]:
 
     inputs = {"design": design.hash, "data": data.digest}
     found = stages.run("golden", f"golden model, {len(data):,} samples", inputs, measure)
-    return found | {"rtl": None} | _against_float(job, stages, inputs)
+    return found | {"rtl": None, "over_steps_missing": ""} | _against_float(job, stages, inputs)
 
 
 def _against_float(job: Job, stages: Stages, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -350,7 +353,10 @@ def describe(job: Job) -> dict[str, Any]:
         "energy": None,
         "checks": {"cycle": None, "bulk": None},
         "layers": [layer_record(p, noise.get(p.name, {})) for p in design.populations],
-        "notes": tables.zero_notes(design),
+        "notes": [
+            *tables.zero_notes(design),
+            *([] if (reason := no_hardware(design)) is None else [reason]),
+        ],
     }
 
 
@@ -363,7 +369,9 @@ def layer_record(population: Any, noise: Mapping[str, Any]) -> dict[str, Any]:
         "function": population.function,
         "neurons": population.size,
         "fan_in": fan_in or None,
-        "weight_bits": max((p.weight_bits for p in population.sources), default=None),
+        "weight_bits": max(
+            (p.weight_bits for p in population.sources if not p.map.fixed), default=None
+        ),
         "code": None if code is None else code.kind,
         "schedule": None if code is None else code.schedule,
         "steps": None if code is None else code.steps,
