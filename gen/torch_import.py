@@ -444,7 +444,7 @@ def check_against(network: Network, batch: np.ndarray, expected: object) -> None
     """Compare the network with what the model computed on the same batch."""
     (output,) = (v for v in flatten([expected]) if isinstance(v, torch.Tensor))
     wanted = as_float64(output).reshape(len(batch), -1)
-    got = network.forward(batch)[0][network.readout.name]
+    got = network.answers(batch)
     worst, greatest = float(np.abs(got - wanted).max()), float(np.abs(wanted).max())
     tolerance = max(SELF_CHECK, SELF_CHECK_EPS * torch.finfo(output.dtype).eps)
     if not worst <= tolerance * max(1e-6, greatest):
