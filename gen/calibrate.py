@@ -16,6 +16,7 @@ from .equalise import equalise
 from .maps import Window
 from .network import INPUT, MAX, READOUT, Network, Population, evaluate
 from .operand import by_channel, convert_operand
+from .quantise import grid
 
 AUTO = "auto"
 ROUNDINGS = ("feedback", "nearest")
@@ -509,6 +510,10 @@ def calibrate(network: Network, samples: np.ndarray, options: Options | None = N
     network, outputs, operands = equalised(network, outputs, operands, options)
     asked, options = options, with_widths(network, samples, options)
     low, high, scale = raw_range(samples, options.input_bits)
+    trained = network.input.step
+    if trained is not None:  # the range that the model was trained with
+        scale = trained
+        low, high = round(network.input.low / scale), round(network.input.limit / scale)
     raw = np.clip(np.rint(samples / scale), low, high).astype(np.int64)
     fmt, code = choose_input(raw, (low, high, scale), options.of_input)
     name, shape = network.input.name, network.input.shape
@@ -558,8 +563,9 @@ def equalised(
 
     def units(population: Population) -> np.ndarray | None:
         own = options.of(population.name)
-        if own.clip is not None:
-            return None  # the range is given in the network's own numbers
+        readers = [p for q in network.populations for p in q.sources if p.source == population.name]
+        if own.clip is not None or any(trained_step(p.map) for p in readers):
+            return None  # the range is given in the network's own numbers, or the weights are
         kind = _kind(network, population, own)
         seen = np.moveaxis(outputs[population.name], 1, 0).reshape(population.shape[0], -1)
         return np.array(
@@ -595,6 +601,12 @@ def with_widths(network: Network, samples: np.ndarray, options: Options) -> Opti
     return replace(options, budget_bits=None, layers={**options.layers, **layers})
 
 
+def trained_step(linear) -> bool:
+    """Whether weights lie on a grid that they share with what they were trained for."""
+    depthwise = getattr(linear, "depthwise", False)
+    return not linear.fixed and not depthwise and grid(linear.weights) is not None
+
+
 def _kind(network: Network, population: Population, own: LayerOptions) -> str:
     if own.code != AUTO:
         return own.code
@@ -617,7 +629,16 @@ def convert_population(
     if population.function != READOUT:
         own = options.of(population.name)
         kind = _kind(network, population, own)
-        code = choose_code(activations, kind, own, options.percentile)
+        if population.step is not None and own.clip is None:
+            code = make_code(
+                kind=kind,
+                schedule=own.schedule,
+                steps=own.steps,
+                low=population.low,
+                high=population.limit,
+            )
+        else:
+            code = choose_code(activations, kind, own, options.percentile)
         source = passed_on(population)
         if source is not None and population.name not in options.layers:
             code = next(p.code for p in converted.populations if p.name == source)

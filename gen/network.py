@@ -58,6 +58,9 @@ class Population:
         Where the user's source defines it, ``file:line``; empty if unknown.
     limit
         The greatest value of a ReLU, 6 for ReLU6; ``None`` for no limit.
+    low, step
+        Of a population that was trained with quantisation: its least value, and the step that its
+        values are multiples of; ``None`` for any other.
     """
 
     name: str
@@ -66,10 +69,18 @@ class Population:
     operands: tuple[Operand, ...] = ()
     place: str = ""
     limit: float | None = None
+    low: float | None = None
+    step: float | None = None
 
     @property
     def size(self) -> int:
         return int(np.prod(self.shape))
+
+    def expressed(self, values: np.ndarray) -> np.ndarray:
+        """Return values as a population trained with quantisation expresses them."""
+        if self.step is None:
+            return values
+        return np.clip(np.rint(values / self.step) * self.step, self.low, self.limit)
 
     @property
     def sources(self) -> Iterator[Projection]:
@@ -130,16 +141,16 @@ class Network:
         outputs, operands
             By population name: (n, *shape), and the list of operands x before the function.
         """
-        outputs = {self.input.name: x.reshape(len(x), *self.input.shape).astype(np.float64)}
+        real = x.reshape(len(x), *self.input.shape).astype(np.float64)
+        outputs = {self.input.name: self.input.expressed(real)}
         operands: dict[str, list[np.ndarray]] = {self.input.name: []}
         for population in self.populations[1:]:
             operands[population.name] = [
                 sum((p.map.apply(outputs[p.source]) for p in operand.projections), operand.bias)
                 for operand in population.operands
             ]
-            outputs[population.name] = evaluate(
-                population.function, operands[population.name], population.limit
-            )
+            found = evaluate(population.function, operands[population.name], population.limit)
+            outputs[population.name] = population.expressed(found)
         return outputs, operands
 
     def answers(self, x: np.ndarray) -> np.ndarray:

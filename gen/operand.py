@@ -13,7 +13,7 @@ import numpy as np
 from .codes import SpikeCode
 from .design import MULTIPLIER_LIMIT, DesignOperand, DesignProjection
 from .network import Operand, Population, Projection
-from .quantise import QuantisedRows, Rounder, quantise_rows, widest_scales
+from .quantise import QuantisedRows, Rounder, grid, quantise_rows, widest_scales
 
 FIXED_LIMIT = 2**15 - 1  # greatest fixed coefficient: 16 bits
 FIXED_FINE = 2**11 - 1  # greatest of an operand that has no others: 12 bits, an error of 1/4094
@@ -166,8 +166,11 @@ def _trained(
     centre: bool,
 ) -> tuple[QuantisedRows, Factors | None]:
     """Search scales and integers of trained weights, (channels, fan_in) in ``rows``."""
-    rounder = Rounder(moments(projections, sources, centre=centre), feedback=feedback)
     limits = np.full(rows.shape[1], 2.0 ** (weight_bits - 1) - 1)
+    steps = grid(rows, shared=code is None) if len(projections) == 1 else None
+    if steps is not None and np.abs(rows / steps[:, None]).max() <= limits[0] + 1.5:
+        return _taken_over(name, rows, steps, limits, code)
+    rounder = Rounder(moments(projections, sources, centre=centre), feedback=feedback)
     settings = {"shared": code is None}
     least = 0.0
     if beside is not None:
@@ -186,6 +189,17 @@ def _trained(
         least += factors.unit / 2**factors.shift
     found = quantise_rows(rows, rounder, limits, snap=factors.snap, least_scale=least, **settings)
     return found, factors
+
+
+def _taken_over(
+    name: str, rows: np.ndarray, steps: np.ndarray, limits: np.ndarray, code: SpikeCode | None
+) -> tuple[QuantisedRows, Factors | None]:
+    """Keep the integers and the scales that the weights were trained with."""
+    weights = np.clip(np.rint(rows / steps[:, None]), -limits, limits).astype(np.int64)
+    if code is None:
+        return QuantisedRows(weights=weights, scale=steps), None
+    factors = Factors.reaching(name, code.unit, float(steps.max()), 16)
+    return QuantisedRows(weights=weights, scale=factors.snap(steps)), factors
 
 
 def moments(projections: list[Projection], sources: Sources, *, centre: bool) -> np.ndarray:

@@ -16,6 +16,8 @@ import numpy as np
 
 FRACTIONS = np.linspace(0.4, 1.0, 16)  # of the scale that takes the largest weight unclipped
 BLOCK = 64  # columns whose errors go to the columns after them in one matrix product
+GRID_EVIDENCE = 12  # weights beyond the first of each row that must lie on a grid
+GRID_TOLERANCE = 1e-4  # of a step: float32 weights of trained scales come within that
 DAMPING = 0.01  # of the mean of H's diagonal, so that inputs which never fire do no harm
 
 
@@ -152,3 +154,27 @@ def quantise_rows(
             scale=np.where(better, scale, best.scale),
         )
     return best
+
+
+def grid(rows: np.ndarray, *, shared: bool = False, most: int = 128) -> np.ndarray | None:
+    """Return the step of each row that all of its weights are whole multiples of, (channels,).
+
+    Weights that were trained with quantisation lie on such a grid, of at most ``most`` steps either
+    way; ``None`` where some row does not, or where so few weights might by chance. ``shared`` asks
+    for one step for all rows.
+    """
+    if rows.shape[0] * (rows.shape[1] - 1) < GRID_EVIDENCE:
+        return None
+    seen = rows.reshape(1, -1) if shared else rows
+    widest = np.abs(seen).max(axis=1)
+    known = np.flatnonzero(widest > 0)
+    steps = np.where(widest > 0, 0.0, widest.max() or 1.0)
+    for count in range(1, most + 1):
+        multiples = seen[known] / widest[known, None] * count
+        off = np.abs(multiples - np.rint(multiples)).max(axis=1, initial=0)
+        fits = off < GRID_TOLERANCE * np.maximum(1, count / 16)
+        steps[known[fits]] = widest[known[fits]] / count
+        known = known[~fits]
+        if not len(known):
+            return np.broadcast_to(steps, len(rows)).copy()
+    return None

@@ -21,7 +21,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,7 @@ from .affine import Affine, Form, Gather, Matrix, Sum, check_size, total
 from .maps import Conv, Dense, Layout, LinearMap, Planes, Sliding, Window
 from .network import INPUT, LINEAR, MAX, READOUT, Network, Operand, Population, Projection
 from .planes import Entangled, as_window
+from .torch_quantised import frozen
 
 BATCH = 7  # rows of the sample that torch.export sees; a size that no layer is likely to have
 SELF_CHECK = 1e-3  # greatest deviation from the model, relative to its greatest output ...
@@ -378,7 +379,7 @@ def import_network(
         with silence():
             program = model.run_decompositions({})  # in-place operators become plain ones
         return Reader(program, sample.shape[1:], name).network()
-    with evaluation(model), torch.no_grad(), silence():
+    with evaluation(model), frozen(model), torch.no_grad(), silence():
         tensor = like_parameters(model, batch)
         expected = run(model, tensor)
         program = export(model, tensor)
@@ -780,6 +781,23 @@ class Reader:
         self.note_layout(result)
         return result
 
+    def levelled(self, value: Affine, ends: tuple[float, float], step: float, node: Node) -> Affine:
+        """Return a value rounded to multiples of ``step`` between ``ends``, by its population."""
+        source = next(iter(value.terms), "")
+        if not is_plain(value) or self[source].step is not None:
+            function = "relu" if self.is_positive(value) or ends[0] >= 0 else LINEAR
+            value = self.add_population([value], function, node)
+            source = next(iter(value.terms))
+        found = self[source]
+        low = max(0.0, ends[0]) if source in self.positive else ends[0]
+        high = ends[1] if found.limit is None else min(ends[1], found.limit)
+        levelled = replace(found, low=low, limit=high, step=step)
+        self.populations[self.populations.index(found)] = levelled
+        return value
+
+    def __getitem__(self, name: str) -> Population:
+        return next(p for p in self.populations if p.name == name)
+
     def check_finite(self, population: Population) -> None:
         for projection in population.sources:
             if not np.isfinite(projection.map.weights).all():
@@ -824,7 +842,7 @@ class Reader:
         return None
 
     def shape_of(self, source: str) -> tuple[int, ...]:
-        return next(p.shape for p in self.populations if p.name == source)
+        return self[source].shape
 
     def dense(self, form: Form, source: str) -> Dense:
         try:
@@ -1223,6 +1241,25 @@ def larger(call: Call, operands: list[Affine]) -> Affine:
     """Make a population of the maximum of several operands."""
     name = module_path(call.node) or f"{operands[0].origin or next(iter(operands[0].terms))}_max"
     return call.reader.add_population(operands, MAX, call.node, name=name)
+
+
+# -- what was trained with quantisation ----------------------------------------------------------
+
+
+@handles("fake_quantize_per_tensor_affine", "quantized_decomposed::quantize_per_tensor")
+def fake_quantised(call: Call) -> Value:
+    """Let the population that is rounded keep the step and the range of its training."""
+    names = ("scale", "zero_point", "quant_min", "quant_max")
+    if any(isinstance(call[name], Affine) for name in names):
+        raise Refused("its scale depends on the input")
+    scale, zero, low, high = (float(call.constant(name).ravel()[0]) for name in names)
+    x = call.affine("self" if "self" in call.arguments else "input")
+    return call.reader.levelled(x, ((low - zero) * scale, (high - zero) * scale), scale, call.node)
+
+
+@handles("quantized_decomposed::dequantize_per_tensor")
+def dequantised(call: Call) -> Value:
+    return call.affine("input")
 
 
 # -- planes --------------------------------------------------------------------------------------

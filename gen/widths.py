@@ -131,7 +131,8 @@ def _from(
                 _recentred(x, was, outputs)
                 for x, was in zip(operands, network.populations[number].operands, strict=True)
             ]
-        values[population.name] = evaluate(population.function, operands, population.limit)
+        found = evaluate(population.function, operands, population.limit)
+        values[population.name] = population.expressed(found)
     return values[network.readout.name]
 
 
