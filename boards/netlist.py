@@ -1,4 +1,4 @@
-"""The synthesised netlist as yosys writes it: setting the clock anew.
+"""The synthesised netlist as yosys writes it: setting the clock anew, and opening it for a check.
 
 A new clock changes the PLL's dividers, and the frequency that the identity record states, which
 is a :class:`.strap.Strap`; the serial line runs from the oscillator. So a netlist is synthesised
@@ -7,9 +7,12 @@ clock, or nearly so.
 """
 
 import json
+from collections import Counter
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
-from .pll import PllSetting
+from .pll import PllSetting, clock_ratio
 from .strap import ATTRIBUTE, LUTS
 
 # PLL cell -> port that drives the domain sync
@@ -19,6 +22,8 @@ _PLLS = {
     "EHXPLLL": "CLKOP",
     "rPLL": "CLKOUT",
 }
+_PASSED = {"SB_PLL40_2_PAD": ("PACKAGEPIN", "PLLOUTGLOBALA")}  # the reference, passed on
+PLL_CLOCK = "pll_clock"  # the port that an opened netlist has in the PLL's place
 
 
 def set_clock(netlist: Path, setting: PllSetting, output: Path) -> frozenset[str]:
@@ -34,11 +39,11 @@ def set_clock(netlist: Path, setting: PllSetting, output: Path) -> frozenset[str
         If the netlist does not have exactly one PLL.
     """
     data = json.loads(netlist.read_text())
-    modules = data["modules"].values()
-    found = [(m, cell) for m in modules for cell in m["cells"].values() if cell["type"] in _PLLS]
+    found = _plls(data)
     if len(found) != 1:
         raise ValueError(f"a netlist must have one PLL, and {netlist.name} has {len(found)}")
-    module, cell = found[0]
+    ((module, key),) = found
+    cell = module["cells"][key]
     for name, value in setting.parameters.items():
         cell["parameters"][name] = _encode(value)
     for other in module["cells"].values():
@@ -46,6 +51,123 @@ def set_clock(netlist: Path, setting: PllSetting, output: Path) -> frozenset[str
     output.write_text(json.dumps(data))
     (bit,) = cell["connections"][_PLLS[cell["type"]]]
     return frozenset(name for name, net in module["netnames"].items() if bit in net["bits"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A netlist whose PLL, if it has one, gave way to a port.
+
+    Parameters
+    ----------
+    pll_clock
+        Name of that port, ``None`` without a PLL.
+    ratio
+        Frequency of the PLL's clock by its reference's, as the cell's dividers say.
+    cells
+        Type to number of the vendor cells that remain.
+    inputs
+        Ports of the top module that a pad reads.
+    """
+
+    pll_clock: str | None
+    ratio: Fraction
+    cells: dict[str, int]
+    inputs: tuple[str, ...]
+
+
+def open_netlist(netlist: Path, output: Path) -> Opened:
+    """Write ``netlist`` to ``output`` for a simulator, the input ``pll_clock`` in its PLL's place.
+
+    The PLL counts as locked; where it passes its reference on, a wire does.
+
+    Raises
+    ------
+    ValueError
+        If the netlist has several PLLs.
+    """
+    data = json.loads(netlist.read_text())
+    found = _plls(data)
+    if len(found) > 1:
+        raise ValueError(f"a netlist must have one PLL, and {netlist.name} has {len(found)}")
+    ratio = Fraction(1)
+    inputs: set[str] = set()
+    for module, key in found:
+        cell = module["cells"].pop(key)
+        ratio = clock_ratio(cell["type"], cell["parameters"])
+        _bridge_pll(module, cell)
+    for module in data["modules"].values():
+        if not _is_cell(module):
+            inputs |= _inputs(module)
+            _simplify(module)
+    output.write_text(json.dumps(data))
+    return Opened(
+        pll_clock=PLL_CLOCK if found else None,
+        ratio=ratio,
+        cells=_cells(data),
+        inputs=tuple(sorted(inputs - {PLL_CLOCK})),
+    )
+
+
+def _bridge_pll(module: dict, cell: dict) -> None:
+    """Join what a PLL drove with a new port, its reference, and the level of a locked PLL."""
+    nets = {port: bits[0] for port, bits in cell["connections"].items() if len(bits) == 1}
+    made = nets[_PLLS[cell["type"]]]
+    module["ports"][PLL_CLOCK] = {"direction": "input", "bits": [made]}
+    module["netnames"][PLL_CLOCK] = {"hide_name": 0, "bits": [made], "attributes": {}}
+    same = {nets["LOCK"]: "1"} if "LOCK" in nets else {}
+    if cell["type"] in _PASSED:
+        reference, passed = _PASSED[cell["type"]]
+        same[nets[passed]] = nets[reference]
+    for other in module["cells"].values():
+        for port, bits in other["connections"].items():
+            other["connections"][port] = [same.get(bit, bit) for bit in bits]
+    for net in module["netnames"].values():
+        net["bits"] = [same.get(bit, bit) for bit in net["bits"]]
+
+
+def _inputs(module: dict) -> set[str]:
+    """Return the ports that a pad reads; those of the iCE40 have no direction of their own."""
+    read = {
+        cell["connections"]["PACKAGE_PIN"][0]
+        for cell in module["cells"].values()
+        if cell["type"] == "SB_IO" and "D_IN_0" in cell["connections"]
+    }
+    return {
+        name
+        for name, port in module["ports"].items()
+        if port["direction"] == "input" or port["bits"][0] in read
+    }
+
+
+def _simplify(module: dict) -> None:
+    """Give cells and nets short names, which is half of the time that a simulator compiles."""
+    for name, port in module["ports"].items():
+        if name != PLL_CLOCK:
+            port["direction"] = "inout"  # as the pads have it
+    module["netnames"] = {n: net for n, net in module["netnames"].items() if n in module["ports"]}
+    module["cells"] = {f"c{n}": cell for n, cell in enumerate(module["cells"].values())}
+
+
+def _cells(data: dict) -> dict[str, int]:
+    """Return type and number of the vendor cells of a netlist; the design's modules are none."""
+    modules = data["modules"]
+    types = Counter(cell["type"] for m in modules.values() for cell in m["cells"].values())
+    inner = {name for name, module in modules.items() if not _is_cell(module)}
+    return {t: n for t, n in types.items() if t not in inner and not t.startswith("$")}
+
+
+def _is_cell(module: dict) -> bool:
+    return bool({"blackbox", "whitebox"} & module["attributes"].keys())
+
+
+def _plls(data: dict) -> list[tuple[dict, str]]:
+    """Return every PLL of a netlist: the module that holds it, and the cell's name there."""
+    return [
+        (module, key)
+        for module in data["modules"].values()
+        for key, cell in module["cells"].items()
+        if cell["type"] in _PLLS
+    ]
 
 
 def _set_strap(cell: dict, value: int) -> None:

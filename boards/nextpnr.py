@@ -74,11 +74,15 @@ class PnrReport:
         Cell type to its use, of the types the device has.
     critical_paths
         Clock net to its slowest path.
+    falling_outputs_ns
+        Clock net with registers on its falling edge, to the slowest way from one of them to a
+        pad; None where nextpnr does not tell, as for Gowin.
     """
 
     fmax_hz: dict[str, float]
     utilisation: dict[str, Usage]
     critical_paths: dict[str, CriticalPath]
+    falling_outputs_ns: dict[str, float | None]
 
 
 def plain_net(name: str) -> str:
@@ -89,9 +93,13 @@ def plain_net(name: str) -> str:
 def read_report(path: Path) -> PnrReport:
     """Read the file that ``--report`` wrote."""
     data = json.loads(path.read_text())
-    critical = {}
+    critical, falling = {}, {}
     for entry in data["critical_paths"]:
         edge, _, net = entry["from"].partition(" ")
+        if edge == "negedge":
+            falling.setdefault(plain_net(net), None)
+            if entry["to"] == "<async>":
+                falling[plain_net(net)] = sum(hop["delay"] for hop in entry["path"])
         if edge == "posedge" and entry["from"] == entry["to"]:
             critical[plain_net(net)] = _critical_path(entry["path"])
     return PnrReport(
@@ -102,6 +110,7 @@ def read_report(path: Path) -> PnrReport:
             if use["available"]
         },
         critical_paths=critical,
+        falling_outputs_ns=falling,
     )
 
 

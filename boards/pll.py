@@ -3,7 +3,7 @@
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -83,6 +83,32 @@ def fastest_setting(
         f"the {family} PLL cannot make a clock of at most {float(target_hz) / 1e6:.3f} MHz from "
         f"{float(input_hz) / 1e6:.3f} MHz"
     )
+
+
+def clock_ratio(cell: str, parameters: Mapping[str, str]) -> Fraction:
+    """Return output clock by reference clock of a vendor's PLL cell.
+
+    iCE40 (DIVF + 1) / ((DIVR + 1) 2^DIVQ); ECP5 CLKFB_DIV / CLKI_DIV, fed back from CLKOP; Gowin
+    (FBDIV_SEL + 1) / (IDIV_SEL + 1).
+
+    Parameters
+    ----------
+    cell
+        Type of the cell.
+    parameters
+        By name, numbers in binary digits.
+    """
+
+    def number(name: str) -> int:
+        return int(parameters[name], 2)
+
+    if cell.startswith("SB_PLL40_"):
+        if parameters["FEEDBACK_PATH"] != "SIMPLE":
+            raise ValueError("the PLL's feedback is not the simple one that signfire makes")
+        return Fraction(number("DIVF") + 1, (number("DIVR") + 1) << number("DIVQ"))
+    if cell == "EHXPLLL":
+        return Fraction(number("CLKFB_DIV"), number("CLKI_DIV"))
+    return Fraction(number("FBDIV_SEL") + 1, number("IDIV_SEL") + 1)
 
 
 def _run(program: str, *arguments: str, cwd: Path) -> str:

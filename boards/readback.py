@@ -4,10 +4,10 @@ Nothing of the build is trusted but the packed file. Which pins carry the oscill
 line is what the board says, and the PLL's clock is what its recovered cell says.
 """
 
-from dataclasses import dataclass, field
-from fractions import Fraction
+from dataclasses import dataclass
 from pathlib import Path
 
+from ..sim.chip import Chip
 from .boards import Board
 from .devices import ECP5, GOWIN, ICE40
 
@@ -32,32 +32,27 @@ class Recovered:
 
     Parameters
     ----------
-    verilog
-        One flat module and the models that go with its special cells are left to the simulator.
-    top
-        Name of the module.
-    clock, rx, tx
-        Its ports: oscillator, serial line in and out.
-    tied
-        Other inputs, and the level at which they rest.
-    pll
-        Name of the PLL's cell, empty where there is none.
-    input_hz, clock_hz
-        Of the oscillator, and of the core as the PLL's cell says; exact.
+    chip
+        One flat module with the inputs ``clock`` (the oscillator), ``rx`` and ``pll_clock`` (what
+        the PLL makes of ``clock``), and the output ``tx``. Its clock is what the PLL's cell says.
     cells
-        Type to number of the cells found.
+        Kind to number of what was found, look-up tables and flip-flops included.
     """
 
-    verilog: str
-    top: str
-    clock: str
-    rx: str
-    tx: str
-    tied: dict[str, int] = field(default_factory=dict)
-    pll: str = ""
-    input_hz: int
-    clock_hz: Fraction
+    chip: Chip
     cells: dict[str, int]
+
+
+def obstacle(board: Board) -> str:
+    """Return why bitstreams of a board cannot be read back on this machine, and the way out.
+
+    Empty where they can.
+    """
+    if board.family == ICE40:
+        from .readback_ice40 import missing
+
+        return missing()
+    return ""
 
 
 def recover(bitstream: Path | str, board: Board) -> Recovered:
@@ -83,29 +78,3 @@ def recover(bitstream: Path | str, board: Board) -> Recovered:
     raise ReadbackError(
         f"no tool turns a bitstream of {board.name} back into logic (its block RAM can be read)"
     )
-
-
-def pins_of(board: Board) -> dict[str, tuple[str, bool]]:
-    """Return the pins that a check needs: role to (name on the package, whether inverted).
-
-    Roles are ``clock``, ``rx`` and ``tx``, and ``reset`` where the board has a button for it.
-    """
-    platform = board.platform()
-    found = {"clock": _pin(platform, platform.default_clk)}
-    if platform.default_rst is not None:
-        found["reset"] = _pin(platform, platform.default_rst)
-    uart = platform.lookup("uart", 0)
-    for part in uart.ios:
-        if part.name in ("rx", "tx"):
-            found[part.name] = _named(platform, uart, part.ios[0])
-    return found
-
-
-def _pin(platform, name: str) -> tuple[str, bool]:
-    resource = platform.lookup(name, 0)
-    return _named(platform, resource, resource.ios[0])
-
-
-def _named(platform, resource, pins) -> tuple[str, bool]:
-    single = getattr(pins, "p", pins)  # of a differential pair the positive one
-    return single.map_names(platform._conn_pins, resource)[0], pins.invert

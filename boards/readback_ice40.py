@@ -7,12 +7,15 @@ from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
+from ..sim.chip import Chip
 from .boards import Board
-from .readback import ReadbackError, Recovered, pins_of
+from .devices import ICE40
+from .pins import package_pins
+from .readback import ReadbackError, Recovered
 from .toolchain import executable, find_executable
 
 TOP = "chip"
-_CHIPDB = Path("/usr/share/fpga-icestorm/chipdb")
+_DATABASE = Path("/usr/share/fpga-icestorm/chipdb/chipdb-5k.txt")  # where DSP blocks are
 _INSTALL = "apt install fpga-icestorm"
 _SEGMENT = re.compile(r"^// \((\d+), (\d+), '([^']+)'\)$")
 _WIRE = re.compile(r"^(?:wire|reg) ([^ ;=]+)")
@@ -43,12 +46,14 @@ _MAC_SINGLE = (
     *("AHOLD", "BHOLD", "CHOLD", "DHOLD", "IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT"),
     *("OLOADTOP", "OLOADBOT", "ADDSUBTOP", "ADDSUBBOT", "OHOLDTOP", "OHOLDBOT", "CI"),
 )
+# What icebox_vlog writes as an instance; the rest is plain Verilog.
+_INSTANCES = ("SB_RAM40_4K", "SB_MAC16")
 Segment = tuple[int, int, str]
 
 
 def recover_ice40(bitstream: Path, board: Board) -> Recovered:
     """See :func:`.readback.recover`."""
-    pins = pins_of(board)
+    pins = package_pins(board)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         (work / "packed.bin").write_bytes(bitstream.read_bytes())
@@ -69,23 +74,30 @@ def recover_ice40(bitstream: Path, board: Board) -> Recovered:
         )
     blocks = _dsp_blocks(ascii_text, verilog)
     verilog = _completed(verilog, blocks)
-    input_hz = board.input_hz
-    pll, clock_hz = _pll(verilog, input_hz)
     cells = Counter(re.findall(r"^(SB_\w+)", verilog, re.M))
     cells["LUT"] = len(re.findall(r"/\* LUT ", verilog))
     cells["FF"] = len(re.findall(r"/\* FF [^*]*\*/ always", verilog))
-    return Recovered(
+    verilog, ratio = _without_pll(verilog)
+    chip = Chip(
         verilog=verilog,
         top=TOP,
-        clock="clock",
-        rx="rx",
-        tx="tx",
+        family=ICE40,
+        cells={kind: n for kind, n in cells.items() if kind in _INSTANCES},
         tied={"reset": int(pins["reset"][1])} if "reset" in pins else {},
-        pll=pll,
-        input_hz=input_hz,
-        clock_hz=clock_hz,
-        cells=dict(cells),
+        input_hz=board.input_hz,
+        clock_hz=board.input_hz * ratio,
+        baud=board.baud,
     )
+    return Recovered(chip=chip, cells=dict(cells))
+
+
+def missing() -> str:
+    """Return what is missing to read a bitstream back, and how to get it; empty for nothing."""
+    if find_executable("icebox_vlog") is None:
+        return f"the program icebox_vlog is missing ({_INSTALL})"
+    if not _DATABASE.exists():
+        return f"the chip database {_DATABASE} is missing ({_INSTALL})"
+    return ""
 
 
 def _unpacked(work: Path, bitstream: Path) -> str:
@@ -109,7 +121,7 @@ def _logic(work: Path, board: Board) -> str:
     """Return the Verilog of icebox_vlog, every wire with the comment of where it runs."""
     program = find_executable("icebox_vlog")
     if program is None:
-        raise ReadbackError(f"the program icebox_vlog is missing ({_INSTALL})")
+        raise ReadbackError(missing())
     package = board.platform().package.lower()
     done = subprocess.run(
         [str(program), "-S", "-n", TOP, "-d", package, "-p", "board.pcf", "chip.asc"],
@@ -125,21 +137,34 @@ def _logic(work: Path, board: Board) -> str:
     return done.stdout.replace("1'bz", "1'b1")
 
 
-def _pll(verilog: str, input_hz: int) -> tuple[str, Fraction]:
-    """Return the PLL's cell and its clock: f_in (DIVF + 1) / ((DIVR + 1) 2^DIVQ)."""
-    found = re.findall(r"^(SB_PLL40_\w+) #\(\n(.*?)^\) (\w+) \(", verilog, re.M | re.S)
+def _without_pll(verilog: str) -> tuple[str, Fraction]:
+    """Put the input ``pll_clock`` in the PLL's place, and return its clock by the oscillator's.
+
+    f_out = f_in (DIVF + 1) / ((DIVR + 1) 2^DIVQ)
+    """
+    verilog = verilog.replace(f"module {TOP} (", f"module {TOP} (input pll_clock, ", 1)
+    found = list(
+        re.finditer(r"^SB_PLL40_\w+ #\(\n(.*?)^\) \w+ \(\n(.*?)^\);$", verilog, re.M | re.S)
+    )
     if not found:
-        return "", Fraction(input_hz)
+        return verilog, Fraction(1)
     if len(found) > 1:
         raise ReadbackError(f"the bitstream has {len(found)} PLLs, and signfire makes one")
-    _, parameters, name = found[0]
+    parameters, ports = found[0].groups()
     value = {
         key: int(digits, 2) for key, digits in re.findall(r"\.(\w+)\(\d+'b([01]+)\)", parameters)
     }
     if '.FEEDBACK_PATH("SIMPLE")' not in parameters:
         raise ReadbackError("the PLL's feedback is not the simple one that signfire makes")
+    net = dict(re.findall(r"\.(\w+)\(([^()]*)\)", ports))
+    passed = net.get("PACKAGEPIN") or net.get("REFERENCECLK")
+    made = f"({net['BYPASS']} ? {passed} : pll_clock & {net['RESETB']})"
+    drives = {net[p]: made for p in net if re.fullmatch(r"PLLOUT(GLOBAL|CORE)B?", p)}
+    drives |= {net[p]: passed for p in net if re.fullmatch(r"PLLOUT(GLOBAL|CORE)A", p)}
+    drives[net["LOCK"]] = net["RESETB"]
+    text = "\n".join(f"assign {target} = {source};" for target, source in drives.items())
     ratio = Fraction(value["DIVF"] + 1, (value["DIVR"] + 1) << value["DIVQ"])
-    return name, input_hz * ratio
+    return verilog[: found[0].start()] + text + verilog[found[0].end() :], ratio
 
 
 # -- DSP blocks, which icebox_vlog leaves out --------------------------------------------------
@@ -150,10 +175,9 @@ def _dsp_blocks(ascii_text: str, verilog: str) -> list[str]:
     device = re.search(r"^\.device (\w+)", ascii_text, re.M)
     if device is None or device[1] != "5k":
         return []
-    database = _CHIPDB / "chipdb-5k.txt"
-    if not database.exists():
-        raise ReadbackError(f"the chip database {database} is missing ({_INSTALL})")
-    places = _mac_places(database.read_text())
+    if not _DATABASE.exists():
+        raise ReadbackError(missing())
+    places = _mac_places(_DATABASE.read_text())
     nets = _nets(verilog)
     blocks = []
     for (x, y), entries in places.items():

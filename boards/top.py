@@ -1,18 +1,23 @@
-"""The whole FPGA design of a board: clocks, serial line, lights, and what runs behind them."""
+"""The whole FPGA design of a board: clocks, lines, lights, and what runs behind them."""
+
+from dataclasses import dataclass
 
 from amaranth.build import ResourceError
-from amaranth.hdl import ClockDomain, DomainRenamer, Module, Signal
+from amaranth.hdl import Cat, ClockDomain, DomainRenamer, Module, Signal
 from amaranth.lib import io, stream, wiring
-from amaranth.lib.cdc import PulseSynchronizer
+from amaranth.lib.cdc import FFSynchronizer, PulseSynchronizer
 from amaranth.lib.wiring import In, Out
 
+from ..hdl.spi import Spi
 from ..hdl.uart import Uart
+from .arbiter import LineArbiter
 from .boards import Board
 from .clock import OSCILLATOR, ClockTree
 from .crossing import ByteCrossing
 from .pll import PllSetting
 
 HEARTBEAT_SECONDS = 1
+UART, SPI, BOTH = LINKS = ("uart", "spi", "both")
 
 
 class Application(wiring.Signature):
@@ -37,7 +42,7 @@ class Top(wiring.Component):
 
     With a PLL the application runs in ``sync`` behind it, and the serial line in ``board``, the
     oscillator's domain: its bit rate then does not depend on the PLL. Without one both run in
-    ``sync`` at the oscillator.
+    ``sync`` at the oscillator. SPI brings its own clock, and crosses into ``sync`` itself.
 
     Parameters
     ----------
@@ -47,12 +52,29 @@ class Top(wiring.Component):
         Whose platform this is elaborated for.
     setting
         Of the PLL; None to run on the oscillator.
+    link
+        Which lines lead to the application: one of :data:`LINKS`.
+
+    Raises
+    ------
+    ValueError
+        Where the board has no pins for the link.
     """
 
-    def __init__(self, *, application, board: Board, setting: PllSetting | None) -> None:
+    def __init__(
+        self, *, application, board: Board, setting: PllSetting | None, link: str = UART
+    ) -> None:
+        if link not in LINKS:
+            raise ValueError(f"link must be {', '.join(LINKS[:-1])} or {LINKS[-1]}, not {link!r}")
+        if link != UART and board.spi_pins is None:
+            raise ValueError(
+                f"{board.name} has no pins for SPI (build with --link uart; signfire boards --json "
+                f"tells which boards have some)"
+            )
         self.application = application
         self.board = board
         self.setting = setting
+        self.link = link
         super().__init__({})
 
     def elaborate(self, platform) -> Module:
@@ -63,40 +85,84 @@ class Top(wiring.Component):
             domain = OSCILLATOR
             m.domains += [ClockDomain(OSCILLATOR, reset_less=True), ClockDomain("sync")]
             m.submodules.clocks = ClockTree(board=self.board, setting=self.setting)
+        beat = Signal(range(self.board.input_hz * HEARTBEAT_SECONDS))
+        m.d[domain] += beat.eq(beat + 1)
+
+        lines = []
+        if self.link != SPI:
+            lines.append(self._uart(m, platform, domain))
+        if self.link != UART:
+            lines.append(self._spi(m, platform))
+        m.d.comb += application.lost.eq(Cat(line.lost for line in lines).any())
+        if len(lines) == 1:
+            wiring.connect(m, lines[0].received, application.received)
+            wiring.connect(m, application.sent, lines[0].sent)
+        else:
+            self._share(m, lines, beat[-2])
+        self._lights(m, platform, beat[-1])
+        return m
+
+    def _uart(self, m: Module, platform, domain: str) -> "_Line":
         uart = Uart(clock_hz=self.board.input_hz, baud=self.board.baud)
         m.submodules.uart = DomainRenamer(domain)(uart)
         pins = platform.request("uart", 0, dir="-")
         m.submodules.rx = rx = io.Buffer("i", pins.rx)
         m.submodules.tx = tx = io.Buffer("o", pins.tx)
         m.d.comb += [uart.rx_pin.eq(rx.i), tx.o.eq(uart.tx_pin)]
+        if domain == "sync":
+            return _Line(received=uart.rx, sent=uart.tx, lost=uart.overrun)
+        m.submodules.inward = inward = ByteCrossing(source=domain, target="sync")
+        m.submodules.outward = outward = ByteCrossing(source="sync", target=domain)
+        wiring.connect(m, uart.rx, inward.i)
+        wiring.connect(m, outward.o, uart.tx)
+        m.submodules.lost = pulse = PulseSynchronizer(domain, "sync")
+        m.d.comb += pulse.i.eq(uart.overrun)
+        return _Line(received=inward.o, sent=outward.i, lost=pulse.o)
 
-        received, sent, lost = uart.rx, application.sent, uart.overrun
-        if domain != "sync":
-            m.submodules.inward = inward = ByteCrossing(source=domain, target="sync")
-            m.submodules.outward = outward = ByteCrossing(source="sync", target=domain)
-            wiring.connect(m, received, inward.i)
-            wiring.connect(m, sent, outward.i)
-            m.submodules.lost = pulse = PulseSynchronizer(domain, "sync")
-            m.d.comb += pulse.i.eq(uart.overrun)
-            received, sent, lost = inward.o, outward.o, pulse.o
-        wiring.connect(m, received, application.received)
-        wiring.connect(m, sent, uart.tx)
-        m.d.comb += application.lost.eq(lost)
-        self._lights(m, platform, domain)
-        return m
+    def _spi(self, m: Module, platform) -> "_Line":
+        m.submodules.spi = spi = Spi()
+        pins = platform.request("spi_link", 0, dir="-")
+        m.submodules.sck = sck = io.Buffer("i", pins.sck)
+        m.submodules.cs = cs = io.Buffer("i", pins.cs)
+        m.submodules.copi = copi = io.Buffer("i", pins.copi)
+        m.submodules.cipo = cipo = io.Buffer("o", pins.cipo)
+        m.d.comb += [
+            spi.sck.eq(sck.i),
+            spi.deselected.eq(~cs.i),
+            spi.copi.eq(copi.i),
+            cipo.o.eq(spi.cipo),
+            cipo.oe.eq(cs.i),  # others may share the wire
+        ]
+        return _Line(received=spi.rx, sent=spi.tx, lost=spi.overrun)
 
-    def _lights(self, m: Module, platform, domain: str) -> None:
+    def _share(self, m: Module, lines: "list[_Line]", beat) -> None:
+        """Put an arbiter between both lines and the application; it ticks four times a second."""
+        m.submodules.arbiter = arbiter = LineArbiter()
+        for line, received, sent in zip(lines, arbiter.received, arbiter.sent, strict=True):
+            wiring.connect(m, line.received, received)
+            wiring.connect(m, sent, line.sent)
+        wiring.connect(m, arbiter.to_link, self.application.received)
+        wiring.connect(m, self.application.sent, arbiter.from_link)
+        level, before = Signal(), Signal()
+        m.submodules.tick = FFSynchronizer(beat, level)
+        m.d.sync += before.eq(level)
+        m.d.comb += arbiter.tick.eq(level != before)
+
+    def _lights(self, m: Module, platform, beat) -> None:
         """Blink the first LED, and show the alarm on the second."""
-        lights = _request_lights(platform)
-        if not lights:
-            return
-        period = self.board.input_hz * HEARTBEAT_SECONDS
-        beat = Signal(range(period))
-        m.d[domain] += beat.eq(beat + 1)
-        shown = {"heartbeat": beat[-1], "alarm": self.application.alarm}
-        for light, (name, value) in zip(lights, shown.items(), strict=False):
+        shown = {"heartbeat": beat, "alarm": self.application.alarm}
+        for light, (name, value) in zip(_request_lights(platform), shown.items(), strict=False):
             m.submodules[name] = buffer = io.Buffer("o", light)
             m.d.comb += buffer.o.eq(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    """One line in the domain ``sync``: its streams and its pulse for a byte that was lost."""
+
+    received: stream.Interface
+    sent: stream.Interface
+    lost: Signal
 
 
 def _request_lights(platform) -> list:

@@ -475,7 +475,12 @@ class Converted:
 # -- the whole network -------------------------------------------------------------------------
 
 
-def calibrate(network: Network, samples: np.ndarray, options: Options | None = None) -> Design:
+def calibrate(
+    network: Network,
+    samples: np.ndarray,
+    options: Options | None = None,
+    like: Design | None = None,
+) -> Design:
     """Convert a Network to a Design on sample data.
 
     Parameters
@@ -487,6 +492,10 @@ def calibrate(network: Network, samples: np.ndarray, options: Options | None = N
         takes them.
     options
         Codes, widths and searches.
+    like
+        Design of the same layers whose input format, codes, shifts and widths of weights and
+        factors are taken over, so that the new one fits into hardware made for it (see
+        :mod:`.shape`). Options then decide about rounding and bias alone.
 
     Returns
     -------
@@ -507,23 +516,34 @@ def calibrate(network: Network, samples: np.ndarray, options: Options | None = N
         rng = np.random.default_rng(options.seed)
         samples = samples[np.sort(rng.choice(len(samples), most, replace=False))]
     outputs, operands = network.forward(samples)
-    network, outputs, operands = equalised(network, outputs, operands, options)
-    asked, options = options, with_widths(network, samples, options)
-    low, high, scale = raw_range(samples, options.input_bits)
-    trained = network.input.step
-    if trained is not None:  # the range that the model was trained with
-        scale = trained
-        low, high = round(network.input.low / scale), round(network.input.limit / scale)
-    raw = np.clip(np.rint(samples / scale), low, high).astype(np.int64)
-    fmt, code = choose_input(raw, (low, high, scale), options.of_input)
+    asked = options
+    if like is not None:
+        _check_like(network, like)
+        fmt, code = like.input_format, like.input.code
+        raw = np.clip(np.rint(samples / fmt.scale), fmt.low, fmt.high).astype(np.int64)
+    else:
+        network, outputs, operands = equalised(network, outputs, operands, options)
+        options = with_widths(network, samples, options)
+        low, high, scale = raw_range(samples, options.input_bits)
+        if network.input.step is not None:  # the range that the model was trained with
+            scale = network.input.step
+            low, high = round(network.input.low / scale), round(network.input.limit / scale)
+        raw = np.clip(np.rint(samples / scale), low, high).astype(np.int64)
+        fmt, code = choose_input(raw, (low, high, scale), options.of_input)
     name, shape = network.input.name, network.input.shape
     first = DesignPopulation(name=name, shape=shape, function=INPUT, code=code)
-    converted = Converted(options.firing, fmt, first, raw)
+    converted = Converted(options.firing if like is None else like.firing, fmt, first, raw)
     layers = [_report(first, outputs[name], converted.values[name] * code.unit)]
     for population in network.populations[1:]:
         exact = operands[population.name]
         integers = convert_population(
-            network, population, exact, outputs[population.name], converted, options
+            network,
+            population,
+            exact,
+            outputs[population.name],
+            converted,
+            options,
+            None if like is None else like[population.name],
         )
         converted.append(integers)
         sums = converted.integrators(integers, converted.values)
@@ -531,7 +551,7 @@ def calibrate(network: Network, samples: np.ndarray, options: Options | None = N
         layers.append(_report(integers, exact[0], seen))
     return Design(
         name=network.name,
-        firing=options.firing,
+        firing=converted.firing,
         input_format=fmt,
         populations=tuple(converted.populations),
         provenance={
@@ -620,13 +640,15 @@ def convert_population(
     activations: np.ndarray,
     converted: Converted,
     options: Options,
+    like: DesignPopulation | None = None,
 ) -> DesignPopulation:
     """Choose the code of a population and quantise its operands.
 
-    ``exact`` and ``activations`` are the operands and the output of the float network.
+    ``exact`` and ``activations`` are the operands and the output of the float network; the code of
+    ``like`` is taken over, see :func:`calibrate`.
     """
-    code, limit = None, None
-    if population.function != READOUT:
+    code, limit = (None, None) if like is None else (like.code, like.limit)
+    if population.function != READOUT and like is None:
         own = options.of(population.name)
         kind = _kind(network, population, own)
         if population.step is not None and own.clip is None:
@@ -646,6 +668,7 @@ def convert_population(
             limit = int(np.ceil(population.limit / code.unit - ROUNDING))
             if options.firing == "settled" and code.high <= limit:
                 limit = None  # the code ends before
+    alike = [None] * len(exact) if like is None else like.operands
     return DesignPopulation(
         name=population.name,
         shape=population.shape,
@@ -658,12 +681,13 @@ def convert_population(
                 x,
                 code,
                 converted,
+                like=held,
                 weight_bits=options.of(population.name).weight_bits,
                 multiplier_bits=options.multiplier_bits,
                 feedback=options.rounding == "feedback",
                 bias_correction=options.bias_correction,
             )
-            for operand, x in zip(population.operands, exact, strict=True)
+            for operand, x, held in zip(population.operands, exact, alike, strict=True)
         ),
         place=population.place,
         limit=limit,
@@ -736,6 +760,21 @@ def _check_names(network: Network, options: Options) -> None:
             raise ValueError(
                 f"the read-out {name!r} does not fire, so weight_bits is its only option"
             )
+
+
+def _check_like(network: Network, like: Design) -> None:
+    """Refuse a Design of other layers."""
+
+    def listed(populations) -> str:
+        return ", ".join(
+            f"{p.name} {'x'.join(map(str, p.shape))} {p.function}" for p in populations
+        )
+
+    wanted, given = listed(like.populations), listed(network.populations)
+    if wanted != given:
+        raise ValueError(
+            f"a model like the design {like.name!r} must have its layers, {wanted}, not {given}"
+        )
 
 
 def _check_samples(network: Network, samples: np.ndarray) -> np.ndarray:

@@ -10,9 +10,11 @@ from .codes import SpikeCode
 from .design import Design, InputFormat
 
 NAME_LIMIT = 64  # bytes of UTF-8
-# link version, design hash, elements, raw bits, raw signed, code bits, lanes, outputs, logit bits,
-# clock in Hz, predicted latency in cycles, predicted interval in cycles, bytes of name
-_RECORD = "<B32sIBBBHHBIIIB"
+# link version, raw bits, raw signed, code bits, elements, lanes, outputs, design hash (where a
+# status reply has it too), logit bits, clock in Hz, predicted latency, predicted interval and
+# timeout in cycles, bytes of name
+_RECORD = "<BBBBIHH32sBIIIIB"
+HASH_OFFSET = struct.calcsize(_RECORD.partition("32s")[0])
 
 
 def input_trains(code: SpikeCode, target: np.ndarray) -> np.ndarray:
@@ -176,6 +178,8 @@ class Identity:
         Of the core.
     latency_cycles, interval_cycles
         As the cycle model predicts them; 0 where it was not asked.
+    timeout_cycles
+        How long the core may be silent before the link gives it up; 0 where it is not known.
     name
         Of the design and the version of signfire, at most 64 bytes.
     """
@@ -192,6 +196,7 @@ class Identity:
     clock_hz: int
     latency_cycles: int = 0
     interval_cycles: int = 0
+    timeout_cycles: int = 0
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -210,17 +215,18 @@ class Identity:
         record = struct.pack(
             _RECORD,
             self.link_version,
-            bytes.fromhex(self.design_hash),
-            self.elements,
             self.raw_bits,
             self.raw_signed,
             self.code_bits,
+            self.elements,
             self.lanes,
             self.outputs,
+            bytes.fromhex(self.design_hash),
             self.logit_bits,
             self.clock_hz,
             self.latency_cycles,
             self.interval_cycles,
+            self.timeout_cycles,
             len(name),
         )
         return record + name
@@ -237,10 +243,11 @@ class Identity:
         size = struct.calcsize(_RECORD)
         if len(record) < size or len(record) < size + record[size - 1]:
             raise ValueError(f"the board's identity is cut: {len(record)} bytes")
-        version, digest, elements, raw_bits, signed, *rest, name_size = struct.unpack_from(
+        version, raw_bits, signed, code_bits, *shape, name_size = struct.unpack_from(
             _RECORD, record
         )
-        code_bits, lanes, outputs, logit_bits, clock_hz, latency, interval = rest
+        elements, lanes, outputs, digest, logit_bits, clock_hz, *cycles = shape
+        latency, interval, timeout = cycles
         return cls(
             link_version=version,
             design_hash=digest.hex(),
@@ -254,6 +261,7 @@ class Identity:
             clock_hz=clock_hz,
             latency_cycles=latency,
             interval_cycles=interval,
+            timeout_cycles=timeout,
             name=record[size : size + name_size].decode(errors="replace"),
         )
 
@@ -267,6 +275,7 @@ def identity_of(
     clock_hz: float,
     latency_cycles: int = 0,
     interval_cycles: int = 0,
+    timeout_cycles: int = 0,
     version: str = "",
 ) -> Identity:
     """Return the identity of a board that runs ``design``; see :class:`Identity`."""
@@ -284,5 +293,6 @@ def identity_of(
         clock_hz=round(clock_hz),
         latency_cycles=latency_cycles,
         interval_cycles=interval_cycles,
+        timeout_cycles=timeout_cycles,
         name=f"{design.name} {version}".strip(),
     )

@@ -79,6 +79,7 @@ def convert_operand(
     multiplier_bits: int,
     feedback: bool,
     bias_correction: bool,
+    like: DesignOperand | None = None,
 ) -> DesignOperand:
     """Quantise weights and bias of one operand.
 
@@ -94,7 +95,12 @@ def convert_operand(
         Of trained weights, and of the requantisation factors.
     feedback, bias_correction
         See :class:`signfire.gen.calibrate.Options`.
+    like
+        Whose weight bits, shift and bits of factors are taken over.
     """
+    if like is not None:
+        widths = [p.weight_bits for p in like.projections if not p.map.fixed]
+        weight_bits = widths[0] if widths else weight_bits
     units = {p.name: p.code.unit for p in sources.populations}
     rows = [p.map.weights * units[p.source] for p in operand.projections]
     trained = [k for k, p in enumerate(operand.projections) if not p.map.fixed]
@@ -113,6 +119,7 @@ def convert_operand(
             multiplier_bits=multiplier_bits,
             feedback=feedback,
             centre=bias_correction,
+            like=like,
         )
     else:
         assert beside is not None
@@ -164,11 +171,16 @@ def _trained(
     multiplier_bits: int,
     feedback: bool,
     centre: bool,
+    like: DesignOperand | None,
 ) -> tuple[QuantisedRows, Factors | None]:
     """Search scales and integers of trained weights, (channels, fan_in) in ``rows``."""
     limits = np.full(rows.shape[1], 2.0 ** (weight_bits - 1) - 1)
     steps = grid(rows, shared=code is None) if len(projections) == 1 else None
-    if steps is not None and np.abs(rows / steps[:, None]).max() <= limits[0] + 1.5:
+    if (
+        like is None
+        and steps is not None
+        and np.abs(rows / steps[:, None]).max() <= limits[0] + 1.5
+    ):
         return _taken_over(name, rows, steps, limits, code)
     rounder = Rounder(moments(projections, sources, centre=centre), feedback=feedback)
     settings = {"shared": code is None}
@@ -184,7 +196,11 @@ def _trained(
             rows, rounder, limits, snap=lambda scale: scale, least_scale=least, **settings
         ), None
     greatest = max(float(widest_scales(rows, limits).max()), least)
-    factors = Factors.reaching(name, code.unit, greatest, multiplier_bits)
+    if like is not None:
+        top = 2 ** int(like.multiplier.max()).bit_length() - 1
+        factors = Factors(unit=code.unit, shift=like.shift, top=top)
+    else:
+        factors = Factors.reaching(name, code.unit, greatest, multiplier_bits)
     if least:  # the snapped scale must not be smaller
         least += factors.unit / 2**factors.shift
     found = quantise_rows(rows, rounder, limits, snap=factors.snap, least_scale=least, **settings)

@@ -54,50 +54,48 @@ class Checksum(wiring.Component):
         m = Module()
         m.submodules.serial = serial = CRC32_ISO_HDLC(data_width=1).create()
         # The lowest bit goes first, and a one behind the byte marks its end.
-        shifter = Signal(9, init=1)
+        shifter, idle = Signal(9), Signal(init=1)
         m.d.comb += [
-            self.ready.eq(shifter == 1),
-            serial.start.eq(self.ready & self.start),
-            serial.valid.eq(~self.ready),
+            self.ready.eq(idle),
+            serial.start.eq(idle & self.start),
+            serial.valid.eq(~idle),
             serial.data.eq(shifter[0]),
             self.crc.eq(serial.crc),
             self.matches.eq(serial.match_detected),
         ]
-        with m.If(~self.ready):
-            m.d.sync += shifter.eq(shifter >> 1)
+        with m.If(~idle):
+            m.d.sync += [shifter.eq(shifter >> 1), idle.eq(shifter[1:] == 1)]
         with m.Elif(self.valid):
-            m.d.sync += shifter.eq(Cat(self.byte, 1))
+            m.d.sync += [shifter.eq(Cat(self.byte, 1)), idle.eq(0)]
         return m
 
 
-class FrameParser(wiring.Component):
-    """Check frames, pass on the payload of one command, and give a verdict at their end.
+class FrameFields(wiring.Component):
+    """Read the fields of a frame as its bytes come, and find where its payload lies.
 
-    The payload leaves as it arrives, before the checksum is known: whoever takes it forgets it
-    if the verdict is an error. A frame of another command or length passes nothing on.
-
-    Timing: a byte in nine cycles, for its checksum. The item that ends a frame is held until its
-    verdict is taken, and so are all items behind it. Full backpressure. Wherever a frame breaks,
-    its end leads back to the start of the next.
+    Timing: a field is right four cycles after its last byte, before the next byte can come: a
+    byte keeps its checksum busy for eight. So no comparison stands in the way of a byte.
 
     Parameters
     ----------
     lengths
         Payload length of each command, 0..65535 bytes.
     consumer
-        The command whose payload is passed on.
+        The command whose payload somebody takes.
 
     Members
     -------
-    items : In, stream of :data:`.slip.RECEIVED`
-    payload : Out, stream of bytes
-    request : Out, stream of :data:`REQUEST`, one for each frame that is not empty; ``error`` is
-        the first :class:`.protocol.Error` that holds, 0 for a good frame
+    take, byte : In, the next byte of the frame
+    finish : In, a pulse: the frame is over, a cycle after its last byte or later
+    busy : In, the consumer can take no payload now
+    drop : In, a pulse: the consumer lost what it has of this frame
+    command, sequence : Out
+    begun : Out, at least one byte of a frame was taken
+    passing : Out, the next byte belongs to a payload that the consumer takes
+    complete, long : Out, all bytes of the checksum came; and more bytes behind them
+    known, fits : Out, there is such a command; and its payload has this length
+    refused, dropped : Out, the consumer was busy; or it lost the payload
     """
-
-    items: In(stream.Signature(RECEIVED))
-    payload: Out(stream.Signature(8))
-    request: Out(stream.Signature(REQUEST))
 
     def __init__(self, *, lengths: Mapping[int, int], consumer: int) -> None:
         for command, length in lengths.items():
@@ -107,105 +105,172 @@ class FrameParser(wiring.Component):
                     f"{length}"
                 )
         self.lengths, self.consumer = dict(lengths), consumer
+        inputs = {name: In(1) for name in ("take", "finish", "busy", "drop")}
+        found = "begun passing complete long known fits refused dropped".split()
+        super().__init__(
+            {"byte": In(8), "command": Out(8), "sequence": Out(8)}
+            | inputs
+            | {name: Out(1) for name in found}
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        state = Signal(Part)
+        length = Signal(16)  # of the payload; the same register then counts what is left of it
+        of_length = {n: Signal(name=f"length_is_{n}") for n in {0, *self.lengths.values()}}
+        empty, headed = of_length[0], Signal(2)  # the header is complete, and was compared
+        consumes, admitted = Signal(), Signal()
+        in_payload = (state == Part.PAYLOAD) & ~empty
+        m.d.comb += self.begun.eq(state != Part.COMMAND)
+        m.d.sync += [
+            *(equal.eq(length == n) for n, equal in of_length.items()),
+            headed.eq(Cat(self.take & (state == Part.LENGTH_HIGH), headed)),
+            self.known.eq(Cat(self.command == command for command in self.lengths).any()),
+            consumes.eq(self.command == self.consumer),
+            self.refused.eq(consumes & ~admitted),
+            # A payload that its frame's end cuts off passes nothing of the next frame.
+            self.passing.eq(in_payload & admitted & ~self.dropped & ~self.drop & ~self.finish),
+        ]
+        with m.If(headed[1]):
+            fits = [(self.command == c) & of_length[n] for c, n in self.lengths.items()]
+            m.d.sync += [
+                self.fits.eq(Cat(*fits).any()),
+                admitted.eq(consumes & of_length[self.lengths[self.consumer]] & ~self.busy),
+            ]
+        with m.If(self.drop & admitted):
+            m.d.sync += self.dropped.eq(1)
+        with m.If(self.take):
+            m.d.sync += state.eq(state + 1)
+            with m.Switch(state):
+                with m.Case(Part.COMMAND):
+                    m.d.sync += [self.command.eq(self.byte), admitted.eq(0), self.dropped.eq(0)]
+                    m.d.sync += [self.complete.eq(0), self.long.eq(0)]
+                with m.Case(Part.SEQUENCE):
+                    m.d.sync += self.sequence.eq(self.byte)
+                with m.Case(Part.LENGTH_LOW):
+                    m.d.sync += length[:8].eq(self.byte)
+                with m.Case(Part.LENGTH_HIGH):
+                    m.d.sync += length[8:].eq(self.byte)
+                with m.Case(Part.PAYLOAD):
+                    # Where nothing is left, this is the first byte of the checksum.
+                    m.d.sync += [length.eq(length - 1), state.eq(Part.PAYLOAD + empty)]
+                with m.Case(Part.CHECKSUM):
+                    # `length` counts on below 0, and its two low bits count the four bytes.
+                    last = length[:2] == 1
+                    m.d.sync += [length.eq(length - 1), self.complete.eq(last)]
+                    m.d.sync += state.eq(Part.CHECKSUM + last)
+                with m.Case(Part.REST):
+                    m.d.sync += [state.eq(Part.REST), self.long.eq(1)]
+        with m.Elif(self.finish):
+            m.d.sync += state.eq(Part.COMMAND)
+        return m
+
+
+class FrameParser(wiring.Component):
+    """Check frames, pass on the payload of one command, and give a verdict at their end.
+
+    The payload leaves as it arrives, before the checksum is known: whoever takes it forgets it
+    if the verdict is an error. A frame of another command or length passes nothing on, nor does
+    one whose header ends while its consumer is ``busy``, and after a ``drop`` the rest of the
+    payload is passed over.
+
+    Timing: an item is held in a register, so that no sender waits for what becomes of it in the
+    same cycle; a byte in ten cycles, for its checksum. The item that ends a frame is held until
+    its verdict is taken. Full backpressure. Wherever a frame breaks, its end leads back to the
+    start of the next.
+
+    Parameters
+    ----------
+    lengths, consumer
+        See :class:`FrameFields`.
+
+    Members
+    -------
+    items : In, stream of :data:`.slip.RECEIVED`
+    payload : Out, stream of bytes, to the consumer
+    busy, drop : In, see :class:`FrameFields`
+    request : Out, stream of :data:`REQUEST`, one for each frame that is not empty, be it a wrong
+        escape alone; ``error`` is the first :class:`.protocol.Error` that holds, 0 for a good frame
+    """
+
+    items: In(stream.Signature(RECEIVED))
+    payload: Out(stream.Signature(8))
+    busy: In(1)
+    drop: In(1)
+    request: Out(stream.Signature(REQUEST))
+
+    def __init__(self, *, lengths: Mapping[int, int], consumer: int) -> None:
+        self.fields = FrameFields(lengths=lengths, consumer=consumer)
         super().__init__()
 
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.crc = crc = Checksum()
-        item, request = self.items.payload, self.request.payload
-        begun, complete, long = Signal(), Signal(), Signal()
-        command, sequence = Signal(8), Signal(8)
-        length = Signal(16)  # of the payload; the same register then counts what is left of it
-        known, fits = Signal(), Signal()
-
-        judged = Signal()  # the verdict has a register of its own, one cycle behind the end
-        take_byte = Signal()
-        pass_on = Signal()
+        m.submodules.fields = fields = self.fields
+        item, full, judged = Signal(RECEIVED), Signal(), Signal()
+        byte_here, end_here = full & ~item.end & crc.ready, full & item.end & crc.ready
+        take = byte_here & (~fields.passing | self.payload.ready)
+        finish, nothing = judged & self.request.ready, ~fields.begun & ~item.broken
         m.d.comb += [
-            self.items.ready.eq(
-                Mux(item.end, ~begun | (judged & self.request.ready), ~pass_on | self.payload.ready)
-                & crc.ready
-            ),
-            take_byte.eq(self.items.valid & self.items.ready & ~item.end),
-            self.payload.valid.eq(self.items.valid & ~item.end & pass_on & crc.ready),
+            self.items.ready.eq(~full),
+            self.payload.valid.eq(byte_here & fields.passing),
             self.payload.payload.eq(item.byte),
+            fields.byte.eq(item.byte),
+            fields.busy.eq(self.busy),
+            fields.drop.eq(self.drop),
             crc.byte.eq(item.byte),
-            crc.valid.eq(take_byte),
-            crc.start.eq(~begun),
+            crc.valid.eq(take),
+            crc.start.eq(~fields.begun),
             self.request.valid.eq(judged),
-            request.command.eq(command),
-            request.sequence.eq(sequence),
+            self.request.payload.command.eq(fields.command),
+            self.request.payload.sequence.eq(fields.sequence),
         ]
-        ended = self.items.valid & item.end & begun & crc.ready
-        m.d.sync += judged.eq(ended & ~(judged & self.request.ready))
-        state = Signal(Part)
-        with m.If(take_byte):
-            m.d.sync += state.eq(state + 1)
-            with m.Switch(state):
-                with m.Case(Part.COMMAND):
-                    m.d.sync += [command.eq(item.byte), complete.eq(0), long.eq(0)]
-                with m.Case(Part.SEQUENCE):
-                    m.d.sync += [sequence.eq(item.byte), known.eq(self._known(command))]
-                with m.Case(Part.LENGTH_LOW):
-                    m.d.sync += length[:8].eq(item.byte)
-                with m.Case(Part.LENGTH_HIGH):
-                    whole = Cat(length[:8], item.byte)
-                    m.d.sync += [length[8:].eq(item.byte), fits.eq(self._fits(command, whole))]
-                    with m.If(whole == 0):
-                        m.d.sync += state.eq(Part.CHECKSUM)
-                with m.Case(Part.PAYLOAD):
-                    m.d.sync += length.eq(length - 1)
-                    with m.If(length != 1):
-                        m.d.sync += state.eq(Part.PAYLOAD)
-                with m.Case(Part.CHECKSUM):
-                    # `length` is 0 here, and its two low bits count the four bytes.
-                    m.d.sync += [length.eq(length - 1), complete.eq(length[:2] == 1)]
-                    with m.If(length[:2] != 1):
-                        m.d.sync += state.eq(Part.CHECKSUM)
-                with m.Case(Part.REST):
-                    m.d.sync += [state.eq(Part.REST), long.eq(1)]
-        with m.Elif(self.items.valid & self.items.ready):
-            m.d.sync += state.eq(Part.COMMAND)
-        m.d.comb += [
-            begun.eq(state != Part.COMMAND),
-            pass_on.eq((state == Part.PAYLOAD) & fits & (command == self.consumer)),
+        with m.If(~full):
+            m.d.sync += [item.eq(self.items.payload), full.eq(self.items.valid)]
+        with m.Elif(take | finish | (end_here & nothing)):
+            m.d.sync += full.eq(0)
+        # An item stays for a cycle after it was taken, in which its byte is read. The verdict has a
+        # register of its own, one cycle behind the end.
+        m.d.sync += [
+            fields.take.eq(take),
+            fields.finish.eq(finish),
+            judged.eq(end_here & ~nothing & ~finish),
+            self.request.payload.error.eq(self._verdict(item.broken, crc.matches)),
         ]
-        self._judge(
-            m,
-            broken=item.broken,
-            complete=complete,
-            long=long,
-            known=known,
-            fits=fits,
-            matches=crc.matches,
-        )
         return m
 
-    def _known(self, command):
-        return Cat(command == known for known in self.lengths).any()
-
-    def _fits(self, command, length):
-        return Cat((command == c) & (length == n) for c, n in self.lengths.items()).any()
-
-    def _judge(self, m: Module, *, broken, complete, long, matches, known, fits) -> None:
+    def _verdict(self, broken, matches):
+        fields, error = self.fields, Error.NONE
         checks = [
             (broken, Error.ESCAPE),
-            (~complete, Error.SHORT),
-            (long, Error.LONG),
+            (~fields.complete, Error.SHORT),
+            (fields.long, Error.LONG),
             (~matches, Error.CHECKSUM),
-            (~known, Error.COMMAND),
-            (~fits, Error.LENGTH),
+            (~fields.known, Error.COMMAND),
+            (~fields.fits, Error.LENGTH),
+            (fields.refused, Error.BUSY),
+            (fields.dropped, Error.TIMEOUT),
         ]
-        error = Error.NONE
         for fails, number in reversed(checks):
             error = Mux(fails, number, error)
-        m.d.sync += self.request.payload.error.eq(error)
+        return error
+
+
+class Place(enum.IntEnum, shape=4):
+    """What of a reply goes out, in order; the highest bit says that something does."""
+
+    IDLE = 0
+    OPEN = 8
+    HEADER = 9
+    BODY = 10
+    CHECKSUM = 11
+    CLOSE = 12
 
 
 class FrameBuilder(wiring.Component):
     """Put a header before a body and a checksum behind it.
 
-    A reply is END, the header, ``length`` bytes of the body, the checksum, END; a byte in nine
+    A reply is END, the header, ``length`` bytes of the body, the checksum, END; a byte in ten
     cycles, for its checksum. Full backpressure.
 
     Parameters
@@ -216,9 +281,10 @@ class FrameBuilder(wiring.Component):
     Members
     -------
     start : In, send a frame; the header is held until ``idle``
+    abort : In, a pulse: end the frame here, so that nobody takes it for a whole one
     code, sequence, length : In, the header
     position : Out, number of the byte that the body is asked for
-    byte_valid, byte : In, that byte, at the latest eight cycles after ``position`` came to stand
+    byte_valid, byte : In, that byte, at the latest seven cycles after ``position`` came to stand
     byte_taken : Out, in its last cycle
     items : Out, stream of :data:`.slip.SENT`
     idle : Out
@@ -230,6 +296,7 @@ class FrameBuilder(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
+                "abort": In(1),
                 "code": In(8),
                 "sequence": In(8),
                 "length": In(range(length_limit + 1)),
@@ -245,63 +312,49 @@ class FrameBuilder(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.crc = crc = Checksum()
-        # An item is held in a register: choosing a byte and escaping it are a cycle each.
-        item, position = Signal(SENT), self.position
-        offered = Signal()
-        header = Cat(self.code, self.sequence, Cat(self.length, Const(0, 16))[:16])
-        sent = Signal()
-        m.d.comb += [sent.eq(offered & ~self.items.valid), crc.byte.eq(item.byte)]
-        with m.If(self.items.ready):
-            m.d.sync += self.items.valid.eq(0)
-        with m.If(sent):
-            m.d.sync += [self.items.valid.eq(1), self.items.payload.eq(item)]
-        following = Signal.like(position)
-        m.d.comb += following.eq(position)
-        m.d.sync += position.eq(following)
+        place, following = Signal(Place), self.position + 1
+        chosen, settled, last = Signal(8), Signal(), Signal()  # the byte; it stands; of its place
+        sent = settled & ~self.items.valid
+        at_end = (place == Place.OPEN) | (place == Place.CLOSE)
+        advance = sent & (last | at_end)
 
-        with m.FSM():
-            with m.State("IDLE"):
-                m.d.comb += [self.idle.eq(1), crc.start.eq(1), following.eq(0)]
-                with m.If(self.start):
-                    m.next = "OPEN"
-            with m.State("OPEN"):
-                m.d.comb += [offered.eq(1), item.end.eq(1)]
-                with m.If(sent):
-                    m.next = "HEADER"
-            with m.State("HEADER"):
-                m.d.comb += [
-                    offered.eq(crc.ready),
-                    item.byte.eq(header.word_select(position[:2], 8)),
-                    crc.valid.eq(sent),
-                ]
-                with m.If(sent):
-                    m.d.comb += following.eq(position + 1)
-                    with m.If(position == 3):
-                        m.d.comb += following.eq(0)
-                        m.next = "BODY"
-            with m.State("BODY"):
-                m.d.comb += [
-                    offered.eq(crc.ready & self.byte_valid),
-                    item.byte.eq(self.byte),
-                    crc.valid.eq(sent),
-                    self.byte_taken.eq(sent),
-                ]
-                with m.If(sent):
-                    m.d.comb += following.eq(position + 1)
-                    with m.If(position == self.length - 1):
-                        m.d.comb += following.eq(0)
-                        m.next = "CHECKSUM"
-            with m.State("CHECKSUM"):
-                m.d.comb += [
-                    offered.eq(crc.ready),
-                    item.byte.eq(crc.crc.word_select(position[:2], 8)),
-                ]
-                with m.If(sent):
-                    m.d.comb += following.eq(position + 1)
-                    with m.If(position == 3):
-                        m.next = "CLOSE"
-            with m.State("CLOSE"):
-                m.d.comb += [offered.eq(1), item.end.eq(1)]
-                with m.If(sent):
-                    m.next = "IDLE"
+        # Choosing a byte, escaping it, and telling the last one are a cycle each.
+        header = Cat(self.code, self.sequence, Cat(self.length, Const(0, 16))[:16])
+        in_body, in_checksum = place == Place.BODY, place == Place.CHECKSUM
+        m.d.sync += [
+            chosen.eq(
+                Mux(
+                    in_body,
+                    self.byte,
+                    Mux(in_checksum, crc.crc[:8], header.word_select(self.position[:2], 8)),
+                )
+            ),
+            settled.eq(crc.ready & ~sent & ~self.idle & (~in_body | self.byte_valid)),
+            last.eq(following == Mux(in_body, self.length, 4)),
+        ]
+        with m.If(sent):
+            m.d.sync += [
+                self.items.valid.eq(1),
+                self.items.payload.byte.eq(chosen),
+                self.items.payload.end.eq(at_end),
+                self.position.eq(Mux(advance, 0, following)),
+            ]
+        with m.Elif(self.items.ready):
+            m.d.sync += self.items.valid.eq(0)
+
+        with m.If(self.idle):
+            m.d.sync += place.eq(Mux(self.start, Place.OPEN, Place.IDLE))
+        with m.Elif(self.abort):
+            m.d.sync += place.eq(Place.CLOSE)
+        with m.Elif(advance):
+            m.d.sync += place.eq(Mux(place == Place.CLOSE, Place.IDLE, place + 1))
+
+        m.d.comb += [
+            self.idle.eq(~place[-1]),
+            self.byte_taken.eq(sent & in_body),
+            crc.start.eq(place == Place.OPEN),
+            crc.valid.eq(sent & ~at_end),
+            # The complement of the lowest byte of a CRC-32 shifts it out.
+            crc.byte.eq(Mux(in_checksum, ~chosen, chosen)),
+        ]
         return m

@@ -3,16 +3,26 @@
 from collections.abc import Sequence
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, ShapeLike, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .frame import FrameBuilder, FrameParser
-from .protocol import ERROR_REPLY, LENGTH_LIMIT, REPLY, UPTIME_BITS, Command, Error
+from .protocol import (
+    ERROR_REPLY,
+    HASH_BYTES,
+    HASH_OFFSET,
+    LENGTH_LIMIT,
+    REPLY,
+    UPTIME_BITS,
+    Command,
+    Error,
+)
 from .slip import SlipDecoder, SlipEncoder
 from .storage import Rom
 
-STATUS_BYTES = 12
+STATUS_BYTES = HASH_OFFSET  # of which the link keeps account; the hash behind them is in a ROM
 TAIL_BYTES = 6  # class and cycles, behind the logits
+ONE_BYTE = 255  # where a counter of one byte stops
 
 
 class SampleUnpacker(wiring.Component):
@@ -87,13 +97,14 @@ class SampleUnpacker(wiring.Component):
         word, missing = Signal(word_bits), Signal(range(word_bits + 1), init=word_bits)
         remaining = Signal(range(words), init=words - 1)
         spent, full = left == 0, missing == 0
+        take = self.packed.ready & self.packed.valid
+        # The byte behind a sample waits until its last word is gone, and the filling with it.
+        m.d.sync += self.packed.ready.eq(spent & ~(full & self.last) & ~take)
         m.d.comb += [
-            # The byte behind a sample waits until its last word is gone, and the filling with it.
-            self.packed.ready.eq(spent & ~(full & self.last)),
             self.samples.valid.eq(full),
             self.last.eq(remaining == 0),
         ]
-        with m.If(self.packed.ready & self.packed.valid):
+        with m.If(take):
             m.d.sync += [byte.eq(self.packed.payload), left.eq(8)]
         with m.Elif(~spent & ~full):
             m.d.sync += [byte.eq(byte >> 1), left.eq(left - 1), missing.eq(missing - 1)]
@@ -129,9 +140,16 @@ class ResultBytes(wiring.Component):
     restart : In, begin with the first byte of the first logit
     byte_valid, byte : Out
     byte_taken : In
+
+    Parameters
+    ----------
+    result_layout
+        Fields ``logit``, ``label`` and ``last``.
+    cycle_bits
+        Of ``cycles``, at most 32.
     """
 
-    def __init__(self, *, result_layout: data.StructLayout) -> None:
+    def __init__(self, *, result_layout: data.StructLayout, cycle_bits: int) -> None:
         logit = Shape.cast(result_layout["logit"].shape)
         self.logit_bytes = -(-logit.width // 8)
         label = Shape.cast(result_layout["label"].shape)
@@ -141,7 +159,7 @@ class ResultBytes(wiring.Component):
         super().__init__(
             {
                 "results": In(stream.Signature(result_layout)),
-                "cycles": In(32),
+                "cycles": In(cycle_bits),
                 "restart": In(1),
                 "byte_valid": Out(1),
                 "byte": Out(8),
@@ -156,12 +174,13 @@ class ResultBytes(wiring.Component):
         in_tail = Signal()
         index = Signal(range(max(self.logit_bytes, TAIL_BYTES)))
         extended = Signal(Shape(8 * self.logit_bytes, signed=True))
-        tail = Cat(label, Const(0, 16))[:16], self.cycles
-        last_byte = index == self.logit_bytes - 1
+        tail = Cat(Cat(label, Const(0, 16))[:16], self.cycles, Const(0, 32))[: 8 * TAIL_BYTES]
+        last_byte = Signal()
+        m.d.sync += last_byte.eq(index == self.logit_bytes - 1)  # a byte stands for some cycles
         m.d.comb += [
             extended.eq(result.logit),
             self.byte_valid.eq(self.results.valid | in_tail),
-            self.byte.eq(Mux(in_tail, _byte_of(Cat(*tail), index), _byte_of(extended, index))),
+            self.byte.eq(Mux(in_tail, _byte_of(tail, index), _byte_of(extended, index))),
             self.results.ready.eq(self.byte_taken & last_byte & ~in_tail),
         ]
         with m.If(self.byte_taken):
@@ -178,53 +197,94 @@ def _byte_of(value, index):
     return Array(value[at : at + 8] for at in range(0, len(value), 8))[index]
 
 
-class CycleCount(wiring.Component):
-    """Count from the entry of a sample's last word to the core's first logit.
+class Watchdog(wiring.Component):
+    """Count the cycles in which a core is silent, and notice when they are too many.
 
-    cycles(c) = number of cycles after that of ``entered`` up to the first with ``answered``
+    silence(c+1) = 1 after a word that the core takes or gives, else silence(c) + waiting(c)
+
+    The core is waited for where it does not take a word that is offered, or owes a result: from
+    the last word of a sample to the last logit, and wherever somebody ``awaits`` one.
+
+    Timing: what is seen goes through a register first.
+
+    Parameters
+    ----------
+    timeout_cycles
+        Silence that is too long; rounded up to a power of two.
 
     Members
     -------
-    entered : In, the last word is transferred
-    answered : In, a logit of this sample is offered
-    cycles : Out, modulo 2^32
+    offered, entered : In, a word of a sample is offered to the core; and is taken
+    last : In, with ``entered``: it ends the sample
+    answered, taken : In, a logit is offered by the core; and is taken
+    final : In, with ``taken``: it ends the result
+    restart : In, the core is reset
+    awaits : In, a result is asked for
+    silence : Out, from the cycle after that in which the first logit of a sample is offered to
+        that in which it is taken: cycles from the entry of its last word to that offer
+    expired : Out, a pulse: the core was silent for ``timeout_cycles``
     """
 
-    entered: In(1)
-    answered: In(1)
-    cycles: Out(32)
+    def __init__(self, *, timeout_cycles: int) -> None:
+        if not 2 <= timeout_cycles < 1 << 31:
+            raise ValueError(f"a timeout has 2 to 2^31 - 1 cycles, not {timeout_cycles}")
+        self.bits = (timeout_cycles - 1).bit_length()
+        self.seen = data.StructLayout(
+            {name: 1 for name in "offered entered last answered taken final restart".split()}
+        )
+        super().__init__(
+            {name: In(1) for name in (*self.seen.members, "awaits")}
+            | {"silence": Out(self.bits), "expired": Out(1)}
+        )
+
+    @property
+    def timeout_cycles(self) -> int:
+        """Cycles of silence after which the watchdog really acts."""
+        return 1 << self.bits
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        running = Signal()
-        with m.If(self.entered):
-            m.d.sync += [self.cycles.eq(0), running.eq(1)]
-        with m.Elif(running):
-            m.d.sync += self.cycles.eq(self.cycles + 1)
-            with m.If(self.answered):
-                m.d.sync += running.eq(0)
+        seen = Signal(self.seen)
+        count, owes = Signal(self.bits + 1, init=1), Signal()
+        m.d.sync += [seen[name].eq(getattr(self, name)) for name in self.seen.members]
+        m.d.comb += [self.silence.eq(count), self.expired.eq(count[-1])]
+        with m.If(seen.entered | seen.taken | seen.restart | self.expired):
+            m.d.sync += count.eq(1)
+        with m.Elif(seen.offered | ((owes | self.awaits) & ~seen.answered)):
+            m.d.sync += count.eq(count + 1)
+        with m.If(seen.restart | (seen.taken & seen.final)):
+            m.d.sync += owes.eq(0)
+        with m.Elif(seen.entered & seen.last):
+            m.d.sync += owes.eq(1)
         return m
 
 
 class Status(wiring.Component):
-    """Counters of the link, as the bytes of a status reply; see :mod:`.protocol`.
+    """Counters of the link, as the first bytes of a status reply; see :mod:`.protocol`.
+
+    What is longer than a byte stands still while the reply goes out. Uptime is cut for that: its
+    lowest byte is copied, and a carry out of it waits for the end of the reply.
 
     Members
     -------
-    good, bad, lost : In, pulses: a frame is answered, a frame is refused, a byte was lost
+    good, bad, lost, expired : In, pulses: a frame is good, a frame is refused, a byte was lost,
+        the watchdog resets the core
     error : In, with ``bad``: why
-    busy : In, of the core
-    told : In, a pulse: the host was sent a status reply
+    busy : In, the core has a sample
+    told : In, a pulse: a status reply begins
+    telling : In, it goes out, from the cycle after ``told``
     alarm : Out, an error since the last status reply
     index : In, number of a byte
     byte : Out, that byte of the reply, one cycle later
     """
 
     def __init__(self) -> None:
-        pulses = {name: In(1) for name in ("good", "bad", "lost", "busy", "told")}
+        pulses = {name: In(1) for name in ("good", "bad", "lost", "expired", "told")}
         super().__init__(
             pulses
             | {
+                "busy": In(1),
+                "telling": In(1),
                 "error": In(Error),
                 "alarm": Out(1),
                 "index": In(range(STATUS_BYTES)),
@@ -234,31 +294,55 @@ class Status(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        good, bad, lost = Signal(16), Signal(16), Signal(16)
-        prescaler, uptime = Signal(UPTIME_BITS + 1), Signal(32)  # two short carry chains
-        told_uptime, told_alarm = Signal(32), Signal()  # they stand still while the reply goes out
-        last_error = Signal(Error)
-        m.d.sync += [
-            prescaler.eq(prescaler[:UPTIME_BITS] + 1),
-            uptime.eq(uptime + prescaler[UPTIME_BITS]),
-        ]
-        for pulse, counter in ((self.good, good), (self.bad, bad), (self.lost, lost)):
+        good, bad = Signal(16), Signal(16)
+        lost, resets = Signal(8), Signal(8)
+        last_error, told_alarm = Signal(Error), Signal()
+        for pulse, counter in ((self.good, good), (self.bad, bad)):
             with m.If(pulse):
                 m.d.sync += counter.eq(counter + 1)
-        with m.If(self.bad):
+        for pulse, counter in ((self.lost, lost), (self.expired, resets)):
+            with m.If(pulse & (counter != ONE_BYTE)):
+                m.d.sync += counter.eq(counter + 1)
+        with m.If(self.expired):
+            m.d.sync += last_error.eq(Error.TIMEOUT)
+        with m.Elif(self.bad):
             m.d.sync += last_error.eq(self.error)
         with m.If(self.told):
-            m.d.sync += [told_uptime.eq(uptime), told_alarm.eq(self.alarm)]
-        with m.If(self.bad | self.lost):
+            m.d.sync += told_alarm.eq(self.alarm)
+        with m.If(self.bad | self.lost | self.expired):
             m.d.sync += self.alarm.eq(1)
         with m.Elif(self.told):
             m.d.sync += self.alarm.eq(0)
 
         flags = Cat(self.busy, told_alarm, Const(0, 6))
         error = Cat(last_error, Const(0, 8))[:8]
-        reply = Cat(flags, error, good, bad, lost, told_uptime)
+        reply = Cat(flags, error, good, bad, lost, resets, self._uptime(m))
         m.d.sync += self.byte.eq(_byte_of(reply, self.index))
         return m
+
+    def _uptime(self, m: Module):
+        """Return the time of the last ``told``, of three carry chains that are short."""
+        prescaler, low, high = Signal(UPTIME_BITS + 1), Signal(9), Signal(24)
+        told_low, owed = Signal(8), Signal()
+        carry = low[8] | owed
+        m.d.sync += [
+            prescaler.eq(prescaler[:UPTIME_BITS] + 1),
+            low.eq(low[:8] + prescaler[UPTIME_BITS]),
+            owed.eq(carry & self.telling),
+            high.eq(high + (carry & ~self.telling)),
+        ]
+        with m.If(self.told):
+            m.d.sync += told_low.eq(low[:8])
+        return Cat(told_low, high)
+
+
+class Kind(enum.IntEnum, shape=2):
+    """What a reply answers: a command by its number, or nothing that can be answered."""
+
+    ERROR = 0
+    IDENTITY = Command.IDENTITY
+    STATUS = Command.STATUS
+    INFER = Command.INFER
 
 
 class Link(wiring.Component):
@@ -266,8 +350,9 @@ class Link(wiring.Component):
 
     A sample is not stored: its words enter the core as its bytes arrive, and the core's logits
     are held by backpressure until the frame's checksum was found right. A frame that turns out
-    broken resets the core, so that a part of a sample leaves no trace. Frames may arrive while a
-    reply goes out: then the end of the new frame waits for the end of the old reply.
+    broken resets the core, so that a part of a sample leaves no trace; so does a core that is
+    silent for too long. From the verdict on an INFER to the end of its reply the core has no
+    other sample.
 
     Parameters
     ----------
@@ -279,7 +364,10 @@ class Link(wiring.Component):
         Fields ``logit``, ``label`` and ``last`` of a word of ``results``.
     identity
         ROM of the record that the host identifies this link by: a :class:`.storage.Rom` of bytes,
-        or a component with its ports and ``content``.
+        or a component with its ports and ``content``. The 32 bytes at ``HASH_OFFSET`` also end a
+        status reply.
+    timeout_cycles
+        How long the core may be silent; rounded up to a power of two.
 
     Members
     -------
@@ -302,19 +390,23 @@ class Link(wiring.Component):
         outputs: int,
         result_layout: data.StructLayout,
         identity: Rom,
+        timeout_cycles: int = 1 << 16,
     ) -> None:
         self.unpacker = SampleUnpacker(
             elements=elements, code_bits=code_bits, table=table, raw_shape=raw_shape, lanes=lanes
         )
-        self.serialiser = ResultBytes(result_layout=result_layout)
+        self.watchdog = Watchdog(timeout_cycles=timeout_cycles)
+        self.serialiser = ResultBytes(
+            result_layout=result_layout, cycle_bits=len(self.watchdog.silence)
+        )
         self.result_bytes = outputs * self.serialiser.logit_bytes + TAIL_BYTES
-        for what, count in (
-            ("a packed sample", self.unpacker.byte_count),
-            ("the identity record", len(identity.content)),
-            ("a reply", self.result_bytes),
+        for what, least, count in (
+            ("a packed sample", 1, self.unpacker.byte_count),
+            ("the identity record", HASH_OFFSET + HASH_BYTES, len(identity.content)),
+            ("a reply", 1, self.result_bytes),
         ):
-            if not 1 <= count <= LENGTH_LIMIT:
-                raise ValueError(f"{what} must have 1 to {LENGTH_LIMIT} bytes, not {count}")
+            if not least <= count <= LENGTH_LIMIT:
+                raise ValueError(f"{what} must have {least} to {LENGTH_LIMIT} bytes, not {count}")
         self.rom = identity
         super().__init__(
             {
@@ -344,67 +436,108 @@ class Link(wiring.Component):
         wiring.connect(m, decoder.items, parser.items)
         wiring.connect(m, parser.payload, unpacker.packed)
         wiring.connect(m, unpacker.samples, wiring.flipped(self.samples))
-        m.submodules.cycle_count = cycle_count = CycleCount()
+        m.submodules.watchdog = watchdog = self.watchdog
         m.submodules.status = status = Status()
-        self._reply(m, parser.request, cycle_count, status)
-        entered = self.samples.valid & self.samples.ready
         m.d.comb += [
             unpacker.restart.eq(self.core_reset),
-            cycle_count.entered.eq(entered & unpacker.last),
+            watchdog.offered.eq(self.samples.valid),
+            watchdog.entered.eq(self.samples.valid & self.samples.ready),
+            watchdog.last.eq(unpacker.last),
+            watchdog.answered.eq(self.results.valid),
+            watchdog.taken.eq(self.results.valid & self.results.ready),
+            watchdog.final.eq(self.results.payload.last),
+            watchdog.restart.eq(self.core_reset),
+            parser.drop.eq(watchdog.expired),
+            status.expired.eq(watchdog.expired),
             status.lost.eq(self.lost),
-            status.busy.eq(~self.samples.ready | self.results.valid),
             self.error.eq(status.alarm),
         ]
+        self._reply(m, parser, status)
         return m
 
-    def _reply(self, m: Module, request, cycle_count: CycleCount, status: Status) -> None:
-        """Send one reply for each verdict of the parser; the next verdict waits for its end."""
+    def _reply(self, m: Module, parser: FrameParser, status: Status) -> None:
+        """Decide what is answered next, whenever the reply before has left."""
+        watchdog, request = self.watchdog, parser.request.payload
+        limit = max(len(self.rom.content), HASH_OFFSET + HASH_BYTES, self.result_bytes)
+        m.submodules.builder = builder = FrameBuilder(length_limit=limit)
+        kind, error = Signal(Kind), Signal(Error)
+        # A sample waits for its result, which is there, or goes out; or there is none to wait for.
+        pending, due, answering, given_up = Signal(), Signal(), Signal(), Signal()
+        sequence = Signal(8)  # of that sample
+
+        refused = request.error != Error.NONE
+        command = request.command[:2]  # enough of a frame that is good
+        begin_error, begin_result = builder.idle & given_up, builder.idle & due & ~given_up
+        taken = builder.idle & ~due & ~given_up & parser.request.valid
+        accepted = taken & ~refused & (command == Command.INFER)
+        busy = pending | answering
+        m.d.comb += [
+            parser.request.ready.eq(builder.idle & ~due & ~given_up),
+            parser.busy.eq(busy),
+            builder.start.eq(begin_error | begin_result | (taken & ~accepted)),
+            builder.abort.eq(answering & watchdog.expired),
+            builder.code.eq(Mux(kind == Kind.ERROR, ERROR_REPLY, kind | REPLY)),
+            watchdog.awaits.eq(pending),
+            status.error.eq(error),
+            status.busy.eq(busy),
+        ]
+        m.d.sync += [
+            # A cycle behind the decision, as `error` is.
+            status.good.eq(taken & ~refused),
+            status.bad.eq(taken & refused),
+            status.told.eq(taken & ~refused & (command == Command.STATUS)),
+            status.telling.eq(~builder.idle & (kind == Kind.STATUS)),
+            self.core_reset.eq((taken & refused & ~busy) | watchdog.expired),
+            due.eq(pending & self.results.valid & ~begin_result & ~watchdog.expired),
+        ]
+        with m.If(builder.idle):
+            m.d.sync += [
+                builder.sequence.eq(Mux(given_up | due, sequence, request.sequence)),
+                error.eq(Mux(given_up, Error.TIMEOUT, request.error)),
+                answering.eq(begin_result),
+                given_up.eq(0),
+                kind.eq(Mux(due & ~given_up, Kind.INFER, command)),
+            ]
+            with m.If(given_up | (~due & refused)):
+                m.d.sync += kind.eq(Kind.ERROR)
+        with m.If(begin_result | watchdog.expired):
+            m.d.sync += pending.eq(0)
+        with m.Elif(accepted):
+            m.d.sync += pending.eq(1)
+        with m.If(accepted):
+            m.d.sync += sequence.eq(request.sequence)
+        with m.If(watchdog.expired):
+            m.d.sync += given_up.eq(pending | accepted)
+        self._body(m, builder, status, kind=kind, error=error, answering=answering)
+
+    def _body(self, m: Module, builder, status, *, kind, error, answering) -> None:
+        """Give the builder the bytes that its reply holds."""
         m.submodules.serialiser = serialiser = self.serialiser
         m.submodules.rom = rom = self.rom
         m.submodules.encoder = encoder = SlipEncoder()
-        limit = max(len(rom.content), STATUS_BYTES, self.result_bytes)
-        m.submodules.builder = builder = FrameBuilder(length_limit=limit)
         wiring.connect(m, builder.items, encoder.items)
         wiring.connect(m, encoder.encoded, wiring.flipped(self.tx))
         wiring.connect(m, wiring.flipped(self.results), serialiser.results)
-
-        taken, refused = Signal(), Signal()
-        command, error = Signal(8), Signal(Error)
+        position = builder.position
+        with m.If(builder.idle):  # the result is offered, and no byte of it was taken
+            m.d.sync += serialiser.cycles.eq(self.watchdog.silence)
         m.d.comb += [
-            request.ready.eq(builder.idle),
-            taken.eq(request.valid & builder.idle),
-            refused.eq(request.payload.error != Error.NONE),
-            builder.start.eq(taken),
-            builder.code.eq(command),
-            status.good.eq(taken & ~refused),
-            status.bad.eq(taken & refused),
-            status.error.eq(request.payload.error),
-            status.told.eq(status.good & (request.payload.command == Command.STATUS)),
-        ]
-        m.d.sync += self.core_reset.eq(taken & refused)
-        with m.If(taken):
-            m.d.sync += [
-                command.eq(Mux(refused, ERROR_REPLY, request.payload.command | REPLY)),
-                builder.sequence.eq(request.payload.sequence),
-                error.eq(request.payload.error),
-            ]
-        inferring = (command == Command.INFER | REPLY) & ~builder.idle
-        m.d.comb += [
-            serialiser.cycles.eq(cycle_count.cycles),
             serialiser.restart.eq(builder.idle),
-            serialiser.byte_taken.eq(builder.byte_taken & inferring),
-            # While a reply takes its logits out of the core, they are not those of a new sample.
-            cycle_count.answered.eq(self.results.valid & ~inferring),
-            rom.address.eq(builder.position),
-            status.index.eq(builder.position),
+            serialiser.byte_taken.eq(builder.byte_taken & answering),
+            rom.address.eq(position),
+            status.index.eq(position),
             builder.byte_valid.eq(1),
         ]
-        with m.Switch(command):
-            with m.Case(Command.IDENTITY | REPLY):
+        with m.Switch(kind):
+            with m.Case(Kind.IDENTITY):
                 m.d.comb += [builder.byte.eq(rom.data), builder.length.eq(len(rom.content))]
-            with m.Case(Command.STATUS | REPLY):
-                m.d.comb += [builder.byte.eq(status.byte), builder.length.eq(STATUS_BYTES)]
-            with m.Case(Command.INFER | REPLY):
+            with m.Case(Kind.STATUS):
+                counted = position < HASH_OFFSET
+                m.d.comb += [
+                    builder.byte.eq(Mux(counted, status.byte, rom.data)),
+                    builder.length.eq(HASH_OFFSET + HASH_BYTES),
+                ]
+            with m.Case(Kind.INFER):
                 m.d.comb += [
                     builder.byte.eq(serialiser.byte),
                     builder.byte_valid.eq(serialiser.byte_valid),

@@ -25,23 +25,34 @@ INFER       one packed sample    each logit, sign-extended to whole bytes; class
 to the first in which the core offers a logit, both steps excluded once: a core that offers a
 logit one cycle after the last word gives 1. It includes no time on the line.
 
-A status reply holds flags u8 (bit 0: the core is busy; bit 1: an error since the last status
-reply), the last error u8 (0: none), frames answered u16, frames refused u16, bytes lost u16 (all
-three modulo 2^16), and the time since reset u32 in units of 2^16 clock cycles.
+A status reply holds flags u8 (bit 0: the core has a sample; bit 1: an error since the last status
+reply), the last error u8 (0: none), good frames u16 and refused frames u16 (both modulo 2^16),
+bytes lost u8 and resets by the watchdog u8 (both stop at 255), the time since reset u32 in units
+of 2^16 clock cycles, and the 32 bytes of the design's hash.
 
-An error reply has one byte of payload, the number of an :class:`Error`. A broken frame changes
-nothing: the core is reset before the next frame, and forgets a sample of which a part arrived.
-Where the frame itself is broken its sequence means nothing, and so may that of the reply.
+An error reply has one byte of payload, the number of an :class:`Error`. A refused frame changes
+nothing: a core of which a part of a sample arrived is reset, and forgets it. Where the frame
+itself is broken its sequence means nothing, and so may that of the reply.
+
+The core holds one sample at a time. An INFER is answered once its result is there, and STATUS and
+IDENTITY meanwhile, so that replies may come in another order than their requests. Until the last
+byte of its reply another INFER is refused as BUSY and leaves no trace. A core that is silent for
+longer than the timeout that the identity record names is reset, and its INFER gets TIMEOUT in
+place of a result; where a part of the result has gone out already, that frame is cut short. So
+every frame that is not empty gets one reply, whole or cut, and no sample more than one result. A
+host that has more than one INFER and one other request under way may lose bytes.
 """
 
 from enum import IntEnum
 
-VERSION = 1
+VERSION = 2
 REPLY = 0x80  # added to the command
 ERROR_REPLY = 0xFF
 HEADER = "<BBH"  # struct formats
 CHECKSUM = "<I"
-STATUS_REPLY = "<BBHHHI"
+STATUS_REPLY = "<BBHHBBI32s"
+HASH_OFFSET = 12  # of the design's hash, in the status reply as in the identity record
+HASH_BYTES = 32
 RESULT_TAIL = "<HI"
 UPTIME_BITS = 16  # the unit of uptime is 2^16 cycles
 LENGTH_LIMIT = (1 << 16) - 1
@@ -65,6 +76,8 @@ class Error(IntEnum):
     CHECKSUM = 4
     COMMAND = 5  # no such command
     LENGTH = 6  # the command takes another length
+    BUSY = 7  # the core has a sample already
+    TIMEOUT = 8  # the core was silent for too long, and was reset
 
 
 BROKEN_FRAME = (Error.ESCAPE, Error.SHORT, Error.LONG, Error.CHECKSUM)

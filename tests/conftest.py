@@ -1,7 +1,9 @@
 """Fixtures that several test modules share."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
+from types import ModuleType
 
 import pytest
 from amaranth.hdl import ClockDomain, Module, ResetInserter, Signal
@@ -20,6 +22,19 @@ def pytest_configure(config):
 def make_design():
     """:func:`signfire.gen.specimen.random_design`: Designs of a wanted shape, by seed."""
     return random_design
+
+
+@pytest.fixture(scope="session")
+def small_bench(tmp_path_factory):
+    """Return a small design, and its board as a compiled simulation: an iCEBreaker."""
+    from signfire.boards.boards import find_board
+    from signfire.gen.design import Folding
+    from signfire.tools.board_sim import prepare
+
+    one = Folding(pe=1, simd=2, unroll=1)
+    design = random_design(sizes=(14, 6, 5), input_steps=2, folding={"fc1": one, "fc2": one})
+    folder = tmp_path_factory.mktemp("board")
+    return design, prepare(design, find_board("icebreaker"), folder, quick=True)
 
 
 def plain(value):
@@ -180,3 +195,24 @@ class CoreRun:
 def run_core():
     """:class:`CoreRun`."""
     return CoreRun
+
+
+def mutate(module: ModuleType, *changes: tuple[str, str]) -> ModuleType:
+    """Return a copy of a module of signfire whose source was changed: so a fault is planted.
+
+    Each change replaces a text that occurs once.
+    """
+    source = inspect.getsource(module)
+    for old, new in changes:
+        assert source.count(old) == 1, f"{old!r} occurs {source.count(old)} times"
+        source = source.replace(old, new)
+    copy = ModuleType(module.__name__)
+    copy.__package__ = module.__package__
+    exec(compile(source, f"{module.__name__} (mutated)", "exec"), copy.__dict__)
+    return copy
+
+
+@pytest.fixture
+def mutated():
+    """:func:`mutate`."""
+    return mutate

@@ -92,3 +92,45 @@ def test_block_ram_of_the_devices_adds_up_to_the_data_sheets() -> None:
     assert 120 == kbit["iCE40UP5K"]
     assert (1008, 1944, 3744) == tuple(kbit[f"LFE5U-{s}F"] for s in (25, 45, 85))
     assert (468, 828) == (kbit["GW1NR-9C"], kbit["GW2A-18C"])
+
+
+SPI_BOARDS = [board for board in list_boards() if board.spi_pins is not None]
+
+
+def package_pins(platform, resource) -> set[str]:
+    """Return the pins of a resource, by their names on the package."""
+    found = set()
+    for io in resource.ios:
+        if hasattr(io, "ios"):
+            found |= package_pins(platform, io)
+        else:
+            for pins in (io.p, io.n) if hasattr(io, "p") else (io,):
+                found.update(pins.map_names(platform._conn_pins, resource))
+    return found
+
+
+@pytest.mark.parametrize("board", SPI_BOARDS, ids=lambda b: b.name)
+def test_spi_pins_are_four_that_nothing_else_of_the_design_uses(board) -> None:
+    platform = board.platform()
+
+    pins = package_pins(platform, platform.lookup("spi_link", 0))
+
+    assert 4 == len(pins)
+    for (name, number), resource in platform.resources.items():
+        if name in ("uart", "led", "rgb_led", platform.default_clk, platform.default_rst):
+            assert not pins & package_pins(platform, resource), (name, number)
+
+
+def test_every_family_has_boards_with_spi_and_the_promised_ones_are_among_them() -> None:
+    names = {board.name for board in SPI_BOARDS}
+
+    assert set(FULL_FLOW) - {"colorlight-5a-75b"} <= names
+    assert {"ice40", "ecp5", "gowin"} <= {board.family for board in SPI_BOARDS}
+
+
+def test_a_pmod_has_spi_in_the_order_of_its_standard() -> None:
+    upper, lower = find_board("icestick").spi_pins, find_board("icebreaker").spi_pins
+
+    assert ("1", "2", "3", "4") == (upper.cs, upper.copi, upper.cipo, upper.sck)
+    assert ("7", "8", "9", "10") == (lower.cs, lower.copi, lower.cipo, lower.sck)
+    assert "PMOD1A, lower row, pins 7 to 10" == lower.where

@@ -1,6 +1,7 @@
 """The build flow on small designs: real synthesis, place-and-route and bitstreams."""
 
 import json
+import re
 import zipfile
 from fractions import Fraction
 from pathlib import Path
@@ -214,24 +215,61 @@ def test_board_of_vendor_tools_gets_an_archive(tmp_path) -> None:
     assert f"build_{NAME}.sh" in files
 
 
-@pytest.mark.parametrize(
-    "board", [b for b in list_boards() if b.builds_bitstream], ids=lambda b: b.name
-)
-def test_design_elaborates_for_every_board_that_is_built_in_full(board) -> None:
+def elaborated(board, link: str) -> dict[str, str]:
+    """Return the files of a build of an echo, by name."""
     setting = None
-    if board.has_pll:
+    if board.has_pll and board.builds_bitstream:
         setting = fastest_setting(
             family=board.family,
             input_hz=board.input_hz,
             target_hz=40_000_000,
             part=board.part,
         )
-    top = Top(application=Echo(), board=board, setting=setting)
+    top = Top(application=Echo(), board=board, setting=setting, link=link)
+    return board.platform().build(top, NAME, do_build=False).files
 
-    plan = board.platform().build(top, NAME, do_build=False)
+
+@pytest.mark.parametrize(
+    "board", [b for b in list_boards() if b.builds_bitstream], ids=lambda b: b.name
+)
+def test_design_elaborates_for_every_board_that_is_built_in_full(board) -> None:
+    files = elaborated(board, "uart")
 
     primitive = {"ice40": "SB_PLL40", "ecp5": "EHXPLLL", "gowin": "rPLL"}[board.family]
-    assert board.has_pll == (primitive in plan.files[f"{NAME}.il"])
+    assert board.has_pll == (primitive in files[f"{NAME}.il"])
+
+
+@pytest.mark.parametrize("link", ["spi", "both"])
+@pytest.mark.parametrize(
+    "board",
+    [b for b in list_boards() if b.builds_bitstream and b.spi_pins],
+    ids=lambda b: b.name,
+)
+def test_spi_elaborates_for_every_board_that_has_pins_for_it(board, link) -> None:
+    text = elaborated(board, link)[f"{NAME}.il"]
+
+    for pin in ("sck", "cs", "copi", "cipo"):
+        assert re.search(rf"spi_link_0__{pin}__io", text)
+    assert (link == "both") == ("uart_0__rx__io" in text)
+
+
+@pytest.mark.parametrize(
+    ("board", "link", "message"),
+    [
+        (
+            "colorlight-5a-75b",
+            "spi",
+            "colorlight-5a-75b has no pins for SPI (build with --link uart; signfire boards "
+            "--json tells which boards have some)",
+        ),
+        ("icebreaker", "usb", "link must be uart, spi or both, not 'usb'"),
+    ],
+)
+def test_a_link_that_cannot_be_is_refused(board, link, message) -> None:
+    with pytest.raises(ValueError) as error:
+        Top(application=Echo(), board=find_board(board), setting=None, link=link)
+
+    assert message == str(error.value)
 
 
 @pytest.mark.parametrize(

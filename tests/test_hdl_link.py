@@ -166,6 +166,21 @@ def test_every_frame_gets_its_verdict_and_the_next_is_unharmed(stalls):
     assert len(VERDICTS) <= bytes(passed).count(PAYLOAD)
 
 
+@pytest.mark.parametrize("cut", range(4, len(GOOD)))
+def test_a_frame_cut_in_its_payload_passes_nothing_of_the_next(cut):
+    dut = FrameParser(lengths={3: len(PAYLOAD)}, consumer=3)
+    passed: list[int] = []
+
+    pump(
+        dut,
+        {dut.items: items_of([GOOD[:cut], GOOD])},
+        {dut.request: [], dut.payload: passed},
+        stalls=0,
+    )
+
+    assert PAYLOAD[: cut - 4] + PAYLOAD == bytes(passed)
+
+
 def test_a_broken_escape_is_reported_first():
     dut = FrameParser(lengths={3: len(PAYLOAD)}, consumer=3)
     verdicts: list = []

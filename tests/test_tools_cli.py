@@ -402,3 +402,54 @@ def test_doctor_is_content_without_what_is_optional(signfire, monkeypatch) -> No
 
     assert status == 0
     assert out.endswith("everything that signfire needs is here\n")
+
+
+NETLIST_REFUSALS = {
+    ("--bulk", "--board", "icebreaker"): "--bulk and --netlist are two checks: give one of them",
+    ("--waves", "--board", "icebreaker"): "--waves goes with the cycle check: leave out --bulk "
+    "and --netlist",
+    ("--stalls", "0.5", "--board", "icebreaker"): "--stalls does not go with --netlist: the serial "
+    "line sets the pace",
+    (): "--netlist needs the board that is synthesised for (give --board)",
+}
+
+
+@pytest.mark.parametrize("options", NETLIST_REFUSALS)
+def test_what_does_not_go_with_the_netlist_check_is_refused(signfire, files, options) -> None:
+    status, _, err = signfire(
+        "simulate", files / "design.npz", "--data", files / "data.npz", "--netlist", *options
+    )
+
+    assert console.USER == status
+    assert NETLIST_REFUSALS[options] in err
+
+
+def test_a_netlist_for_a_vendors_tools_is_refused(signfire, files) -> None:
+    status, _, err = signfire(
+        *("simulate", files / "design.npz", "--data", files / "data.npz", "--netlist"),
+        *("--board", "arty-a7-35", "--fold", "fc1:pe=1", "--fold", "fc2:pe=1"),
+        *("-o", files / "netlist"),
+    )
+
+    assert console.USER == status
+    assert "arty-a7-35 has no open synthesis: its tools are Vivado" in err
+
+
+def test_a_bitstream_that_is_not_there_is_refused(signfire, files) -> None:
+    status, _, err = signfire(
+        "verify-bitstream", files, files / "design.npz", "--data", files / "data.npz"
+    )
+
+    assert console.USER == status
+    assert "holds no finished build (signfire build DESIGN --board NAME -o" in err
+
+
+def test_a_packed_file_needs_its_board(signfire, files) -> None:
+    (files / "x.bin").write_bytes(b"")
+
+    status, _, err = signfire(
+        "verify-bitstream", files / "x.bin", files / "design.npz", "--data", files / "data.npz"
+    )
+
+    assert console.USER == status
+    assert "x.bin is not known (give --board)" in err

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from . import api, bench_chip, bench_conv, bench_perceptron
+from . import api, bench_chip, bench_conv, bench_perceptron, proof
 from .cli import cli
 from .console import progress, run_program, to_json
 from .measure import BENCHES, ROOT, SEED, TOOLS, Bench
@@ -20,7 +20,7 @@ from .report import write_text
 
 RESULTS = TOOLS / "bench_results.json"
 README = ROOT / "README.md"
-BLOCKS = ("commands", "bars", "peers")  # of the README, between comments that name them
+BLOCKS = ("commands", "promises", "bars", "peers")  # of the README, between comments that name them
 # Each module registers the benches of its group.
 GROUPS = {"A": bench_perceptron.TITLE, "B": bench_chip.TITLE, "C": bench_conv.TITLE}
 
@@ -68,12 +68,13 @@ def _order(bar: str) -> tuple[str, int]:
 def choose(words: Sequence[str]) -> list[Bench]:
     """Return the benches that ``A3``, the group ``A`` or no word at all stand for."""
     if not words:
-        return list(BENCHES.values())
+        return [BENCHES[name] for name in sorted(BENCHES, key=_order)]
     chosen: dict[str, Bench] = {}
     for word in words:
         found = {name: b for name, b in BENCHES.items() if word.upper() in (name, name[0])}
         if not found:
-            raise ValueError(f"there is no bench {word!r}; there are {', '.join(BENCHES)}")
+            there = ", ".join(sorted(BENCHES, key=_order))
+            raise ValueError(f"there is no bench {word!r}; there are {there}")
         chosen |= found
     return [chosen[name] for name in sorted(chosen, key=_order)]
 
@@ -172,6 +173,7 @@ def rewrite_readme(text: str, records: Sequence[Mapping[str, Any]]) -> str:
     """Return the README with its marked blocks made anew."""
     made = {
         "commands": command_table(),
+        "promises": proof.promises_table(),
         "bars": tables(records),
         "peers": peers_table(records),
     }

@@ -1,3 +1,236 @@
 """Benches of group B: proved down to the chip, and spoken to."""
 
+import resource
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+
+from ..boards.accelerator import technology_of
+from ..boards.boards import Board, find_board
+from ..boards.top import BOTH
+from ..gen.cycles import steady
+from ..gen.design import Design
+from ..gen.network import Network, Projection
+from ..gen.rtl import core_timing
+from ..sim.faults import run_faults
+from . import api, demo, fault_table, proof
+from .link_speed import lines
+from .measure import ROOT, SEED, TOOLS, Measurement, bench, example
+
 TITLE = "Proved down to the chip, and spoken to"
+CHIPS = ("icebreaker", "ulx3s-25f", "tang-nano-9k")  # one board of each family
+SPI_CORE_MHZ = {"icebreaker": 30, "ulx3s-25f": 100}  # the core keeps its bars of A3 and A4
+NETLIST_SAMPLES, BITSTREAM_SAMPLES = 10, 2
+
+
+def demo_design(board: Board) -> Design:
+    """Return the demonstration's design for a board."""
+    choice = demo.choose(board)
+    hidden = int(choice.model.removeprefix("mlp"))
+    return api.folded(api.convert(example(hidden)).design, choice.folding, board)
+
+
+@bench("B1", "netlist check of the demonstration's design, through the serial pins")
+def netlist() -> Iterator[Measurement]:
+    """Synthesise for a board of each family, and compare every word of ten samples."""
+    data = api.load_data(TOOLS / "mnist_example.npz").first(NETLIST_SAMPLES)
+    for name in CHIPS:
+        board = find_board(name)
+        folder = ROOT / "build" / "bench" / f"netlist-{name}"
+        found = proof.check_netlist(demo_design(board), data, board, folder)
+        yield _samples_equal(found, len(data), f"of {len(data)} samples, {name}")
+
+
+@bench("B2", "bitstream check of the demonstration's design: the packed file read back")
+def bitstream() -> Iterator[Measurement]:
+    """Build for a board of each family, and judge the packed file alone."""
+    data = api.load_data(TOOLS / "mnist_example.npz").first(BITSTREAM_SAMPLES)
+    for name in CHIPS:
+        board, folder = find_board(name), ROOT / "build" / "bench" / f"bitstream-{name}"
+        design = demo_design(board)
+        built = api.build(design, board, folder, seeds=(SEED,))
+        assert built.bitstream is not None
+        found = proof.verify_bitstream(built.bitstream, board, design, data, folder / "readback")
+        yield _samples_equal(found, 1, f"of {len(data)} samples, {name}")
+
+
+def _samples_equal(found: proof.ChipCheck, target: int, what: str) -> Measurement:
+    wrong = {mismatch.sample for mismatch in found.mismatches}
+    return Measurement(
+        what=f"samples with logits, class and cycles equal, {what}",
+        value=found.samples - len(wrong),
+        unit="samples",
+        target=f">= {target}",
+        note=f"{found.words} words, core at {found.clock_hz / 1e6:.1f} MHz",
+        details={"cells": found.cells, "clock_hz": found.clock_hz},
+    )
+
+
+REWEIGHTED = ("icebreaker", "ulx3s-25f")
+PERTURBED = 0.1  # of a weight, its standard deviation: a stand-in for another training
+
+
+@bench("B4", "other weights in the demonstration's build, without place-and-route")
+def reweighted() -> Iterator[Measurement]:
+    """Reweight, and compare file and CPU time with a full rebuild of the same shape and seed."""
+    data = api.load_data(TOOLS / "mnist_example.npz")
+    for name in REWEIGHTED:
+        board, folder = find_board(name), ROOT / "build" / "bench" / f"reweight-{name}"
+        shape = demo_design(board)
+        model = example(int(demo.choose(board).model.removeprefix("mlp")))
+        design = api.convert_network(_perturbed(model), model, like=shape)
+        api.build(shape, board, folder / "original", seeds=(SEED,))
+        shutil.rmtree(folder / "rebuilt", ignore_errors=True)
+        times = [_cpu_seconds()]
+        short = api.reweight(folder / "original", design, folder / "reweighted")
+        times.append(_cpu_seconds())
+        full = api.build(design, board, folder / "rebuilt", shape=shape, seeds=(SEED,))
+        times.append(_cpu_seconds())
+        assert full.bitstream is not None
+        a, b = (np.frombuffer(r.bitstream.read_bytes(), np.uint8) for r in (short, full))
+        yield Measurement(
+            what=f"bytes unlike a full rebuild, {name}",
+            value=int((a != b).sum()) if len(a) == len(b) else max(len(a), len(b)),
+            unit="bytes",
+            target="== 0",
+            note=f"of {len(b):,}; {short.changed:,} of {short.words:,} words are new",
+            details={
+                "golden_accuracy": {
+                    "original": api.evaluate(shape, data).accuracy,
+                    "reweighted": api.evaluate(design, data).accuracy,
+                },
+                "fmax_hz": full.fmax_hz,
+                "utilisation": {cell: vars(use) for cell, use in full.utilisation.items()},
+            },
+        )
+        seconds = [round(after - before, 2) for before, after in pairwise(times)]
+        yield Measurement(
+            what=f"CPU time by that of a full rebuild, {name}",
+            value=round(seconds[0] / seconds[1], 4),
+            unit="times",
+            target="<= 0.1",
+            note=f"{seconds[0]} s for {seconds[1]} s",
+        )
+
+
+def _perturbed(model: api.Model) -> Network:
+    """Return the example's network with every weight a little off."""
+    samples = api.load_data(model.calibrate, inputs=model.inputs, need_labels=False)
+    network, rng = api.load_network(model, samples.x), np.random.default_rng(SEED)
+
+    def off(projection: Projection) -> Projection:
+        weights = projection.map.weights
+        noise = rng.normal(1, PERTURBED, weights.shape)
+        return replace(projection, map=projection.map.with_weights(weights * noise))
+
+    return replace(
+        network,
+        populations=tuple(
+            replace(
+                p,
+                operands=tuple(
+                    replace(o, projections=tuple(off(q) for q in o.projections)) for o in p.operands
+                ),
+            )
+            for p in network.populations
+        ),
+    )
+
+
+def _cpu_seconds() -> float:
+    """Return what this process and its finished children have used."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(r.ru_utime + r.ru_stime for r in used)
+
+
+SEEN_BY = {"cycle": "the cycle check", "bulk": "the bulk check", "class": "a look at the class"}
+
+
+@bench("B6", "1,100 faults in the demo's design for an iCEBreaker, one bit each")
+def faults() -> Iterator[Measurement]:
+    """Plant faults of every kind, and count the harmful ones that no check catches."""
+    board = find_board("icebreaker")
+    design = api.folded(api.convert(example(32)).design, demo.SMALL.folding, board)
+    data = api.load_data(TOOLS / "mnist_example.npz").first(fault_table.SAMPLES)
+    result = run_faults(
+        design,
+        design.raw_samples(data.x),
+        ROOT / "build" / "bench" / "faults",
+        technology=technology_of(board),
+        count=1100,
+    )
+    record = fault_table.summary(result)
+    yield Measurement(
+        what="faults planted",
+        value=record["planted"],
+        unit="faults",
+        target=">= 200",
+        note=f"{record['samples']} images, at full speed and with stalls",
+        details={name: record[name] for name in ("rows", "seed", "latest")},
+    )
+    yield Measurement(
+        what="harmful ones that escape every check",
+        value=record["escapes"],
+        unit="faults",
+        target="== 0",
+        note=f"{record['harmful']} are harmful",
+        details={"escaped": record["escaped"]},
+    )
+    for name in fault_table.IN_HARDWARE:
+        yield Measurement(
+            what=f"harmful in the hardware, seen by {SEEN_BY[name]} alone",
+            value=record["alone"][name],
+            unit="faults",
+            note=f"of {record['in_hardware']}",
+        )
+
+
+@bench("B7", "the demonstration's design behind UART and SPI at once")
+def spi_link() -> Iterator[Measurement]:
+    """Route it with both lines, and say what each lets through of what the core could do."""
+    for name, mhz in SPI_CORE_MHZ.items():
+        board = find_board(name)
+        design, folder = demo_design(board), ROOT / "build" / "bench" / f"spi-{name}"
+        built = api.build(design, board, folder, seeds=(SEED,), link=BOTH)
+        latency, interval = steady(core_timing(design, technology_of(board)))
+        uart, spi = lines(design, board, built, {"latency": latency, "interval": interval})
+        yield Measurement(
+            what=f"fmax of the core, {name}",
+            value=round(built.fmax_hz / 1e6, 1),
+            unit="MHz",
+            target=f">= {mhz}",
+            note=f"{built.utilisation[board.device.lut_cell].used:,} cells, seed {SEED}",
+            details={"clock_hz": built.clock_hz, "design_hash": design.hash},
+        )
+        yield Measurement(
+            what=f"SCK that its registers could run at, {name}",
+            value=round(built.spi.fmax_hz / 1e6, 1),
+            unit="MHz",
+            target=f">= {spi.bits_per_s / 1e6:.1f}",
+            note=f"used: {spi.bits_per_s / 1e6:.1f} MHz, by {spi.rate_limit}",
+            details=vars(built.spi),
+        )
+        for line in (uart, spi):
+            yield Measurement(
+                what=f"through {line.name.upper()}, {name}",
+                value=round(line.throughput_per_s),
+                unit="samples/s",
+                note=line.verdict,
+                details=line.record(),
+            )
+        yield Measurement(
+            what=f"the core alone, {name}",
+            value=round(built.clock_hz / interval),
+            unit="samples/s",
+            note=f"{interval:,} cycles a sample at {built.clock_hz / 1e6:.1f} MHz",
+        )
+        yield Measurement(
+            what=f"samples/s of the core over those through SPI, {name}",
+            value=round(spi.times_slower, 1),
+            unit="times",
+            target="<= 100",
+            note=f"through UART {uart.times_slower:,.0f}",
+        )

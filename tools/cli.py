@@ -12,6 +12,7 @@ import click
 from . import cli_board, cli_proof
 from .console import DIFFERENCE, DONE, USER, Outcome, run_program, shown, verb, working
 from .options import (
+    COUNT,
     FILE,
     MHZ,
     InOrder,
@@ -21,6 +22,7 @@ from .options import (
     examples,
     fold_as_told,
     fold_option,
+    link_option,
     needs_record,
     weight_options,
     whole_numbers,
@@ -133,6 +135,12 @@ def cli() -> None:
 )
 @fold_option
 @click.option("--board", help="Board that --fold auto fits the design to.")
+@click.option(
+    "--like",
+    type=FILE,
+    help="Design whose input format, codes, shifts, widths and folding are taken over, for signfire "
+    "reweight.",
+)
 @verb
 def convert(
     model: str,
@@ -148,6 +156,7 @@ def convert(
     layers: tuple[str, ...],
     fold: tuple[str, ...],
     board: str | None,
+    like: Path | None,
     **settings: Any,
 ) -> Outcome:
     """Turn a trained torch model into a design in integers.
@@ -173,7 +182,7 @@ def convert(
     )
     samples = api.load_data(calibrate, inputs=inputs, need_labels=False)
     with working("converting"):
-        result = api.convert(source, samples, options, name=name, command=command_line())
+        result = api.convert(source, samples, options, name=name, like=like, command=command_line())
     design, auto = fold_as_told(result.design, fold, board) if fold else (result.design, {})
     design.save(output)
     return Outcome(
@@ -283,12 +292,14 @@ def fold(design: Path, board: str, fold: tuple[str, ...], output: Path | None) -
         "signfire simulate design.npz --data test.npz",
         "signfire simulate design.npz --data test.npz --samples 2 --stalls 0.3 --waves",
         "signfire simulate design.npz --data test.npz --bulk",
+        "signfire simulate design.npz --data test.npz --netlist --board icebreaker",
     ),
 )
 @click.argument("design", type=FILE)
 @data_options
 @click.option("--samples", type=int, help="The first N samples; by default 3, --bulk all.")
 @click.option("--bulk", is_flag=True, help="Compile to run free; compare logits and classes.")
+@click.option("--netlist", is_flag=True, help="Simulate the synthesised cells, by their pins.")
 @click.option("--board", help="Board whose hardware is simulated; by default an ECP5's.")
 @fold_option
 @click.option(
@@ -311,6 +322,7 @@ def simulate(
     labels: str,
     samples: int | None,
     bulk: bool,
+    netlist: bool,
     waves: bool,
     board: str | None,
     fold: tuple[str, ...],
@@ -322,13 +334,21 @@ def simulate(
     Every word of every stream, every membrane and every integrator must have the expected value on
     the predicted cycle. A difference is named by layer, neuron, step and cycle. With --bulk the
     same Verilog runs free over the whole file, and every logit, class and their cycles are
-    compared.
+    compared. With --netlist the design is synthesised for the board, and the cells of the netlist
+    are simulated: requests go to the serial input bit by bit, and every logit, class and count of
+    cycles of the replies is compared.
     """
     from ..boards.boards import find_board
     from . import api, tables
 
-    if bulk and waves:
-        raise ValueError("--waves goes with the cycle check: leave out --bulk")
+    if bulk and netlist:
+        raise ValueError("--bulk and --netlist are two checks: give one of them")
+    if waves and (bulk or netlist):
+        raise ValueError("--waves goes with the cycle check: leave out --bulk and --netlist")
+    if netlist and settings["stalls"]:
+        raise ValueError("--stalls does not go with --netlist: the serial line sets the pace")
+    if netlist and board is None:
+        raise ValueError("--netlist needs the board that is synthesised for (give --board)")
     loaded = api.load_design(design)
     found = api.load_data(data, inputs=inputs, labels=labels)
     found = found.first(3 if samples is None and not bulk else samples)
@@ -336,6 +356,16 @@ def simulate(
     technology = api.technology_of(find_board(board or api.DEFAULT_BOARD))
     folder = output or Path("build") / f"{chosen.name}-simulate"
     settings["technology"] = technology
+    if netlist:
+        from . import proof
+
+        with shown("netlist check") as say:
+            checked = proof.check_netlist(chosen, found, find_board(board), folder, progress=say)
+        return Outcome(
+            data={"check": "netlist", **tables.chip_record(checked), **auto},
+            text=tables.of_chip(checked),
+            status=DONE if checked.passed else DIFFERENCE,
+        )
     if bulk:
         with shown("bulk check") as say:
             result = api.simulate_bulk(chosen, found, folder, progress=say, **settings)
@@ -382,6 +412,7 @@ def simulate(
     "--cycle-samples", default=2, show_default=True, help="Samples of the cycle check; 0: none."
 )
 @click.option("--bulk/--no-bulk", default=True, help="Run all samples through the Verilog.")
+@click.option("--faults", type=COUNT, default=0, help="Plant N faults, see signfire faults.")
 @click.option("--over-steps", help="T's of the plot over T, 2,4,8 for instance.")
 @click.option("-o", "--output", required=True, type=FILE, help="Folder of the report.")
 @click.option("--fresh", is_flag=True, help="Use nothing that was kept of an earlier run.")
@@ -397,6 +428,7 @@ def report(
     fold: tuple[str, ...],
     cycle_samples: int,
     bulk: bool,
+    faults: int,
     over_steps: str | None,
     output: Path,
     fresh: bool,
@@ -415,6 +447,7 @@ def report(
         board=None if board is None else find_board(board),
         cycle_samples=cycle_samples,
         bulk=bulk,
+        faults=faults,
         data=api.load_data(data, inputs=inputs, labels=labels).first(samples),
         command=command_line(),
         curve=None if over_steps is None else whole_numbers("--over-steps", over_steps),
@@ -428,53 +461,79 @@ def report(
     epilog=examples(
         "signfire build design.npz --board icebreaker --data test.npz",
         "signfire build design.npz --board ulx3s-25f --seeds 1,2,3,4 -o build/fast",
+        "signfire build design.npz --board icebreaker --link both",
         "signfire build design.npz --board icebreaker --fold fc1:pe=8,simd=16 --fold fc2:pe=1",
+        "signfire build retrained.npz --board icebreaker --shape design.npz",
     ),
 )
 @click.argument("design", type=FILE)
 @click.option("--board", required=True, help="Its name, see signfire boards.")
 @fold_option
+@click.option(
+    "--shape",
+    type=FILE,
+    help="Folded design whose hardware is built, with the weights of DESIGN; see reweight.",
+)
 @click.option("--seeds", default="1", show_default=True, help="Of place and route: 1,2,3,4.")
 @click.option("--frequency", type=MHZ, help="Clock in MHz in place of the fastest.")
+@link_option
 @click.option("--data", type=FILE, help=".npz with samples and labels, for the report's accuracy.")
 @click.option("--inputs", default="x", show_default=True, help="Array of samples.")
 @click.option("--labels", default="y", show_default=True, help="Array of classes.")
+@click.option("--faults", type=COUNT, default=0, help="Plant N faults, see signfire faults.")
 @click.option("-o", "--output", type=FILE, help="Folder; by default build/NAME-BOARD.")
 @verb
 def build(
     design: Path,
     board: str,
     fold: tuple[str, ...],
+    shape: Path | None,
     seeds: str,
     frequency: float | None,
+    link: str,
     data: Path | None,
     inputs: str,
     labels: str,
+    faults: int,
     output: Path | None,
 ) -> Outcome:
     """Build the bitstream for a board, at the fastest clock that place and route meets.
 
     Ends with the bitstream and a report. With --data the hardware is checked on the samples before
-    it is built. For a board whose tools are the vendor's it makes an archive that these tools
-    finish elsewhere.
+    it is built, and netlist and bitstream are checked after. For a board whose tools are the
+    vendor's it makes an archive that these tools finish elsewhere.
     """
     from ..boards.boards import find_board
     from . import api, pipeline
 
+    if faults and data is None:
+        raise ValueError("--faults needs samples to run (give --data)")
     target, numbers = find_board(board), whole_numbers("--seeds", seeds)
     loaded = api.load_design(design)
     samples = None if data is None else api.load_data(data, inputs=inputs, labels=labels)
-    chosen, auto = fold_as_told(loaded, fold, target)
+    if shape is None:
+        frozen = None
+        chosen, auto = fold_as_told(loaded, fold, target)
+    elif fold:
+        raise ValueError("--shape brings its own folding: leave out --fold")
+    else:
+        frozen, auto = api.load_design(shape), None
+        chosen = api.fitted(loaded, frozen)
     folder = output or Path("build") / f"{chosen.name}-{target.name}"
     job = pipeline.Job(
         design=chosen,
+        shape=frozen,
         data=samples,
         command=command_line(),
         board=target,
         seeds=numbers,
         frequency=None if frequency is None else frequency * 1e6,
+        link=link,
         cycle_samples=2,
         bulk=True,
+        netlist_samples=2,
+        bitstream_samples=1,
+        faults=faults,
     )
     return written(*pipeline.report(job, folder), auto)
 

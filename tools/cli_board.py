@@ -1,11 +1,15 @@
 """Verbs for a board that has its bitstream; imported as thinly as :mod:`.cli` itself."""
 
+import functools
+import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
-from .console import DIFFERENCE, DONE, Outcome, verb, working
-from .options import FILE, data_options, examples
+from .console import DIFFERENCE, DONE, Outcome, progress, service, shown, verb, working
+from .options import FILE, MHZ, data_options, examples, fold_as_told, fold_option
 
 
 @click.command(
@@ -13,10 +17,16 @@ from .options import FILE, data_options, examples
     epilog=examples(
         "signfire infer design.npz --port /dev/ttyUSB1 --data test.npz",
         "signfire infer design.npz --port COM5 --data test.npz --samples 100",
+        "signfire infer design.npz --port spidev:0.0:20M --data test.npz",
+        "signfire infer design.npz --port ftdi://ftdi:232h/1:20M --data test.npz",
     ),
 )
 @click.argument("design", type=FILE)
-@click.option("--port", required=True, help="Serial port of the board.")
+@click.option(
+    "--port",
+    required=True,
+    help="Serial port of the board, or SPI: spidev:BUS.DEVICE[:HZ], ftdi://...[:HZ].",
+)
 @click.option("--board", help="Its name, for a link of another speed than 1 Mbaud.")
 @data_options
 @click.option("--samples", type=int, help="Only the first N samples.")
@@ -57,4 +67,177 @@ def infer(
     )
 
 
-COMMANDS = (infer,)
+@click.command(
+    "board-sim",
+    short_help="Simulate a board, pin by pin, behind a serial port.",
+    epilog=examples(
+        "signfire board-sim design.npz --board icebreaker --link board.tty",
+        "signfire infer design.npz --port board.tty --data test.npz    (in another terminal)",
+        "signfire board-sim design.npz --board ulx3s-25f --build build/fast",
+    ),
+)
+@click.argument("design", type=FILE)
+@click.option("--board", required=True, help="Its name, see signfire boards.")
+@fold_option
+@click.option("--build", type=FILE, help="Folder of a finished build, to take its clock.")
+@click.option("--frequency", type=MHZ, help="Clock of the core in MHz; by default a usual one.")
+@click.option("--link", type=FILE, help="Symbolic link to make to the port, and remove at the end.")
+@click.option("--quick", is_flag=True, help="Compile faster what then runs slower.")
+@click.option("-o", "--output", type=FILE, help="Folder; by default build/NAME-board-sim.")
+@service
+def board_sim(
+    tell: Callable[[Outcome], None],
+    design: Path,
+    board: str,
+    fold: tuple[str, ...],
+    build: Path | None,
+    frequency: float | None,
+    link: Path | None,
+    quick: bool,
+    output: Path | None,
+) -> None:
+    """Simulate a board with its whole design, and serve its UART on a pseudo-terminal.
+
+    Every byte crosses the pins bit by bit, so that infer, or any other serial program, talks to it
+    as to the real board. The first line printed is the path of the port. A line on standard input
+    (Enter) or SIGUSR1 prints the lights and the simulated time; Ctrl-C ends it.
+
+    Simulated time passes only while something is on the line and shortly after, so that equal bytes
+    have equal answers after equal cycles, however fast your computer is.
+    """
+    from ..boards.boards import find_board
+    from . import api, board_sim
+
+    say = functools.partial(progress.print, highlight=False, soft_wrap=True)
+    target = find_board(board)
+    chosen, _ = fold_as_told(api.load_design(design), fold, target)
+    with shown(f"simulated {target.name}") as doing:
+        bench = board_sim.prepare(
+            chosen,
+            target,
+            output or Path("build") / f"{chosen.name}-board-sim",
+            build=build,
+            frequency=None if frequency is None else frequency * 1e6,
+            quick=quick,
+            progress=doing,
+        )
+    with bench.powered() as simulated, board_sim.linked(simulated.path, link):
+        tell(
+            Outcome(
+                data={
+                    "port": simulated.path,
+                    "link": link,
+                    "board": target.name,
+                    "design_hash": chosen.hash,
+                    "baud": bench.model.baud,
+                    "board_hz": bench.model.input_hz,
+                    "clock_hz": float(bench.model.core_hz),
+                },
+                text=[simulated.path],
+            )
+        )
+        say(board_sim.usage(bench, design, str(link or simulated.path)))
+
+        def tell_state() -> None:
+            state = simulated.state()
+            tell(Outcome(data=board_sim.state_record(state), text=[board_sim.state_line(state)]))
+
+        board_sim.serve(
+            simulated, tell_state, lambda speed: say(board_sim.speed_line(speed, simulated.baud))
+        )
+
+
+@click.command(
+    short_help="Load a finished build into a board.",
+    epilog=examples(
+        "signfire flash build/mlp32-icebreaker",
+        "signfire flash build/mlp32-ulx3s-25f --persist",
+        "signfire flash build/mlp128-ulx3s-25f --dry-run",
+    ),
+)
+@click.argument("build", type=FILE)
+@click.option("--board", help="Its name; one that the build is not for is refused.")
+@click.option(
+    "--persist/--sram",
+    "persistent",
+    default=None,
+    help="Into the flash, to be there after power-up, or into the FPGA until power is off; by "
+    "default the latter where the board allows it.",
+)
+@click.option("--cable", help="Adapter in place of the board's own (openFPGALoader's name).")
+@click.option("--serial", help="Serial number of the board's adapter, where there are several.")
+@click.option("--device", metavar="BUS:DEVICE", help="The same by place, as lsusb says it.")
+@click.option("--dry-run", is_flag=True, help="Print the command, and run nothing.")
+@verb
+def flash(build: Path, board: str | None, dry_run: bool, **settings: Any) -> Outcome:
+    """Load a finished build into a board, through openFPGALoader.
+
+    BUILD is the folder that build, demo or report has made. What openFPGALoader says is kept in
+    flash.log beside the bitstream; where it fails, one line says why and what to do.
+    """
+    from ..boards import flash
+    from ..boards.boards import find_board
+    from ..boards.finished import read_build
+
+    finished = read_build(build)
+    if board is not None and find_board(board).name != finished.board.name:
+        raise ValueError(
+            f"{build} was built for {finished.board.name}, not {board}: it would not run there "
+            f"(signfire build DESIGN --board {board})"
+        )
+    chosen = flash.plan(finished, **settings)
+    place = "flash" if chosen.persistent else "the FPGA, until power is off"
+    if not dry_run:
+        with shown(f"loading {finished.bitstream.name} into {finished.board.name}") as say:
+            flash.load(chosen, progress=say)
+    command = shlex.join(chosen.command)
+    return Outcome(
+        data={
+            "board": finished.board.name,
+            "bitstream": finished.bitstream,
+            "persistent": chosen.persistent,
+            "command": chosen.command,
+            "log": None if dry_run else chosen.log,
+        },
+        text=[command if dry_run else f"{finished.board.name} is loaded ({place})"],
+    )
+
+
+@click.command(
+    short_help="Put new weights into a finished build, in seconds.",
+    epilog=examples(
+        "signfire convert model.py:make_net --weights retrained.pth --calibrate train.npz \\",
+        "    --like design.npz -o retrained.npz",
+        "signfire reweight build/design-icebreaker retrained.npz -o build/retrained",
+        "signfire reweight build/design-icebreaker retrained.npz --data test.npz -o build/retrained",
+    ),
+)
+@click.argument("build", type=FILE)
+@click.argument("design", type=FILE)
+@click.option("-o", "--output", required=True, type=FILE, help="Folder for the bitstream.")
+@click.option("--data", type=FILE, help=".npz: let what is read back of the chip answer a sample.")
+@click.option("--inputs", default="x", show_default=True, help="Array of samples.")
+@verb
+def reweight(build: Path, design: Path, output: Path, data: Path | None, inputs: str) -> Outcome:
+    """Put the weights of another design into a finished build, without place-and-route.
+
+    BUILD is the folder of signfire build, DESIGN a design of the same shape, as signfire convert
+    --like makes it. Weights, biases, factors, step sizes and the design's hash are replaced in the
+    memories of the placed design (iCE40 and ECP5), and every word is read back from the packed
+    file. The result is byte for byte what signfire build --shape gives with the same seed. A design
+    that does not fit the build's widths and codes is refused with the reason.
+    """
+    from . import api, reweighting, tables
+
+    samples = None if data is None else api.load_data(data, inputs=inputs, need_labels=False)
+    with shown("new weights") as say:
+        result, chip = reweighting.run(build, design, output, samples, progress=say)
+    checked = None if chip is None else tables.chip_record(chip)
+    return Outcome(
+        data={**vars(result), "check": checked},
+        text=tables.of_reweighting(result, chip),
+        status=DONE if chip is None or chip.passed else DIFFERENCE,
+    )
+
+
+COMMANDS = (infer, board_sim, flash, reweight)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 import numpy as np
@@ -68,6 +68,33 @@ def verb(function: Callable[..., Outcome]) -> Callable[..., int]:
             for part in outcome.text:
                 console.print(part)
         return outcome.status
+
+    return run
+
+
+def service(function: Callable[..., None]) -> Callable[..., int]:
+    """Make a function that runs until it is ended, and tells things meanwhile, a command's body.
+
+    Its first argument ``tell`` takes the :class:`Outcome` to print now: with ``--json`` a line with
+    one JSON object each.
+    """
+
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON objects, one a line.")
+    @functools.wraps(function)
+    def run(*args: Any, as_json: bool, **kwargs: Any) -> int:
+        with _output_to_stderr() as output:
+            console = Console(file=output, highlight=False, soft_wrap=True)
+
+            def tell(outcome: Outcome) -> None:
+                if as_json:
+                    output.write(to_json(outcome.data) + "\n")
+                else:
+                    for part in outcome.text:
+                        console.print(part)
+                output.flush()
+
+            function(tell, *args, **kwargs)
+        return DONE
 
     return run
 
@@ -177,8 +204,11 @@ def _fail(as_json: bool, name: str, message: str, status: int) -> int:
 
 
 @contextmanager
-def _output_to_stderr() -> Iterator[None]:
-    """Send all that is printed meanwhile, by programs that are started too, to standard error."""
+def _output_to_stderr() -> Iterator[TextIO]:
+    """Send all that is printed meanwhile, by programs that are started too, to standard error.
+
+    What is yielded still writes to standard output.
+    """
     sys.stdout.flush()
     python_level, sys.stdout = sys.stdout, sys.stderr
     try:
@@ -188,7 +218,8 @@ def _output_to_stderr() -> Iterator[None]:
     try:
         if saved is not None:
             os.dup2(2, 1)
-        yield
+        with open(os.devnull if saved is None else os.dup(saved), "w") as output:
+            yield output
     finally:
         sys.stdout = python_level
         if saved is not None:

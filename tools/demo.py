@@ -14,6 +14,8 @@ from .stages import Stages, file_digest
 TOOLS = Path(__file__).resolve().parent
 FOLDER = Path("build") / "demo"
 CYCLE_SAMPLES = 2
+NETLIST_SAMPLES, BITSTREAM_SAMPLES = 2, 1
+FAULTS = 220  # 20 of each kind
 DEFAULT_BOARD = "icebreaker"
 
 
@@ -69,6 +71,9 @@ def job_for(board: Board, stages: Stages, command: str) -> pipeline.Job:
         board=board,
         cycle_samples=CYCLE_SAMPLES,
         bulk=True,
+        netlist_samples=NETLIST_SAMPLES,
+        bitstream_samples=BITSTREAM_SAMPLES,
+        faults=FAULTS,
     )
 
 

@@ -28,6 +28,7 @@ from ..hdl.protocol import (
     Command,
     Error,
 )
+from .spi_port import is_spi, open_spi
 
 OVERHEAD = struct.calcsize(HEADER) + struct.calcsize(CHECKSUM)
 QUIET_S = 0.05  # a line that was silent for so long has nothing more to say
@@ -39,6 +40,8 @@ REASONS = {
     Error.CHECKSUM: "a wrong checksum",
     Error.COMMAND: "an unknown command",
     Error.LENGTH: "a payload of the wrong length",
+    Error.BUSY: "a sample before the one before was answered",
+    Error.TIMEOUT: "a core that did not answer, and reset it",
 }
 
 
@@ -85,7 +88,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class BoardStatus:
-    """What a board says about its link; the counters run modulo 2^16.
+    """What a board says about its link; ``good`` and ``bad`` run modulo 2^16.
 
     Parameters
     ----------
@@ -98,7 +101,11 @@ class BoardStatus:
     good, bad
         Frames answered and refused.
     lost
-        Bytes that came faster than they were taken.
+        Bytes that came faster than they were taken; stops at 255.
+    resets
+        Times the core was silent for too long and was reset; stops at 255.
+    design_hash
+        64 hex digits, see :attr:`signfire.gen.design.Design.hash`.
     uptime_s
         Seconds since reset.
     """
@@ -109,6 +116,8 @@ class BoardStatus:
     good: int
     bad: int
     lost: int
+    resets: int
+    design_hash: str
     uptime_s: float
 
 
@@ -117,14 +126,19 @@ def list_ports() -> list[str]:
     return sorted(port.device for port in serial_ports.comports())
 
 
-def open_port(name: str, baud: int) -> serial.SerialBase:
-    """Open a serial port.
+def open_port(name: str, baud: int) -> Port:
+    """Open a serial port, or an SPI by a name that :mod:`.spi_port` knows.
 
     Raises
     ------
     LinkError
         Where there is no such port, it is in use, or may not be opened.
     """
+    if is_spi(name):
+        try:
+            return open_spi(name, QUIET_S)
+        except ValueError as failure:
+            raise LinkError(str(failure)) from failure
     try:
         return serial.serial_for_url(name, baudrate=baud, timeout=QUIET_S, exclusive=True)
     except (serial.SerialException, OSError, ValueError) as failure:
@@ -233,7 +247,9 @@ class Board:
         reply = self._request(Command.STATUS)
         if len(reply) < struct.calcsize(STATUS_REPLY):
             raise LinkError(f"the board's status is cut: {len(reply)} bytes")
-        flags, error, good, bad, lost, uptime = struct.unpack_from(STATUS_REPLY, reply)
+        flags, error, good, bad, lost, resets, uptime, digest = struct.unpack_from(
+            STATUS_REPLY, reply
+        )
         return BoardStatus(
             busy=bool(flags & 1),
             alarm=bool(flags & 2),
@@ -241,6 +257,8 @@ class Board:
             good=good,
             bad=bad,
             lost=lost,
+            resets=resets,
+            design_hash=digest.hex(),
             uptime_s=(uptime << UPTIME_BITS) / max(1, identity.clock_hz),
         )
 

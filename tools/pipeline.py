@@ -1,30 +1,30 @@
 """From a Design to its report: measure, check, build where asked, and write it all down."""
 
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..boards import readback
 from ..boards.accelerator import technology_of
 from ..boards.boards import Board
 from ..boards.build import BuildResult
+from ..boards.top import SPI, UART
 from ..gen.cycles import steady
 from ..gen.design import Design
-from ..gen.linkformat import SampleFormat
-from ..gen.plan import find_technology, no_hardware, plan_layers
+from ..gen.plan import no_hardware
 from ..gen.rtl import core_timing
-from ..hdl.protocol import RESULT_TAIL
 from ..sim import golden
-from . import api, energy, tables
-from .console import shown
-from .host import OVERHEAD
+from ..sim.faults import run_faults
+from . import api, energy, fault_table, proof, tables
+from .console import progress, shown
+from .link_speed import frame_bytes, lines
 from .report import Example, write_report
-from .stages import Stages
+from .stages import Stages, file_digest
 
 STALLS = 0.3  # share of cycles in which the second run of the cycle check pauses
-FRAME_BYTES = OVERHEAD + 2  # and SLIP's END before and after
+CHECKS = ("cycle", "bulk", "netlist", "bitstream")
 CURVE = {"settled": (1, 2, 3, 4, 5, 6), "overlapped": (4, 8, 16, 32, 64)}
 
 
@@ -36,6 +36,8 @@ class Job:
     ----------
     design
         Folded, or not yet.
+    shape
+        Folded Design whose hardware holds ``design`` in its memories; ``None`` is ``design``.
     data
         Labelled samples; ``None`` leaves out all that needs them.
     command
@@ -46,6 +48,8 @@ class Job:
         Of place and route.
     frequency
         Clock to build for in Hz; ``None`` for the fastest.
+    link
+        Lines to build: ``uart``, ``spi`` or ``both``.
     curve
         T's of the plot over T; empty for none, ``None`` for the usual ones.
     example
@@ -54,18 +58,27 @@ class Job:
         How many samples the cycle check simulates, once at full speed and once with stalls.
     bulk
         Run the bulk check on all samples.
+    netlist_samples, bitstream_samples
+        How many samples the netlist and what is read back from the bitstream answer.
+    faults
+        How many faults to plant, on a few samples; 0 for none.
     """
 
     design: Design
     data: api.Dataset | None
     command: str
     board: Board | None = None
+    shape: Design | None = None
     seeds: Sequence[int] = (1,)
     frequency: float | None = None
+    link: str = UART
     curve: Sequence[int] | None = None
     example: int = 0
     cycle_samples: int = 0
     bulk: bool = False
+    netlist_samples: int = 0
+    bitstream_samples: int = 0
+    faults: int = 0
 
     @property
     def technology(self) -> str:
@@ -97,17 +110,23 @@ def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, An
     if job.data is not None and job.bulk and reason is None:
         record["checks"]["bulk"] = bulk_check(job, stages, job.data)
         record["accuracy"]["rtl"] = record["checks"]["bulk"]["accuracy"]
+    if job.data is not None and job.faults:
+        record["faults"] = fault_campaign(job, stages, job.data.first(fault_table.SAMPLES))
     if job.board is not None:
         with shown(f"bitstream for {job.board.name}") as say:
             built = api.build(
                 job.design,
                 job.board,
                 folder / "fpga",
+                shape=job.shape,
                 seeds=job.seeds,
                 frequency=job.frequency,
+                link=job.link,
                 progress=say,
             )
         record |= on_board(job, built, record["cycles"])
+        if job.data is not None and built.bitstream is not None:
+            record["checks"] |= chip_checks(job, stages, built)
     return record, write_report(record, folder, example_of(job))
 
 
@@ -116,7 +135,7 @@ def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, An
 
 def cycles(job: Job, layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return what the cycle model says; each layer gets the cycles that a sample keeps it busy."""
-    timing = core_timing(job.design, job.technology)
+    timing = core_timing(job.shape or job.design, job.technology)
     latency, interval = steady(timing)
     busy = {layer.name: layer.tiles * layer.tile_cycles for layer in timing.layers}
     for layer in layers:
@@ -145,7 +164,7 @@ def on_board(job: Job, built: BuildResult, cycles: Mapping[str, int]) -> dict[st
         "fmax": [vars(run) for run in built.seeds],
         "latency_s": cycles["latency"] / clock_hz,
         "throughput_per_s": clock_hz / cycles["interval"],
-        "link": link(job.design, board, clock_hz, cycles["latency"]),
+        "link": link(job, built, cycles),
         "utilisation": {
             cell: {"used": use.used, "available": use.available}
             for cell, use in built.utilisation.items()
@@ -169,25 +188,18 @@ def energy_of(job: Job, built: BuildResult, interval_cycles: int) -> dict[str, A
     return None if found is None else asdict(found)
 
 
-def link(design: Design, board: Board, clock_hz: float, latency_cycles: int) -> dict[str, Any]:
-    """Return latency and throughput through the serial link, one request at a time.
-
-    Counted are the frames without the bytes that SLIP escapes, ten bits a byte, and the core; the
-    host's own delay, some milliseconds on USB, is not.
-    """
-    _, plans = plan_layers(design, find_technology(technology_of(board)))
-    logit_bits = plans[-1].x_width
-    sample = SampleFormat.of(design).byte_count
-    logits = design.readout.size * -(-logit_bits // 8)
-    bytes_in = FRAME_BYTES + sample
-    bytes_out = FRAME_BYTES + logits + struct.calcsize(RESULT_TAIL)
-    latency = 10 * (bytes_in + bytes_out) / board.baud + latency_cycles / clock_hz
+def link(job: Job, built: BuildResult, cycles: Mapping[str, int]) -> dict[str, Any]:
+    """Return bytes a sample, and of each line its speed beside the core's; JSON values."""
+    board = job.board
+    assert board is not None
+    bytes_in, bytes_out = frame_bytes(job.shape or job.design, job.technology)
+    found = lines(job.design, board, built, cycles)
+    wider = built.link == UART and board.spi_pins is not None and found[0].limit == "link"
     return {
-        "baud": board.baud,
         "bytes_in": bytes_in,
         "bytes_out": bytes_out,
-        "latency_s": latency,
-        "throughput_per_s": 1 / latency,
+        "lines": [line.record() for line in found],
+        "hint": "build with --link spi or --link both for a wider line" if wider else "",
     }
 
 
@@ -204,6 +216,7 @@ def cycle_check(job: Job, stages: Stages, data: api.Dataset) -> dict[str, Any]:
                 data,
                 stages.folder / "cycle",
                 technology=job.technology,
+                shape=job.shape,
                 stalls=stalls,
             )
             for stalls in (0.0, STALLS)
@@ -225,7 +238,13 @@ def bulk_check(job: Job, stages: Stages, data: api.Dataset) -> dict[str, Any]:
     """Run all samples through the compiled Verilog; return what the report says of it."""
 
     def check() -> dict[str, Any]:
-        run = api.simulate_bulk(job.design, data, stages.folder / "bulk", technology=job.technology)
+        run = api.simulate_bulk(
+            job.design,
+            data,
+            stages.folder / "bulk",
+            technology=job.technology,
+            shape=job.shape,
+        )
         complete = data.y is not None and len(run.labels) == len(data)
         return {
             "samples": run.samples,
@@ -240,10 +259,112 @@ def bulk_check(job: Job, stages: Stages, data: api.Dataset) -> dict[str, Any]:
     return stages.run("bulk", f"bulk check, {len(data):,} samples", inputs, check)
 
 
+def chip_checks(job: Job, stages: Stages, built: BuildResult) -> dict[str, Any]:
+    """Run the netlist check and the bitstream check of a build, where the job asks for them."""
+    assert job.data is not None
+    checks = {}
+    if job.link == SPI:
+        say = "not done: netlist and bitstream check, which speak through a UART (--link both)"
+        progress.print(f"  {say}", highlight=False)
+        return checks
+    if job.netlist_samples:
+        data = job.data.first(job.netlist_samples)
+        checks["netlist"] = netlist_check(job, stages, data, built)
+    if job.bitstream_samples:
+        data = job.data.first(job.bitstream_samples)
+        checks["bitstream"] = bitstream_check(job, stages, data, built)
+    return checks
+
+
+def netlist_check(
+    job: Job, stages: Stages, data: api.Dataset, built: BuildResult
+) -> dict[str, Any]:
+    """Let the build's netlist answer through its pins; return what the report says of it."""
+    board = job.board
+    assert board is not None
+
+    def check() -> dict[str, Any]:
+        return _chip_record(
+            proof.check_netlist(
+                job.design,
+                data,
+                board,
+                stages.folder / "netlist",
+                shape=job.shape,
+                synthesis=stages.folder / "fpga",
+                clock_hz=built.clock_hz,
+                link=job.link,
+            )
+        )
+
+    inputs = hardware(job) | {"data": data.digest, "board": board.name, "clock": built.clock_hz}
+    inputs["link"] = job.link
+    return stages.run("netlist", f"netlist check, {len(data)} samples", inputs, check)
+
+
+def bitstream_check(
+    job: Job, stages: Stages, data: api.Dataset, built: BuildResult
+) -> dict[str, Any]:
+    """Let what the bitstream holds answer through its pins; return what the report says of it.
+
+    Where it cannot be read back here, ``note`` says why, and ``equal`` is ``None``.
+    """
+    board, bitstream = job.board, built.bitstream
+    assert board is not None and bitstream is not None
+    reason = readback.obstacle(board)
+    if reason:
+        progress.print(f"  not done: bitstream check, {reason}", highlight=False)
+        return {"samples": 0, "equal": None, "compared": None, "mismatches": [], "note": reason}
+
+    def check() -> dict[str, Any]:
+        return _chip_record(
+            proof.verify_bitstream(
+                bitstream, board, job.design, data, stages.folder / "readback", shape=job.shape
+            )
+        )
+
+    inputs = hardware(job) | {
+        "data": data.digest,
+        "board": board.name,
+        "bitstream": file_digest(bitstream),
+    }
+    return stages.run("bitstream", "bitstream check, read back", inputs, check)
+
+
+def _chip_record(found: proof.ChipCheck) -> dict[str, Any]:
+    record = tables.chip_record(found)
+    return record | {"mismatches": [str(m) for m in found.mismatches], "note": found.promise}
+
+
+def fault_campaign(job: Job, stages: Stages, data: api.Dataset) -> dict[str, Any]:
+    """Plant faults in the compiled Verilog; return the table of what the checks caught."""
+
+    def plant() -> dict[str, Any]:
+        found = run_faults(
+            job.design,
+            job.design.raw_samples(data.x),
+            stages.folder / "faults",
+            technology=job.technology,
+            count=job.faults,
+            fresh=stages.fresh,
+            progress=lambda doing: stages.say(doing),
+        )
+        return fault_table.summary(found)
+
+    inputs = hardware(job) | {"data": data.digest, "faults": job.faults}
+    title = f"{job.faults:,} faults planted, {len(data)} samples"
+    return stages.run("faults", title, inputs, plant)
+
+
 def hardware(job: Job) -> dict[str, Any]:
     """Return what the generated hardware depends on, JSON values."""
     folding = {p.name: vars(p.folding) for p in job.design.populations if p.folding}
-    return {"design": job.design.hash, "folding": folding, "technology": job.technology}
+    return {
+        "design": job.design.hash,
+        "shape": None if job.shape is None else job.shape.hash,
+        "folding": folding,
+        "technology": job.technology,
+    }
 
 
 # -- accuracy ----------------------------------------------------------------------------------
@@ -351,7 +472,8 @@ def describe(job: Job) -> dict[str, Any]:
         "link": None,
         "utilisation": None,
         "energy": None,
-        "checks": {"cycle": None, "bulk": None},
+        "checks": dict.fromkeys(CHECKS),
+        "faults": None,
         "layers": [layer_record(p, noise.get(p.name, {})) for p in design.populations],
         "notes": [
             *tables.zero_notes(design),

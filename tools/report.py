@@ -9,10 +9,14 @@ and what was not done is ``null``:
 ``accuracy``        ``float``, ``golden``, ``rtl``, ``samples``, ``over_steps``, ``confusion``
 ``cycles``          ``latency`` (first sample word in to label out), ``interval``
 ``clock_hz``        of the core on this board; ``latency_s`` and ``throughput_per_s`` at it
-``link``            the same end to end: ``baud``, bytes a sample, ``latency_s``, ...
+``link``            the same end to end: bytes a sample, and of each of its ``lines``
+                    ``bits_per_s``, ``latency_s``, ``limit`` (``link`` or ``core``), ...
 ``utilisation``     by cell type ``used`` and ``available``
 ``layers``          one object a layer
-``checks``          ``cycle``, ``bulk``: ``samples``, ``equal``, what was compared
+``checks``          ``cycle``, ``bulk``, ``netlist``, ``bitstream``: ``samples``, ``equal``,
+                    ``compared`` (how many values); ``equal`` is ``null`` where a bitstream cannot
+                    be read back here, and ``note`` says why
+``faults``          the fault table, see :func:`signfire.tools.fault_table.summary`
 ``energy``          an estimate with its ``assumptions``
 ``versions``        of all that took part; ``command`` made the report
 =================== =============================================================================
@@ -41,6 +45,7 @@ GLOSSARY = {
     "pe, simd, unroll": "outputs, inputs and time steps that a layer works on at once",
     "SQNR": "signal-to-quantisation-noise ratio of a layer's outputs against the float network",
     "sent": "share of the possible events that occur; the fewer, the sparser",
+    "harmful": "changes an event of any neuron, a logit or a class on these samples",
     "fmax": "the highest clock that place and route found to be safe",
 }
 

@@ -22,6 +22,7 @@ from .report import write_text
 
 PACKAGE = Path(__file__).resolve().parents[1]
 SOURCES = ("hdl", "gen", "sim", "boards")  # tools/ only presents what these four compute
+SUFFIXES = (".py", ".cpp", ".h", ".v")
 
 
 @cache
@@ -29,8 +30,8 @@ def source_digest() -> str:
     """Return SHA-256 of signfire's computing source and of the versions it runs with."""
     digest = hashlib.sha256(to_json(versions()).encode())
     for folder in SOURCES:
-        for path in sorted((PACKAGE / folder).glob("*")):
-            if path.suffix in (".py", ".cpp"):
+        for path in sorted((PACKAGE / folder).rglob("*")):
+            if path.suffix in SUFFIXES:
                 digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
@@ -50,11 +51,14 @@ class Stages:
         Where results and the files they name lie.
     fresh
         Do everything again.
+    say
+        Takes a word on what the running stage is doing now.
     """
 
     folder: Path
     fresh: bool = False
     done: list[str] = field(default_factory=list)
+    say: Callable[[str], None] = print
 
     def run(
         self,
@@ -87,7 +91,7 @@ class Stages:
             progress.print(f"[dim]  kept[/]  {escape(title)}")
             return kept
         path.unlink(missing_ok=True)
-        with shown(title):
+        with shown(title) as self.say:
             result = json.loads(to_json(work()))
         digests = {file: file_digest(self.folder / file) for file in files}
         path.parent.mkdir(parents=True, exist_ok=True)

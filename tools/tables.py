@@ -10,6 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from ..boards.boards import Board
+from ..boards.reweight import Reweighted
 from ..boards.toolchain import OK, Tool
 from ..gen.design import Design
 from .api import AutoFold, Costs, Embedding, Evaluation, Inference
@@ -18,6 +19,7 @@ from .report import percent, si
 if TYPE_CHECKING:
     from ..sim.bulk import BulkResult
     from ..sim.cycle import CycleResult
+    from .proof import ChipCheck
 
 MOST_MISMATCHES = 20
 UNLIMITED = 10_000  # columns of a terminal
@@ -189,6 +191,44 @@ def of_simulation(result: "CycleResult | BulkResult") -> list[RenderableType]:
     return [f"DIFFERENT: {size}", *shown, *([f"and {more} more"] if more else []), *waves]
 
 
+def chip_record(result: "ChipCheck") -> dict[str, Any]:
+    """Return what --json says of a check of the chip."""
+    return {
+        "bitstream": result.bitstream,
+        "board": result.board,
+        "samples": result.samples,
+        "compared": result.words,
+        "equal": result.passed,
+        "clock_hz": result.clock_hz,
+        "cells": result.cells,
+        "mismatches": result.mismatches,
+    }
+
+
+def of_chip(result: "ChipCheck") -> list[RenderableType]:
+    """Say what was simulated and compared, or name the first differences."""
+    cells = ", ".join(f"{count:,} {cell}" for cell, count in sorted(result.cells.items()))
+    source = "netlist" if result.bitstream is None else f"read back from {result.bitstream}"
+    lines = [f"{source}: {cells}", f"core at {si(result.clock_hz, 'Hz')}, as its PLL's cell says"]
+    size = f"{result.samples} samples, {result.words:,} words (logits, classes, cycle counts)"
+    if result.passed:
+        return [*lines, f"equal: {size}"]
+    shown = [str(mismatch) for mismatch in result.mismatches[:MOST_MISMATCHES]]
+    more = len(result.mismatches) - len(shown)
+    return [*lines, f"DIFFERENT: {size}", *shown, *([f"and {more} more"] if more else [])]
+
+
+def of_reweighting(result: Reweighted, chip: "ChipCheck | None" = None) -> list[RenderableType]:
+    """Where the bitstream lies, how much of it is new, and what was checked of it."""
+    lines: list[RenderableType] = [
+        f"bitstream: {result.bitstream}",
+        f"{result.changed:,} of {result.words:,} words in {result.roms} memories are new, in "
+        f"{result.seconds:.1f} s; every word was read back from the packed file",
+        f"core at {si(result.clock_hz, 'Hz')}, as in the build",
+    ]
+    return lines if chip is None else lines + of_chip(chip)
+
+
 def of_inference(result: Inference) -> list[RenderableType]:
     """Accuracy, whether the board said what the golden model says, and how fast."""
     samples = len(result.labels)
@@ -219,9 +259,24 @@ def of_report(record: Mapping[str, Any], page: Path) -> list[RenderableType]:
             f"on {record['board']} at {si(record['clock_hz'], 'Hz')}: "
             f"{si(record['latency_s'], 's')}, {si(record['throughput_per_s'], 'samples/s')}"
         )
+    for line in (record["link"] or {"lines": ()})["lines"]:
+        lines.append(
+            f"through {line['name'].upper()}: {si(line['throughput_per_s'], 'samples/s')}; "
+            f"{line['verdict']}"
+        )
+    if record["link"] and record["link"]["hint"]:
+        lines.append(record["link"]["hint"])
     if record["energy"]:
         lines.append(f"energy, estimated: {si(record['energy']['energy_j'], 'J', 2)} a sample")
+    done = [f"{name} {verdict(check)}" for name, check in record["checks"].items() if check]
+    if done:
+        lines.append(f"checks: {', '.join(done)}")
     return [*lines, f"report: {page}"]
+
+
+def verdict(check: Mapping[str, Any]) -> str:
+    """Say how a check ended, in one or two words."""
+    return {True: "equal", False: "DIFFERENT", None: "not done"}[check["equal"]]
 
 
 def board_record(board: Board) -> dict[str, Any]:
@@ -235,6 +290,7 @@ def board_record(board: Board) -> dict[str, Any]:
         "bitstream": board.builds_bitstream,
         "baud": board.baud,
         "uart_note": board.uart_note,
+        "spi_pins": None if board.spi_pins is None else board.spi_pins.record(),
         "capacity": None
         if device is None
         else {

@@ -1,0 +1,258 @@
+"""A packed bitstream answers as golden does, and one wrong bit of it is seen."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from signfire.boards.boards import find_board
+from signfire.boards.build import build
+from signfire.boards.readback import ReadbackError, recover
+from signfire.boards.readback_gowin import _Chip, _expression_of
+from signfire.boards.toolchain import executable
+from signfire.gen.design import Folding
+from signfire.gen.specimen import random_design
+from signfire.tools import api, proof
+
+SAMPLES = 2
+# Bits of a logic cell's twenty that are its truth table, in the table's order.
+LUT_BITS = [4, 14, 15, 5, 6, 16, 17, 7, 3, 13, 12, 2, 1, 11, 10, 0]
+
+needs_icebox = pytest.mark.skipif(
+    shutil.which("icebox_vlog") is None, reason="icebox_vlog (apt install fpga-icestorm)"
+)
+
+
+@pytest.fixture(scope="module")
+def design():
+    """Weights that fill block RAM on both, and every cell that a larger design has."""
+    one = Folding(pe=1, simd=1, unroll=1)
+    return random_design(sizes=(64, 32, 4), folding={name: one for name in ("input", "fc1", "fc2")})
+
+
+@pytest.fixture(scope="module")
+def samples(design):
+    low, high = design.input_format.low, design.input_format.high
+    x = np.random.default_rng(7).integers(low, high + 1, (SAMPLES, design.input.size))
+    return api.Dataset(x=x.astype(float), y=None, path="random")
+
+
+@pytest.fixture(scope="module")
+def built(design, tmp_path_factory):
+    """Build a board's bitstream once."""
+    done = {}
+
+    def bitstream(board: str) -> Path:
+        if board not in done:
+            folder = tmp_path_factory.mktemp(board)
+            done[board] = build(design, find_board(board), folder, frequency=None).bitstream
+        return done[board]
+
+    return bitstream
+
+
+def check(bitstream, board, design, samples):
+    return proof.verify_bitstream(bitstream, board, design, samples, bitstream.parent / "readback")
+
+
+# -- iCE40 -----------------------------------------------------------------------------------------
+
+
+def unpacked(bitstream: Path) -> str:
+    run("yowasp-iceunpack", bitstream.name, "bits.asc", cwd=bitstream.parent)
+    return (bitstream.parent / "bits.asc").read_text()
+
+
+def packed(text: str, folder: Path) -> Path:
+    (folder / "wrong.asc").write_text(text)
+    run("yowasp-icepack", "wrong.asc", "wrong.bin", cwd=folder)
+    return folder / "wrong.bin"
+
+
+def run(program: str, *arguments: str, cwd: Path) -> None:
+    subprocess.run([str(executable(program)), *arguments], cwd=cwd, check=True, capture_output=True)
+
+
+def flipped(text: str, tile: str, row: int, column: int) -> str:
+    """Turn one bit of a tile."""
+    begin = re.search(rf"^\.{tile}\n", text, re.M).end()
+    lines = text[begin:].split("\n")
+    line = lines[row]
+    lines[row] = line[:column] + str(1 - int(line[column])) + line[column + 1 :]
+    return text[:begin] + "\n".join(lines)
+
+
+@needs_icebox
+def test_an_ice40_bitstream_with_block_ram_and_dsp_answers_as_golden(
+    built, design, samples
+) -> None:
+    result = check(built("icebreaker"), "icebreaker", design, samples)
+
+    assert result.mismatches == ()
+    assert result.words == SAMPLES * (4 + 2)
+    assert result.cells["SB_RAM40_4K"] >= 1
+    assert result.cells["SB_MAC16"] >= 1
+
+
+@needs_icebox
+def test_a_flipped_bit_of_a_look_up_table_is_seen_on_ice40(built, design, samples) -> None:
+    bitstream = built("icebreaker")
+    chip = recover(bitstream, find_board("icebreaker"))
+    # The look-up table that passes the serial input on: its entry 0 is what a low level gives.
+    x, y, cell = map(
+        int, re.search(r"/\* LUT +(\d+) +(\d+) +(\d+) \*/ !?rx;", chip.chip.verilog).groups()
+    )
+    row, column = divmod(LUT_BITS[0], 10)
+    wrong = flipped(unpacked(bitstream), f"logic_tile {x} {y}", 2 * cell + row, 36 + column)
+
+    result = check(packed(wrong, bitstream.parent), "icebreaker", design, samples)
+
+    assert not result.passed
+
+
+@needs_icebox
+def test_a_flipped_bit_of_a_block_ram_is_seen_on_ice40(built, design, samples) -> None:
+    bitstream = built("icebreaker")
+    text = unpacked(bitstream)
+    # The last hexadecimal digit of a memory that is not zero: a weight.
+    digit = next(
+        match.start(1)
+        for match in re.finditer(r"^\.ram_data \d+ \d+\n[0-9a-f\n]*?([1-9a-f])\n", text, re.M)
+    )
+    wrong = text[:digit] + f"{int(text[digit], 16) ^ 1:x}" + text[digit + 1 :]
+
+    result = check(packed(wrong, bitstream.parent), "icebreaker", design, samples)
+
+    assert not result.passed
+
+
+@needs_icebox
+def test_a_bitstream_of_another_board_is_refused(built) -> None:
+    with pytest.raises(ReadbackError, match=r"is it a bitstream of this board|failed"):
+        recover(built("icebreaker"), find_board("icestick"))
+
+
+@needs_icebox
+def test_a_cut_ice40_file_is_refused(built) -> None:
+    bitstream = built("icebreaker")
+    cut = bitstream.with_name("cut.bin")
+    cut.write_bytes(bitstream.read_bytes()[:5000])
+
+    with pytest.raises(ReadbackError, match=r"iceunpack cannot read cut\.bin"):
+        recover(cut, find_board("icebreaker"))
+
+
+# -- Gowin -----------------------------------------------------------------------------------------
+
+
+def rewritten(bitstream: Path, flip: tuple[int, int]) -> Path:
+    """Turn one fuse of a Gowin file, its CRC made good."""
+    from apycula import bslib
+
+    bits, header, footer, slots = bslib.read_bitstream(str(bitstream))
+    row, column = flip
+    bits[row][column] ^= 1
+    path = bitstream.with_name("wrong.fs")
+    bslib.write_bitstream(str(path), bits, header, footer, False, slots)
+    return path
+
+
+def one_input_tables(chip: _Chip):
+    """Find flip-flops behind a buffer or inverter, and the entry of its table for a low input."""
+    for at in chip.tiles:
+        for k in range(6):
+            kinds = chip.bels[at]
+            if f"DFF{k}" not in kinds or "SD" in kinds[f"DFF{k}"] or f"ALU{k}" in kinds:
+                continue
+            drivers = [chip.driver(chip.net(at, f"{letter}{k}")) for letter in "ABCD"]
+            live = [i for i, net in enumerate(drivers) if re.search(r"_[FQ]\d$", net)]
+            if len(live) == 1 and chip.driver(chip.net(at, f"CLK{k // 2}")).endswith("F4"):
+                levels = [int(net != "VSS" and i not in live) for i, net in enumerate(drivers)]
+                yield at, k, sum(level << i for i, level in enumerate(levels))
+
+
+def test_a_gowin_bitstream_with_block_ram_and_multipliers_answers_as_golden(
+    built, design, samples
+) -> None:
+    result = check(built("tang-nano-9k"), "tang-nano-9k", design, samples)
+
+    assert result.mismatches == ()
+    assert {"ALU", "MULT18X18", "MUX2", "SPX9"} <= result.cells.keys()
+
+
+def test_a_flipped_bit_of_a_block_ram_is_seen_on_gowin(built, design, samples) -> None:
+    bitstream = built("tang-nano-9k")
+    chip = _Chip(bitstream, find_board("tang-nano-9k"))
+    row, column = next(
+        (row, column)
+        for row, bits in enumerate(chip.contents)
+        for column, bit in enumerate(bits)
+        if bit
+    )
+
+    wrong = rewritten(bitstream, (chip.db.height + row, column))
+
+    assert not check(wrong, "tang-nano-9k", design, samples).passed
+
+
+def test_a_flipped_fuse_of_a_look_up_table_is_seen_on_gowin(built, design, samples) -> None:
+    bitstream = built("tang-nano-9k")
+    chip = _Chip(bitstream, find_board("tang-nano-9k"))
+    at, k, entry = next(one_input_tables(chip))
+    ((y, x),) = chip.db[at].bels[f"LUT{k}"].flags[entry]
+    top = sum(chip.db[r, 0].height for r in range(at[0]))
+    left = sum(chip.db[0, c].width for c in range(at[1]))
+
+    wrong = rewritten(bitstream, (top + y, left + x))
+
+    assert not check(wrong, "tang-nano-9k", design, samples).passed
+
+
+def test_a_gowin_file_with_a_wrong_crc_is_refused(built) -> None:
+    bitstream = built("tang-nano-9k")
+    lines = bitstream.read_text().splitlines()
+    longest = max(range(len(lines)), key=lambda i: len(lines[i]))
+    lines[longest] = str(1 - int(lines[longest][100])).join(
+        (lines[longest][:100], lines[longest][101:])
+    )
+    wrong = bitstream.with_name("crc.fs")
+    wrong.write_text("\n".join(lines) + "\n")
+
+    with pytest.raises(ReadbackError, match=r"crc\.fs is no whole Gowin bitstream"):
+        recover(wrong, find_board("tang-nano-9k"))
+
+
+# -- both ------------------------------------------------------------------------------------------
+
+
+def test_a_missing_file_is_refused_with_the_way_out(tmp_path) -> None:
+    with pytest.raises(
+        ReadbackError, match=r"there is no bitstream .*\(run signfire build first\)"
+    ):
+        recover(tmp_path / "none.bin", find_board("icebreaker"))
+
+
+def test_ecp5_logic_cannot_be_read_back(tmp_path) -> None:
+    (tmp_path / "x.bit").write_bytes(b"x")
+
+    with pytest.raises(ReadbackError, match="no tool turns a bitstream of ulx3s-25f back"):
+        recover(tmp_path / "x.bit", find_board("ulx3s-25f"))
+
+
+def test_a_truth_table_becomes_the_expression_that_has_it() -> None:
+    rng = np.random.default_rng(3)
+    for table in [0, 0xFFFF, 0xFF00, *map(int, rng.integers(0, 1 << 16, 20))]:
+        text = _expression_of(table, ["d", "c", "b", "a"]).replace("1'b", "")
+        for index in range(16):
+            levels = {name: str(index >> i & 1) for i, name in enumerate("abcd")}
+            assert str(table >> index & 1) == value_of(text.translate(str.maketrans(levels)))
+
+
+def value_of(text: str) -> str:
+    """Evaluate nested choices between 0 and 1, the innermost first."""
+    while "?" in text:
+        text = re.sub(r"\((\d) \? (\d) : (\d)\)", lambda m: m[2] if m[1] == "1" else m[3], text)
+    return text

@@ -1,0 +1,317 @@
+"""The fault campaign: who is harmful, who is caught, and that an escape can be seen."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from signfire.gen.design import Design, Folding
+from signfire.gen.rtl import Core, core_timing, to_verilog
+from signfire.gen.specimen import random_design
+from signfire.sim import faults, verilator
+from signfire.sim.bulk import run_bulk
+from signfire.sim.cycle import check_cycles
+from signfire.sim.faults_netlist import Site
+from signfire.sim.faults_numbers import Number, fits, numbers
+from signfire.sim.faults_sample import KINDS, Fault, memory_site
+
+FOLDING = {
+    "input": Folding(pe=2),
+    "fc1": Folding(pe=3, simd=4),
+    "fc2": Folding(pe=2, simd=3),
+}
+UNROLLED = {**FOLDING, "fc2": Folding(pe=2, simd=3, unroll=2)}
+DESIGNS = {
+    "settled": (random_design(folding=UNROLLED), "ice40-up"),
+    "settled, offset": (random_design(folding=FOLDING, code="offset", schedule="inverse"), "ecp5"),
+    "overlapped": (
+        random_design(
+            folding=FOLDING, firing="overlapped", schedule="exponential", code="centred", seed=2
+        ),
+        "ecp5",
+    ),
+}
+RAW = np.random.default_rng(1).integers(0, 256, (4, 8))
+COUNT = 20 * len(KINDS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation():
+    """Compile without optimisation: so few cycles run for less time than that would take."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verilator, "OPTIMISATION", dict.fromkeys(verilator.OPTIMISATION, "-O0"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("faults")
+
+
+@pytest.fixture(scope="module", params=DESIGNS)
+def found(request, folder):
+    """Run a campaign over each design; return its name and what was found."""
+    design, technology = DESIGNS[request.param]
+    return request.param, faults.run_faults(
+        design, RAW, folder / request.param.replace(", ", "-"), technology=technology, count=COUNT
+    )
+
+
+@pytest.fixture(scope="module")
+def campaign(folder):
+    """Prepare the settled campaign, in which a test can run faults of its own."""
+    design, technology = DESIGNS["settled"]
+    directory = folder / "single"
+    return faults.Campaign(design, RAW, directory, faults.find_technology(technology), seed=0)
+
+
+def test_no_harmful_fault_escapes(found) -> None:
+    _, result = found
+    harmful = [outcome for outcome in result.outcomes if outcome.harmful]
+
+    assert result.passed
+    assert len(result.outcomes) == COUNT
+    assert len(harmful) > COUNT / 4
+    assert all(outcome.first() in faults.CHECKS and outcome.evidence for outcome in harmful)
+
+
+def test_every_kind_is_planted_and_what_lasts_is_harmful_somewhere(found) -> None:
+    _, result = found
+    planted = {kind: [o for o in result.outcomes if o.kind == kind] for kind in KINDS}
+
+    assert {kind: len(outcomes) for kind, outcomes in planted.items()} == dict.fromkeys(KINDS, 20)
+    for kind, outcomes in planted.items():
+        first = "static" if kind == "file" else "cycle"
+        assert any(outcome.first() == first for outcome in outcomes), kind
+        if not kind.endswith("upset"):
+            assert any(outcome.harmful for outcome in outcomes), kind
+
+
+def test_some_faults_change_nothing_and_some_of_these_are_noticed_all_the_same(found) -> None:
+    _, result = found
+    harmless = [outcome for outcome in result.outcomes if not outcome.harmful]
+
+    assert any(outcome.first() is None for outcome in harmless)
+    assert any(outcome.first() == "cycle" for outcome in harmless)
+
+
+@pytest.mark.parametrize(
+    ("checks", "kinds"), [(("class",), set(KINDS) - {"file"}), (("cycle", "bulk"), {"file"})]
+)
+def test_a_crippled_check_lets_harmful_faults_escape(found, checks, kinds) -> None:
+    _, result = found
+    escaped = {outcome.kind for outcome in result.escapes(checks)}
+
+    assert escaped & kinds
+    assert all(outcome.harmful for outcome in result.escapes(checks))
+
+
+def test_golden_model_and_second_simulation_agree_on_who_is_harmful(found) -> None:
+    name, result = found
+    judged = [o for o in result.outcomes if o.golden is not None and o.kind != "file"]
+    kinds = {outcome.kind for outcome in judged}
+
+    assert kinds == {"weight", "bias", "factor", "eta"} - (
+        {"weight"} if name == "overlapped" else set()
+    )
+    assert [o.golden for o in judged] == [o.events or o.answers for o in judged]
+
+
+def test_equal_seeds_draw_equal_faults_and_a_larger_campaign_begins_alike(campaign) -> None:
+    other = faults.Campaign(
+        campaign.design, RAW, campaign.directory, campaign.technology, seed=campaign.seed + 1
+    )
+
+    few, many = campaign.sampler.faults(30), campaign.sampler.faults(60)
+    assert many[:30] == few == campaign.sampler.faults(30)
+    assert other.sampler.faults(30) != few
+    assert [fault.id for fault in many] == list(range(60))
+
+
+def test_a_fault_by_itself_ends_as_in_its_campaign(folder) -> None:
+    design, technology = DESIGNS["settled"]
+    settings = {"technology": technology, "count": COUNT}
+    whole = faults.run_faults(design, RAW, folder / "settled", **settings)
+
+    for number in (0, 8, 9):  # file, wire, register
+        alone = faults.run_faults(design, RAW, folder / "settled", only=number, **settings)
+        assert alone.outcomes == (whole.outcomes[number],)
+
+
+def test_an_interrupted_campaign_goes_on_where_it_stopped(folder) -> None:
+    design, technology = DESIGNS["settled"]
+    place = folder / "settled"
+    settings = {"technology": technology, "count": COUNT}
+    whole = faults.run_faults(design, RAW, place, **settings)
+    said = []
+
+    def interrupt(word: str) -> None:
+        if word == f"27 of {COUNT} faults":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        faults.run_faults(design, RAW, place, fresh=True, progress=interrupt, **settings)
+    [record] = place.glob("faults-*.jsonl")
+    assert len(record.read_text().splitlines()) == 27
+    record.write_text(record.read_text() + '{"id": 8, "kind": "st')  # cut while writing
+
+    again = faults.run_faults(design, RAW, place, progress=said.append, **settings)
+
+    assert [word for word in said if " of " in word] == [
+        f"{k} of {COUNT} faults" for k in range(28, COUNT + 1)
+    ]
+    assert again.outcomes == whole.outcomes
+
+
+def wire(campaign, name: str, bit: int = 0) -> Site:
+    """Return the bit that a cell drives on a net."""
+    wanted = campaign.netlist.bits_of(name)[bit]
+    return next(
+        site
+        for site in campaign.netlist.wires
+        if campaign.netlist.cells[site.cell]["connections"][site.port][site.bit] == wanted
+    )
+
+
+@pytest.fixture(scope="module")
+def by_hand(campaign):
+    """Run faults at chosen sites, all of one model; return each outcome by its id."""
+    netlist, (probe, due) = campaign.netlist, second_sum(campaign)
+    wanted = netlist.bits_of(probe.value)[0]
+    register = next(
+        site
+        for site in netlist.registers
+        if netlist.cells[site.cell]["connections"]["Q"][site.bit] == wanted
+    )
+    chosen = [
+        ("stuck-at-0", wire(campaign, "link_0_valid"), None),
+        ("stuck-at-1", wire(campaign, "results__valid"), None),
+        ("inverted", wire(campaign, "layer_0.seen__event"), None),
+        ("register upset", register, due),
+        ("register upset", register, due - 1),
+    ]
+    planted = [
+        Fault(id=i, kind=kind, where="here", site=site, cycle=cycle)
+        for i, (kind, site, cycle) in enumerate(chosen)
+    ]
+    return list(campaign.run(planted, planted, lambda _: None))
+
+
+def second_sum(campaign):
+    """Return the probe of the first layer's integrators and the cycle of sample 1's first."""
+    probes = campaign.passes[0].expectation.probes
+    probe = next(p for p in probes if (p.layer, p.what) == ("fc1", "integrator"))
+    return probe, min(cycle for cycle, word in probe.words.items() if word.sample == 1)
+
+
+def test_a_train_that_never_becomes_valid_is_a_hang_and_caught(by_hand) -> None:
+    outcome = by_hand[0]
+
+    assert outcome.hang and outcome.harmful
+    assert set(outcome.caught) == {"cycle", "bulk", "class"}
+    assert "does not come when it is due" in outcome.evidence
+
+
+def test_results_without_end_come_to_an_end(by_hand) -> None:
+    assert by_hand[1].harmful and {"cycle", "bulk"} <= set(by_hand[1].caught)
+
+
+def test_an_event_that_is_inverted_is_harmful_and_named(by_hand) -> None:
+    assert by_hand[2].events and by_hand[2].caught["cycle"] == 1
+    assert by_hand[2].evidence.startswith("fc1 ")
+
+
+def test_a_register_is_flipped_in_its_cycle_and_in_no_other(campaign, by_hand) -> None:
+    _, due = second_sum(campaign)
+    late, hit = by_hand[3], by_hand[4]  # D is inverted in the cycle before the one that shows it
+
+    assert hit.evidence == f"fc1 integrator differs in cycle {due} at full speed"
+    assert late.evidence != hit.evidence
+
+
+def weight_fault(campaign, number: Number, value: int) -> Fault:
+    """Return the fault that turns a weight in ROM into ``value``, which differs by one bit."""
+    design, netlist = campaign.design, campaign.netlist
+    memory = next(m for m in netlist.memories if m.role == "weight")
+    for address in range(memory.depth):
+        for bit in range(memory.width):
+            site = memory_site(memory, address, bit)
+            rom = campaign.sampler.rom_fault("weight", site)
+            if (rom.number, rom.value) == (number, value):
+                return Fault(id=0, kind="weight", where=site.name, site=site)
+    raise AssertionError(f"no bit turns {number} into {value} from {number.read(design)}")
+
+
+def visible_weight(campaign) -> tuple[Number, int, Design]:
+    """Return a weight of fc1, what one bit makes of it, and a Design whose logits that changes."""
+    for number in numbers(campaign.design)["weight"]:
+        value = number.read(campaign.design) ^ 2
+        if number.layer == "fc1" and abs(value) < 8:
+            faulty = number.put(campaign.design, value)
+            within = fits(campaign.sampler.core.plans[0], faulty)
+            if within and campaign.judge.changes(faulty) == (True, True):
+                return number, value, faulty
+    raise AssertionError("every weight is masked")
+
+
+def test_the_compiled_observers_see_what_the_checks_themselves_see(campaign, folder) -> None:
+    # The silent code folds no weight into the bias, so this hardware is the faulty ROM's.
+    design = campaign.design
+    number, value, faulty = visible_weight(campaign)
+    other = Core(faulty.with_folding(UNROLLED), campaign.technology)
+    timing = core_timing(design, campaign.technology)
+    fault = weight_fault(campaign, number, value)
+
+    (seen,) = campaign.run([fault], [fault], lambda _: None)
+    cycle = check_cycles(
+        design, RAW, folder / "cycle", technology=campaign.technology, under_test=other
+    )
+    bulk = run_bulk(
+        design,
+        RAW,
+        folder / "bulk",
+        technology=campaign.technology,
+        verilog=to_verilog(other),
+        timing=timing,
+    )
+
+    first = cycle.mismatches[0]
+    assert seen.evidence == (
+        f"{first.layer} {first.what} differs in cycle {first.cycle} at full speed"
+    )
+    assert seen.caught["bulk"] == 1 + bulk.mismatches[0].sample
+
+
+def test_hardware_that_fails_without_a_fault_is_refused(folder, monkeypatch) -> None:
+    design, technology = DESIGNS["settled"]
+    timing = faults.core_timing
+
+    def late(*arguments):
+        sound = timing(*arguments)
+        layers = (replace(sound.layers[0], total=sound.layers[0].total + 1), *sound.layers[1:])
+        return replace(sound, layers=layers)
+
+    monkeypatch.setattr(faults, "core_timing", late)
+
+    with pytest.raises(RuntimeError, match=r"^the hardware without a fault does not pass"):
+        faults.run_faults(
+            design, RAW, folder / "settled", technology=technology, count=COUNT, fresh=True
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"raw": RAW[:0]}, "a fault campaign needs at least one sample"),
+        ({"count": 0}, "a campaign needs at least 1 fault, not 0"),
+        ({"count": 5, "only": 5}, "there is no fault 5 among 5: they are 0 to 4"),
+        ({"only": -1}, "there is no fault -1 among 200: they are 0 to 199"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_any_work(tmp_path, options, message) -> None:
+    design, _ = DESIGNS["settled"]
+
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        faults.run_faults(**{"design": design, "raw": RAW, "directory": tmp_path, **options})
+
+    assert list(tmp_path.iterdir()) == []
