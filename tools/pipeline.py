@@ -476,7 +476,7 @@ def describe(job: Job) -> dict[str, Any]:
         "faults": None,
         "layers": [layer_record(p, noise.get(p.name, {})) for p in design.populations],
         "notes": [
-            *tables.zero_notes(design),
+            *tables.notes(design),
             *([] if (reason := no_hardware(design)) is None else [reason]),
         ],
     }
