@@ -21,7 +21,6 @@ _LEVELS = {
     "IceStorm": {"IO_STANDARD": "SB_LVCMOS"},
     "Trellis": {"IO_TYPE": "LVCMOS33"},
     "Apicula": {"IO_TYPE": "LVCMOS33"},
-    "Vivado": {"IOSTANDARD": "LVCMOS33"},
 }
 
 
@@ -292,10 +291,6 @@ _EXTRA: dict[str, dict] = {
         )
     },
     "tang-primer-20k-dock": {"spi_pins": _pmod(0, "PMOD0, upper row")},
-    "arty-a7-35": {"spi_pins": _pmod(0, "Pmod JA, upper row")},
-    "arty-a7-100": {"spi_pins": _pmod(0, "Pmod JA, upper row")},
-    "arty-s7-25": {"spi_pins": _pmod(0, "Pmod JA, upper row")},
-    "arty-s7-50": {"spi_pins": _pmod(0, "Pmod JA, upper row")},
     # The buffers behind this one's headers only drive outwards: no pins for SPI.
     "colorlight-5a-75b": {
         "uart_note": "3.3 V serial adapter on J19: rx on KEY+ (M13), tx on DATA_LED- (P11); the "

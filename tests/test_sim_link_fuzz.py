@@ -7,6 +7,8 @@ import pytest
 import sliplib
 
 from signfire.gen.design import Folding
+from signfire.gen.linkformat import SampleFormat
+from signfire.gen.specimen import random_design
 from signfire.hdl import frame, link, slip
 from signfire.sim.link_fuzz import HANG, LinkBench, fuzz_link
 from signfire.sim.link_reference import (
@@ -28,11 +30,12 @@ FRAMES = 3000
 
 @pytest.fixture(scope="module")
 def design():
-    from signfire.gen.specimen import random_design
-
-    return random_design(sizes=(16, 3), seed=2).with_folding(
-        {"input": Folding(pe=4), "fc1": Folding(pe=1, simd=8)}
-    )
+    """Core whose link codes do not use up their bits: 9 of 16."""
+    made = random_design(
+        sizes=(16, 3), schedule="exponential", code="offset", input_steps=4
+    ).with_folding({"input": Folding(pe=2), "fc1": Folding(simd=4)})
+    assert 9 == len(SampleFormat.of(made).table)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -114,21 +117,21 @@ def sent(*bodies: bytes) -> list:
     return Line().take(raw, range(len(raw)))
 
 
-GOOD = make_frame(3, 7, bytes(4))
+GOOD = make_frame(3, 7, bytes(8))
 VERDICTS = [
     (GOOD, NONE),
     (make_frame(1, 0), NONE),
     (make_frame(2, 255), NONE),
     (GOOD[:3], SHORT),
     (GOOD[:-1], SHORT),
-    (make_frame(3, 7, bytes(4), length=5), SHORT),
-    (make_frame(3, 7, bytes(4), length=3), LONG),
+    (make_frame(3, 7, bytes(8), length=9), SHORT),
+    (make_frame(3, 7, bytes(8), length=7), LONG),
     (GOOD + b"\0", LONG),
     (GOOD[:-1] + bytes([GOOD[-1] ^ 1]), CHECKSUM),
     (make_frame(4, 7), COMMAND),
-    (make_frame(0x83, 7, bytes(4)), COMMAND),
-    (make_frame(3, 7, bytes(5)), LENGTH),
-    (make_frame(1, 7, bytes(4)), LENGTH),
+    (make_frame(0x83, 7, bytes(8)), COMMAND),
+    (make_frame(3, 7, bytes(9)), LENGTH),
+    (make_frame(1, 7, bytes(8)), LENGTH),
 ]
 
 
@@ -170,8 +173,8 @@ def test_the_judge_counts_frames_for_the_status(judge):
 
 
 def result(judge, sequence: int, cycles: int) -> bytes:
-    judge.learn([bytes(4)])
-    return make_frame(0x83, sequence, judge.known[bytes(4)] + struct.pack("<I", cycles))
+    judge.learn([bytes(8)])
+    return make_frame(0x83, sequence, judge.known[bytes(8)] + struct.pack("<I", cycles))
 
 
 def test_the_judge_takes_a_result_for_right_only_where_it_is(judge):

@@ -2,6 +2,7 @@
 
 import resource
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -12,10 +13,12 @@ from ..boards.accelerator import technology_of
 from ..boards.boards import Board, find_board
 from ..boards.top import BOTH
 from ..gen.cycles import steady
-from ..gen.design import Design
+from ..gen.design import Design, Folding
 from ..gen.network import Network, Projection
 from ..gen.rtl import core_timing
+from ..gen.specimen import random_design
 from ..sim.faults import run_faults
+from ..sim.link_fuzz import GOOD, TIMEOUT_CYCLES, fuzz_link
 from . import api, demo, fault_table, proof
 from .link_speed import lines
 from .measure import ROOT, SEED, TOOLS, Measurement, bench, example
@@ -53,8 +56,13 @@ def bitstream() -> Iterator[Measurement]:
         design = demo_design(board)
         built = api.build(design, board, folder, seeds=(SEED,))
         assert built.bitstream is not None
-        found = proof.verify_bitstream(built.bitstream, board, design, data, folder / "readback")
-        yield _samples_equal(found, 1, f"of {len(data)} samples, {name}")
+        found = proof.verify_bitstream(
+            built.bitstream, board, design, data, folder / "readback", build=folder
+        )
+        if found.samples:
+            yield _samples_equal(found, 1, f"of {len(data)} samples, {name}")
+        else:
+            yield _words_equal(found, name)
 
 
 def _samples_equal(found: proof.ChipCheck, target: int, what: str) -> Measurement:
@@ -144,6 +152,77 @@ def _cpu_seconds() -> float:
     """Return what this process and its finished children have used."""
     used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(r.ru_utime + r.ru_stime for r in used)
+
+
+def fuzzed() -> dict[str, tuple[Design, int]]:
+    """Return what the link is fuzzed with: small cores of every kind, and frames for each."""
+    plain = random_design(seed=SEED, sizes=(24, 6, 5)).with_folding(
+        {"input": Folding(pe=4), "fc1": Folding(pe=2, simd=4), "fc2": Folding(simd=2, unroll=2)}
+    )
+    overlapped = random_design(
+        seed=SEED, sizes=(20, 4, 3), firing="overlapped", schedule="exponential", code="offset"
+    ).with_folding({"input": Folding(pe=2), "fc1": Folding(pe=2, simd=2), "fc2": Folding()})
+    signed = random_design(
+        seed=SEED, sizes=(12, 7), input_range=(-128, 127), input_steps=8
+    ).with_folding({"input": Folding(pe=3), "fc1": Folding(simd=3)})
+    # More than 2^16 good frames pass where counters of that width must wrap.
+    return {
+        "settled firing": (plain, 120_000),
+        "overlapped firing": (overlapped, 50_000),
+        "signed samples": (signed, 50_000),
+    }
+
+
+@bench("B5", "link fuzz: hostile frames into the RTL, each reply judged by a model of its own")
+def link_fuzz() -> Iterator[Measurement]:
+    """Run random and mutated frames through the link of three cores."""
+    runs = {
+        name: fuzz_link(design, ROOT / "build" / "bench" / "fuzz", frames=frames, seed=SEED)
+        for name, (design, frames) in fuzzed().items()
+    }
+    kinds: Counter[str] = Counter()
+    for run in runs.values():
+        kinds += Counter(run.kinds)
+    acts = sum(kinds.values()) - kinds[GOOD]
+    cycles = sum(run.cycles for run in runs.values())
+    seconds = sum(run.seconds for run in runs.values())
+    yield Measurement(
+        what="frames, three cores",
+        value=sum(run.frames for run in runs.values()),
+        unit="frames",
+        target=">= 100000",
+        note=f"{acts:,} acts of {len(kinds) - 1} kinds, good frames behind each; "
+        f"{cycles / 1e6:.0f} million cycles, {cycles / seconds / 1e6:.1f} million a second",
+        details={"kinds": kinds, "frames": {name: run.frames for name, run in runs.items()}},
+    )
+    for what, name in (
+        ("rounds in which the link hangs", "hangs"),
+        ("results that no good frame asked for", "false_accepts"),
+        ("rounds with a reply that is not the one expected", "wrong"),
+    ):
+        yield Measurement(
+            what=what,
+            value=sum(getattr(run, name) for run in runs.values()),
+            unit="",
+            target="== 0",
+            details={"findings": [str(f) for run in runs.values() for f in run.findings]},
+        )
+    yield Measurement(
+        what="longest wait for the end of a reply",
+        value=max(run.slowest_cycles for run in runs.values()),
+        unit="cycles",
+        note=f"the watchdog's {TIMEOUT_CYCLES:,} cycles among them",
+    )
+
+
+def _words_equal(found: proof.ChipCheck, name: str) -> Measurement:
+    return Measurement(
+        what=f"words of its memories as the design's: weights, biases, factors, η, hash, {name}",
+        value=found.words - len(found.mismatches),
+        unit="words",
+        target=f"== {found.words}",
+        details={"cells": found.cells},
+    )
 
 
 SEEN_BY = {"cycle": "the cycle check", "bulk": "the bulk check", "class": "a look at the class"}

@@ -32,15 +32,15 @@ class Bench:
         That is simulated.
     model
         Its Verilog and clocks.
-    latency_cycles
-        Of the core.
+    silent_cycles
+        Of the core, after which the link answers in its place.
     program
         The compiled simulation.
     """
 
     board: Board
     model: BoardModel
-    latency_cycles: int
+    silent_cycles: int
     program: Path
 
     @contextmanager
@@ -50,7 +50,7 @@ class Bench:
             self.program,
             input_hz=self.model.input_hz,
             baud=self.model.baud,
-            latency_cycles=self.latency_cycles,
+            silent_cycles=self.silent_cycles,
             core_hz=float(self.model.core_hz),
             lights=self.model.lights,
             **options,
@@ -98,7 +98,7 @@ def prepare(
     return Bench(
         board=board,
         model=model,
-        latency_cycles=application.identity.latency_cycles,
+        silent_cycles=application.link.watchdog.timeout_cycles,
         program=compiled(model.verilog, folder, quick=quick),
     )
 

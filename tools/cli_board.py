@@ -2,14 +2,48 @@
 
 import functools
 import shlex
+import sys
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import DIFFERENCE, DONE, Outcome, progress, service, shown, verb, working
-from .options import FILE, MHZ, data_options, examples, fold_as_told, fold_option
+from .console import (
+    DIFFERENCE,
+    DONE,
+    USER,
+    Outcome,
+    Write,
+    progress,
+    service,
+    shown,
+    streaming,
+    verb,
+    working,
+)
+from .options import FILE, MHZ, examples, fold_as_told, fold_option
+
+if TYPE_CHECKING:
+    from ..gen.design import Design
+    from .dataset import Dataset
+    from .watch import Tally
+
+
+PORT = click.option(
+    "--port",
+    required=True,
+    help="Serial port of the board, or SPI: spidev:BUS.DEVICE[:HZ], ftdi://...[:HZ].",
+)
+SPEED = click.option("--board", help="Its name, for a link of another speed than 1 Mbaud.")
+TRIES = click.option(
+    "--tries",
+    type=click.IntRange(0),
+    default=60,
+    show_default=True,
+    help="With --watch: how often a board that vanished is looked for, once a second.",
+)
 
 
 @click.command(
@@ -19,36 +53,59 @@ from .options import FILE, MHZ, data_options, examples, fold_as_told, fold_optio
         "signfire infer design.npz --port COM5 --data test.npz --samples 100",
         "signfire infer design.npz --port spidev:0.0:20M --data test.npz",
         "signfire infer design.npz --port ftdi://ftdi:232h/1:20M --data test.npz",
+        "signfire infer design.npz --port /dev/ttyUSB1 --data test.npz --watch | jq .label",
+        "sensor | signfire infer design.npz --port /dev/ttyUSB1 --watch",
     ),
 )
 @click.argument("design", type=FILE)
+@PORT
+@SPEED
 @click.option(
-    "--port",
-    required=True,
-    help="Serial port of the board, or SPI: spidev:BUS.DEVICE[:HZ], ftdi://...[:HZ].",
+    "--data",
+    type=FILE,
+    help=".npz file with samples and labels. With --watch it may be left out: samples then come "
+    "from standard input, one a line.",
 )
-@click.option("--board", help="Its name, for a link of another speed than 1 Mbaud.")
-@data_options
+@click.option("--inputs", default="x", show_default=True, help="Array of samples.")
+@click.option("--labels", default="y", show_default=True, help="Array of classes.")
 @click.option("--samples", type=int, help="Only the first N samples.")
-@verb
+@click.option("--watch", is_flag=True, help="Print each answer at once, as a line of JSON.")
+@TRIES
+@streaming
 def infer(
+    write: Write,
     design: Path,
     port: str,
     board: str | None,
-    data: Path,
+    data: Path | None,
     inputs: str,
     labels: str,
     samples: int | None,
-) -> Outcome:
+    watch: bool,
+    tries: int,
+) -> Outcome | int:
     """Let a board answer samples, and compare each logit with the golden model.
 
     A board that runs another design is refused.
+
+    With --watch every answer is a line of JSON as soon as it is there, until the samples end or
+    Ctrl-C. Without --data a sample is a line of standard input: a JSON array of numbers, an object
+    {"x": [...], "y": class}, or numbers with commas or spaces between them. Lines with "status"
+    tell what else happened; a board that is unplugged is looked for, and goes on where it was.
     """
     from ..boards.boards import BAUD, find_board
     from . import api, tables
 
-    found = api.load_data(data, inputs=inputs, labels=labels).first(samples)
+    if data is None and not watch:
+        raise click.UsageError("--data is needed, or --watch to read samples from standard input")
     baud = BAUD if board is None else find_board(board).baud
+    found = None
+    if data is not None:
+        found = api.load_data(data, inputs=inputs, labels=labels).first(samples)
+    if watch or found is None:
+        loaded = api.load_design(design)
+        tally = stream_infer(loaded, port, baud, found, samples, tries, write)
+        return USER if tally.errors else DIFFERENCE if tally.equal < tally.samples else DONE
     with working(f"asking the board on {port}"):
         result = api.infer(design, port, found, baud=baud)
     equal = result.equal == len(found)
@@ -64,6 +121,87 @@ def infer(
         },
         text=tables.of_inference(result),
         status=DONE if equal else DIFFERENCE,
+    )
+
+
+def stream_infer(
+    design: "Design",
+    port: str,
+    baud: int,
+    data: "Dataset | None",
+    samples: int | None,
+    tries: int,
+    write: Write,
+) -> "Tally":
+    """Answer a data set or the lines of standard input."""
+    from . import watch
+    from .host import open_port
+
+    if samples is not None and samples < 1:
+        raise ValueError(f"the number of samples must be at least 1, not {samples}")
+    source = watch.of_lines(design, sys.stdin) if data is None else watch.of_data(design, data)
+    reach = watch.Reach(lambda: open_port(port, baud), design, tries=tries, emit=write)
+    return watch.infer(design, islice(source, samples), reach, write)
+
+
+@click.command(
+    short_help="Ask a board what it runs and how it fares.",
+    epilog=examples(
+        "signfire status --port /dev/ttyUSB1",
+        "signfire status --port /dev/ttyUSB1 --design design.npz",
+        "signfire status --port /dev/ttyUSB1 --watch --every 10",
+    ),
+)
+@PORT
+@SPEED
+@click.option("--design", type=FILE, help="Design that the board should run: exit 1 if not.")
+@click.option("--watch", is_flag=True, help="Again and again, each time as a line of JSON.")
+@click.option(
+    "--every",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="With --watch: seconds between two lines.",
+)
+@TRIES
+@streaming
+def status(
+    write: Write,
+    port: str,
+    board: str | None,
+    design: Path | None,
+    watch: bool,
+    every: float,
+    tries: int,
+) -> Outcome | int:
+    """Ask a board what it runs, how long it has been up, and what went wrong on its line.
+
+    The board answers while it computes too. Asking puts out its alarm LED.
+    """
+    from ..boards.boards import BAUD, find_board
+    from . import api, tables
+    from . import watch as watching
+    from .host import Board, open_port
+
+    baud = BAUD if board is None else find_board(board).baud
+    wanted = None if design is None else api.load_design(design)
+    if watch:
+        reach = watching.Reach(lambda: open_port(port, baud), wanted, tries=tries, emit=write)
+        watching.tell_status(reach, write, every_s=every)
+        return DONE
+    with working(f"asking the board on {port}"), open_port(port, baud) as line:
+        host = Board(line)
+        identity, found = host.identify(), host.status()
+    same = wanted is None or identity.design_hash == wanted.hash
+    return Outcome(
+        data={
+            "identity": identity,
+            **watching.status_record(found),
+            "expected_hash": None if wanted is None else wanted.hash,
+            "same_design": None if wanted is None else same,
+        },
+        text=tables.of_board_status(identity, found, wanted),
+        status=DONE if same else DIFFERENCE,
     )
 
 
@@ -209,7 +347,7 @@ def flash(build: Path, board: str | None, dry_run: bool, **settings: Any) -> Out
         "signfire convert model.py:make_net --weights retrained.pth --calibrate train.npz \\",
         "    --like design.npz -o retrained.npz",
         "signfire reweight build/design-icebreaker retrained.npz -o build/retrained",
-        "signfire reweight build/design-icebreaker retrained.npz --data test.npz -o build/retrained",
+        "signfire reweight build/design-icebreaker retrained.npz --data test.npz -o build/new",
     ),
 )
 @click.argument("build", type=FILE)
@@ -240,4 +378,4 @@ def reweight(build: Path, design: Path, output: Path, data: Path | None, inputs:
     )
 
 
-COMMANDS = (infer, board_sim, flash, reweight)
+COMMANDS = (flash, infer, status, reweight, board_sim)

@@ -45,19 +45,23 @@ def verify_bitstream(
 
     BUILD is the folder of a build, or a packed file with its --board; DESIGN is folded as it was
     built. Nothing but the packed file is read: iCE40 by icebox_vlog (apt install fpga-icestorm),
-    Gowin by the tile reader of gowin_unpack.
+    Gowin by the tile reader of gowin_unpack. No tool gives the logic of an ECP5 back: there every
+    word of the memories is compared with the design, and BUILD must be the folder.
     """
     from ..boards.boards import find_board
+    from ..boards.build import SHAPE
     from ..boards.finished import read_build
+    from ..gen.design import Design
     from . import api, proof, tables
 
     if build.is_file():
         if board is None:
             raise ValueError(f"the board of {build} is not known (give --board)")
-        bitstream, target = build, find_board(board)
+        bitstream, target, folder, shape = build, find_board(board), None, None
     else:
         found = read_build(build)
-        bitstream, target = found.bitstream, found.board
+        bitstream, target, folder = found.bitstream, found.board, found.folder
+        shape = Design.load(folder / SHAPE) if (folder / SHAPE).is_file() else None
     chosen, auto = fold_as_told(api.load_design(design), fold, target)
     wanted = api.load_data(data, inputs=inputs, labels=labels, need_labels=False).first(samples)
     with shown("bitstream check") as say:
@@ -67,6 +71,8 @@ def verify_bitstream(
             chosen,
             wanted,
             output or bitstream.parent / "readback",
+            build=folder,
+            shape=shape,
             progress=say,
         )
     return Outcome(

@@ -319,7 +319,13 @@ def bitstream_check(
     def check() -> dict[str, Any]:
         return _chip_record(
             proof.verify_bitstream(
-                bitstream, board, job.design, data, stages.folder / "readback", shape=job.shape
+                bitstream,
+                board,
+                job.design,
+                data,
+                stages.folder / "readback",
+                build=bitstream.parent,
+                shape=job.shape,
             )
         )
 
