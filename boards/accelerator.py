@@ -1,5 +1,8 @@
 """A Design as a board's application: the core behind the host link."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -17,6 +20,7 @@ from .strap import Strap
 from .toolchain import distribution_version
 from .top import Application
 
+IDENTITY = "identity"  # the ROM of the record that the board answers with
 PATIENCE = 8  # times the predicted latency, after which a core counts as dead
 
 
@@ -44,20 +48,23 @@ class Accelerator(wiring.Component):
     Parameters
     ----------
     design
-        Folded.
+        Folded, unless there is a shape.
     board
         Sets the technology, and whether the clock is still open: with a PLL it is set in the
         netlist after place-and-route, without one it is the oscillator.
+    shape
+        Folded Design that fixes all but what lies in the ROMs; ``None`` is ``design`` itself.
     """
 
-    def __init__(self, design: Design, board: Board) -> None:
+    def __init__(self, design: Design, board: Board, shape: Design | None = None) -> None:
         self.design, self.board = design, board
+        shape = shape or design
         technology = technology_of(board)
-        latency, interval = steady(core_timing(design, technology))
-        self.core = Core(design, technology)
+        latency, interval = steady(core_timing(shape, technology))
+        self.core = Core(design, technology, shape)
         self.clock_is_open = board.builds_bitstream and board.has_pll
-        self.identity = identity_of(
-            design,
+        identity = identity_of(
+            shape,
             link_version=VERSION,
             lanes=self.core.lanes,
             logit_bits=self.core.result_layout["logit"].width,
@@ -67,23 +74,29 @@ class Accelerator(wiring.Component):
             timeout_cycles=timeout_of(latency),
             version=distribution_version("signfire"),
         )
-        form = SampleFormat.of(design)
+        self.identity = with_hash(identity, design)
+        form = SampleFormat.of(shape)
+        self.record = Rom(content=list(self.identity.to_bytes()), width=8)
+        record = self.record
         if self.clock_is_open:
-            record = ClockedIdentity(identity=self.identity, family=board.family)
-        else:
-            record = Rom(content=list(self.identity.to_bytes()), width=8)
+            record = ClockedIdentity(record, clock_bytes(self.identity), family=board.family)
         self.link = Link(
             elements=form.elements,
             code_bits=form.code_bits,
             table=form.table,
             raw_shape=self.core.raw_shape,
             lanes=self.core.lanes,
-            outputs=design.readout.size,
+            outputs=shape.readout.size,
             result_layout=self.core.result_layout,
             identity=record,
             timeout_cycles=timeout_of(latency),
         )
         super().__init__(Application())
+
+    @property
+    def roms(self) -> dict[str, Rom]:
+        """Every ROM whose content another Design of the same shape may replace, by name."""
+        return {**self.core.roms, IDENTITY: self.record}
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -102,16 +115,17 @@ class ClockedIdentity(wiring.Component):
 
     Parameters
     ----------
-    identity
-        Its clock does not matter.
+    rom
+        The record; its clock does not matter.
+    clock_bytes
+        Where its clock lies, lowest byte first.
     family
         Of the device.
     """
 
-    def __init__(self, *, identity: Identity, family: str) -> None:
-        self.rom = Rom(content=list(identity.to_bytes()), width=8)
-        self.content = self.rom.content
-        self.clock_bytes = clock_bytes(identity)
+    def __init__(self, rom: Rom, clock_bytes: Sequence[int], *, family: str) -> None:
+        self.rom, self.content = rom, rom.content
+        self.clock_bytes = clock_bytes
         self.family = family
         super().__init__({"address": In(self.rom.address.shape()), "data": Out(8)})
 
@@ -127,6 +141,11 @@ class ClockedIdentity(wiring.Component):
                 with m.Case(place):
                     m.d.comb += self.data.eq(clock.value.word_select(i, 8))
         return m
+
+
+def with_hash(identity: Identity, design: Design) -> Identity:
+    """Return the identity of a board whose memories hold ``design``."""
+    return replace(identity, design_hash=design.hash)
 
 
 def clock_bytes(identity: Identity) -> list[int]:

@@ -22,7 +22,7 @@ class LineArbiter(wiring.Component):
     by an END of the arbiter's, for the link to refuse it, and a reply of which no byte was taken
     for as long is thrown away. The core may take any time.
 
-    Timing: a byte takes two cycles, either way, in a register.
+    Timing: a byte in three cycles at the most, either way, through registers.
 
     Members
     -------
@@ -51,7 +51,7 @@ class LineArbiter(wiring.Component):
         pending = Signal(range(OUTSTANDING + 1))  # frames that are to be answered
         ended, answered = Signal(), Signal()  # pulses: one more, one less
         moved = Signal()
-        m.d.sync += pending.eq(pending + ended - answered)
+        m.d.sync += pending.eq(pending + ended - (answered & (pending != 0)))
         waits = self._receive(m, owned, owner, open_frame, pending, ended, moved)
         dropping = Signal()
         refuses = self._reply(m, owner, dropping, answered, moved)
@@ -79,27 +79,31 @@ class LineArbiter(wiring.Component):
             m.d.sync += link.valid.eq(0)
         waits = Signal()
         for number, line in reversed(list(enumerate(self.received))):
-            is_end = line.payload == END
+            full, byte, is_end = Signal(), Signal(8), Signal()
+            m.d.comb += line.ready.eq(~full)
+            with m.If(~full):
+                m.d.sync += [full.eq(line.valid), byte.eq(line.payload)]
+                m.d.sync += is_end.eq(line.payload == END)
             owns = owned & (owner == number)
             with m.If(owns & (open_frame | (~is_end & (pending != OUTSTANDING)))):
-                m.d.comb += [line.ready.eq(~link.valid), waits.eq(~line.valid)]
-                with m.If(line.valid & ~link.valid):
-                    m.d.sync += [link.valid.eq(1), link.payload.eq(line.payload)]
+                m.d.comb += waits.eq(~full & ~line.valid)
+                with m.If(full & ~link.valid):
+                    m.d.sync += [full.eq(0), link.valid.eq(1), link.payload.eq(byte)]
                     m.d.sync += open_frame.eq(~is_end)
                     m.d.comb += [ended.eq(is_end), moved.eq(1)]
-            with m.Elif(is_end):
-                m.d.comb += line.ready.eq(1)
-            with m.Elif(~owned & line.valid):
+            with m.Elif(full & is_end):
+                m.d.sync += full.eq(0)
+            with m.Elif(full & ~owned):
                 m.d.sync += [owned.eq(1), owner.eq(number), open_frame.eq(1)]
         return waits
 
     def _reply(self, m: Module, owner, dropping, answered, moved):
         """Pass on what the link says; return whether the owner does not take it."""
         source = self.from_link
-        held, byte, in_reply = Signal(), Signal(8), Signal()
+        held, byte, is_end, in_reply = Signal(), Signal(8), Signal(), Signal()
         m.d.comb += source.ready.eq(~held)
         with m.If(source.valid & ~held):
-            m.d.sync += [held.eq(1), byte.eq(source.payload)]
+            m.d.sync += [held.eq(1), byte.eq(source.payload), is_end.eq(source.payload == END)]
         taken = Signal()
         for number, line in enumerate(self.sent):
             chosen = owner == number
@@ -107,6 +111,6 @@ class LineArbiter(wiring.Component):
             with m.If(chosen):
                 m.d.comb += taken.eq(held & (line.ready | dropping))
         with m.If(taken):
-            m.d.sync += [held.eq(0), in_reply.eq(byte != END)]
-            m.d.comb += [moved.eq(1), answered.eq(in_reply & (byte == END))]
+            m.d.sync += [held.eq(0), in_reply.eq(~is_end)]
+            m.d.comb += [moved.eq(1), answered.eq(in_reply & is_end)]
         return held & ~taken

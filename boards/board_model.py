@@ -105,10 +105,8 @@ class _Whole(Elaboratable):
         self.top, self.on_oscillator = top, on_oscillator
 
     def elaborate(self, platform) -> Module:
-        m = Module()
+        m = platform.create_missing_domain("sync") if self.on_oscillator else Module()
         m.submodules.top = self.top
-        if self.on_oscillator:
-            m.submodules.cd_sync = platform.create_missing_domain("sync")
         return m
 
 
@@ -272,7 +270,7 @@ def _instance(verilog: str, module: str) -> _Instance | None:
     pins = re.findall(r"^ *\.(?:\\(\S+) |(\w+))\((.*?)\),?$", found[0], re.M)
     nets = {escaped or plain: net for escaped, plain, net in pins}
     ports = re.findall(r"^ *(input|output) (?:\[(\d+):0\] )?\\?(\S+?) ?;$", declared[0], re.M)
-    # A clock may be known by another name outside, and the module that makes it has it as an output.
+    # A clock may have another name outside; the module that makes it has it as an output.
     clocks = [port for port, net in nets.items() if port.endswith("clk") or net.endswith("clk")]
     ways = {port: way for way, _, port in ports}
     if nets.keys() != ways.keys() or len(clocks) != 1:

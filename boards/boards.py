@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from functools import cache
 
 import amaranth_boards
-from amaranth.build import Attrs, Pins, PinsN, Platform, Resource, ResourceError, Subsignal
+from amaranth.build import Attrs, Clock, Pins, PinsN, Platform, Resource, ResourceError, Subsignal
 from amaranth_boards.resources import UARTResource
 
 from .devices import DEVICES, Device
 
 BAUD = 1_000_000
 OPEN_TOOLCHAINS = ("IceStorm", "Trellis", "Apicula")
+SCK_GOAL = Clock(50e6)  # what place-and-route aims for, and no more
 # toolchain -> attributes of a 3.3 V pin; the level is the bank's own on iCE40
 _LEVELS = {
     "IceStorm": {"IO_STANDARD": "SB_LVCMOS"},
     "Trellis": {"IO_TYPE": "LVCMOS33"},
     "Apicula": {"IO_TYPE": "LVCMOS33"},
-    "Vivado": {"IOSTANDARD": "LVCMOS33"},
 }
 
 
@@ -60,7 +60,7 @@ class SpiPins:
         return Resource(
             "spi_link",
             0,
-            Subsignal("sck", Pins(self.sck, dir="i", conn=self.connector), clock),
+            Subsignal("sck", Pins(self.sck, dir="i", conn=self.connector), SCK_GOAL, clock),
             Subsignal("cs", PinsN(self.cs, dir="i", conn=self.connector)),
             Subsignal("copi", Pins(self.copi, dir="i", conn=self.connector)),
             Subsignal("cipo", Pins(self.cipo, dir="o", conn=self.connector)),
@@ -291,10 +291,6 @@ _EXTRA: dict[str, dict] = {
         )
     },
     "tang-primer-20k-dock": {"spi_pins": _pmod(0, "PMOD0, upper row")},
-    "arty-a7-35": {"spi_pins": _pmod(0, "Pmod JA, upper row")},
-    "arty-a7-100": {"spi_pins": _pmod(0, "Pmod JA, upper row")},
-    "arty-s7-25": {"spi_pins": _pmod(0, "Pmod JA, upper row")},
-    "arty-s7-50": {"spi_pins": _pmod(0, "Pmod JA, upper row")},
     # The buffers behind this one's headers only drive outwards: no pins for SPI.
     "colorlight-5a-75b": {
         "uart_note": "3.3 V serial adapter on J19: rx on KEY+ (M13), tx on DATA_LED- (P11); the "

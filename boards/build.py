@@ -17,22 +17,28 @@ from pathlib import Path
 from amaranth.build.run import BuildPlan
 
 from ..gen.design import Design
-from ..hdl.storage import Ram
+from ..gen.plan import Technology, find_technology
+from ..gen.shape import refuse_unlike
+from ..hdl.storage import Ram, Rom
 from ..sim.chip import Chip
 from . import nextpnr
-from .accelerator import Accelerator
+from .accelerator import IDENTITY, Accelerator, technology_of
 from .boards import Board
+from .contents import ContentsMap, grids_of, set_words, words_of
 from .devices import GOWIN
 from .netlist import open_netlist, set_clock
 from .nextpnr import BuildError, CriticalPath, PnrReport, Usage
 from .pins import top_ports
+from .placed import PLACED, PlacedBuild
 from .pll import PllSetting, fastest_setting
+from .rom_cells import FAMILIES, Grid, RomCells
 from .spi_timing import SpiTiming
 from .toolchain import PROGRAMS, distribution_version, executable
 from .top import UART, Top
 
 NAME = "signfire"  # of the top module and of every file
 RESULT = "result.json"
+SHAPE = "shape.npz"  # the Design that fixed all but the contents of memories
 FORMAT_VERSION = 2
 # The first one succeeds where the PLL's clock does not change the layout, as was always seen.
 _FINAL_ATTEMPTS = 4
@@ -227,15 +233,27 @@ def build(
     board: Board,
     directory: Path | str,
     *,
+    shape: Design | None = None,
     seeds: Sequence[int] = (1,),
     frequency: float | None = None,
     margin: float = 0.0,
     link: str = UART,
     progress: Progress | None = None,
 ) -> BuildResult:
-    """Build a folded design for a board; see :func:`build_application`."""
-    return build_application(
-        Accelerator(design, board),
+    """Build a folded design for a board; see :func:`build_application`.
+
+    Parameters
+    ----------
+    shape
+        Folded Design that fixes all but what the memories hold; ``None`` is ``design`` itself. The
+        folder keeps it, so that :func:`.reweight.reweight` can put other contents in.
+    """
+    if shape is not None:
+        refuse_unlike(shape, design, technology_of(board))
+    kept = Path(directory) / SHAPE
+    kept.unlink(missing_ok=True)
+    result = build_application(
+        Accelerator(design, board, shape),
         board,
         directory,
         seeds=seeds,
@@ -244,6 +262,8 @@ def build(
         link=link,
         progress=progress,
     )
+    (shape or design).save(kept)
+    return result
 
 
 def build_application(
@@ -313,6 +333,7 @@ class _Flow:
         self.directory = directory
         self.progress = progress
         self.start = time.monotonic()
+        self.roms: dict[str, Rom] = {}  # whose content is set after synthesis
 
     # -- the two ways --------------------------------------------------------------------------
 
@@ -353,6 +374,11 @@ class _Flow:
         if setting is not None:
             netlist = self.directory / f"{NAME}.clocked.json"
             set_clock(self._netlist, setting, netlist)
+        if self.roms:
+            data = json.loads(netlist.read_text())
+            set_words(data, self._grids, words_of(self.roms))
+            netlist = self.directory / f"{NAME}.clocked.json"
+            netlist.write_text(json.dumps(data))
         return Synthesis(netlist=netlist, chip=netlist_chip(netlist, self.board), versions=versions)
 
     def bitstream(
@@ -366,20 +392,47 @@ class _Flow:
             setting = self._wanted_setting(frequency)
         synthesis, place, pack = _commands(plan)
         versions = _versions([_TOOLS[c[0]] for c in (synthesis, place, pack)])
-        key = _key(plan, versions, self.board.name, seeds, frequency, margin)
+        words = words_of(self.roms)
+        key = _key(plan, versions, self.board.name, seeds, frequency, margin, words)
         earlier = self._earlier(key)
         if earlier is not None:
             return earlier
         (self.directory / RESULT).unlink(missing_ok=True)
+        (self.directory / PLACED).unlink(missing_ok=True)
         self._synthesise(plan, synthesis, versions)
 
         runs = self._all_seeds(place, setting, seeds)
         best = max(runs, key=lambda run: run.fmax_hz)
         final = self._settle(place, best, frequency, margin)
-        bitstream = self._pack(pack, final)
+        placed = f"{final.output}.placed"
+        if self.roms:
+            build = self._placed_build(final, pack, versions)
+            placed = f"{NAME}.placed"
+            (self.directory / placed).write_text(build.filled(words))
+        self.progress("bitstream")
+        bitstream = pack_bitstream(pack, placed, self.directory)
         result = self._result(final, runs, bitstream, versions)
+        if self.roms:
+            build.save(self.directory)
         self._record(key, result)
         return result
+
+    def _placed_build(
+        self, final: "_Run", pack: list[str], versions: dict[str, str]
+    ) -> PlacedBuild:
+        """Find the ROMs in the routed design; what remains of the runs' routed netlists goes."""
+        routed = (self.directory / f"{final.output}.routed.json").read_text()
+        found = ContentsMap.of(routed, self.board.family, self._grids)
+        for path in self.directory.glob("*.routed.json"):
+            path.unlink()
+        return PlacedBuild(
+            board=self.board.name,
+            contents=found,
+            placed=(self.directory / f"{final.output}.placed").read_text(),
+            pack=tuple(pack),
+            versions=versions,
+            record=tuple(int(byte) for byte in words_of(self.roms).get(IDENTITY, ())),
+        )
 
     # -- stages --------------------------------------------------------------------------------
 
@@ -389,12 +442,24 @@ class _Flow:
         if self.board.builds_bitstream:
             options["synth_opts"] = nextpnr.synthesis_options(self.board)
             options["script_after_read"] = Ram.KEEP_OPEN
-        plan = self.board.platform().build(top, NAME, do_build=False, **options)
+        platform = self.board.platform()
+        if self.board.family in FAMILIES:
+            self.roms = getattr(application, "roms", {})
+            platform.get_rom = RomCells(self.roms, self._technology, self.board.family)
+        plan = platform.build(top, NAME, do_build=False, **options)
         # Without source lines nothing depends on where signfire is installed.
         for name in plan.files:
             if name.endswith(".il"):
                 plan.files[name] = re.sub(r"(?m)^\s*attribute \\src .*\n", "", plan.files[name])
         return plan
+
+    @property
+    def _technology(self) -> Technology:
+        return find_technology(technology_of(self.board))
+
+    @property
+    def _grids(self) -> dict[str, Grid]:
+        return grids_of(self.roms, self._technology)
 
     def _setting(self, target_hz: Fraction) -> PllSetting:
         return fastest_setting(
@@ -467,6 +532,8 @@ class _Flow:
             seed=seed,
             clock_hz=float(self.board.input_hz if setting is None else setting.clock_hz),
         )
+        if self.roms:
+            arguments += ["--write", f"{output}.routed.json"]
         done = self._run([template[0], *arguments], output)
         log = self.directory / f"{output}.log"
         if done.returncode:
@@ -522,32 +589,8 @@ class _Flow:
             f"{_mhz(clock_hz)} on {self.board.name} (try more seeds, or fold the design more)"
         )
 
-    def _pack(self, command: list[str], run: "_Run") -> Path:
-        self.progress("bitstream")
-        suffix = _PACKERS[command[0]]
-        placed = {f"{NAME}.asc", f"{NAME}.config", f"{NAME}.pnr.json"}
-        arguments = [f"{run.output}.placed" if a in placed else a for a in command]
-        done = self._run(arguments, "pack")
-        bitstream = self.directory / f"{NAME}{suffix}"
-        if done.returncode or not bitstream.exists():
-            last = done.stdout.strip().splitlines()[-1:]
-            raise BuildError(f"{command[0]} failed: {''.join(last)}")
-        return bitstream
-
     def _run(self, command: Sequence[str], stage: str) -> subprocess.CompletedProcess:
-        program = executable(_TOOLS[command[0]])
-        done = subprocess.run(
-            [str(program), *command[1:]],
-            cwd=self.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        (self.directory / f"{stage}.out").write_text(done.stdout)
-        return done
+        return run_tool(command, self.directory, stage)
 
     # -- the result ----------------------------------------------------------------------------
 
@@ -615,6 +658,40 @@ class _Flow:
         return replace(BuildResult(**data), reused=True)
 
 
+def run_tool(command: Sequence[str], directory: Path, stage: str) -> subprocess.CompletedProcess:
+    """Run a program that amaranth planned in a folder; its output goes to ``stage.out`` there."""
+    program = executable(_TOOLS[command[0]])
+    done = subprocess.run(
+        [str(program), *command[1:]],
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    (directory / f"{stage}.out").write_text(done.stdout)
+    return done
+
+
+def pack_bitstream(command: Sequence[str], placed: str, directory: Path) -> Path:
+    """Pack the file called ``placed`` as amaranth planned; return the bitstream.
+
+    Raises
+    ------
+    BuildError
+        If the packer fails.
+    """
+    taken = {f"{NAME}.asc", f"{NAME}.config", f"{NAME}.pnr.json"}
+    done = run_tool([placed if a in taken else a for a in command], directory, "pack")
+    bitstream = directory / f"{NAME}{_PACKERS[command[0]]}"
+    if done.returncode or not bitstream.exists():
+        last = done.stdout.strip().splitlines()[-1:]
+        raise BuildError(f"{command[0]} failed: {''.join(last)}")
+    return bitstream
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Run:
     """One place-and-route run; ``clock`` is the core's clock net, ``output`` its files' name."""
@@ -632,7 +709,7 @@ class _Run:
 
 
 def _spi_timing(report: PnrReport) -> SpiTiming:
-    """Return the timing of SCK, the only clock whose falling edge leads to a pad."""
+    """Return the timing of SCK, the only clock with registers on its falling edge."""
     ((clock, delay),) = report.falling_outputs_ns.items()
     return SpiTiming(fmax_hz=report.fmax_hz[clock], cipo_ns=delay)
 

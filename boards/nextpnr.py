@@ -75,13 +75,14 @@ class PnrReport:
     critical_paths
         Clock net to its slowest path.
     falling_outputs_ns
-        Clock net to the slowest way from a register on its falling edge to a pad.
+        Clock net with registers on its falling edge, to the slowest way from one of them to a
+        pad; None where nextpnr does not tell, as for Gowin.
     """
 
     fmax_hz: dict[str, float]
     utilisation: dict[str, Usage]
     critical_paths: dict[str, CriticalPath]
-    falling_outputs_ns: dict[str, float]
+    falling_outputs_ns: dict[str, float | None]
 
 
 def plain_net(name: str) -> str:
@@ -95,8 +96,10 @@ def read_report(path: Path) -> PnrReport:
     critical, falling = {}, {}
     for entry in data["critical_paths"]:
         edge, _, net = entry["from"].partition(" ")
-        if edge == "negedge" and entry["to"] == "<async>":
-            falling[plain_net(net)] = sum(hop["delay"] for hop in entry["path"])
+        if edge == "negedge":
+            falling.setdefault(plain_net(net), None)
+            if entry["to"] == "<async>":
+                falling[plain_net(net)] = sum(hop["delay"] for hop in entry["path"])
         if edge == "posedge" and entry["from"] == entry["to"]:
             critical[plain_net(net)] = _critical_path(entry["path"])
     return PnrReport(

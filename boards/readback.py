@@ -17,8 +17,9 @@ PROMISES = {
     "the iCE40UP; it is simulated pin by pin, and class and logits must be golden's",
     GOWIN: "the whole chip is read back with the database of gowin_unpack, block RAM, multipliers "
     "and carry chains included; it is simulated pin by pin, and class and logits must be golden's",
-    ECP5: "no open tool gives the logic back; every word of the block RAMs is read back and "
-    "compared with the weights and step sizes of the design",
+    ECP5: "no open tool gives the logic back; every word of the memories that hold weights, "
+    "biases, factors, step sizes and the hash is read back from the packed file (by ecpunpack, at "
+    "the places of the build) and must be the design's",
 }
 
 

@@ -56,19 +56,27 @@ class Technology:
         return self.block_layout(depth, width)[0]
 
     def block_layout(self, depth: int, width: int) -> tuple[int, int]:
-        """Block RAMs, and segments of the depth among which a multiplexer then chooses.
+        """Block RAMs, and segments of the depth among which a multiplexer then chooses."""
+        cell_depth, cell_width = self.block_shape(depth, width)
+        segments = -(-depth // cell_depth)
+        return -(-segments * width // cell_width), segments
+
+    def block_shape(self, depth: int, width: int) -> tuple[int, int]:
+        """Depth and width of the blocks that a memory is cut into.
 
         Yosys cuts the depth into segments of a block's depth, lays the bits of all segments side
         by side, and cuts that row into blocks, so a block may hold bits of several segments. It
-        takes the geometry of least cost, where half a unit is a bit of the multiplexer.
+        takes the geometry of least cost, where half a unit is a bit of the multiplexer. ROMs that
+        a board makes of explicit cells are cut alike.
         """
 
-        def cost(layout: tuple[int, int]) -> tuple[float, int]:
-            blocks, segments = layout
+        def cost(shape: tuple[int, int]) -> tuple[float, int]:
+            cell_depth, cell_width = shape
+            segments = -(-depth // cell_depth)
+            blocks = -(-segments * width // cell_width)
             return blocks * self.block_cost + width * (segments - 1) / 2, segments
 
-        segments = ((-(-depth // d), w) for d, w in self.block_shapes)
-        return min(((-(-n * width // w), n) for n, w in segments), key=cost)
+        return min(self.block_shapes, key=cost)
 
     def rom_luts(self, depth: int, width: int) -> int:
         """LUT4s for a ROM in logic: 16 words a LUT, and 0.7 more to choose each further one."""
@@ -169,7 +177,10 @@ class LayerPlan:
     Parameters
     ----------
     population, source
-        Of the Design; ``operand`` 0 and its only projection are computed.
+        Of the shape, from which every width, range and cycle is derived; ``operand`` 0 and its only
+        projection are computed.
+    held, held_source
+        The same two of the Design whose numbers lie in the memories, see :func:`plan_layers`.
     folding
         pe, simd, unroll.
     x_bound
@@ -190,6 +201,8 @@ class LayerPlan:
 
     population: DesignPopulation
     source: DesignPopulation
+    held: DesignPopulation
+    held_source: DesignPopulation
     folding: Folding
     x_bound: int
     overlapped: bool
@@ -209,8 +222,8 @@ class LayerPlan:
 
     @cached_property
     def weights(self) -> np.ndarray:
-        """(outputs, inputs) int64."""
-        return next(self.population.sources).map.weights
+        """(outputs, inputs) int64, held in memory."""
+        return next(self.held.sources).map.weights
 
     @property
     def weight_bits(self) -> int:
@@ -286,7 +299,7 @@ class LayerPlan:
     @cached_property
     def sum_range(self) -> tuple[int, int]:
         """Least and greatest Σ W e of one step over all outputs."""
-        w = self.weights
+        w = next(self.population.sources).map.weights
         return int(np.minimum(w, 0).sum(axis=1).min()), int(np.maximum(w, 0).sum(axis=1).max())
 
     @property
@@ -298,8 +311,8 @@ class LayerPlan:
 
     @cached_property
     def bias(self) -> np.ndarray:
-        """(outputs,) B."""
-        return np.broadcast_to(self.population.operands[0].bias, self.population.shape).ravel()
+        """(outputs,) B, held in memory."""
+        return np.broadcast_to(self.held.operands[0].bias, self.held.shape).ravel()
 
     @cached_property
     def row(self) -> np.ndarray:
@@ -309,22 +322,31 @@ class LayerPlan:
     @property
     def start(self) -> np.ndarray:
         """(outputs,) X before the first event: B + rest·ΣW."""
-        return self.bias + self.source_code.rest * self.row
+        code = self.held_source.code
+        assert code is not None
+        return self.bias + code.rest * self.row
 
     @property
     def folded_bias(self) -> np.ndarray:
         """(outputs,) everything constant in X = folded_bias + 2 Σ_t η(t) Σ_j W e."""
-        return self.bias + (self.source_code.rest - self.source_code.total) * self.row
+        code = self.held_source.code
+        assert code is not None
+        return self.bias + (code.rest - code.total) * self.row
 
     @property
     def factor(self) -> np.ndarray:
-        """(outputs,) requantisation factors."""
-        return self.population.operands[0].multiplier
+        """(outputs,) requantisation factors, held in memory."""
+        return self.held.operands[0].multiplier
+
+    @property
+    def greatest_factor(self) -> int:
+        """Of the shape's factors."""
+        return int(self.population.operands[0].multiplier.max())
 
     @cached_property
     def factor_bits(self) -> int:
         """Bits of the factors; 0 for the read-out, which has none."""
-        return 0 if self.is_readout else int(self.factor.max()).bit_length()
+        return 0 if self.is_readout else self.greatest_factor.bit_length()
 
     @property
     def shift(self) -> int:
@@ -333,7 +355,7 @@ class LayerPlan:
     @cached_property
     def target_range(self) -> tuple[int, int]:
         """Least and greatest f(F) = max(F, 0)."""
-        greatest = self.x_bound * int(self.factor.max())
+        greatest = self.x_bound * self.greatest_factor
         return 0, (greatest + (1 << self.shift) - 1) >> self.shift
 
     @property
@@ -383,29 +405,70 @@ def result_pace(population: DesignPopulation, overlapped: bool) -> int:
     return 1 if overlapped else population.code.steps
 
 
-def check_dense(design: Design) -> None:
-    """Refuse what the RTL cannot build: it knows a chain of dense layers with ReLU."""
+WORDS = {  # of maps and functions that there is no hardware for
+    "conv": "a convolution",
+    "window": "an identity, a slice or a pooling",
+    "pooled": "a linear layer behind a mean of planes",
+    "max": "a maximum of several operands",
+    "linear": "a population without ReLU",
+}
+
+
+def no_hardware(design: Design) -> str | None:
+    """Return why the RTL cannot build a Design, in one sentence; ``None`` where it can."""
     for previous, population in zip(design.populations, design.populations[1:], strict=False):
         projections = list(population.sources)
-        chain = len(projections) == 1 and projections[0].source == previous.name
-        if not chain or projections[0].map.kind != "dense":
-            raise ValueError(
-                f"RTL is generated for a chain of dense layers; {population.name!r} reads "
-                f"{', '.join(p.source for p in projections)} (the golden model runs it: use "
-                f"signfire evaluate)"
+        found = ""
+        kinds = [p.map.kind for p in projections if p.map.kind != "dense"]
+        if population.function in WORDS:
+            found = f"is {WORDS[population.function]}"
+        elif kinds:
+            found = f"has {WORDS[kinds[0]]}"
+        elif len(projections) != 1 or projections[0].source != previous.name:
+            found = f"reads {', '.join(p.source for p in projections)}"
+        elif population.limit is not None:
+            found = "has a ReLU with an end below that of its code"
+        if found:
+            return (
+                f"RTL is generated for a chain of dense layers; {population.name!r} {found} (the "
+                f"golden model runs it: use signfire evaluate)"
             )
+    return None
+
+
+def check_dense(design: Design) -> None:
+    """Refuse what the RTL cannot build: it knows a chain of dense layers with ReLU."""
+    reason = no_hardware(design)
+    if reason is not None:
+        raise ValueError(reason)
+    for population in design.populations[1:]:
         if population.folding is None:
             raise ValueError(f"{population.name!r} has no folding (give --fold, or --fold auto)")
 
 
-def plan_layers(design: Design, technology: Technology) -> tuple[InputPlan, list[LayerPlan]]:
+def plan_layers(
+    design: Design, technology: Technology, shape: Design | None = None
+) -> tuple[InputPlan, list[LayerPlan]]:
     """Derive every layer's numbers.
+
+    Parameters
+    ----------
+    design
+        Whose weights, biases, factors and step sizes lie in the memories.
+    technology
+        Device family.
+    shape
+        Folded Design that fixes everything else: folding, widths, shifts, cycles. ``None`` is
+        ``design`` itself. :func:`.shape.refuse_unlike` says whether ``design`` fits into it.
 
     Raises
     ------
     ValueError
-        If the design is not folded, or is not a chain of dense layers.
+        If the shape is not folded, or is not a chain of dense layers.
     """
+    held = design.populations
+    if shape is not None:
+        design = shape
     check_dense(design)
     layers = list(design.populations[1:])
     first = layers[0].folding
@@ -417,13 +480,22 @@ def plan_layers(design: Design, technology: Technology) -> tuple[InputPlan, list
         code=design.input.code,
     )
     plans: list[LayerPlan] = []
-    lanes, source = entry.lanes, design.input
-    for population, following in zip(layers, [*layers[1:], None], strict=True):
+    lanes = entry.lanes
+    for index, population in enumerate(layers):
+        following = layers[index + 1] if index + 1 < len(layers) else None
         simd = following.folding.simd if following is not None and following.folding else 1
         plans.append(
-            plan_layer(design, population, source, lanes, simd=simd, technology=technology)
+            plan_layer(
+                design,
+                population,
+                design.populations[index],
+                lanes,
+                held=(held[index + 1], held[index]),
+                simd=simd,
+                technology=technology,
+            )
         )
-        lanes, source = plans[-1].lanes, population
+        lanes = plans[-1].lanes
     return entry, plans
 
 
@@ -433,10 +505,14 @@ def plan_layer(
     source: DesignPopulation,
     source_lanes: int,
     *,
+    held: tuple[DesignPopulation, DesignPopulation],
     simd: int,
     technology: Technology,
 ) -> LayerPlan:
-    """Choose the result lanes and the step period of one layer; ``simd`` is the next layer's."""
+    """Choose the result lanes and the step period of one layer; ``simd`` is the next layer's.
+
+    ``held`` is what population and source hold in memory.
+    """
     folding, code = population.folding, source.code
     assert folding is not None and code is not None
     overlapped = design.firing == "overlapped"
@@ -444,6 +520,8 @@ def plan_layer(
     plan = LayerPlan(
         population=population,
         source=source,
+        held=held[0],
+        held_source=held[1],
         folding=folding,
         x_bound=design.integrator_bound(population),
         overlapped=overlapped,

@@ -128,6 +128,16 @@ class Layer(wiring.Component):
             }
         )
 
+    @property
+    def roms(self) -> dict[str, Rom]:
+        """Its ROMs by kind: ``weights``, ``constants``, ``eta``, ``source eta``."""
+        found = {"weights": self.weights, "constants": self.integrator.rom}
+        if self.plan.weighted:
+            found["source eta"] = self.integrator.etas
+        if not self.plan.is_readout:
+            found["eta"] = self.tail.neurons.steps.rom
+        return found
+
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.buffer = buffer = self.buffer
@@ -407,6 +417,8 @@ class Core(wiring.Component):
         Folded.
     technology
         Device family, see :data:`signfire.gen.plan.TECHNOLOGIES`.
+    shape
+        Fixes all but what lies in the ROMs, see :func:`.plan.plan_layers`.
 
     Members
     -------
@@ -414,11 +426,16 @@ class Core(wiring.Component):
     results : Out, stream of {logit, label, last}; ``label`` is the class where ``last`` is set
     """
 
-    def __init__(self, design: Design, technology: Technology | str = "ecp5") -> None:
+    def __init__(
+        self,
+        design: Design,
+        technology: Technology | str = "ecp5",
+        shape: Design | None = None,
+    ) -> None:
         technology = find_technology(technology)
         self.design, self.technology = design, technology
-        self.input_plan, self.plans = plan_layers(design, technology)
-        fmt, code = design.input_format, self.input_plan.code
+        self.input_plan, self.plans = plan_layers(design, technology, shape)
+        fmt, code = (shape or design).input_format, self.input_plan.code
         self.encoder = Encoder(
             lanes=self.input_plan.lanes,
             low=fmt.low,
@@ -438,6 +455,14 @@ class Core(wiring.Component):
                 "results": Out(stream.Signature(self.result_layout)),
             }
         )
+
+    @property
+    def roms(self) -> dict[str, Rom]:
+        """Every ROM that holds numbers of the Design, by layer and kind: ``fc1 weights``."""
+        found = {f"{self.input_plan.name} eta": self.encoder.neurons.steps.rom}
+        for layer in self.layers:
+            found |= {f"{layer.plan.name} {kind}": rom for kind, rom in layer.roms.items()}
+        return found
 
     def elaborate(self, platform) -> Module:
         m = Module()

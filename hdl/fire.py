@@ -59,6 +59,7 @@ class NeuronArray(wiring.Component):
         self, *, lanes: int, rest: int, eta: Sequence[int], target_low: int, target_high: int
     ) -> None:
         self.lanes, self.rest, self.eta = lanes, rest, tuple(eta)
+        self.steps = StepCounter(eta=self.eta)
         self.LATENCY = len(self.eta)
         self.target_shape = signed(signed_width(target_low, target_high))
         low, high = residual_range(rest=rest, eta=eta, low=target_low, high=target_high)
@@ -78,7 +79,7 @@ class NeuronArray(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.steps = steps = StepCounter(eta=self.eta)
+        m.submodules.steps = steps = self.steps
         take, proceed = Signal(), Signal()
         m.d.comb += [
             self.trains.valid.eq(self.firing & steps.last),
@@ -138,10 +139,11 @@ class StepCounter(wiring.Component):
 
     def __init__(self, *, eta: Sequence[int]) -> None:
         self.eta = tuple(eta)
+        self.rom = Rom(content=self.eta, width=max(self.eta).bit_length(), style="logic")
         super().__init__(
             {
                 "proceed": In(1),
-                "step_size": Out(unsigned(max(self.eta).bit_length())),
+                "step_size": Out(unsigned(self.rom.width)),
                 "last": Out(1),
             }
         )
@@ -149,7 +151,7 @@ class StepCounter(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         steps = len(self.eta)
-        m.submodules.rom = rom = Rom(content=self.eta, width=len(self.step_size), style="logic")
+        m.submodules.rom = rom = self.rom
         step = Signal(range(steps))
         following = Signal(range(steps))
         m.d.comb += [
@@ -195,6 +197,7 @@ class OverlappedNeurons(wiring.Component):
         target_width: int,
     ) -> None:
         self.lanes, self.groups, self.rest, self.eta = lanes, groups, rest, tuple(eta)
+        self.steps = StepCounter(eta=self.eta)
         reach = sum(self.eta)
         self.membrane_shape = signed(signed_width(rest - reach, rest + reach))
         self.entry = data.StructLayout(
@@ -218,7 +221,7 @@ class OverlappedNeurons(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.ram = ram = Ram(depth=self.groups, width=self.entry.size)
-        m.submodules.steps = steps = StepCounter(eta=self.eta)
+        m.submodules.steps = steps = self.steps
         group, first_step = Signal(range(self.groups)), Signal(init=1)
         last_group = group == self.groups - 1
 

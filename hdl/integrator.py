@@ -176,9 +176,14 @@ class ShiftIntegrator(wiring.Component):
             ]
             for group in range(0, len(bias), lanes)
         ]
-        self.style = style
         self.constants = data.ArrayLayout(
             data.StructLayout({"bias": signed(x_width), "factor": unsigned(factor_bits)}), lanes
+        )
+        self.rom = Rom(
+            content=pack_fields(self.rows),
+            width=self.constants.size,
+            registered=registered,
+            style=style,
         )
         super().__init__(
             {
@@ -193,12 +198,7 @@ class ShiftIntegrator(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.rom = rom = Rom(
-            content=pack_fields(self.rows),
-            width=self.constants.size,
-            registered=self.registered,
-            style=self.style,
-        )
+        m.submodules.rom = rom = self.rom
         group = Signal(range(len(self.rows)))
         m.d.comb += [rom.address.eq(group), self.last.eq(1)]
         with m.If(self.valid):
@@ -281,7 +281,7 @@ class WeightedIntegrator(wiring.Component):
     ) -> None:
         self.lanes, self.groups, self.x_width = lanes, groups, x_width
         self.sum_width, self.factor_bits = sum_width, factor_bits
-        self.eta, self.kind, self.style = tuple(eta), kind, style
+        self.eta, self.kind = tuple(eta), kind
         self.eta_bits = max(self.eta).bit_length()
         self.registered = registered
         self.LATENCY = weighted_latency(kind=kind, eta_bits=self.eta_bits, registered=registered)
@@ -303,6 +303,13 @@ class WeightedIntegrator(wiring.Component):
             ),
             lanes,
         )
+        self.rom = Rom(
+            content=pack_fields(self.rows),
+            width=self.constants.size,
+            registered=registered,
+            style=style,
+        )
+        self.etas = Rom(content=self.eta, width=self.eta_bits, style="logic")
         super().__init__(
             {
                 "valid": In(1),
@@ -316,13 +323,8 @@ class WeightedIntegrator(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.rom = rom = Rom(
-            content=pack_fields(self.rows),
-            width=self.constants.size,
-            registered=self.registered,
-            style=self.style,
-        )
-        m.submodules.etas = etas = Rom(content=self.eta, width=self.eta_bits, style="logic")
+        m.submodules.rom = rom = self.rom
+        m.submodules.etas = etas = self.etas
         m.submodules.ram = ram = Ram(depth=self.groups, width=self.lanes * self.x_width)
         order = self._order(m)
         m.d.comb += [rom.address.eq(order.constant), etas.address.eq(order.step)]

@@ -133,7 +133,7 @@ class ResultBytes(wiring.Component):
     """Serialise the results of one sample: logits, class, cycles; see :mod:`.protocol`.
 
     Every logit is sign-extended to whole bytes, lowest first. Full backpressure: a word of
-    ``results`` is held until its last byte is taken.
+    ``results`` is taken in the cycle after its last byte; the next byte is right two cycles later.
 
     Members
     -------
@@ -183,8 +183,8 @@ class ResultBytes(wiring.Component):
             extended.eq(result.logit),
             self.byte_valid.eq(self.results.valid | in_tail),
             self.byte.eq(Mux(in_tail, _byte_of(tail, index), _byte_of(extended, index))),
-            self.results.ready.eq(self.byte_taken & last_byte & ~in_tail),
         ]
+        m.d.sync += self.results.ready.eq(self.byte_taken & last_byte & ~in_tail)
         with m.If(self.byte_taken):
             m.d.sync += index.eq(index + 1)
             with m.If(last_byte & ~in_tail):

@@ -28,6 +28,10 @@ class Rom(wiring.Component):
 
     Accepts one address a cycle; neither provides nor respects backpressure.
 
+    A platform that has ``get_rom`` is asked for the hardware, as amaranth does for synchronisers:
+    a board puts cells there whose content can be set after synthesis, or after place-and-route. It
+    answers None for a ROM that it does not know, and what stands here is the portable twin.
+
     Parameters
     ----------
     content
@@ -50,6 +54,9 @@ class Rom(wiring.Component):
         super().__init__({"address": In(unsigned(address)), "data": Out(unsigned(width))})
 
     def elaborate(self, platform) -> Module:
+        cells = platform.get_rom(self) if hasattr(platform, "get_rom") else None
+        if cells is not None:
+            return cells
         m = Module()
         m.submodules.memory = rom = memory.Memory(
             shape=unsigned(self.width),

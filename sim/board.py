@@ -29,8 +29,8 @@ FLAGS = [*COMPILE_FLAGS, "-Wno-lint", "-O3", "--x-assign", "fast", "--x-initial"
 FLAGS += ["--noassert"]
 FAST = {"OPT_FAST": "-O2", "OPT_GLOBAL": "-O2"}
 QUICK = {"OPT_FAST": "-O1", "OPT_GLOBAL": "-O1"}  # to compile
-LATENCIES = 4  # of the core, and
-LINGER_BYTES = 8  # times of a byte, that a board may be silent before it answers
+# Times of a byte that a board may be silent before it answers, beside the silence of its core.
+LINGER_BYTES = 8
 START_S = 60.0  # a started program says so at once, but machines can be busy
 
 
@@ -211,7 +211,7 @@ def powered(
     *,
     input_hz: int,
     baud: int,
-    latency_cycles: int = 0,
+    silent_cycles: int = 0,
     core_hz: float = 0.0,
     lights: tuple[str, ...] = (),
     skip: bool = True,
@@ -225,8 +225,9 @@ def powered(
         Of :func:`compiled`.
     input_hz, baud
         Frequency of the oscillator, and bits a second of the line.
-    latency_cycles, core_hz
-        Of the core: it may be silent for so long while it works.
+    silent_cycles, core_hz
+        Cycles of the core for which the board may be silent before it says something, and the
+        core's frequency.
     lights
         Names of the LEDs.
     skip
@@ -235,7 +236,7 @@ def powered(
     trace
         Keep the cycles of bytes for :meth:`SimulatedBoard.traced`.
     """
-    working = LATENCIES * latency_cycles * input_hz / core_hz if core_hz else 0.0
+    working = silent_cycles * input_hz / core_hz if silent_cycles else 0.0
     linger = int(working + LINGER_BYTES * 10 * input_hz / baud) + 1
     board = SimulatedBoard(
         program, input_hz=input_hz, baud=baud, linger=linger, lights=lights, skip=skip, trace=trace

@@ -96,6 +96,7 @@ def run_bulk(
     stalls: tuple[float, float] = (0.0, 0.0),
     seed: int = 0,
     reset_at: int | None = None,
+    shape: Design | None = None,
     verilog: str | None = None,
     timing: CoreTiming | None = None,
     progress: Callable[[str], None] | None = None,
@@ -117,6 +118,8 @@ def run_bulk(
         ready; the cycle model foresees the pauses.
     reset_at
         Reset the core in this cycle, and start over: what follows must be as if nothing had been.
+    shape
+        Folded Design whose hardware holds ``design`` in its memories.
     verilog
         The hardware, if not made from ``design`` itself: so a fault can be planted.
     timing
@@ -137,17 +140,18 @@ def run_bulk(
     directory = Path(directory)
     tell("expectation")
     pauses = _Pauses(design, len(raw), stalls, seed)
-    expected = expect(design, raw, timing or core_timing(design, technology), pauses)
+    timing = timing or core_timing(shape or design, technology)
+    expected = expect(design, raw, timing, pauses)
     if reset_at is not None and not 0 <= reset_at <= expected.cycle[-1]:
         raise ValueError(
             f"a reset must fall into the run, cycles 0 to {expected.cycle[-1]}, not {reset_at}"
         )
     tell("Verilog")
-    text = verilog or to_verilog(Core(design, technology), TOP)
+    text = verilog or to_verilog(Core(design, technology, shape), TOP)
     tell("compile")
     model = compiled(text, directory)
     with tempfile.TemporaryDirectory(prefix="run-", dir=directory) as folder:
-        run = _Run(design, technology, Path(folder), len(expected.cycle))
+        run = _Run(shape or design, technology, Path(folder), len(expected.cycle))
         run.write(raw, pauses)
         got, cycles, seconds = run.simulate(
             model,

@@ -59,6 +59,7 @@ def check_cycles(
     stalls: tuple[float, float] = (0.0, 0.0),
     seed: int = 0,
     waves: bool = False,
+    shape: Design | None = None,
     under_test: Core | None = None,
     timing: CoreTiming | None = None,
     progress: Callable[[str], None] | None = None,
@@ -79,6 +80,8 @@ def check_cycles(
         Random pauses of source and sink, see :func:`signfire.sim.expectation.expect`.
     waves
         Write a VCD file.
+    shape
+        Folded Design whose hardware holds ``design`` in its memories.
     under_test
         The hardware, if not made from ``design`` itself: so a fault can be planted.
     timing
@@ -101,11 +104,11 @@ def check_cycles(
     directory = Path(directory).resolve()
     directory.mkdir(parents=True, exist_ok=True)
     tell("expectation")
-    timing = timing or core_timing(design, technology)
-    expectation = expect(design, timing, technology, raw, stalls=stalls, seed=seed)
+    timing = timing or core_timing(shape or design, technology)
+    expectation = expect(design, timing, technology, raw, shape=shape, stalls=stalls, seed=seed)
     tell("Verilog")
     source = directory / f"{TOP}.v"
-    text = to_verilog(under_test or Core(design, technology), TOP)
+    text = to_verilog(under_test or Core(design, technology, shape), TOP)
     if not source.exists() or source.read_text() != text:  # an unchanged file is not recompiled
         source.write_text(text)
     found, cycles, seconds = _simulate(expectation, source, directory, waves, tell)

@@ -123,6 +123,7 @@ def expect(
     technology,
     raw: np.ndarray,
     *,
+    shape: Design | None = None,
     stalls: tuple[float, float] = (0.0, 0.0),
     seed: int = 0,
 ) -> Expectation:
@@ -138,12 +139,14 @@ def expect(
         Device family the core was made for.
     raw
         (samples, input size) integers p.
+    shape
+        Folded Design whose hardware holds ``design``; None is ``design`` itself.
     stalls
         Probabilities that the source pauses before a word and that the sink is not ready.
     seed
         Of the stalls.
     """
-    entry, plans = plan_layers(design, technology)
+    entry, plans = plan_layers(design, technology, shape)
     rng = np.random.default_rng(seed)
     count = len(raw) * entry.words
     gaps = tuple(int(g) for g in rng.geometric(1 - stalls[0], count) - 1)

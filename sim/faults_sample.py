@@ -164,13 +164,19 @@ class Sampler:
             return None
         memory = next(m for m in self.netlist.memories if m.name == site.cell)
         if kind == "weight":
-            plan = self.core.plans[layer_index(memory)]
-            number, bit = weight_at(plan, site.address, site.bit)
-            value = flip(number.read(self.design), bit, plan.weight_bits, signed=True)
-            return RomFault(number=number, value=value)
+            return self._weight_fault(memory, site)
         if kind == "eta":
             return self._eta_fault(memory, site)
         return self._constant_fault(memory, site)
+
+    def _weight_fault(self, memory: Memory, site: Site) -> RomFault:
+        plan = self.core.plans[layer_index(memory)]
+        number, bit = weight_at(plan, site.address, site.bit)
+        weight, mask = number.read(self.design), (1 << plan.weight_bits) - 1
+        stored = memory.content[site.address] >> (site.bit - bit) & mask
+        if stored != weight & mask:
+            raise ValueError(f"{number} is {weight}, but {site.name} belongs to a {stored}")
+        return RomFault(number=number, value=flip(weight, bit, plan.weight_bits, signed=True))
 
     def _eta_fault(self, memory: Memory, site: Site) -> RomFault | None:
         if "etas" in memory.name:

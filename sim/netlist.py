@@ -48,7 +48,12 @@ class NetlistResult:
 
 
 def check_link(
-    design: Design, raw: np.ndarray, exchange: Exchange, *, technology: Technology | str
+    design: Design,
+    raw: np.ndarray,
+    exchange: Exchange,
+    *,
+    technology: Technology | str,
+    shape: Design | None = None,
 ) -> NetlistResult:
     """Send samples over the host link and compare every logit, class and count of cycles.
 
@@ -63,13 +68,15 @@ def check_link(
         that make no reply count as no answer.
     technology
         That the hardware was generated for.
+    shape
+        Folded Design whose hardware holds ``design``; None is ``design`` itself.
     """
     raw = np.asarray(raw)
     if len(raw) == 0:
         raise ValueError("the netlist check needs at least one sample")
     raw = raw.reshape(len(raw), -1)
     answer = golden.run(design, raw)
-    timing = core_timing(design, technology)
+    timing = core_timing(shape or design, technology)
     gaps = [_LINE_GAP] * timing.input_words
     cycles = predict(timing, 1, gaps=gaps).answer()
     found: list[Mismatch] = []

@@ -1,16 +1,32 @@
 """Fixtures that several test modules share."""
 
 import inspect
+import struct
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from types import ModuleType
 
+import numpy as np
 import pytest
+import serial
+import sliplib
 from amaranth.hdl import ClockDomain, Module, ResetInserter, Signal
 from amaranth.lib import data
 from amaranth.sim import Simulator
 
+from signfire.gen.linkformat import SampleFormat, identity_of
 from signfire.gen.specimen import random_design
+from signfire.hdl.protocol import (
+    ERROR_REPLY,
+    REPLY,
+    RESULT_TAIL,
+    STATUS_REPLY,
+    VERSION,
+    Command,
+    Error,
+)
+from signfire.sim import golden
+from signfire.tools.host import decode_frame, encode_frame
 
 
 def pytest_configure(config):
@@ -22,6 +38,19 @@ def pytest_configure(config):
 def make_design():
     """:func:`signfire.gen.specimen.random_design`: Designs of a wanted shape, by seed."""
     return random_design
+
+
+@pytest.fixture(scope="session")
+def small_bench(tmp_path_factory):
+    """Return a small design, and its board as a compiled simulation: an iCEBreaker."""
+    from signfire.boards.boards import find_board
+    from signfire.gen.design import Folding
+    from signfire.tools.board_sim import prepare
+
+    one = Folding(pe=1, simd=2, unroll=1)
+    design = random_design(sizes=(14, 6, 5), input_steps=2, folding={"fc1": one, "fc2": one})
+    folder = tmp_path_factory.mktemp("board")
+    return design, prepare(design, find_board("icebreaker"), folder, quick=True)
 
 
 def plain(value):
@@ -182,6 +211,129 @@ class CoreRun:
 def run_core():
     """:class:`CoreRun`."""
     return CoreRun
+
+
+class PretendedBoard:
+    """What answers at the other end of a line as a board does, out of the golden model.
+
+    Parameters
+    ----------
+    design
+        What it runs.
+    disturb
+        Called with command, sequence and the whole reply of each good request; returns what goes
+        over the line in its place.
+    """
+
+    CYCLES = 77
+
+    def __init__(self, design, *, disturb=lambda command, sequence, reply: reply):
+        self.design, self.disturb = design, disturb
+        self.identity = identity_of(
+            design, link_version=VERSION, lanes=1, logit_bits=30, clock_hz=1_000_000
+        )
+        self.good = self.bad = 0
+        self.samples: list[bytes] = []
+        self._frames = sliplib.Driver()
+
+    def receive(self, data: bytes) -> bytes:
+        """Return what the board says to bytes of the line."""
+        self._frames.receive(data)
+        said = b""
+        while message := self._frames.get(block=False):
+            frame = decode_frame(message)
+            if frame is None:
+                self.bad += 1
+                said += encode_frame(ERROR_REPLY, 0, bytes([Error.CHECKSUM]))
+                continue
+            self.good += 1
+            command, sequence, payload = frame
+            reply = {
+                Command.IDENTITY: self.identity.to_bytes,
+                Command.STATUS: self._status,
+                Command.INFER: lambda payload=payload: self._infer(payload),
+            }[command]()
+            whole = encode_frame(command + REPLY, sequence, reply)
+            said += self.disturb(command, sequence, whole)
+        return said
+
+    def _status(self) -> bytes:
+        digest = bytes.fromhex(self.design.hash)
+        return struct.pack(STATUS_REPLY, 0, 0, self.good, self.bad, 0, 0, 5, digest)
+
+    def _infer(self, packed: bytes) -> bytes:
+        self.samples.append(packed)
+        raw = SampleFormat.of(self.design).unpack(np.frombuffer(packed, np.uint8)[None])
+        answer = golden.run(self.design, raw)
+        logits = b"".join(int(x).to_bytes(4, "little", signed=True) for x in answer.logits[0])
+        return logits + struct.pack(RESULT_TAIL, answer.labels[0], self.CYCLES)
+
+
+class PretendedPort:
+    """A serial port before a :class:`PretendedBoard`, with a time of its own.
+
+    Parameters
+    ----------
+    board
+        At its other end.
+    baudrate
+        Of the line; what was sent is on it for so long.
+    """
+
+    def __init__(self, board, *, baudrate=1_000_000):
+        self.board, self.baudrate, self.timeout = board, baudrate, 1.0
+        self.now = 0.0
+        self.coming: list[tuple[float, bytes]] = []  # when it arrives, and what
+        self.dead = False
+
+    def clock(self) -> float:
+        return self.now
+
+    def later(self, delay_s: float, data: bytes) -> None:
+        """Let bytes arrive ``delay_s`` from now."""
+        self.coming.append((self.now + delay_s, data))
+        self.coming.sort(key=lambda item: item[0])
+
+    @property
+    def in_waiting(self) -> int:
+        return sum(len(data) for when, data in self.coming if when <= self.now)
+
+    def write(self, data: bytes) -> int:
+        self._check()
+        said = self.board.receive(data)
+        if said:
+            self.later(10 * (len(data) + len(said)) / self.baudrate, said)
+        return len(data)
+
+    def flush(self) -> None:
+        self._check()
+
+    def read(self, size: int = 1) -> bytes:
+        self._check()
+        if not self.coming or self.coming[0][0] > self.now + self.timeout:
+            self.now += self.timeout
+            return b""
+        when, data = self.coming.pop(0)
+        self.now = max(self.now, when)
+        if data[size:]:
+            self.coming.insert(0, (when, data[size:]))
+        return data[:size]
+
+    def _check(self) -> None:
+        if self.dead:
+            raise serial.SerialException("device disconnected")
+
+
+@pytest.fixture
+def pretended_board():
+    """:class:`PretendedBoard`."""
+    return PretendedBoard
+
+
+@pytest.fixture
+def pretended_port():
+    """:class:`PretendedPort`."""
+    return PretendedPort
 
 
 def mutate(module: ModuleType, *changes: tuple[str, str]) -> ModuleType:

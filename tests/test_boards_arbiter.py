@@ -146,7 +146,8 @@ def test_the_other_line_waits_while_a_frame_is_open():
 
     async def script(ctx):
         await shared.say(ctx, 0, [END, 0, 1])
-        ctx.set(shared.dut.received[1].payload, 0x11)
+        await shared.say(ctx, 1, [END, 0x11])  # a register holds it
+        ctx.set(shared.dut.received[1].payload, 0x12)
         ctx.set(shared.dut.received[1].valid, 1)
         for _ in range(200):
             await ctx.tick()

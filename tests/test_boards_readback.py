@@ -10,8 +10,10 @@ import pytest
 
 from signfire.boards.boards import find_board
 from signfire.boards.build import build
+from signfire.boards.placed import PlacedBuild
 from signfire.boards.readback import ReadbackError, recover
 from signfire.boards.readback_gowin import _Chip, _expression_of
+from signfire.boards.rom_cells import BLOCK, LOGIC
 from signfire.boards.toolchain import executable
 from signfire.gen.design import Folding
 from signfire.gen.specimen import random_design
@@ -48,14 +50,17 @@ def built(design, tmp_path_factory):
     def bitstream(board: str) -> Path:
         if board not in done:
             folder = tmp_path_factory.mktemp(board)
-            done[board] = build(design, find_board(board), folder, frequency=None).bitstream
+            done[board] = build(design, find_board(board), folder, frequency=25e6).bitstream
         return done[board]
 
     return bitstream
 
 
 def check(bitstream, board, design, samples):
-    return proof.verify_bitstream(bitstream, board, design, samples, bitstream.parent / "readback")
+    folder = bitstream.parent
+    return proof.verify_bitstream(
+        bitstream, board, design, samples, folder / "readback", build=folder
+    )
 
 
 # -- iCE40 -----------------------------------------------------------------------------------------
@@ -223,6 +228,61 @@ def test_a_gowin_file_with_a_wrong_crc_is_refused(built) -> None:
 
     with pytest.raises(ReadbackError, match=r"crc\.fs is no whole Gowin bitstream"):
         recover(wrong, find_board("tang-nano-9k"))
+
+
+# -- ECP5 ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ecp5(built) -> tuple[Path, PlacedBuild]:
+    """Return a bitstream, and where its memories lie."""
+    bitstream = built("ulx3s-25f")
+    return bitstream, PlacedBuild.load(bitstream.parent)
+
+
+def test_every_word_of_an_ecp5s_memories_is_the_designs(ecp5, design, samples) -> None:
+    bitstream, placed = ecp5
+
+    result = check(bitstream, "ulx3s-25f", design, samples)
+
+    assert () == result.mismatches
+    assert sum(grid.words for grid in placed.contents.grids.values()) == result.words
+    assert result.words > 64 * 32  # every weight of fc1 has a word of its own, and fc2 some more
+    assert result.cells["DP16KD"] >= 1
+
+
+@pytest.mark.parametrize("kind", [BLOCK, LOGIC])
+def test_a_flipped_bit_of_an_ecp5s_memory_is_named(ecp5, design, samples, kind) -> None:
+    bitstream, placed = ecp5
+    folder = bitstream.parent
+    name = next(name for name, grid in placed.contents.grids.items() if grid.kind == kind)
+    run("yowasp-ecpunpack", bitstream.name, "bits.config", cwd=folder)
+    text = (folder / "bits.config").read_text()
+    words = placed.contents.read(text)
+    words[name][5] ^= 1
+    (folder / "wrong.config").write_text(placed.contents.written(text, words))
+    run("yowasp-ecppack", "wrong.config", "wrong.bit", cwd=folder)
+
+    result = check(folder / "wrong.bit", "ulx3s-25f", design, samples)
+
+    (found,) = result.mismatches
+    assert (name, "word 5 of memory") == (found.layer, found.what)
+    assert found.got == found.expected ^ 1
+
+
+def test_an_ecp5_needs_the_folder_of_its_build(ecp5, design, samples, tmp_path) -> None:
+    with pytest.raises(ValueError, match="ulx3s-25f needs the folder of its build"):
+        proof.verify_bitstream(ecp5[0], "ulx3s-25f", design, samples, tmp_path)
+
+
+def test_another_designs_bitstream_is_seen_on_ecp5(ecp5, design, samples) -> None:
+    other = random_design(
+        seed=5, sizes=(64, 32, 4), folding={p.name: p.folding for p in design.populations}
+    )
+
+    result = check(ecp5[0], "ulx3s-25f", other, samples)
+
+    assert {"identity", "fc1 weights"} <= {mismatch.layer for mismatch in result.mismatches}
 
 
 # -- both ------------------------------------------------------------------------------------------

@@ -7,12 +7,15 @@ import pytest
 import serial
 from amaranth.sim import Simulator
 
+from signfire.gen.cycles import predict
 from signfire.gen.linkformat import SampleFormat, identity_of
+from signfire.gen.rtl import core_timing
 from signfire.gen.specimen import random_design
 from signfire.hdl.link import Link
 from signfire.hdl.protocol import VERSION, Command, Error
 from signfire.hdl.readout import result_layout
 from signfire.hdl.storage import Rom
+from signfire.sim import golden
 from signfire.tools.host import Board, LinkError, decode_frame, encode_frame, open_port
 
 LOGIT_BITS = 20
@@ -34,7 +37,7 @@ class SimulatedPort:
     """A serial port at whose other end a :class:`Link` runs while somebody reads."""
 
     def __init__(self, design, *, lanes=2, stalls=0.0, version=VERSION):
-        self.timeout = TIMEOUT_S
+        self.timeout, self.baudrate = TIMEOUT_S, 10 * CLOCK_HZ // CYCLES_PER_BYTE
         self.form = SampleFormat.of(design)
         self.lanes, self.outputs = lanes, design.readout.size
         identity = identity_of(
@@ -283,7 +286,7 @@ def test_status_counts_good_and_bad_frames_and_clears_its_alarm(design):
     assert (Error.COMMAND, 2) == (first.last_error, first.bad)
     assert (True, False) == (first.alarm, second.alarm)
     assert first.good + 1 == second.good
-    assert 0 == first.lost
+    assert (0, 0, design.hash) == (first.lost, first.resets, first.design_hash)
     assert not first.busy
 
 
@@ -304,7 +307,7 @@ def test_a_dead_board_is_reported_after_the_retries(design):
     port.mangle_up = lambda data: b""
 
     with pytest.raises(
-        LinkError, match=rf"did not answer identity in 4 attempts of {TIMEOUT_S:g} s"
+        LinkError, match=r"did not answer identity in 4 attempts of 0\.0065 s, the last: no reply"
     ):
         board.identify()
 
@@ -353,3 +356,65 @@ def test_a_frame_with_any_bit_flipped_is_not_decoded():
         frame = bytearray(good)
         frame[bit // 8] ^= 1 << bit % 8
         assert decode_frame(bytes(frame)) is None
+
+
+# -- the whole board, over a real pseudo-terminal ----------------------------------------------
+
+
+@pytest.fixture
+def simulated_board(small_bench):
+    """Return a design, its simulated board, and the host's side of the line to it."""
+    design, bench = small_bench
+    with bench.powered() as simulated, open_port(simulated.path, 1_000_000) as port:
+        yield design, simulated, Board(port, timeout_s=10.0)
+
+
+def test_a_board_on_a_terminal_answers_as_the_golden_model_does(simulated_board, small_bench):
+    design, _, board = simulated_board
+    x = some_samples(design, 8)
+    expected = golden.run(design, x)
+    timing = core_timing(design, "ice40-up")
+    cycles = predict(timing, 1, gaps=[1000] * timing.input_words).answer()
+
+    results = list(board.infer(design, x))
+
+    assert expected.logits.tolist() == [list(r.logits) for r in results]
+    assert expected.labels.tolist() == [r.label for r in results]
+    assert [cycles] * 8 == [r.cycles for r in results]
+    assert round(small_bench[1].model.core_hz) == board.identity.clock_hz
+
+
+def test_a_board_on_a_terminal_answers_the_frame_after_one_that_was_cut(simulated_board):
+    design, _, board = simulated_board
+    x = some_samples(design, 1)
+    frame = encode_frame(Command.INFER, 3, SampleFormat.of(design).pack(x)[0].tobytes())
+    board.identify()
+    for cut in (3, 6, len(frame) - 2):
+        board.port.write(frame[:cut])
+
+        (result,) = board.infer(design, x)
+
+        assert golden.run(design, x).logits[0].tolist() == list(result.logits)
+
+
+def test_status_of_a_board_on_a_terminal_counts_its_frames_and_its_simulated_time(simulated_board):
+    design, simulated, board = simulated_board
+    list(board.infer(design, some_samples(design, 3)))
+    board.port.write(encode_frame(0x55, 2))
+    board.resynchronise()
+
+    first, second = board.status(), board.status()
+
+    assert (Error.COMMAND, 1) == (first.last_error, first.bad)
+    assert (True, False) == (first.alarm, second.alarm)
+    assert first.good + 1 == second.good
+    # Uptime comes in steps of 2^16 cycles of the core, 1.65 ms.
+    assert 0 <= simulated.state().seconds - second.uptime_s < 0.004
+
+
+def test_a_board_on_a_terminal_that_runs_another_design_is_refused(simulated_board):
+    _, _, board = simulated_board
+    other = random_design(sizes=(14, 6, 5), input_steps=2, seed=9)
+
+    with pytest.raises(LinkError, match=f"the board runs design .* not {other.hash[:12]}"):
+        board.expect(other)

@@ -65,7 +65,7 @@ def answers(monkeypatch):
     def netlist(design, data, board, folder, **settings):
         return answer("netlist", data, board)
 
-    def bitstream(packed, board, design, data, folder):
+    def bitstream(packed, board, design, data, folder, **settings):
         return answer("bitstream", data, board)
 
     monkeypatch.setattr(proof, "check_netlist", netlist)

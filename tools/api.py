@@ -19,16 +19,20 @@ from ..boards.boards import BAUD, Board, find_board
 from ..boards.build import BuildResult
 from ..boards.build import build as build_design
 from ..boards.devices import ECP5
+from ..boards.reweight import Reweighted
+from ..boards.reweight import reweight as reweight_build
 from ..boards.top import UART
 from ..gen.calibrate import LayerOptions, Options
 from ..gen.calibrate import calibrate as calibrate_network
 from ..gen.codes import Schedule
 from ..gen.cycles import steady
-from ..gen.design import Design
+from ..gen.design import Design, Folding
 from ..gen.estimate import Budget, budget_for, estimate
 from ..gen.fold import auto_fold, parse_fold
 from ..gen.network import Network
+from ..gen.plan import TECHNOLOGIES, no_hardware
 from ..gen.rtl import core_timing
+from ..gen.shape import refuse_unlike
 from ..sim import golden
 from .dataset import Dataset
 from .dataset import load as load_data
@@ -52,11 +56,14 @@ __all__ = [
     "Inference",
     "Model",
     "Options",
+    "Reweighted",
     "build",
     "choose_fold",
     "convert",
+    "convert_network",
     "estimate_on",
     "evaluate",
+    "fitted",
     "float_accuracy",
     "folded",
     "generate",
@@ -65,6 +72,7 @@ __all__ = [
     "load_design",
     "load_network",
     "over_steps",
+    "reweight",
     "simulate",
     "simulate_bulk",
     "technology_of",
@@ -172,6 +180,7 @@ def convert(
     options: Options | None = None,
     *,
     name: str | None = None,
+    like: Design | Path | str | None = None,
     command: str = "",
 ) -> Conversion:
     """Turn a float model into a Design in integers, calibrated on samples.
@@ -186,6 +195,9 @@ def convert(
         Codes, widths, firing.
     name
         Word for files and reports; by default the factory's name.
+    like
+        Design whose input format, codes, shifts and widths are taken over, so that the new one fits
+        a build of it (see :func:`reweight`); its folding too. What does not fit is refused.
     command
         Recorded in the Design: how it was made.
     """
@@ -194,7 +206,10 @@ def convert(
             raise ValueError("a module in memory needs calibration samples beside it")
         calibrate = load_data(model.calibrate, inputs=model.inputs, need_labels=False)
     network = load_network(model, calibrate.x, name=name)
-    design = calibrate_network(network, calibrate.x, options)
+    like = None if like is None else load_design(like)
+    design = calibrate_network(network, calibrate.x, options, like)
+    if like is not None:
+        design = fitted(design, like)
     provenance = {
         **design.provenance,
         "command": command,
@@ -204,6 +219,19 @@ def convert(
     return Conversion(
         design=replace(design, provenance=provenance), network=network, calibrate=calibrate
     )
+
+
+def convert_network(network: Network, model: Model, *, like: Design) -> Design:
+    """Convert a network in memory like another Design, on the samples that ``model`` names."""
+    samples = load_data(model.calibrate, inputs=model.inputs, need_labels=False)
+    return fitted(calibrate_network(network, samples.x, like=like), like)
+
+
+def fitted(design: Design, like: Design) -> Design:
+    """Return a Design folded as ``like``, or refuse one that does not fit a build of it."""
+    serial = {p.name: p.folding or Folding() for p in like.populations}
+    refuse_unlike(like.with_folding(serial), design, TECHNOLOGIES["ecp5"])
+    return design.with_folding({p.name: p.folding for p in like.populations if p.folding})
 
 
 def options_of(design: Design) -> Options:
@@ -280,8 +308,11 @@ def choose_fold(design: Design, words: Sequence[str], board: Board | str | None 
     """Fold the Design as ``words`` say, ``fc1:pe=16,simd=16`` or ``auto``.
 
     ``auto`` takes the fastest folding that the estimate says fits ``board``. Without words a Design
-    stays as it is folded, and one that is not gets ``auto``, for :data:`DEFAULT_BOARD` if need be.
+    stays as it is folded, and one that is not gets ``auto``, for :data:`DEFAULT_BOARD` if need be,
+    unless there is no hardware for it yet: that stays as it is too.
     """
+    if not words and no_hardware(design) is not None:
+        return Folded(design=design, auto=None)
     assumed = not words and not design.is_folded and board is None
     if not words and not design.is_folded:
         words, board = ("auto",), board or DEFAULT_BOARD
@@ -332,22 +363,41 @@ def build(
     board: Board | str,
     folder: Path | str,
     *,
+    shape: Design | Path | str | None = None,
     seeds: Sequence[int] = (1,),
     frequency: float | None = None,
     link: str = UART,
     progress: Callable[[str], None] | None = None,
 ) -> BuildResult:
-    """Build the bitstream of a folded Design, or a build archive for a board of vendor tools."""
+    """Build the bitstream of a folded Design, or a build archive for a board of vendor tools.
+
+    With a ``shape``, a folded Design, everything but the contents of memories is made for that one.
+    """
     board = find_board(board) if isinstance(board, str) else board
     return build_design(
         design,
         board,
         folder,
+        shape=None if shape is None else load_design(shape),
         seeds=seeds,
         frequency=frequency,
         link=link,
         progress=progress,
     )
+
+
+def reweight(
+    folder: Path | str,
+    design: Design | Path | str,
+    output: Path | str,
+    *,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> Reweighted:
+    """Put a Design of the same shape into a finished build, without place-and-route.
+
+    ``folder`` is that of :func:`build`, or the one that holds it as ``fpga``.
+    """
+    return reweight_build(folder, load_design(design), output, progress=progress)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -391,6 +441,7 @@ def simulate(
     folder: Path | str,
     *,
     technology: str = "ecp5",
+    shape: Design | None = None,
     stalls: float = 0.0,
     seed: int = 0,
     waves: bool = False,
@@ -408,6 +459,8 @@ def simulate(
         For Verilog, simulator and waves.
     technology
         Device family, see :func:`technology_of`.
+    shape
+        Folded Design whose hardware holds ``design`` in its memories.
     stalls, seed
         Share of cycles, 0 up to 1, in which source and sink pause at random.
     waves
@@ -425,6 +478,7 @@ def simulate(
         design.raw_samples(data.x),
         Path(folder),
         technology=technology,
+        shape=shape,
         stalls=(stalls, stalls),
         seed=seed,
         waves=waves,
@@ -464,6 +518,7 @@ def simulate_bulk(
     folder: Path | str,
     *,
     technology: str = "ecp5",
+    shape: Design | None = None,
     stalls: float = 0.0,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
@@ -480,6 +535,7 @@ def simulate_bulk(
         design.raw_samples(data.x),
         Path(folder),
         technology=technology,
+        shape=shape,
         stalls=(stalls, stalls),
         seed=seed,
         progress=progress,
@@ -573,9 +629,7 @@ def evaluate(design: Design | Path | str, data: Dataset) -> Evaluation:
 def float_accuracy(network: Network, data: Dataset) -> float:
     """Return the share of samples that the float network answers correctly."""
     truth = _labels(data, network.readout.size, network.name)
-    outputs, _ = network.forward(data.x)
-    answers = outputs[network.readout.name].reshape(len(data), -1).argmax(axis=1)
-    return float((answers == truth).mean())
+    return float((network.answers(data.x).argmax(axis=1) == truth).mean())
 
 
 def over_steps(conversion: Conversion, data: Dataset, steps: Sequence[int]) -> list[dict[str, Any]]:

@@ -32,15 +32,15 @@ class Bench:
         That is simulated.
     model
         Its Verilog and clocks.
-    latency_cycles
-        Of the core.
+    silent_cycles
+        Of the core, after which the link answers in its place.
     program
         The compiled simulation.
     """
 
     board: Board
     model: BoardModel
-    latency_cycles: int
+    silent_cycles: int
     program: Path
 
     @contextmanager
@@ -50,7 +50,7 @@ class Bench:
             self.program,
             input_hz=self.model.input_hz,
             baud=self.model.baud,
-            latency_cycles=self.latency_cycles,
+            silent_cycles=self.silent_cycles,
             core_hz=float(self.model.core_hz),
             lights=self.model.lights,
             **options,
@@ -98,7 +98,7 @@ def prepare(
     return Bench(
         board=board,
         model=model,
-        latency_cycles=application.identity.latency_cycles,
+        silent_cycles=application.link.watchdog.timeout_cycles,
         program=compiled(model.verilog, folder, quick=quick),
     )
 
@@ -158,6 +158,7 @@ def linked(path: str, link: Path | None) -> Iterator[None]:
 
 def serve(
     board: SimulatedBoard,
+    tell_port: Callable[[], None],
     tell_state: Callable[[], None],
     tell_speed: Callable[[int], None],
 ) -> None:
@@ -165,6 +166,8 @@ def serve(
 
     Parameters
     ----------
+    tell_port
+        Called once all of this is ready.
     tell_state
         Called for each line on standard input, and for each SIGUSR1.
     tell_speed
@@ -179,8 +182,10 @@ def serve(
     selector.register(waker, selectors.EVENT_READ)
     selector.register(board, selectors.EVENT_READ)
     with suppress(OSError, ValueError):  # no standard input, or one that cannot be waited for
-        selector.register(sys.stdin.fileno(), selectors.EVENT_READ)
+        if _is_ours(sys.stdin.fileno()):
+            selector.register(sys.stdin.fileno(), selectors.EVENT_READ)
     try:
+        tell_port()
         while True:
             ready = {key.fd for key, _ in selector.select()}
             if waker in ready:
@@ -192,7 +197,7 @@ def serve(
                 for speed in board.wrong_speeds():
                     tell_speed(speed)
             for fd in ready - {waker, board.fileno()}:
-                text = os.read(fd, 4096)
+                text = os.read(fd, 4096) if _is_ours(fd) else b""
                 if not text:
                     selector.unregister(fd)
                 elif b"\n" in text:
@@ -204,6 +209,11 @@ def serve(
         selector.close()
         os.close(waker)
         os.close(wakes)
+
+
+def _is_ours(descriptor: int) -> bool:
+    """Whether reading is allowed: a terminal stops a program that reads in the background."""
+    return not os.isatty(descriptor) or os.tcgetpgrp(descriptor) == os.getpgrp()
 
 
 # -- what is said ------------------------------------------------------------------------------

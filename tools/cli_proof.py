@@ -45,19 +45,23 @@ def verify_bitstream(
 
     BUILD is the folder of a build, or a packed file with its --board; DESIGN is folded as it was
     built. Nothing but the packed file is read: iCE40 by icebox_vlog (apt install fpga-icestorm),
-    Gowin by the tile reader of gowin_unpack.
+    Gowin by the tile reader of gowin_unpack. No tool gives the logic of an ECP5 back: there every
+    word of the memories is compared with the design, and BUILD must be the folder.
     """
     from ..boards.boards import find_board
+    from ..boards.build import SHAPE
     from ..boards.finished import read_build
+    from ..gen.design import Design
     from . import api, proof, tables
 
     if build.is_file():
         if board is None:
             raise ValueError(f"the board of {build} is not known (give --board)")
-        bitstream, target = build, find_board(board)
+        bitstream, target, folder, shape = build, find_board(board), None, None
     else:
         found = read_build(build)
-        bitstream, target = found.bitstream, found.board
+        bitstream, target, folder = found.bitstream, found.board, found.folder
+        shape = Design.load(folder / SHAPE) if (folder / SHAPE).is_file() else None
     chosen, auto = fold_as_told(api.load_design(design), fold, target)
     wanted = api.load_data(data, inputs=inputs, labels=labels, need_labels=False).first(samples)
     with shown("bitstream check") as say:
@@ -67,6 +71,8 @@ def verify_bitstream(
             chosen,
             wanted,
             output or bitstream.parent / "readback",
+            build=folder,
+            shape=shape,
             progress=say,
         )
     return Outcome(
@@ -80,7 +86,7 @@ def verify_bitstream(
     short_help="Plant faults, and count which check catches each first.",
     epilog=examples(
         "signfire faults design.npz --data test.npz --board icebreaker",
-        "signfire faults design.npz --data test.npz --count 1000 --seed 7 --samples 8",
+        "signfire faults design.npz --data test.npz --count 1000 --seed 7 --samples 20",
         "one of them again, alone:",
         "signfire faults design.npz --data test.npz --board icebreaker --only 17",
     ),
@@ -91,7 +97,7 @@ def verify_bitstream(
 @fold_option
 @click.option("--count", default=200, show_default=True, help="How many faults.")
 @click.option("--seed", default=0, show_default=True, help="Which faults; equal seeds, equal ones.")
-@click.option("--samples", default=4, show_default=True, help="The sample set: the first N.")
+@click.option("--samples", default=8, show_default=True, help="The sample set: the first N.")
 @click.option("--only", type=int, metavar="ID", help="Run this fault alone, by its number.")
 @click.option("-o", "--output", type=FILE, help="Folder; by default build/NAME-faults.")
 @click.option("--fresh", is_flag=True, help="Use nothing that was kept of an earlier run.")

@@ -31,6 +31,7 @@ INTERNAL = 3  # a fault of signfire itself, with a traceback
 PACKAGE = str(Path(__file__).resolve().parents[1])
 
 progress = Console(stderr=True)
+Write = Callable[[Mapping[str, Any]], None]  # of one record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +61,46 @@ def verb(function: Callable[..., Outcome]) -> Callable[..., int]:
     def run(*args: Any, as_json: bool, **kwargs: Any) -> int:
         with _output_to_stderr():
             outcome = function(*args, **kwargs)
-        if as_json:
-            print_json(outcome.data)
-        else:
-            # a pipe has no width to keep to, and a wrapped table is of no use to a program
-            console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-            for part in outcome.text:
-                console.print(part)
-        return outcome.status
+        return _print(outcome, as_json)
+
+    return run
+
+
+def _print(outcome: Outcome, as_json: bool) -> int:
+    if as_json:
+        print_json(outcome.data)
+    else:
+        # a pipe has no width to keep to, and a wrapped table is of no use to a program
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+        for part in outcome.text:
+            console.print(part)
+    return outcome.status
+
+
+def streaming(function: Callable[..., Outcome | int]) -> Callable[..., int]:
+    """Make a function that may write records while it runs the body of a click command.
+
+    Its first argument ``write`` prints a record as a line of JSON, at once. It returns an
+    :class:`Outcome` as that of a :func:`verb`; or an exit status, where its records said
+    everything. A reader that goes away, as ``head`` does, has what it wanted.
+    """
+
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, nothing else.")
+    @functools.wraps(function)
+    def run(*args: Any, as_json: bool, **kwargs: Any) -> int:
+        with _output_to_stderr() as output:
+
+            def write(record: Mapping[str, Any]) -> None:
+                output.write(to_json(record) + "\n")
+                output.flush()
+
+            try:
+                outcome = function(write, *args, **kwargs)
+            except BrokenPipeError:
+                # What is still buffered goes nowhere.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
+                return DONE
+        return outcome if isinstance(outcome, int) else _print(outcome, as_json)
 
     return run
 

@@ -11,7 +11,7 @@ from ..sim.faults import CHECKS, OBSERVERS, CampaignResult, Outcome
 from ..sim.faults_sample import KINDS
 from .tables import table
 
-SAMPLES = 4  # of the sample set, where none was chosen
+SAMPLES = 8  # of the sample set, where none was chosen
 MOST_ESCAPES = 20  # that people are shown; --json has all
 IN_HARDWARE = tuple(name for name in OBSERVERS if name != "static")
 WHAT = {  # for people

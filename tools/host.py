@@ -1,10 +1,12 @@
 """Host side of the link: a board on a serial port answers samples."""
 
+import contextlib
 import errno
+import random
 import struct
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,8 +32,18 @@ from ..hdl.protocol import (
 )
 from .spi_port import is_spi, open_spi
 
+try:
+    from termios import error as _TerminalError
+except ImportError:  # Windows has none, and no such errors
+    _TerminalError = OSError
+
 OVERHEAD = struct.calcsize(HEADER) + struct.calcsize(CHECKSUM)
 QUIET_S = 0.05  # a line that was silent for so long has nothing more to say
+WRITE_S = 10.0  # a port that takes nothing for so long is dead
+BITS = 10  # of a byte on a UART
+LONGEST_REPLY = 300  # bytes, of those whose length no board has told yet
+CUT = 255  # beside the numbers of a board's errors: its reply came, but not whole
+EXTENSIONS = 4  # a reply may take so many times as long as reckoned, as long as bytes come
 
 REASONS = {
     Error.ESCAPE: "a wrong escape",
@@ -47,6 +59,10 @@ REASONS = {
 
 class LinkError(ValueError):
     """The board cannot be reached, or is not the one that was expected."""
+
+
+class UnreachableError(LinkError):
+    """There is no port, or no answer; a board that is plugged in again may answer."""
 
 
 class Port(Protocol):
@@ -131,18 +147,24 @@ def open_port(name: str, baud: int) -> Port:
 
     Raises
     ------
-    LinkError
+    UnreachableError
         Where there is no such port, it is in use, or may not be opened.
     """
     if is_spi(name):
         try:
             return open_spi(name, QUIET_S)
         except ValueError as failure:
-            raise LinkError(str(failure)) from failure
+            raise UnreachableError(str(failure)) from failure
     try:
-        return serial.serial_for_url(name, baudrate=baud, timeout=QUIET_S, exclusive=True)
-    except (serial.SerialException, OSError, ValueError) as failure:
-        raise LinkError(_why_closed(name, baud, failure)) from failure
+        port = serial.serial_for_url(
+            name, baudrate=baud, timeout=QUIET_S, write_timeout=WRITE_S, exclusive=True
+        )
+    except (serial.SerialException, OSError, ValueError, _TerminalError) as failure:
+        raise UnreachableError(_why_closed(name, baud, failure)) from failure
+    # An adapter that gathers bytes for 16 ms makes a short reply as slow as a long one.
+    with contextlib.suppress(AttributeError, NotImplementedError, OSError, ValueError):
+        port.set_low_latency_mode(True)
+    return port
 
 
 def _why_closed(name: str, baud: int, failure: Exception) -> str:
@@ -182,15 +204,22 @@ def decode_frame(frame: bytes) -> tuple[int, int, bytes] | None:
 class Board:
     """A board behind a serial port.
 
-    Every attempt has its own sequence number, so that a late reply to one is not taken for the
-    reply to another. All requests may be repeated without harm: a board keeps nothing of them.
+    Every attempt has its own sequence number, and a reply is taken where its number is that of
+    any attempt of the request under way. So a late reply to an earlier attempt is used, for it
+    says the same; a reply to a request that was answered already is passed over. A request returns
+    once, hence a sample is counted once, whatever was lost, late or doubled on the line. Numbers
+    come again after 256 attempts, when no reply of theirs is under way: a board holds one sample
+    at the most, and bytes of an earlier program are thrown away at the first contact.
+
+    All requests may be repeated without harm: a board keeps nothing of them.
 
     Parameters
     ----------
     port
         A :class:`serial.Serial`, or anything like it.
     timeout_s
-        Seconds without any byte, after which a request counts as lost.
+        Seconds allowed beside the time that request and reply take on the line and the core for
+        its work; after so long without any byte a request counts as lost.
     retries
         Attempts after the first.
     clock
@@ -208,8 +237,10 @@ class Board:
         self.port, self.timeout_s, self.retries, self.clock = port, timeout_s, retries, clock
         self.port.timeout = min(QUIET_S, timeout_s)
         self.identity: Identity | None = None
-        self._sequence = 0
+        self.repeats = 0  # attempts after the first, of all requests
+        self._sequence = random.randrange(256)
         self._frames = sliplib.Driver()
+        self._met = False
 
     # -- requests ------------------------------------------------------------------------------
 
@@ -281,57 +312,100 @@ class Board:
             Called with the number of samples answered, after each.
         """
         packed = SampleFormat.of(design).pack(design.raw_samples(x))
-        identity = self.expect(design)
+        self.expect(design)
         for done, sample in enumerate(packed, start=1):
-            reply = self._request(Command.INFER, sample.tobytes())
-            yield _result(reply, identity)
+            yield self.answer(sample.tobytes())
             progress(done)
+
+    def answer(self, packed: bytes) -> Result:
+        """Answer one sample, packed as the board's design takes it."""
+        identity = self.identity or self.identify()
+        return _result(self._request(Command.INFER, packed), identity)
 
     # -- frames --------------------------------------------------------------------------------
 
     def _request(self, command: Command, payload: bytes = b"") -> bytes:
         """Return the payload of the reply; repeat what was lost on the line."""
-        why = "no reply"
-        for attempt in range(self.retries + 1):
-            if attempt or self.identity is None:
+        why, patience = "no reply", self.timeout_s
+        mine: set[int] = set()
+        try:
+            if not self._met:
                 self.resynchronise()
-            self._sequence = (self._sequence + 1) % 256
-            try:
-                self.port.write(encode_frame(command, self._sequence, payload))
-                self.port.flush()  # the time-out begins when all is on the line
-                code, reply = self._await(command)
-            except serial.SerialException as failure:
-                raise LinkError(f"the serial port failed: {failure}") from failure
-            if code == command + REPLY:
-                return reply
-            if code == ERROR_REPLY:
-                why = _refusal(reply)
-        raise LinkError(
+                self._met = True
+            for attempt in range(self.retries + 1):
+                self.repeats += attempt > 0
+                self._sequence = (self._sequence + 1) % 256
+                mine.add(self._sequence)
+                frame = encode_frame(command, self._sequence, payload)
+                patience = self._patience(command, frame)
+                self.port.write(frame)
+                self.port.flush()
+                code, reply = self._await(command, mine, patience)
+                if code == command + REPLY:
+                    return reply
+                if code == ERROR_REPLY:
+                    why = _refusal(reply)
+        except (OSError, _TerminalError) as failure:
+            raise UnreachableError(f"the serial port failed: {failure}") from failure
+        raise UnreachableError(
             f"the board did not answer {command.name.lower()} in {self.retries + 1} attempts of "
-            f"{self.timeout_s:g} s, the last: {why} (is it the right port and speed, and is "
+            f"{patience:.3g} s, the last: {why} (is it the right port and speed, and is "
             f"signfire's bitstream in the board?)"
         )
 
-    def _await(self, command: Command) -> tuple[int | None, bytes]:
-        """Return code and payload of the reply to the last request, or ``None`` and nothing."""
-        deadline = self.clock() + self.timeout_s
-        while self.clock() < deadline:
+    def _patience(self, command: Command, frame: bytes) -> float:
+        """Return how long a reply may take: both ways on the line, and the core's time."""
+        baud = getattr(self.port, "baudrate", None)
+        identity, reply = self.identity, LONGEST_REPLY
+        if identity is not None and command == Command.INFER:
+            reply = OVERHEAD + identity.outputs * identity.logit_bytes
+        on_line = (len(frame) + 2 * reply) * BITS / baud if baud else 0.0  # escapes may double it
+        return self.timeout_s + on_line + self._core_s
+
+    @property
+    def _core_s(self) -> float:
+        """Seconds after which the board itself gives up its core."""
+        if self.identity is None or not self.identity.clock_hz:
+            return 0.0
+        cycles = max(self.identity.timeout_cycles, self.identity.latency_cycles)
+        return cycles / self.identity.clock_hz
+
+    def _await(self, command: Command, mine: Set[int], patience: float) -> tuple[int | None, bytes]:
+        """Return code and payload of the reply to a request, or ``None`` and nothing."""
+        start = self.clock()
+        deadline, end = start + patience, start + EXTENSIONS * patience
+        refused: tuple[int | None, bytes] = (None, b"")
+        while self.clock() < min(deadline, end):
             arrived = self.port.read(max(1, self.port.in_waiting))
             if arrived:
-                deadline = self.clock() + self.timeout_s
+                if not refused[1]:
+                    deadline = max(deadline, self.clock() + self.timeout_s)
                 self._frames.receive(arrived)
-            for frame in self._decoded():
+            for message in self._messages():
+                frame = decode_frame(message)
+                if frame is None:
+                    if len(message) > 1 and message[0] == command + REPLY and message[1] in mine:
+                        return ERROR_REPLY, bytes([CUT])  # it will not come again
+                    continue
                 code, sequence, payload = frame
-                if code == ERROR_REPLY and payload:
-                    if payload[0] in BROKEN_FRAME or sequence == self._sequence:
-                        _refuse_what_no_retry_mends(command, payload)
-                        return code, payload
-                elif code == command + REPLY and sequence == self._sequence:
+                if code == command + REPLY and sequence in mine:
                     return code, payload
-        return None, b""
+                if code != ERROR_REPLY or not payload:
+                    continue
+                if payload[0] in BROKEN_FRAME:
+                    return code, payload
+                if sequence in mine and payload[0] == Error.BUSY:
+                    # The sample of an earlier attempt, whose result is welcome, or of a program
+                    # before this one.
+                    refused = code, payload
+                    deadline = self.clock() + self._core_s + min(QUIET_S, self.timeout_s)
+                elif sequence in mine:
+                    _refuse_what_no_retry_mends(command, payload)
+                    return code, payload
+        return refused
 
-    def _decoded(self) -> Iterator[tuple[int, int, bytes]]:
-        """Take the frames that are complete; broken ones count as never sent."""
+    def _messages(self) -> Iterator[bytes]:
+        """Take what lies between two ENDs; what SLIP refuses counts as never sent."""
         while True:
             try:
                 message = self._frames.get(block=False)
@@ -339,9 +413,7 @@ class Board:
                 continue
             if not message:
                 return
-            frame = decode_frame(message)
-            if frame is not None:
-                yield frame
+            yield message
 
     def resynchronise(self) -> None:
         """End any frame that was cut, and forget what the line still brings."""
@@ -354,6 +426,8 @@ class Board:
 
 def _refusal(payload: bytes) -> str:
     number = payload[0] if payload else 0
+    if number == CUT:
+        return "a reply that was spoilt or cut short"
     known = number in REASONS
     return f"it saw {REASONS[Error(number)]}" if known else f"it gave error {number}"
 

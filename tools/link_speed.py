@@ -18,7 +18,7 @@ from .report import si
 
 FRAME_BYTES = OVERHEAD + 2  # and SLIP's END before and after
 UART_BITS = 10  # of a byte: start and stop
-CHECKSUM_CYCLES = 9  # of a byte, see signfire.hdl.frame
+BYTE_CYCLES = 10  # without words, see signfire.hdl.frame and link
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +100,12 @@ class Line:
 def spi_byte_cycles(design: Design, technology: str) -> float:
     """Return how many cycles link and encoder take for a byte of a sample.
 
-    With w = 8 / (lanes * bits of an element) words a byte: 9 for the checksum and one for each
+    With w = 8 / (lanes * bits of an element) words a byte: 10 for the checksum and one for each
     word, or, where that is more, the T cycles in which the encoder fires each word.
     """
     entry, _ = plan_layers(design, find_technology(technology))
     words = 8 / (entry.lanes * SampleFormat.of(design).code_bits)
-    return max(CHECKSUM_CYCLES + words, words * entry.code.steps)
+    return max(BYTE_CYCLES + words, words * entry.code.steps)
 
 
 def frame_bytes(design: Design, technology: str) -> tuple[int, int]:

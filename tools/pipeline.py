@@ -13,6 +13,7 @@ from ..boards.build import BuildResult
 from ..boards.top import SPI, UART
 from ..gen.cycles import steady
 from ..gen.design import Design
+from ..gen.plan import no_hardware
 from ..gen.rtl import core_timing
 from ..sim import golden
 from ..sim.faults import run_faults
@@ -35,6 +36,8 @@ class Job:
     ----------
     design
         Folded, or not yet.
+    shape
+        Folded Design whose hardware holds ``design`` in its memories; ``None`` is ``design``.
     data
         Labelled samples; ``None`` leaves out all that needs them.
     command
@@ -65,6 +68,7 @@ class Job:
     data: api.Dataset | None
     command: str
     board: Board | None = None
+    shape: Design | None = None
     seeds: Sequence[int] = (1,)
     frequency: float | None = None
     link: str = UART
@@ -90,6 +94,9 @@ def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, An
     record, page
         What ``report.json`` holds, and the path of ``report.html``.
     """
+    reason = no_hardware(job.design)
+    if reason is not None and job.board is not None:
+        raise ValueError(reason)
     stages = Stages(folder, fresh=fresh)
     record = describe(job)
     if job.design.is_folded:
@@ -98,9 +105,9 @@ def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, An
         record["accuracy"] = accuracy(job, stages)
         for layer in record["layers"]:
             layer["activity"] = record["accuracy"]["activity"].get(layer["name"])
-    if job.data is not None and job.cycle_samples:
+    if job.data is not None and job.cycle_samples and reason is None:
         record["checks"]["cycle"] = cycle_check(job, stages, job.data.first(job.cycle_samples))
-    if job.data is not None and job.bulk:
+    if job.data is not None and job.bulk and reason is None:
         record["checks"]["bulk"] = bulk_check(job, stages, job.data)
         record["accuracy"]["rtl"] = record["checks"]["bulk"]["accuracy"]
     if job.data is not None and job.faults:
@@ -111,6 +118,7 @@ def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, An
                 job.design,
                 job.board,
                 folder / "fpga",
+                shape=job.shape,
                 seeds=job.seeds,
                 frequency=job.frequency,
                 link=job.link,
@@ -127,7 +135,7 @@ def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, An
 
 def cycles(job: Job, layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return what the cycle model says; each layer gets the cycles that a sample keeps it busy."""
-    timing = core_timing(job.design, job.technology)
+    timing = core_timing(job.shape or job.design, job.technology)
     latency, interval = steady(timing)
     busy = {layer.name: layer.tiles * layer.tile_cycles for layer in timing.layers}
     for layer in layers:
@@ -184,7 +192,7 @@ def link(job: Job, built: BuildResult, cycles: Mapping[str, int]) -> dict[str, A
     """Return bytes a sample, and of each line its speed beside the core's; JSON values."""
     board = job.board
     assert board is not None
-    bytes_in, bytes_out = frame_bytes(job.design, job.technology)
+    bytes_in, bytes_out = frame_bytes(job.shape or job.design, job.technology)
     found = lines(job.design, board, built, cycles)
     wider = built.link == UART and board.spi_pins is not None and found[0].limit == "link"
     return {
@@ -208,6 +216,7 @@ def cycle_check(job: Job, stages: Stages, data: api.Dataset) -> dict[str, Any]:
                 data,
                 stages.folder / "cycle",
                 technology=job.technology,
+                shape=job.shape,
                 stalls=stalls,
             )
             for stalls in (0.0, STALLS)
@@ -229,7 +238,13 @@ def bulk_check(job: Job, stages: Stages, data: api.Dataset) -> dict[str, Any]:
     """Run all samples through the compiled Verilog; return what the report says of it."""
 
     def check() -> dict[str, Any]:
-        run = api.simulate_bulk(job.design, data, stages.folder / "bulk", technology=job.technology)
+        run = api.simulate_bulk(
+            job.design,
+            data,
+            stages.folder / "bulk",
+            technology=job.technology,
+            shape=job.shape,
+        )
         complete = data.y is not None and len(run.labels) == len(data)
         return {
             "samples": run.samples,
@@ -275,6 +290,7 @@ def netlist_check(
                 data,
                 board,
                 stages.folder / "netlist",
+                shape=job.shape,
                 synthesis=stages.folder / "fpga",
                 clock_hz=built.clock_hz,
                 link=job.link,
@@ -302,7 +318,15 @@ def bitstream_check(
 
     def check() -> dict[str, Any]:
         return _chip_record(
-            proof.verify_bitstream(bitstream, board, job.design, data, stages.folder / "readback")
+            proof.verify_bitstream(
+                bitstream,
+                board,
+                job.design,
+                data,
+                stages.folder / "readback",
+                build=bitstream.parent,
+                shape=job.shape,
+            )
         )
 
     inputs = hardware(job) | {
@@ -341,7 +365,12 @@ def fault_campaign(job: Job, stages: Stages, data: api.Dataset) -> dict[str, Any
 def hardware(job: Job) -> dict[str, Any]:
     """Return what the generated hardware depends on, JSON values."""
     folding = {p.name: vars(p.folding) for p in job.design.populations if p.folding}
-    return {"design": job.design.hash, "folding": folding, "technology": job.technology}
+    return {
+        "design": job.design.hash,
+        "shape": None if job.shape is None else job.shape.hash,
+        "folding": folding,
+        "technology": job.technology,
+    }
 
 
 # -- accuracy ----------------------------------------------------------------------------------
@@ -363,7 +392,7 @@ def accuracy(job: Job, stages: Stages) -> dict[str, Any]:
 
     inputs = {"design": design.hash, "data": data.digest}
     found = stages.run("golden", f"golden model, {len(data):,} samples", inputs, measure)
-    return found | {"rtl": None} | _against_float(job, stages, inputs)
+    return found | {"rtl": None, "over_steps_missing": ""} | _against_float(job, stages, inputs)
 
 
 def _against_float(job: Job, stages: Stages, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -388,7 +417,8 @@ def _against_float(job: Job, stages: Stages, inputs: Mapping[str, Any]) -> dict[
         }
 
     inputs = {**inputs, "files": files, "curve": curve}
-    return stages.run("float", f"float model, and T = {_listed(curve)}", inputs, measure)
+    found = stages.run("float", f"float model, and T = {_listed(curve)}", inputs, measure)
+    return found | {"over_steps_missing": "" if curve else "it was not asked for"}
 
 
 def _files(source: api.Model) -> list[str]:
@@ -452,7 +482,10 @@ def describe(job: Job) -> dict[str, Any]:
         "checks": dict.fromkeys(CHECKS),
         "faults": None,
         "layers": [layer_record(p, noise.get(p.name, {})) for p in design.populations],
-        "notes": tables.zero_notes(design),
+        "notes": [
+            *tables.notes(design),
+            *([] if (reason := no_hardware(design)) is None else [reason]),
+        ],
     }
 
 
@@ -465,7 +498,9 @@ def layer_record(population: Any, noise: Mapping[str, Any]) -> dict[str, Any]:
         "function": population.function,
         "neurons": population.size,
         "fan_in": fan_in or None,
-        "weight_bits": max((p.weight_bits for p in population.sources), default=None),
+        "weight_bits": max(
+            (p.weight_bits for p in population.sources if not p.map.fixed), default=None
+        ),
         "code": None if code is None else code.kind,
         "schedule": None if code is None else code.schedule,
         "steps": None if code is None else code.steps,

@@ -4,16 +4,23 @@ Both end at the pins: a request goes bit by bit to the serial input of what was 
 what was read back from the packed file, and every word of the reply is compared.
 """
 
+import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..boards.accelerator import Accelerator, technology_of
 from ..boards.boards import Board, find_board
-from ..boards.build import synthesise
+from ..boards.build import SHAPE, synthesise
+from ..boards.devices import ECP5
+from ..boards.placed import PlacedBuild
 from ..boards.readback import PROMISES, recover
+from ..boards.reweight import contents_of, read_packed
+from ..boards.rom_cells import BLOCK
 from ..boards.top import UART
 from ..gen.design import Design
+from ..gen.shape import refuse_unlike
 from ..sim.chip import powered
 from ..sim.mismatch import Mismatch
 from ..sim.netlist import check_link
@@ -31,13 +38,14 @@ class ChipCheck:
     board
         Name of its board.
     samples, words
-        How much was compared; a word is a logit, a class or a count of cycles.
+        How much was compared; a word is a logit, a class or a count of cycles, and without samples
+        a word of a memory.
     mismatches
         Empty where chip, golden model and cycle model agree.
     clock_hz
-        Of the core, as the PLL's cell says.
+        Of the core, as the PLL's cell says; ``None`` where only memories were read.
     cells
-        Kind to number of the cells that were simulated.
+        Kind to number of the cells that were simulated, or read.
     bitstream
         The packed file that was read back; ``None`` for a netlist.
     promise
@@ -48,7 +56,7 @@ class ChipCheck:
     samples: int
     words: int
     mismatches: tuple[Mismatch, ...]
-    clock_hz: float
+    clock_hz: float | None
     cells: dict[str, int]
     bitstream: Path | None = None
     promise: str = ""
@@ -72,6 +80,7 @@ def check_netlist(
     board: Board | str,
     folder: Path | str,
     *,
+    shape: Design | None = None,
     synthesis: Path | str | None = None,
     clock_hz: float | None = None,
     link: str = UART,
@@ -89,6 +98,8 @@ def check_netlist(
         That open tools build for.
     folder
         For the compiled simulation.
+    shape
+        Folded Design whose hardware holds ``design`` in its memories.
     synthesis
         Folder of a build, whose netlist is taken where it is of the same source; by default
         ``synthesis`` in ``folder``.
@@ -106,7 +117,7 @@ def check_netlist(
         # The PLL's clock is not above what is asked for; a float may lie below the exact one.
         frequency = board.device.goal_hz / 2 if clock_hz is None else clock_hz * (1 + 1e-9)
     found = synthesise(
-        Accelerator(design, board),
+        Accelerator(design, board, shape),
         board,
         synthesis or folder / "synthesis",
         frequency=frequency,
@@ -116,7 +127,7 @@ def check_netlist(
     progress("compile the netlist and simulate")
     with powered(found.chip, folder) as exchange:
         raw = design.raw_samples(data.x)
-        result = check_link(design, raw, exchange, technology=technology_of(board))
+        result = check_link(design, raw, exchange, technology=technology_of(board), shape=shape)
     return ChipCheck(
         board=board.name,
         samples=result.samples,
@@ -137,14 +148,19 @@ def verify_bitstream(
     data: Dataset,
     folder: Path | str,
     *,
+    shape: Design | None = None,
+    build: Path | str | None = None,
     progress: Progress = _silent,
 ) -> ChipCheck:
     """Turn a packed bitstream back into a chip, and let it answer samples through its pins.
 
+    Of an ECP5's, whose logic no tool gives back, every word of the memories that hold the Design is
+    compared instead.
+
     Parameters
     ----------
     bitstream
-        The packed file; nothing else of the build is read.
+        The packed file; nothing else of the build is read, but for an ECP5 where its memories lie.
     board
         That it is for.
     design
@@ -153,17 +169,23 @@ def verify_bitstream(
         Samples; labels are not needed.
     folder
         For the compiled simulation.
+    shape
+        Folded Design whose hardware holds ``design`` in its memories.
+    build
+        Folder of the build, which an ECP5 needs.
     progress
         Told what is being done.
     """
     board = find_board(board) if isinstance(board, str) else board
     design = load_design(design)
     progress("read the bitstream back")
+    if board.family == ECP5:
+        return _check_memories(Path(bitstream), board, design, build, shape)
     found = recover(bitstream, board)
     progress("compile what was read back and simulate")
     with powered(found.chip, folder) as exchange:
         raw = design.raw_samples(data.x)
-        result = check_link(design, raw, exchange, technology=technology_of(board))
+        result = check_link(design, raw, exchange, technology=technology_of(board), shape=shape)
     return ChipCheck(
         board=board.name,
         samples=result.samples,
@@ -172,6 +194,49 @@ def verify_bitstream(
         clock_hz=float(found.chip.clock_hz),
         cells=found.cells,
         bitstream=Path(bitstream),
+        promise=PROMISES[board.family],
+    )
+
+
+def _check_memories(
+    bitstream: Path, board: Board, design: Design, build: Path | str | None, shape: Design | None
+) -> ChipCheck:
+    """Compare every word of every ROM of an ECP5's bitstream with the Design's."""
+    if build is None:
+        raise ValueError(
+            f"{board.name} needs the folder of its build, which tells where memories lie (give it "
+            f"in place of {bitstream})"
+        )
+    placed = PlacedBuild.load(Path(build))
+    if shape is None:
+        shape = Design.load(Path(build) / SHAPE)
+    refuse_unlike(shape, design, technology_of(board))
+    expected = contents_of(design, board, shape, bytes(placed.record))
+    with tempfile.TemporaryDirectory() as folder:
+        found = read_packed(bitstream, placed.pack[0], placed.contents, Path(folder))
+    wrong = tuple(
+        Mismatch(
+            layer=name,
+            what=f"word {address} of memory",
+            cycle=0,
+            expected=word,
+            got=found[name][address],
+        )
+        for name, words in expected.items()
+        for address, word in enumerate(words)
+        if found[name][address] != word
+    )
+    cells: Counter[str] = Counter()
+    for grid in placed.contents.grids.values():
+        cells["DP16KD" if grid.kind == BLOCK else "LUT4"] += grid.cells
+    return ChipCheck(
+        board=board.name,
+        samples=0,
+        words=sum(map(len, expected.values())),
+        mismatches=wrong,
+        clock_hz=None,
+        cells=dict(cells),
+        bitstream=bitstream,
         promise=PROMISES[board.family],
     )
 

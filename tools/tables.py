@@ -10,14 +10,18 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from ..boards.boards import Board
+from ..boards.reweight import Reweighted
 from ..boards.toolchain import OK, Tool
 from ..gen.design import Design
 from .api import AutoFold, Costs, Embedding, Evaluation, Inference
+from .host import REASONS
 from .report import percent, si
 
 if TYPE_CHECKING:
+    from ..gen.linkformat import Identity
     from ..sim.bulk import BulkResult
     from ..sim.cycle import CycleResult
+    from .host import BoardStatus
     from .proof import ChipCheck
 
 MOST_MISMATCHES = 20
@@ -106,8 +110,34 @@ def of_conversion(design: Design, path: Path) -> list[RenderableType]:
             )
         )
     headers = ["layer", "function", "neurons>", "fan-in>", "weight bits>", "T>", "code", "SQNR>"]
-    lines: list[RenderableType] = [table(headers, rows), *zero_notes(design)]
+    lines: list[RenderableType] = [table(headers, rows), *notes(design)]
     return [*lines, f"{path}: design {design.hash[:12]}, {design.firing} firing"]
+
+
+def notes(design: Design) -> list[str]:
+    """Say what a code or a padding cannot express exactly."""
+    return [*zero_notes(design), *border_notes(design)]
+
+
+def border_notes(design: Design) -> list[str]:
+    """Say of every layer whose padding is no raw 0 where it went, and the error that this leaves.
+
+    Padding adds exactly 0 to an integrator; what it stands for beyond that is in the biases of the
+    pixels at the border, and they are rounded to whole units of the integrator.
+    """
+    found = []
+    for p in design.populations:
+        for operand in p.operands:
+            if operand.bias.ndim == 1 or operand.bias[0].size == 1:
+                continue
+            kinds = len(np.unique(operand.bias.reshape(len(operand.bias), -1), axis=1).T)
+            steps = float((operand.multiplier / 2 ** (operand.shift + 1)).max())
+            found.append(
+                f"the padding of {p.name!r} stands for values other than 0: they are in the biases "
+                f"of its border pixels ({kinds} kinds of pixel), off by at most {steps:.2g} steps "
+                f"of its membrane"
+            )
+    return found
 
 
 def zero_notes(design: Design) -> list[str]:
@@ -208,13 +238,28 @@ def of_chip(result: "ChipCheck") -> list[RenderableType]:
     """Say what was simulated and compared, or name the first differences."""
     cells = ", ".join(f"{count:,} {cell}" for cell, count in sorted(result.cells.items()))
     source = "netlist" if result.bitstream is None else f"read back from {result.bitstream}"
-    lines = [f"{source}: {cells}", f"core at {si(result.clock_hz, 'Hz')}, as its PLL's cell says"]
-    size = f"{result.samples} samples, {result.words:,} words (logits, classes, cycle counts)"
+    lines = [f"{source}: {cells}"]
+    if result.clock_hz is None:
+        size = f"{result.words:,} words of the memories that hold the design"
+    else:
+        lines.append(f"core at {si(result.clock_hz, 'Hz')}, as its PLL's cell says")
+        size = f"{result.samples} samples, {result.words:,} words (logits, classes, cycle counts)"
     if result.passed:
         return [*lines, f"equal: {size}"]
     shown = [str(mismatch) for mismatch in result.mismatches[:MOST_MISMATCHES]]
     more = len(result.mismatches) - len(shown)
     return [*lines, f"DIFFERENT: {size}", *shown, *([f"and {more} more"] if more else [])]
+
+
+def of_reweighting(result: Reweighted, chip: "ChipCheck | None" = None) -> list[RenderableType]:
+    """Where the bitstream lies, how much of it is new, and what was checked of it."""
+    lines: list[RenderableType] = [
+        f"bitstream: {result.bitstream}",
+        f"{result.changed:,} of {result.words:,} words in {result.roms} memories are new, in "
+        f"{result.seconds:.1f} s; every word was read back from the packed file",
+        f"core at {si(result.clock_hz, 'Hz')}, as in the build",
+    ]
+    return lines if chip is None else lines + of_chip(chip)
 
 
 def of_inference(result: Inference) -> list[RenderableType]:
@@ -228,6 +273,45 @@ def of_inference(result: Inference) -> list[RenderableType]:
     lines.append(f"core: {typical:,} cycles from the last word of a sample to its answer{clock}")
     lines.append(f"through the link: {samples / result.seconds:,.0f} samples/s")
     return lines
+
+
+def of_board_status(
+    identity: "Identity", status: "BoardStatus", wanted: Design | None
+) -> list[RenderableType]:
+    """Return what a board runs, its counters, and whether that is what it should run."""
+    error = REASONS.get(status.last_error, "none")
+    clock = f" at {si(identity.clock_hz, 'Hz')}" if identity.clock_hz else ""
+    rows = [
+        ("design", f"{identity.design_hash[:12]} ({identity.name}){clock}"),
+        ("now", "a sample is in the core" if status.busy else "waits for a sample"),
+        ("up for", duration(status.uptime_s)),
+        ("since the last status", "something went wrong" if status.alarm else "all well"),
+        ("frames", f"{status.good:,} good, {status.bad:,} refused"),
+        ("last error", error),
+        ("bytes lost", at_most(status.lost)),
+        ("resets of a silent core", at_most(status.resets)),
+    ]
+    parts: list[RenderableType] = [table(["board", ""], rows)]
+    if wanted is not None and wanted.hash != identity.design_hash:
+        parts.append(
+            f"the board runs design {identity.design_hash[:12]}, not {wanted.hash[:12]} "
+            f"({wanted.name}): flash the bitstream of this design"
+        )
+    return parts
+
+
+def at_most(count: int) -> str:
+    """Return a counter of one byte, which stops at 255."""
+    return f"{count}" if count < 255 else "255 or more"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    hours, rest = divmod(round(seconds), 3600)
+    days, hours = divmod(hours, 24)
+    return f"{days} d " * bool(days) + f"{hours} h {rest // 60} min"
 
 
 def of_report(record: Mapping[str, Any], page: Path) -> list[RenderableType]:

@@ -1,0 +1,144 @@
+"""Shape: what a Design fixes of its hardware beside the contents of memories.
+
+A Design of the same shape fits into hardware that was made for another one: its weights, biases
+and factors take the place of the other's, in words of the same widths.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .design import Design, DesignPopulation, bits_for
+from .plan import LayerPlan, Technology, find_technology, plan_layers
+
+FIXED_INPUT = ("low", "high", "multiplier", "shift")  # of the input format; its scale is the host's
+
+
+def refuse_unlike(shape: Design, design: Design, technology: Technology | str) -> None:
+    """Raise where ``design`` does not fit into hardware made for ``shape``.
+
+    Parameters
+    ----------
+    shape
+        Folded.
+    design
+        Its folding does not matter.
+
+    Raises
+    ------
+    ValueError
+        Naming layer, number and limit of the first thing that does not fit.
+    """
+    reasons = list(differences(shape, design, technology))
+    if reasons:
+        more = f", and {len(reasons) - 1} more such" if len(reasons) > 1 else ""
+        raise ValueError(
+            f"{design.name!r} does not fit the shape of {shape.name!r}: {reasons[0]}{more} "
+            f"(convert the model with --like that design, or build it anew)"
+        )
+
+
+def differences(shape: Design, design: Design, technology: Technology | str) -> Iterator[str]:
+    """Yield every reason for which ``design`` does not fit into hardware made for ``shape``."""
+    reason = _unlike_graph(shape, design)
+    if reason is not None:
+        yield reason
+        return
+    for name in FIXED_INPUT:
+        held, given = getattr(shape.input_format, name), getattr(design.input_format, name)
+        if held != given:
+            yield f"{name} of the input format must be {held}, not {given}"
+    if shape.firing != design.firing:
+        yield f"firing must be {shape.firing}, not {design.firing}"
+    for held, given in zip(shape.populations, design.populations, strict=True):
+        yield from _unlike_code(held, given)
+    _, plans = plan_layers(design, find_technology(technology), shape)
+    for plan in plans:
+        yield from _too_wide(plan)
+
+
+def _unlike_graph(shape: Design, design: Design) -> str | None:
+    def listed(populations: tuple[DesignPopulation, ...]) -> str:
+        return ", ".join(
+            f"{p.name} {'x'.join(map(str, p.shape))} {p.function}" for p in populations
+        )
+
+    held, given = listed(shape.populations), listed(design.populations)
+    if held != given:
+        return f"the layers must be {held}, not {given}"
+    for a, b in zip(shape.populations, design.populations, strict=True):
+        sources = [[(q.source, q.map.kind) for q in p.sources] for p in (a, b)]
+        if sources[0] != sources[1]:
+            return f"{a.name!r} must read {sources[0]}, not {sources[1]}"
+    return None
+
+
+def _unlike_code(held: DesignPopulation, given: DesignPopulation) -> Iterator[str]:
+    if held.code is None or given.code is None:
+        return
+    if held.code.steps != given.code.steps:
+        yield f"{held.name!r} must have T = {held.code.steps}, not {given.code.steps}"
+    elif held.code.eta != given.code.eta:
+        yield (
+            f"step sizes of {held.name!r} must be {_listed(held.code.eta)}, not "
+            f"{_listed(given.code.eta)}"
+        )
+    if held.code.rest != given.code.rest:
+        yield f"rest of {held.name!r} must be {held.code.rest}, not {given.code.rest}"
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    return " ".join(map(str, numbers[:8])) + (" ..." if len(numbers) > 8 else "")
+
+
+def _too_wide(plan: LayerPlan) -> Iterator[str]:
+    """Yield what the memories of a layer would hold that its registers cannot."""
+    name, operand = plan.name, plan.held.operands[0]
+    if operand.shift != plan.shift:
+        yield f"shift S of {name!r} must be {plan.shift}, not {operand.shift}"
+    limit = 2 ** (plan.weight_bits - 1) - 1
+    greatest = int(np.abs(plan.weights).max(initial=0))
+    if greatest > limit:
+        yield f"weights of {name!r} reach {greatest}, and {plan.weight_bits} bits hold {limit}"
+    code = plan.source_code
+    reach = max(abs(code.low), abs(code.high))
+    bounds = np.abs(plan.bias) + reach * np.abs(plan.weights).sum(axis=1)
+    bound = int(bounds.max())
+    if bits_for(-bound, bound) > plan.x_width:
+        limit = 2 ** (plan.x_width - 1) - 1
+        yield f"integrators of {name!r} reach {bound}, and {plan.x_width} bits hold {limit}"
+    scale = 1 if plan.weighted else code.total
+    low = int(np.minimum(plan.weights, 0).sum(axis=1).min()) * scale
+    high = int(np.maximum(plan.weights, 0).sum(axis=1).max()) * scale
+    if bits_for(min(low, -1), high) > plan.total_width:
+        limit = 2 ** (plan.total_width - 1)
+        yield (
+            f"sums of {name!r} reach {low}..{high}, and {plan.total_width} bits hold "
+            f"{-limit}..{limit - 1}"
+        )
+    if not plan.is_readout:
+        yield from _wide_targets(plan, bounds)
+
+
+def _wide_targets(plan: LayerPlan, bounds: np.ndarray) -> Iterator[str]:
+    """Yield what does not fit of factors and of what they make of the integrators."""
+    factor = int(plan.factor.max())
+    if factor.bit_length() > plan.factor_bits:
+        limit = 2**plan.factor_bits - 1
+        yield (
+            f"requantisation factors of {plan.name!r} reach {factor}, and {plan.factor_bits} bits "
+            f"hold {limit}"
+        )
+    code, held = plan.population.code, plan.target_range[1]
+    assert code is not None
+    products = [int(x) * int(m) for x, m in zip(bounds, plan.factor, strict=True)]
+    target = (max(products) + (1 << plan.shift) - 1) >> plan.shift
+
+    def widths(high: int) -> tuple[int, int]:
+        """Bits of a target, and of rest - target."""
+        step = max(code.eta)
+        return high.bit_length(), bits_for(min(code.rest - high, -step), max(code.rest, step))
+
+    if any(a > b for a, b in zip(widths(target), widths(held), strict=True)):
+        limit = 2 ** held.bit_length() - 1
+        yield f"targets of {plan.name!r} reach {target}, and its neurons hold up to {limit}"
