@@ -1,13 +1,18 @@
 """Affine values: what stands between two populations while a model is read.
 
 Everything linear in a model (layers, normalisation, scaling, reshapes, sums) is folded into
-value = bias + Σ_k form_k(population_k), with forms that stay sparse as long as they can.
+value = bias + Σ_k form_k(population_k), with forms that stay sparse as long as they can. What
+cannot be folded without more weights than it has is :class:`Entangled`, and the reader then lets
+the inner value become a population.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+
+from .maps import Layout, LinearMap, Pooled
+from .planes import Entangled, as_window, behind, merged
 
 LARGEST_MATRIX = 2**27  # elements (1 GiB of float64); what needs more was not meant to be dense
 
@@ -19,7 +24,7 @@ class Gather:
     Parameters
     ----------
     index
-        (n_out,) int64, each in 0..n_in-1.
+        (n_out,) int64, each in 0..n_in-1, or -1 for an element that is 0.
     scale
         (n_out,) float64.
     n_in
@@ -44,7 +49,8 @@ class Gather:
         """
         check_size(self.n_out, self.n_in)
         matrix = np.zeros((self.n_out, self.n_in))
-        matrix[np.arange(self.n_out), self.index] = self.scale
+        known = np.flatnonzero(self.index >= 0)
+        matrix[known, self.index[known]] = self.scale[known]
         return Matrix(matrix)
 
 
@@ -66,7 +72,14 @@ class Matrix:
         return self
 
 
-Form = Gather | Matrix
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """y = Σ part(x), parts that stay apart: each becomes a projection of its own."""
+
+    parts: tuple["Form", ...]
+
+
+Form = Gather | Matrix | Sum | LinearMap  # of maps, those of planes
 
 
 def check_size(n_out: int, n_in: int) -> None:
@@ -87,33 +100,78 @@ def selection(index: np.ndarray, n_in: int) -> Gather:
     return Gather(index.ravel(), np.ones(index.size), n_in)
 
 
-def compose(outer: Form, inner: Form) -> Form:
-    """Return outer(inner(x))."""
+def compose(outer: Form, inner: Form, shape: tuple[int, ...] = ()) -> Form:
+    """Return outer(inner(x)); ``shape`` is that of the result, where it is known.
+
+    Raises
+    ------
+    Entangled
+        Where that has no form, or one with more weights than both have.
+    """
+    if isinstance(inner, Sum):
+        return Sum(tuple(compose(outer, part, shape) for part in inner.parts))
+    if isinstance(outer, Sum):
+        return Sum(tuple(compose(part, inner, shape) for part in outer.parts))
+    if isinstance(outer, LinearMap) or isinstance(inner, LinearMap):
+        return _compose_planes(outer, inner, shape)
     if isinstance(outer, Gather):
+        known = outer.index >= 0
         if isinstance(inner, Gather):
-            scale = outer.scale * inner.scale[outer.index]
-            return Gather(inner.index[outer.index], scale, inner.n_in)
-        return Matrix(outer.scale[:, None] * inner.matrix[outer.index])
+            scale = outer.scale * np.where(known, inner.scale[outer.index], 0)
+            return Gather(np.where(known, inner.index[outer.index], -1), scale, inner.n_in)
+        return Matrix((outer.scale * known)[:, None] * inner.matrix[outer.index])
     if isinstance(inner, Gather):
         check_size(outer.n_out, inner.n_in)
+        known = np.flatnonzero(inner.index >= 0)
         columns = np.zeros((inner.n_in, outer.n_out))
-        np.add.at(columns, inner.index, (outer.matrix * inner.scale).T)
+        np.add.at(columns, inner.index[known], (outer.matrix * inner.scale).T[known])
         return Matrix(columns.T)
     return Matrix(outer.matrix @ inner.matrix)
 
 
-def total(a: Form, b: Form) -> Form:
-    """Return a(x) + b(x)."""
+def _compose_planes(outer: Form, inner: Form, shape: tuple[int, ...]) -> Form:
+    """Return outer(inner(x)) where one of them is a map of planes."""
+    if not isinstance(inner, LinearMap):
+        raise Entangled("planes of values that no layout describes")
+    if isinstance(outer, LinearMap):
+        return merged(outer, inner)
+    if isinstance(outer, Matrix):
+        return behind(outer.matrix, inner)
+    if np.array_equal(outer.index, np.arange(outer.n_in)) and (outer.scale == 1).all():
+        return inner
+    if isinstance(inner, Pooled):
+        scale = np.where(outer.index >= 0, outer.scale, 0.0)
+        return replace(inner, matrix=scale[:, None] * inner.matrix[outer.index])
+    planes = [Layout.of(shape).planes] if 1 < len(shape) <= 3 else []
+    for out in [*planes, inner.out_shape]:
+        if int(np.prod(out)) == outer.n_out:
+            layout = Layout(planes=inner.out_shape)
+            found = as_window(outer.index, outer.scale, out, inner.out_shape, layout)
+            if found is not None:
+                return merged(found, inner)
+    raise Entangled("single elements of a convolution")
+
+
+def total(a: Form, b: Form, *, apart: bool) -> Form:
+    """Return a(x) + b(x); ``apart`` keeps what differs in kind as separate parts."""
     if isinstance(a, Gather) and isinstance(b, Gather) and np.array_equal(a.index, b.index):
         return replace(a, scale=a.scale + b.scale)
-    return Matrix(a.dense().matrix + b.dense().matrix)
+    plain = all(isinstance(form, Gather | Matrix) for form in (a, b))
+    if plain and not apart:
+        return Matrix(a.dense().matrix + b.dense().matrix)
+    parts = [part for form in (a, b) for part in (form.parts if isinstance(form, Sum) else (form,))]
+    return Sum(tuple(parts))
 
 
 def applied(form: Form, x: np.ndarray) -> np.ndarray:
     """Return form(x) of one vector, (n_in,) to (n_out,)."""
     if isinstance(form, Gather):
-        return form.scale * x[form.index]
-    return form.matrix @ x
+        return np.where(form.index >= 0, form.scale * x[form.index], 0.0)
+    if isinstance(form, Matrix):
+        return form.matrix @ x
+    if isinstance(form, Sum):
+        return sum(applied(part, x) for part in form.parts)
+    return form.apply(x.reshape(1, *form.in_shape)).reshape(-1)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -152,7 +210,7 @@ class Affine:
         """Return form(self), seen as ``shape``."""
         return Affine(
             shape=shape,
-            terms={name: compose(form, term) for name, term in self.terms.items()},
+            terms={name: compose(form, term, shape) for name, term in self.terms.items()},
             bias=applied(form, self.bias),
             origin=origin or self.origin,
         )
@@ -181,7 +239,9 @@ class Affine:
         """Return self + other, both of the same shape."""
         terms = dict(self.terms)
         for name, form in other.terms.items():
-            terms[name] = total(terms[name], form) if name in terms else form
+            known = terms.get(name)
+            apart = len(self.shape) > 1
+            terms[name] = form if known is None else total(known, form, apart=apart)
         origin = self.origin or other.origin
         return replace(self, terms=terms, bias=self.bias + other.bias, origin=origin)
 

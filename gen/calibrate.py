@@ -9,28 +9,26 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
+from . import widths
 from .codes import CODES, MAX_STEPS, Schedule, SpikeCode, make_code
-from .design import (
-    FIRINGS,
-    MULTIPLIER_LIMIT,
-    Design,
-    DesignOperand,
-    DesignPopulation,
-    DesignProjection,
-    InputFormat,
-)
-from .network import INPUT, READOUT, Network, Operand, Population, Projection, evaluate
-from .quantise import Rounder, quantise_rows, widest_scales
+from .design import FIRINGS, MULTIPLIER_LIMIT, Design, DesignPopulation, InputFormat
+from .equalise import equalise
+from .maps import Window
+from .network import INPUT, MAX, READOUT, Network, Population, evaluate
+from .operand import by_channel, convert_operand
+from .quantise import grid
 
 AUTO = "auto"
 ROUNDINGS = ("feedback", "nearest")
 WEIGHT_BITS = range(2, 9)
-NEVER_NEGATIVE = {"relu"}
 CLIPS = np.linspace(0.2, 1.0, 41)  # fractions of the greatest activation that the search tries
 CLIP_SAMPLE = 200_000  # activations that the search looks at
 INPUT_CLIPS = (0.5, 1.3)  # bounds of the input's range, in fractions of the range of the samples
 ADDER_WORTH = 1.2  # one adder more in the input encoder must take off a sixth of the error
 BATCH = 512  # samples held as trains at a time
+CALIBRATION_VALUES = 2**25  # neurons times samples: 256 MiB for each of what is kept of them
+ROUNDING = 1e-6  # of a step: a limit that is a step's value up to float precision is that step
+FEWEST_SAMPLES = 16  # however large the network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +57,9 @@ class Options:
         T of the layers, 1..256.
     weight_bits
         2..8.
+    budget_bits
+        Mean bits of a weight, 2..8: each layer then takes the width from 2 to 8 that its measured
+        sensitivity earns it, and ``weight_bits`` means nothing. ``None`` for one width.
     schedule
         Step sizes. With an ``eta0`` the activation's scale is the percentile below, as in the
         paper; without, the range of values is searched for the least squared error.
@@ -79,10 +80,16 @@ class Options:
         does not.
     bias_correction
         Take up the mean error of each channel in its bias.
+    equalise
+        How far the channels of a population move to a unit of their own (see
+        :mod:`signfire.gen.equalise`): 0 not at all, 1 all the way, which serves the activations
+        but spreads the weights behind them. ``None`` is 0 for networks without convolutions, else
+        what the weights can bear: 1 from 7 bits on, 1/2 below.
     multiplier_bits
         Bits of the requantisation factors M, 4..16; more are used where a scale needs them.
     samples
-        Calibration samples used at most, drawn by ``seed`` where more are given.
+        Calibration samples used at most, drawn by ``seed`` where more are given. Of a network with
+        many neurons fewer are used, so that memory suffices.
     layers
         Exceptions by layer name.
     """
@@ -90,6 +97,7 @@ class Options:
     firing: str = "settled"
     steps: int = 4
     weight_bits: int = 4
+    budget_bits: float | None = None
     schedule: Schedule = field(default_factory=Schedule)
     code: str = AUTO
     input_steps: int | None = None
@@ -99,6 +107,7 @@ class Options:
     percentile: float = 100.0
     rounding: str = "feedback"
     bias_correction: bool = True
+    equalise: float | None = None
     multiplier_bits: int = 8
     samples: int = 5000
     seed: int = 0
@@ -112,6 +121,10 @@ class Options:
         _check_range("input_bits", self.input_bits, 1, 16)
         _check_range("multiplier_bits", self.multiplier_bits, 4, 16)
         _check_range("percentile", self.percentile, 50, 100)
+        if self.budget_bits is not None:
+            _check_range("budget_bits", self.budget_bits, WEIGHT_BITS[0], WEIGHT_BITS[-1])
+        if self.equalise is not None:
+            _check_range("equalise", self.equalise, 0, 1)
         _check_range("samples", self.samples, 1, None)
         _check_layer("", self.steps, self.weight_bits, self.code)
         if self.input_steps is not None:
@@ -246,7 +259,8 @@ def raw_range(samples: np.ndarray, input_bits: int) -> tuple[int, int, float]:
     """Return (least raw value, greatest raw value, real value of one raw step).
 
     8-bit integers keep the range of their type, wider ones the powers of two that hold what was
-    seen; floats lie on a grid of ``input_bits`` bits that just holds what was seen.
+    seen; floats that are multiples of one step keep it where 2^``input_bits`` steps hold all; other
+    floats lie on a grid of ``input_bits`` bits that just holds what was seen.
     """
     if samples.dtype == bool:
         return 0, 1, 1.0
@@ -257,11 +271,32 @@ def raw_range(samples: np.ndarray, input_bits: int) -> tuple[int, int, float]:
             return int(info.min), int(info.max), 1.0
         reach = max(int(high), -int(low) - 1, 1).bit_length()
         return -(2**reach) if low < 0 else 0, 2**reach - 1, 1.0
+    step = common_step(samples, 2**input_bits) if low < 0 else None
+    if step is not None:
+        return round(float(low) / step), max(1, round(float(high) / step)), step
     if low >= 0:
         top = 2**input_bits - 1
         return 0, top, float(high) / top if high > 0 else 1.0
     top = max(1, 2 ** (input_bits - 1) - 1)
     return -top - 1, top, max(float(high) / top, float(-low) / (top + 1))
+
+
+def common_step(samples: np.ndarray, levels: int) -> float | None:
+    """Return the step that all floats are multiples of, if fewer than ``levels`` reach over them.
+
+    Integers that were scaled and shifted by whole steps, as (q - 83)·0.585, are such floats.
+    """
+    seen = np.unique(samples).astype(np.float64)
+    distances = np.diff(seen)
+    if not len(distances) or len(seen) > levels:
+        return None
+    reach = seen[-1] - seen[0]
+    precision = 4 * np.finfo(samples.dtype).eps * np.abs(seen).max()
+    least = distances[distances > 16 * precision].min(initial=reach)
+    step = reach / round(reach / least)
+    multiples = np.rint(seen / step)
+    exact = np.abs(multiples * step - seen).max() <= 8 * precision
+    return float(step) if exact and reach / step < levels else None
 
 
 def sparse_factors(most: int = 3, bits: int = 7) -> list[int]:
@@ -418,12 +453,12 @@ class Converted:
         if population.function == INPUT:
             return encoded.reshape(len(encoded), *population.shape)
         requantised = [
-            np.ceil(x * _by_channel(operand.multiplier / 2**operand.shift, population.shape))
+            np.ceil(x * by_channel(operand.multiplier / 2**operand.shift, population.shape))
             for operand, x in zip(
                 population.operands, self.integrators(population, values), strict=True
             )
         ]
-        return evaluate(population.function, requantised)
+        return evaluate(population.function, requantised, population.limit)
 
     def _follow(self, encoded: np.ndarray) -> dict[str, np.ndarray]:
         """v(T) of all populations in overlapped firing."""
@@ -435,117 +470,6 @@ class Converted:
                 v, eta = values[p.name], p.code.eta[t]
                 v += np.where(v >= self._target(p, values, encoded), -eta, eta)
         return values
-
-
-def _by_channel(numbers: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return np.reshape(numbers, (-1, *[1] * (len(shape) - 1)))
-
-
-def _rows(x: np.ndarray) -> np.ndarray:
-    """(n, channels, ...) as (n·positions, channels), rows in the order of LinearMap.patches."""
-    return np.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
-
-
-# -- a layer's integers ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Factors:
-    """Scales s = M·unit/2^shift that a layer's requantisation can express, M in 1..top."""
-
-    unit: float
-    shift: int
-    top: int
-
-    @classmethod
-    def reaching(cls, name: str, unit: float, greatest: float, bits: int) -> "Factors":
-        """Return the finest factors of ``bits`` bits, else of 16, that reach ``greatest``."""
-        for top in (2**bits - 1, MULTIPLIER_LIMIT - 1):
-            shift = int(np.floor(np.log2(top * unit / greatest)))
-            if shift >= 1:
-                return cls(unit=unit, shift=shift, top=top)
-        raise ValueError(
-            f"one unit of the integrators of {name!r} would be worth {greatest / unit:.0f} units "
-            f"of its membrane, and 32767 is the most (take more weight_bits or fewer steps)"
-        )
-
-    def multiplier(self, scale: np.ndarray) -> np.ndarray:
-        """M of each scale, int64."""
-        return np.clip(np.rint(scale / self.unit * 2**self.shift), 1, self.top).astype(np.int64)
-
-    def snap(self, scale: np.ndarray) -> np.ndarray:
-        return self.multiplier(scale) * (self.unit / 2**self.shift)
-
-
-def convert_operand(
-    population: Population,
-    operand: Operand,
-    exact: np.ndarray,
-    code: SpikeCode | None,
-    converted: Converted,
-    options: Options,
-    like: DesignOperand | None = None,
-) -> DesignOperand:
-    """Quantise weights and bias of one operand.
-
-    Parameters
-    ----------
-    exact
-        (n, *shape) the operand of the float network.
-    code
-        Of the population; ``None`` for the read-out.
-    like
-        Whose weight bits, shift and bits of factors are taken over.
-    """
-    bits = options.of(population.name).weight_bits
-    if like is not None:
-        bits = like.projections[0].weight_bits
-    units = {p.name: p.code.unit for p in converted.populations}
-    rows = np.concatenate([p.map.weights * units[p.source] for p in operand.projections], axis=1)
-    inputs = np.concatenate(
-        [p.map.patches(converted.values[p.source]) for p in operand.projections], axis=1
-    )
-    # what the bias will take up, the means, is no error of the weights
-    deviations = inputs - inputs.mean(axis=0) if options.bias_correction else inputs
-    rounder = Rounder(
-        deviations.T @ deviations / len(inputs), feedback=options.rounding == "feedback"
-    )
-    limits = np.full(rows.shape[1], 2.0 ** (bits - 1) - 1)
-    if code is None:
-        found = quantise_rows(rows, rounder, limits, snap=lambda scale: scale, shared=True)
-        multiplier, shift = np.ones(len(rows), np.int64), 0
-    else:
-        greatest = float(widest_scales(rows, limits).max())
-        if like is not None:
-            top = 2 ** int(like.multiplier.max()).bit_length() - 1
-            factors = Factors(unit=code.unit, shift=like.shift, top=top)
-        else:
-            bits_of_factors = options.multiplier_bits
-            factors = Factors.reaching(population.name, code.unit, greatest, bits_of_factors)
-        found = quantise_rows(rows, rounder, limits, snap=factors.snap)
-        multiplier, shift = factors.multiplier(found.scale), factors.shift
-    bias = operand.bias
-    if options.bias_correction:
-        missing = _rows(exact - operand.bias) - inputs @ found.weights.T * found.scale
-        bias = bias + _by_channel(missing.mean(axis=0), population.shape)
-    bias = np.rint(bias / _by_channel(found.scale, population.shape)).astype(np.int64)
-    return DesignOperand(
-        projections=tuple(_split(operand.projections, found.weights, bits)),
-        bias=bias,
-        scale=found.scale,
-        multiplier=multiplier,
-        shift=shift,
-    )
-
-
-def _split(projections: tuple[Projection, ...], weights: np.ndarray, bits: int):
-    """Yield the integer projections whose weights stand side by side in ``weights``."""
-    start = 0
-    for projection in projections:
-        stop = start + projection.map.weights.shape[1]
-        integers = projection.map.with_weights(weights[:, start:stop].copy())
-        yield DesignProjection(source=projection.source, map=integers, weight_bits=bits)
-        start = stop
 
 
 # -- the whole network -------------------------------------------------------------------------
@@ -587,16 +511,23 @@ def calibrate(
     options = options or Options()
     _check_names(network, options)
     samples = _check_samples(network, samples)
-    if len(samples) > options.samples:
+    most = min(options.samples, max(FEWEST_SAMPLES, CALIBRATION_VALUES // network.size))
+    if len(samples) > most:
         rng = np.random.default_rng(options.seed)
-        samples = samples[np.sort(rng.choice(len(samples), options.samples, replace=False))]
+        samples = samples[np.sort(rng.choice(len(samples), most, replace=False))]
     outputs, operands = network.forward(samples)
+    asked = options
     if like is not None:
         _check_like(network, like)
         fmt, code = like.input_format, like.input.code
         raw = np.clip(np.rint(samples / fmt.scale), fmt.low, fmt.high).astype(np.int64)
     else:
+        network, outputs, operands = equalised(network, outputs, operands, options)
+        options = with_widths(network, samples, options)
         low, high, scale = raw_range(samples, options.input_bits)
+        if network.input.step is not None:  # the range that the model was trained with
+            scale = network.input.step
+            low, high = round(network.input.low / scale), round(network.input.limit / scale)
         raw = np.clip(np.rint(samples / scale), low, high).astype(np.int64)
         fmt, code = choose_input(raw, (low, high, scale), options.of_input)
     name, shape = network.input.name, network.input.shape
@@ -606,6 +537,7 @@ def calibrate(
     for population in network.populations[1:]:
         exact = operands[population.name]
         integers = convert_population(
+            network,
             population,
             exact,
             outputs[population.name],
@@ -615,7 +547,7 @@ def calibrate(
         )
         converted.append(integers)
         sums = converted.integrators(integers, converted.values)
-        seen = sums[0] * _by_channel(integers.operands[0].scale, integers.shape)
+        seen = sums[0] * by_channel(integers.operands[0].scale, integers.shape)
         layers.append(_report(integers, exact[0], seen))
     return Design(
         name=network.name,
@@ -624,13 +556,85 @@ def calibrate(
         populations=tuple(converted.populations),
         provenance={
             "calibration_samples": len(samples),
-            "options": asdict(options),
+            "options": asdict(asked),
             "layers": layers,
         },
     )
 
 
+def has_planes(network: Network) -> bool:
+    """Whether a network has convolutions."""
+    return any(p.map.kind == "conv" for q in network.populations for p in q.sources)
+
+
+def equalised(
+    network: Network,
+    outputs: dict[str, np.ndarray],
+    operands: dict[str, list[np.ndarray]],
+    options: Options,
+) -> tuple[Network, dict[str, np.ndarray], dict[str, list[np.ndarray]]]:
+    """Equalise a network, and what its populations say for the samples with it."""
+    strength = options.equalise
+    if strength is None:
+        bits = options.weight_bits if options.budget_bits is None else options.budget_bits
+        strength = (1.0 if bits >= 7 else 0.5) * has_planes(network)
+    if not strength:
+        return network, outputs, operands
+
+    def units(population: Population) -> np.ndarray | None:
+        own = options.of(population.name)
+        readers = [p for q in network.populations for p in q.sources if p.source == population.name]
+        if own.clip is not None or any(trained_step(p.map) for p in readers):
+            return None  # the range is given in the network's own numbers, or the weights are
+        kind = _kind(network, population, own)
+        seen = np.moveaxis(outputs[population.name], 1, 0).reshape(population.shape[0], -1)
+        return np.array(
+            [
+                choose_code(channel, kind, own, options.percentile).unit if channel.any() else 0.0
+                for channel in seen
+            ]
+        )
+
+    network, factors = equalise(network, units, strength=float(strength))
+    for name, factor in factors.items():
+        per_channel = by_channel(factor, network[name].shape)
+        outputs[name] /= per_channel
+        operands[name] = [x / per_channel for x in operands[name]]
+    return network, outputs, operands
+
+
+def with_widths(network: Network, samples: np.ndarray, options: Options) -> Options:
+    """Return options with the width of each layer, where a budget asks for that."""
+    if options.budget_bits is None:
+        return options
+    feedback = options.rounding == "feedback"
+    given = {
+        name: own.weight_bits for name, own in options.layers.items() if own.weight_bits is not None
+    }
+    chosen = widths.choose(
+        widths.measure(network, samples, feedback=feedback), options.budget_bits, given
+    )
+    layers = {
+        name: replace(options.layers.get(name, LayerOptions()), weight_bits=bits)
+        for name, bits in chosen.items()
+    }
+    return replace(options, budget_bits=None, layers={**options.layers, **layers})
+
+
+def trained_step(linear) -> bool:
+    """Whether weights lie on a grid that they share with what they were trained for."""
+    depthwise = getattr(linear, "depthwise", False)
+    return not linear.fixed and not depthwise and grid(linear.weights) is not None
+
+
+def _kind(network: Network, population: Population, own: LayerOptions) -> str:
+    if own.code != AUTO:
+        return own.code
+    return "silent" if never_negative(network, population) else "offset"
+
+
 def convert_population(
+    network: Network,
     population: Population,
     exact: list[np.ndarray],
     activations: np.ndarray,
@@ -643,13 +647,27 @@ def convert_population(
     ``exact`` and ``activations`` are the operands and the output of the float network; the code of
     ``like`` is taken over, see :func:`calibrate`.
     """
-    code = None if like is None else like.code
+    code, limit = (None, None) if like is None else (like.code, like.limit)
     if population.function != READOUT and like is None:
         own = options.of(population.name)
-        kind = own.code
-        if kind == AUTO:
-            kind = "silent" if population.function in NEVER_NEGATIVE else "offset"
-        code = choose_code(activations, kind, own, options.percentile)
+        kind = _kind(network, population, own)
+        if population.step is not None and own.clip is None:
+            code = make_code(
+                kind=kind,
+                schedule=own.schedule,
+                steps=own.steps,
+                low=population.low,
+                high=population.limit,
+            )
+        else:
+            code = choose_code(activations, kind, own, options.percentile)
+        source = passed_on(population)
+        if source is not None and population.name not in options.layers:
+            code = next(p.code for p in converted.populations if p.name == source)
+        if population.limit is not None:
+            limit = int(np.ceil(population.limit / code.unit - ROUNDING))
+            if options.firing == "settled" and code.high <= limit:
+                limit = None  # the code ends before
     alike = [None] * len(exact) if like is None else like.operands
     return DesignPopulation(
         name=population.name,
@@ -657,11 +675,50 @@ def convert_population(
         function=population.function,
         code=code,
         operands=tuple(
-            convert_operand(population, operand, x, code, converted, options, held)
+            convert_operand(
+                population,
+                operand,
+                x,
+                code,
+                converted,
+                like=held,
+                weight_bits=options.of(population.name).weight_bits,
+                multiplier_bits=options.multiplier_bits,
+                feedback=options.rounding == "feedback",
+                bias_correction=options.bias_correction,
+            )
             for operand, x, held in zip(population.operands, exact, alike, strict=True)
         ),
         place=population.place,
+        limit=limit,
     )
+
+
+def never_negative(network: Network, population: Population) -> bool:
+    """Whether what a population expresses cannot be below 0."""
+    if population.function != MAX:
+        return population.function == "relu"
+
+    def positive(operand) -> bool:
+        return bool((operand.bias >= 0).all()) and all(
+            (p.map.weights >= 0).all() and never_negative(network, network[p.source])
+            for p in operand.projections
+        )
+
+    return any(map(positive, population.operands))
+
+
+def passed_on(population: Population) -> str | None:
+    """Return the only source of a maximum over a source's own values, whose code says them all."""
+    sources = {p.source for p in population.sources}
+    plain = all(
+        isinstance(p.map, Window) and p.map.window == (1, 1) and np.allclose(p.map.factor, 1)
+        for p in population.sources
+    )
+    unbiased = not any(operand.bias.any() for operand in population.operands)
+    if population.function != MAX or len(sources) != 1 or not plain or not unbiased:
+        return None
+    return sources.pop()
 
 
 def noise_db(exact: np.ndarray, seen: np.ndarray) -> float | None:
@@ -679,7 +736,9 @@ def _report(population: DesignPopulation, exact: np.ndarray, seen: np.ndarray) -
     return {
         "name": population.name,
         "function": population.function,
-        "weight_bits": max((p.weight_bits for p in population.sources), default=None),
+        "weight_bits": max(
+            (p.weight_bits for p in population.sources if not p.map.fixed), default=None
+        ),
         "steps": None if code is None else code.steps,
         "code": None if code is None else code.kind,
         "schedule": None if code is None else code.schedule,

@@ -112,7 +112,8 @@ class DesignOperand:
 class DesignPopulation:
     """A population in integers; ``code`` is ``None`` for the read-out alone.
 
-    ``folding`` is ``None`` where none was chosen yet.
+    ``folding`` is ``None`` where none was chosen yet. ``limit`` is the greatest target that a ReLU
+    fires on, ``None`` where nothing but the code bounds it.
     """
 
     name: str
@@ -122,6 +123,7 @@ class DesignPopulation:
     operands: tuple[DesignOperand, ...] = ()
     folding: Folding | None = None
     place: str = ""
+    limit: int | None = None
 
     @property
     def size(self) -> int:
@@ -240,7 +242,7 @@ class Design:
             code = self[projection.source].code
             assert code is not None
             reach = max(abs(code.low), abs(code.high))
-            weights = np.abs(projection.map.weights).sum(axis=1).astype(np.float64)
+            weights = projection.map.gain.astype(np.float64)
             total = total + reach * weights.reshape(-1, *[1] * (len(population.shape) - 1))
         return int(total.max())
 
@@ -310,6 +312,7 @@ class Design:
                     "code": code,
                     "operands": operands,
                 }
+                | ({} if p.limit is None else {"limit": p.limit})
             )
         header = {
             "format": FORMAT_VERSION,
@@ -416,6 +419,7 @@ class Design:
                     operands=operands,
                     folding=None if folding is None else Folding(**folding),
                     place=header["places"].get(p["name"], ""),
+                    limit=p.get("limit"),
                 )
             )
         return cls(

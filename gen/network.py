@@ -5,112 +5,23 @@ A population applies its function to its operands; an operand sums projections o
 populations and a bias: x = bias + Σ_k map_k(population_k).
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Self
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
+from .maps import MAPS, Dense, LinearMap
+
+__all__ = ["FUNCTIONS", "INPUT", "MAPS", "READOUT", "Dense", "LinearMap", "Network", "Operand"]
+__all__ += ["Population", "Projection", "check_graph", "evaluate"]
+
 INPUT = "input"
 READOUT = "readout"
-FUNCTIONS: dict[str, int] = {INPUT: 0, READOUT: 1, "relu": 1}  # function -> number of operands
-
-
-class LinearMap:
-    """A linear map from one population to an operand; its numbers may be floats or integers.
-
-    Members
-    -------
-    in_shape, out_shape : tuple of int, without the batch axis
-    channels : number of output channels; each has one quantisation scale. The channel axis is the
-        first of ``out_shape``.
-    weights : (channels, fan_in) what is quantised; ``None`` for a map with fixed coefficients
-    """
-
-    kind = ""
-    in_shape: tuple[int, ...]
-    out_shape: tuple[int, ...]
-
-    @property
-    def channels(self) -> int:
-        return self.out_shape[0]
-
-    @property
-    def weights(self) -> np.ndarray:
-        raise NotImplementedError(type(self).__name__)
-
-    def with_weights(self, weights: np.ndarray) -> Self:
-        """Return the same map with other ``weights``, (channels, fan_in)."""
-        raise NotImplementedError(type(self).__name__)
-
-    def apply(self, x: np.ndarray) -> np.ndarray:
-        """Map a batch: (n, *in_shape) to (n, *out_shape)."""
-        raise NotImplementedError(type(self).__name__)
-
-    def patches(self, x: np.ndarray) -> np.ndarray:
-        """Return (rows, fan_in): every vector of ``x`` that meets a row of ``weights``."""
-        raise NotImplementedError(type(self).__name__)
-
-    def parameters(self) -> dict[str, object]:
-        """Numbers beside ``weights`` that rebuild the map: JSON values."""
-        return {}
-
-    @classmethod
-    def rebuild(cls, weights: np.ndarray, parameters: Mapping[str, object]) -> Self:
-        """Undo ``weights`` and ``parameters``."""
-        raise NotImplementedError(cls.__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class Dense(LinearMap):
-    """y = W x over the flattened source, W : (n_out, n_in).
-
-    Parameters
-    ----------
-    matrix
-        (n_out, n_in), float64 in a Network, int64 in a Design.
-    in_shape
-        Shape of the source population; n_in elements in C order.
-    """
-
-    matrix: np.ndarray
-    in_shape: tuple[int, ...]
-
-    kind = "dense"
-
-    def __post_init__(self) -> None:
-        if self.matrix.ndim != 2 or self.matrix.shape[1] != int(np.prod(self.in_shape)):
-            raise ValueError(
-                f"a dense map from shape {self.in_shape} needs {int(np.prod(self.in_shape))} "
-                f"columns, not {self.matrix.shape}"
-            )
-
-    @property
-    def out_shape(self) -> tuple[int, ...]:
-        return (self.matrix.shape[0],)
-
-    @property
-    def weights(self) -> np.ndarray:
-        return self.matrix
-
-    def with_weights(self, weights: np.ndarray) -> "Dense":
-        return replace(self, matrix=weights)
-
-    def apply(self, x: np.ndarray) -> np.ndarray:
-        return x.reshape(len(x), -1) @ self.matrix.T
-
-    def patches(self, x: np.ndarray) -> np.ndarray:
-        return x.reshape(len(x), -1)
-
-    def parameters(self) -> dict[str, object]:
-        return {"in_shape": list(self.in_shape)}
-
-    @classmethod
-    def rebuild(cls, weights: np.ndarray, parameters: Mapping[str, object]) -> "Dense":
-        return cls(weights, tuple(parameters["in_shape"]))
-
-
-MAPS: dict[str, type[LinearMap]] = {cls.kind: cls for cls in (Dense,)}
+LINEAR = "linear"
+MAX = "max"
+# function -> number of operands, None for one or more
+FUNCTIONS: dict[str, int | None] = {INPUT: 0, READOUT: 1, "relu": 1, LINEAR: 1, MAX: None}
+FORWARD_BATCH = 64  # samples whose populations are held at a time where only answers are wanted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +56,11 @@ class Population:
         As many as the function takes.
     place
         Where the user's source defines it, ``file:line``; empty if unknown.
+    limit
+        The greatest value of a ReLU, 6 for ReLU6; ``None`` for no limit.
+    low, step
+        Of a population that was trained with quantisation: its least value, and the step that its
+        values are multiples of; ``None`` for any other.
     """
 
     name: str
@@ -152,10 +68,19 @@ class Population:
     function: str
     operands: tuple[Operand, ...] = ()
     place: str = ""
+    limit: float | None = None
+    low: float | None = None
+    step: float | None = None
 
     @property
     def size(self) -> int:
         return int(np.prod(self.shape))
+
+    def expressed(self, values: np.ndarray) -> np.ndarray:
+        """Return values as a population trained with quantisation expresses them."""
+        if self.step is None:
+            return values
+        return np.clip(np.rint(values / self.step) * self.step, self.low, self.limit)
 
     @property
     def sources(self) -> Iterator[Projection]:
@@ -163,12 +88,15 @@ class Population:
         return (p for operand in self.operands for p in operand.projections)
 
 
-def evaluate(function: str, operands: list[np.ndarray]) -> np.ndarray:
+def evaluate(function: str, operands: list[np.ndarray], limit: float | None = None) -> np.ndarray:
     """Return f of float operands, each (n, *shape)."""
-    if function == READOUT:
+    if function in (READOUT, LINEAR):
         return operands[0]
     if function == "relu":
-        return np.maximum(operands[0], 0.0)
+        positive = np.maximum(operands[0], 0.0)
+        return positive if limit is None else np.minimum(positive, limit)
+    if function == MAX:
+        return np.max(operands, axis=0)
     raise ValueError(f"there is no neuron function {function!r}")
 
 
@@ -213,15 +141,31 @@ class Network:
         outputs, operands
             By population name: (n, *shape), and the list of operands x before the function.
         """
-        outputs = {self.input.name: x.reshape(len(x), *self.input.shape).astype(np.float64)}
+        real = x.reshape(len(x), *self.input.shape).astype(np.float64)
+        outputs = {self.input.name: self.input.expressed(real)}
         operands: dict[str, list[np.ndarray]] = {self.input.name: []}
         for population in self.populations[1:]:
             operands[population.name] = [
                 sum((p.map.apply(outputs[p.source]) for p in operand.projections), operand.bias)
                 for operand in population.operands
             ]
-            outputs[population.name] = evaluate(population.function, operands[population.name])
+            found = evaluate(population.function, operands[population.name], population.limit)
+            outputs[population.name] = population.expressed(found)
         return outputs, operands
+
+    def answers(self, x: np.ndarray) -> np.ndarray:
+        """Return the read-out's values, (n, outputs) float64; memory stays bounded."""
+        parts = [
+            self.forward(x[i : i + FORWARD_BATCH])[0][self.readout.name]
+            for i in range(0, len(x), FORWARD_BATCH)
+        ]
+        size = self.readout.size
+        return np.concatenate(parts or [np.zeros((0, size))]).reshape(len(x), size)
+
+    @property
+    def size(self) -> int:
+        """Neurons of all populations."""
+        return sum(p.size for p in self.populations)
 
 
 def check_graph(populations) -> None:
@@ -232,14 +176,15 @@ def check_graph(populations) -> None:
         raise ValueError("the first population must be the input, the last the read-out")
     seen: dict[str, tuple[int, ...]] = {}
     for population in populations:
-        name, wanted = population.name, FUNCTIONS.get(population.function)
-        if wanted is None:
+        name = population.name
+        if population.function not in FUNCTIONS:
             raise ValueError(f"there is no neuron function {population.function!r} ({name})")
         if name in seen:
             raise ValueError(f"two populations are called {name!r}")
-        if len(population.operands) != wanted:
+        wanted = FUNCTIONS[population.function]
+        if not population.operands if wanted is None else len(population.operands) != wanted:
             raise ValueError(
-                f"{population.function} takes {wanted} operands, {name!r} has "
+                f"{population.function} takes {wanted or 'some'} operands, {name!r} has "
                 f"{len(population.operands)}"
             )
         for projection in population.sources:

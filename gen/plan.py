@@ -405,17 +405,43 @@ def result_pace(population: DesignPopulation, overlapped: bool) -> int:
     return 1 if overlapped else population.code.steps
 
 
-def check_dense(design: Design) -> None:
-    """Refuse what the RTL cannot build: it knows a chain of dense layers with ReLU."""
+WORDS = {  # of maps and functions that there is no hardware for
+    "conv": "a convolution",
+    "window": "an identity, a slice or a pooling",
+    "pooled": "a linear layer behind a mean of planes",
+    "max": "a maximum of several operands",
+    "linear": "a population without ReLU",
+}
+
+
+def no_hardware(design: Design) -> str | None:
+    """Return why the RTL cannot build a Design, in one sentence; ``None`` where it can."""
     for previous, population in zip(design.populations, design.populations[1:], strict=False):
         projections = list(population.sources)
-        chain = len(projections) == 1 and projections[0].source == previous.name
-        if not chain or projections[0].map.kind != "dense":
-            raise ValueError(
-                f"RTL is generated for a chain of dense layers; {population.name!r} reads "
-                f"{', '.join(p.source for p in projections)} (the golden model runs it: use "
-                f"signfire evaluate)"
+        found = ""
+        kinds = [p.map.kind for p in projections if p.map.kind != "dense"]
+        if population.function in WORDS:
+            found = f"is {WORDS[population.function]}"
+        elif kinds:
+            found = f"has {WORDS[kinds[0]]}"
+        elif len(projections) != 1 or projections[0].source != previous.name:
+            found = f"reads {', '.join(p.source for p in projections)}"
+        elif population.limit is not None:
+            found = "has a ReLU with an end below that of its code"
+        if found:
+            return (
+                f"RTL is generated for a chain of dense layers; {population.name!r} {found} (the "
+                f"golden model runs it: use signfire evaluate)"
             )
+    return None
+
+
+def check_dense(design: Design) -> None:
+    """Refuse what the RTL cannot build: it knows a chain of dense layers with ReLU."""
+    reason = no_hardware(design)
+    if reason is not None:
+        raise ValueError(reason)
+    for population in design.populations[1:]:
         if population.folding is None:
             raise ValueError(f"{population.name!r} has no folding (give --fold, or --fold auto)")
 

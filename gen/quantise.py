@@ -16,6 +16,8 @@ import numpy as np
 
 FRACTIONS = np.linspace(0.4, 1.0, 16)  # of the scale that takes the largest weight unclipped
 BLOCK = 64  # columns whose errors go to the columns after them in one matrix product
+GRID_EVIDENCE = 12  # weights beyond the first of each row that must lie on a grid
+GRID_TOLERANCE = 1e-4  # of a step: float32 weights of trained scales come within that
 DAMPING = 0.01  # of the mean of H's diagonal, so that inputs which never fire do no harm
 
 
@@ -39,23 +41,28 @@ class Rounder:
     Parameters
     ----------
     moments
-        (fan_in, fan_in) float64 H, symmetric.
+        (fan_in, fan_in) float64 H, symmetric; or (groups, fan_in, fan_in) where equal runs of rows
+        have inputs of their own, as the channels of a depthwise convolution do.
     feedback
         Round column by column, the most active input first, and let the columns that are still
         to come make up for the error so far; ``False`` rounds every weight to nearest.
     """
 
     def __init__(self, moments: np.ndarray, *, feedback: bool = True) -> None:
-        self.moments = moments
+        self.moments = moments if moments.ndim == 3 else moments[None]
         self.feedback = feedback
-        diagonal = moments.diagonal()
-        self.order = np.argsort(-diagonal, kind="stable")
+        diagonal = np.diagonal(self.moments, axis1=1, axis2=2)
+        self.order = np.argsort(-diagonal, axis=1, kind="stable")
         if feedback:
-            damping = DAMPING * diagonal.mean() or 1.0
-            damped = moments[np.ix_(self.order, self.order)] + damping * np.eye(len(moments))
+            damping = DAMPING * diagonal.mean(axis=1)
+            damping[damping == 0] = 1.0
+            order = self.order
+            damped = np.take_along_axis(self.moments, order[:, :, None], axis=1)
+            damped = np.take_along_axis(damped, order[:, None, :], axis=2)
+            damped += damping[:, None, None] * np.eye(diagonal.shape[1])
             # upper factor U of the inverse, H⁻¹ = UᵀU: row j says what an error in column j
             # is worth in the columns after it
-            self.factor = np.linalg.cholesky(np.linalg.inv(damped)).T
+            self.factor = np.linalg.cholesky(np.linalg.inv(damped)).swapaxes(1, 2)
 
     def round(self, rows: np.ndarray, scale: np.ndarray, limits: np.ndarray) -> np.ndarray:
         """Return integers q, (channels, fan_in) int64, for ``rows`` ≈ q·scale.
@@ -64,23 +71,29 @@ class Rounder:
         """
         if not self.feedback:
             return np.clip(np.rint(rows / scale[:, None]), -limits, limits).astype(np.int64)
-        rest, limits = rows[:, self.order].T.copy(), limits[self.order]
-        q, errors, factor = np.empty_like(rest), np.empty_like(rest), self.factor
-        for start in range(0, len(rest), BLOCK):
-            stop = min(start + BLOCK, len(rest))
+        groups, fan_in = self.order.shape
+        rest = rows.reshape(groups, -1, fan_in).swapaxes(1, 2)
+        rest = np.take_along_axis(rest, self.order[:, :, None], axis=1)
+        scale = scale.reshape(groups, -1)
+        ordered, factor = limits[self.order][:, :, None], self.factor
+        q, errors = np.empty_like(rest), np.empty_like(rest)
+        for start in range(0, fan_in, BLOCK):
+            stop = min(start + BLOCK, fan_in)
             for j in range(start, stop):
-                q[j] = np.clip(np.rint(rest[j] / scale), -limits[j], limits[j])
-                errors[j] = (rest[j] - q[j] * scale) / factor[j, j]
-                rest[j + 1 : stop] -= np.outer(factor[j, j + 1 : stop], errors[j])
-            rest[stop:] -= factor[start:stop, stop:].T @ errors[start:stop]
-        integers = np.empty(rows.shape, np.int64)
-        integers[:, self.order] = q.T.astype(np.int64)
-        return integers
+                q[:, j] = np.clip(np.rint(rest[:, j] / scale), -ordered[:, j], ordered[:, j])
+                errors[:, j] = (rest[:, j] - q[:, j] * scale) / factor[:, j, j, None]
+                rest[:, j + 1 : stop] -= factor[:, j, j + 1 : stop, None] * errors[:, j, None]
+            handed = factor[:, start:stop, stop:].swapaxes(1, 2)
+            rest[:, stop:] -= handed @ errors[:, start:stop]
+        integers = np.empty_like(rest)
+        np.put_along_axis(integers, self.order[:, :, None], q, axis=1)
+        return integers.swapaxes(1, 2).reshape(rows.shape).astype(np.int64)
 
     def error(self, rows: np.ndarray, scale: np.ndarray, integers: np.ndarray) -> np.ndarray:
         """Return the mean squared error of the output of each channel, (channels,)."""
         difference = rows - integers * scale[:, None]
-        return ((difference @ self.moments) * difference).sum(axis=1)
+        grouped = difference.reshape(len(self.moments), -1, rows.shape[1])
+        return ((grouped @ self.moments) * grouped).sum(axis=2).reshape(-1)
 
 
 def widest_scales(rows: np.ndarray, limits: np.ndarray, *, shared: bool = False) -> np.ndarray:
@@ -100,6 +113,8 @@ def quantise_rows(
     *,
     snap: Callable[[np.ndarray], np.ndarray],
     shared: bool = False,
+    beside: Callable[[np.ndarray], np.ndarray] | None = None,
+    least_scale: float = 0.0,
 ) -> QuantisedRows:
     """Search the scale of each row that leaves the least error at the output.
 
@@ -115,14 +130,21 @@ def quantise_rows(
         Moves scales to those that the hardware can represent.
     shared
         One scale for all rows, as the read-out needs.
+    beside
+        Error, (channels,), that a choice of scales makes beside the weights: that of fixed
+        coefficients which share them.
+    least_scale
+        No scale may be smaller.
     """
     widest = widest_scales(rows, limits, shared=shared)
     best = QuantisedRows(weights=np.zeros(rows.shape, np.int64), scale=widest)
     least = np.full(len(rows), np.inf)
     for fraction in FRACTIONS:
-        scale = snap(widest * fraction)
+        scale = snap(np.maximum(widest * fraction, least_scale))
         integers = rounder.round(rows, scale, limits)
         error = rounder.error(rows, scale, integers)
+        if beside is not None:
+            error = error + beside(scale)
         if shared:
             error[:] = error.sum()
         better = error < least
@@ -132,3 +154,27 @@ def quantise_rows(
             scale=np.where(better, scale, best.scale),
         )
     return best
+
+
+def grid(rows: np.ndarray, *, shared: bool = False, most: int = 128) -> np.ndarray | None:
+    """Return the step of each row that all of its weights are whole multiples of, (channels,).
+
+    Weights that were trained with quantisation lie on such a grid, of at most ``most`` steps either
+    way; ``None`` where some row does not, or where so few weights might by chance. ``shared`` asks
+    for one step for all rows.
+    """
+    if rows.shape[0] * (rows.shape[1] - 1) < GRID_EVIDENCE:
+        return None
+    seen = rows.reshape(1, -1) if shared else rows
+    widest = np.abs(seen).max(axis=1)
+    known = np.flatnonzero(widest > 0)
+    steps = np.where(widest > 0, 0.0, widest.max() or 1.0)
+    for count in range(1, most + 1):
+        multiples = seen[known] / widest[known, None] * count
+        off = np.abs(multiples - np.rint(multiples)).max(axis=1, initial=0)
+        fits = off < GRID_TOLERANCE * np.maximum(1, count / 16)
+        steps[known[fits]] = widest[known[fits]] / count
+        known = known[~fits]
+        if not len(known):
+            return np.broadcast_to(steps, len(rows)).copy()
+    return None

@@ -1,4 +1,4 @@
-"""Random Designs of a wanted shape: what the tests and the benches run where no model is needed."""
+"""Random Designs and Networks of a wanted shape: what runs where no model is needed."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,8 @@ from .design import (
     Folding,
     InputFormat,
 )
-from .network import INPUT, READOUT, Dense
+from .maps import Conv, Dense, Layout, Pooled, Window
+from .network import INPUT, MAX, READOUT, Network, Operand, Population, Projection
 
 SHIFT = 12  # of the requantisation; factors M then lie around 2^12 or below
 
@@ -132,3 +133,65 @@ def _random_operand(
         multiplier=multiplier,
         shift=shift,
     )
+
+
+def random_planes_network(*, seed: int = 0, planes: tuple[int, int, int] = (2, 7, 6)) -> Network:
+    """Return a small network of every kind of map: what the tests of convolutions run on.
+
+    ``input`` - ``conv1`` (3x3) - ``depth`` (depthwise, stride 2) - ``join`` (1x1 of depth beside a
+    slice of conv1) - ``pool`` (maximum of 2x2) - ``mean`` (average of pairs) - ``out`` (pooled).
+    """
+    rng = np.random.default_rng(seed)
+
+    def layer(name, function, *sources):
+        shape = sources[0][1].out_shape
+        bias = rng.normal(0, 0.3, (shape[0], *[1] * (len(shape) - 1)))
+        operand = Operand(
+            projections=tuple(Projection(source=s, map=m) for s, m in sources), bias=bias
+        )
+        return Population(name=name, shape=shape, function=function, operands=(operand,))
+
+    def conv(shape, n_out, size, **settings):
+        per_group = shape[0] // settings.get("groups", 1)
+        kernel = rng.normal(0, (per_group * size[0] * size[1]) ** -0.5, (n_out, per_group, *size))
+        gains = rng.uniform(0.3, 3.0, (n_out, 1, 1, 1))
+        layout = Layout(planes=shape)
+        return Conv(in_shape=shape, layout=layout, kernel=kernel * gains, **settings)
+
+    def window(shape, sources, **settings):
+        layout = Layout(planes=shape)
+        factor = settings.pop("factor", 1.0) * (np.array(sources) >= 0)
+        return Window(in_shape=shape, layout=layout, factor=factor, sources=sources, **settings)
+
+    first = layer("conv1", "relu", ("input", conv(planes, 4, (3, 3), padding=(1, 1, 1, 1))))
+    down = {"stride": (2, 2), "padding": (1, 1, 0, 1)}
+    depth = layer("depth", "relu", ("conv1", conv(first.shape, 4, (3, 3), groups=4, **down)))
+    rows, columns = depth.shape[1:]
+    cut = ((rows - 1) * 2 + 1 - first.shape[1], (columns - 1) * 2 + 1 - first.shape[2])
+    shortcut = window(
+        first.shape, (-1, 0, 1, 2, 3, -1), stride=(2, 2), padding=(0, cut[0], 0, cut[1])
+    )
+    join = layer("join", "relu", ("conv1", shortcut), ("depth", conv(depth.shape, 6, (1, 1))))
+    order = tuple(range(6))
+    corners = [
+        window(join.shape, order, stride=(2, 1), padding=(-u, u - 1, -v, v - 1))
+        for u in range(2)
+        for v in range(2)
+    ]
+    corners = [c for c in corners if c.out_shape == corners[0].out_shape]
+    pool = Population(
+        name="pool",
+        shape=corners[0].out_shape,
+        function=MAX,
+        operands=tuple(
+            Operand(projections=(Projection(source="join", map=c),), bias=np.zeros((6, 1, 1)))
+            for c in corners
+        ),
+    )
+    pairs = window(pool.shape, order, window=(1, 2), stride=(1, 1), factor=0.5)
+    mean = layer("mean", "relu", ("pool", pairs))
+    matrix = rng.normal(size=(3, 6))
+    pooled = Pooled(matrix=matrix, in_shape=mean.shape, layout=Layout(planes=mean.shape))
+    out = layer("out", READOUT, ("mean", pooled))
+    source = Population(name=INPUT, shape=planes, function=INPUT)
+    return Network(name=f"planes{seed}", populations=(source, first, depth, join, pool, mean, out))

@@ -1,8 +1,7 @@
 """Front end: reads a torch model into a Network, or refuses what it cannot read.
 
-`torch.export` turns the user's module into a graph of aten operators. Each value of that graph is
-followed as an affine function of the populations before it; a ReLU makes the next population.
-An operator is supported where :data:`OPERATORS` has a handler for it.
+`torch.export` turns the user's module into a graph of aten operators, which
+:class:`signfire.gen.torch_reader.Reader` walks. What was read is compared with the model.
 """
 
 import importlib.util
@@ -10,28 +9,29 @@ import inspect
 import io
 import json
 import logging
-import math
-import operator
 import pickle
 import re
 import sys
 import traceback
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 from torch.export import ExportedProgram
-from torch.export.graph_signature import InputKind, OutputKind
-from torch.fx import Node
 
-from .affine import Affine, Form, Gather, Matrix, check_size
-from .network import INPUT, READOUT, Dense, Network, Operand, Population, Projection
+from . import torch_operators, torch_planes
+from .network import Network
+from .torch_quantised import frozen
+from .torch_reader import Reader, Refusal, UnsupportedModel, as_float64, flatten
+
+__all__ = ["UnsupportedModel", "import_network", "load_model"]
+
+OPERATOR_MODULES = (torch_operators, torch_planes)  # to import them registers their operators
 
 BATCH = 7  # rows of the sample that torch.export sees; a size that no layer is likely to have
 SELF_CHECK = 1e-3  # greatest deviation from the model, relative to its greatest output ...
@@ -44,52 +44,6 @@ PROGRAM_FILE = re.compile(
     r"models/model\.json|data/(weights|constants)/((weight|tensor)_\d+|model_\w+_config\.json)"
     r"|data/sample_inputs/model\.pt|(\.data/)?[a-z_]+|extra/[^/]+"
 )
-IN_TORCH = re.compile(r"-packages[/\\]torch[/\\]")
-FRAME = re.compile(r'File "([^"]+)", line (\d+)')
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """One thing of a model that signfire cannot do.
-
-    Parameters
-    ----------
-    what
-        The operator in the user's words, ``gelu``.
-    place
-        ``file.py:line`` of the user's source; empty if unknown.
-    way_out
-        What the user can do about it; empty if nothing is known.
-    """
-
-    what: str
-    place: str = ""
-    way_out: str = ""
-
-    def __str__(self) -> str:
-        at = f" at {self.place}" if self.place else ""
-        return f"{self.what}{at}" + (f" ({self.way_out})" if self.way_out else "")
-
-
-class UnsupportedModel(ValueError):
-    """A model that holds something unsupported; names everything at once.
-
-    Members
-    -------
-    refusals : tuple of Refusal, in the order of the graph
-    """
-
-    def __init__(self, refusals: list[Refusal]) -> None:
-        self.refusals = tuple(dict.fromkeys(refusals))
-        super().__init__("the model is not supported: " + "; ".join(map(str, self.refusals)))
-
-
-class Refused(Exception):
-    """Raised by a handler: the operator is known, but not with these arguments."""
-
-    def __init__(self, way_out: str) -> None:
-        super().__init__(way_out)
-        self.way_out = way_out
 
 
 # --- loading ------------------------------------------------------------------------------------
@@ -199,6 +153,9 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
 def fill(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
     """Load ``state`` into ``model``; every name and shape must fit."""
     own = model.state_dict()
+    # a counter that old files lack and that nothing computed here depends on
+    counters = {n: own[n] for n in own if n.endswith("num_batches_tracked") and n not in state}
+    state = state | counters
     problems = []
     for what, names in (
         ("lacks", [n for n in own if n not in state]),
@@ -294,21 +251,11 @@ def json_objects(content: object) -> Iterator[dict]:
             yield from json_objects(child)
 
 
-# --- places and messages ------------------------------------------------------------------------
+# --- messages -----------------------------------------------------------------------------------
 
 
 def is_library(file: str) -> bool:
     return "site-packages" in file or "dist-packages" in file or file == __file__
-
-
-def place_of(node: Node) -> str:
-    """Return ``file.py:line`` in the innermost forward outside of torch, or ``""``.
-
-    torch keeps the frames of ``forward`` methods only; a function called there has its call's line.
-    """
-    frames = FRAME.findall(node.meta.get("stack_trace") or "")
-    own = [f"{Path(file).name}:{line}" for file, line in frames if not IN_TORCH.search(file)]
-    return own[-1] if own else ""
 
 
 def place_of_error(error: BaseException) -> str:
@@ -372,7 +319,7 @@ def import_network(
         with silence():
             program = model.run_decompositions({})  # in-place operators become plain ones
         return Reader(program, sample.shape[1:], name).network()
-    with evaluation(model), torch.no_grad(), silence():
+    with evaluation(model), frozen(model), torch.no_grad(), silence():
         tensor = like_parameters(model, batch)
         expected = run(model, tensor)
         program = export(model, tensor)
@@ -438,7 +385,7 @@ def check_against(network: Network, batch: np.ndarray, expected: object) -> None
     """Compare the network with what the model computed on the same batch."""
     (output,) = (v for v in flatten([expected]) if isinstance(v, torch.Tensor))
     wanted = as_float64(output).reshape(len(batch), -1)
-    got = network.forward(batch)[0][network.readout.name]
+    got = network.answers(batch)
     worst, greatest = float(np.abs(got - wanted).max()), float(np.abs(wanted).max())
     tolerance = max(SELF_CHECK, SELF_CHECK_EPS * torch.finfo(output.dtype).eps)
     if not worst <= tolerance * max(1e-6, greatest):
@@ -446,531 +393,3 @@ def check_against(network: Network, batch: np.ndarray, expected: object) -> None
             f"the network read from the model differs from it by {worst:.3g} of {greatest:.3g} "
             "(does forward depend on more than its input?)"
         )
-
-
-def as_float64(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().cpu().to(torch.float64).numpy()
-
-
-# --- the graph ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Constant:
-    """A tensor that does not depend on the input, with the parameter's name that it came from."""
-
-    tensor: torch.Tensor
-    name: str = ""
-
-
-class Unknown:
-    """The result of a refused operator: whatever reads it is not refused again."""
-
-
-UNKNOWN = Unknown()
-Value = object  # Affine, Constant, Unknown, a tuple of them, or a plain Python value
-
-
-@dataclass
-class Call:
-    """One operator of the graph with its arguments by the names of its schema."""
-
-    reader: "Reader"
-    node: Node
-    arguments: dict[str, Value]
-
-    def __getitem__(self, name: str) -> Value:
-        return self.arguments[name]
-
-    @property
-    def features(self) -> tuple[int, ...]:
-        """The result's shape without the batch axis, which must stand first."""
-        value = self.node.meta["val"]
-        shape = (value[0] if isinstance(value, tuple | list) else value).shape
-        if not shape or str(shape[0]) != str(self.reader.batch):
-            raise Refused("the batch axis must stay the first")
-        return tuple(int(n) for n in shape[1:])
-
-    def affine(self, name: str) -> Affine:
-        """Return an argument that must depend on the input."""
-        value = self[name]
-        if not isinstance(value, Affine):
-            raise Refused("its argument must depend on the input")
-        return value
-
-    def constant(self, name: str) -> np.ndarray:
-        """Return an argument that must not depend on the input, float64."""
-        value = self[name]
-        if isinstance(value, Affine):
-            raise Refused("a product of two values that both depend on the input")
-        return as_float64(value.tensor) if isinstance(value, Constant) else np.asarray(value, float)
-
-    def per_feature(self, name: str) -> np.ndarray:
-        """Return a constant argument that broadcasts to the features, the same for each sample."""
-        value = self.constant(name)
-        if value.ndim > len(self.features):
-            if value.ndim > len(self.features) + 1 or not (value == value[:1]).all():
-                raise Refused("a constant must be the same for every sample")
-            value = value[0]
-        return value
-
-
-Handler = Callable[[Call], Value]
-OPERATORS: dict[str, Handler] = {}  # aten name without overload -> handler
-
-
-def handles(*names: str) -> Callable[[Handler], Handler]:
-    """Register a handler for aten operators, all overloads of each."""
-
-    def register(handler: Handler) -> Handler:
-        OPERATORS.update(dict.fromkeys(names, handler))
-        return handler
-
-    return register
-
-
-WORDS = {  # what the user wrote, where the graph says it otherwise
-    "_to_copy": "to",
-    "_native_batch_norm_legit": "batch_norm",
-    "_native_batch_norm_legit_no_training": "batch_norm",
-    "native_dropout": "dropout",
-}
-WAYS_OUT = {
-    "conv1d": "convolution is not supported yet",
-    "conv2d": "convolution is not supported yet",
-    "max_pool2d": "pooling is not supported yet",
-    "avg_pool2d": "pooling is not supported yet",
-    "adaptive_avg_pool2d": "pooling is not supported yet",
-}
-AT_THE_END = "remove it from the end of forward, the class is the same"
-SAME_CLASS = ("softmax", "log_softmax", "sigmoid", "log_sigmoid", "tanh", "argmax")
-
-
-@dataclass
-class Reader:
-    """Walks the exported graph once, making populations and collecting refusals.
-
-    Parameters
-    ----------
-    program
-        Functional graph: no in-place operators.
-    shape
-        Of one sample.
-    name
-        Of the network.
-    """
-
-    program: ExportedProgram
-    shape: tuple[int, ...]
-    name: str
-    populations: list[Population] = field(default_factory=list)
-    refusals: list[Refusal] = field(default_factory=list)
-    values: dict[Node, Value] = field(default_factory=dict)
-    batch: object = None  # size of the batch axis: an int, or a symbol in a dynamic program
-
-    def network(self) -> Network:
-        """Return the network, or raise with all that stands against it."""
-        self.refuse_signature()
-        self.fill_placeholders()
-        needed = self.needed()
-        for node in self.program.graph.nodes:
-            if node.op not in ("placeholder", "output") and node in needed:
-                self.values[node] = self.value(node)
-        if self.refusals:
-            raise UnsupportedModel(self.refusals)
-        self.add_readout()
-        return Network(name=self.name, populations=tuple(self.populations))
-
-    def refuse_signature(self) -> None:
-        signature = self.program.graph_signature
-        for what, names in (
-            ("inputs", signature.user_inputs),
-            ("outputs", signature.user_outputs),
-        ):
-            if len(names) != 1:
-                self.refusals.append(Refusal(f"forward with {len(names)} {what}, not with one"))
-        for spec in signature.output_specs:
-            if spec.kind == OutputKind.BUFFER_MUTATION:
-                self.refusals.append(
-                    Refusal(
-                        f"forward that changes the buffer {spec.target}", "", "it must be fixed"
-                    )
-                )
-
-    def fill_placeholders(self) -> None:
-        placeholders = {n.name: n for n in self.program.graph.nodes if n.op == "placeholder"}
-        for spec in self.program.graph_signature.input_specs:
-            node = placeholders[spec.arg.name]
-            if spec.kind == InputKind.USER_INPUT:
-                if self.batch is None:
-                    self.values[node] = self.add_input(node)
-                else:
-                    self.values[node] = UNKNOWN
-            elif spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
-                state, constants = self.program.state_dict, self.program.constants
-                tensor = state[spec.target] if spec.target in state else constants[spec.target]
-                self.values[node] = Constant(tensor, spec.target)
-            else:
-                self.values[node] = UNKNOWN
-
-    def add_input(self, node: Node) -> Affine:
-        shape = node.meta["val"].shape
-        if not shape or tuple(str(n) for n in shape[1:]) != tuple(str(n) for n in self.shape):
-            raise ValueError(
-                f"the program takes samples of shape ({', '.join(str(n) for n in shape[1:])}), "
-                f"the data have {self.shape}"
-            )
-        self.batch = shape[0]
-        self.populations.append(Population(name=INPUT, shape=self.shape, function=INPUT))
-        return Affine.of(INPUT, self.shape)
-
-    def needed(self) -> set[Node]:
-        """Every node that the output depends on."""
-        todo = [n for n in self.program.graph.nodes if n.op == "output"]
-        found: set[Node] = set()
-        while todo:
-            node = todo.pop()
-            if node not in found:
-                found.add(node)
-                todo += node.all_input_nodes
-        return found
-
-    def value(self, node: Node) -> Value:
-        """Return what the node computes; what is refused gives :data:`UNKNOWN`."""
-        if node.op != "call_function":
-            return UNKNOWN  # the graph of a control flow operator, which is refused itself
-        if node.target is operator.getitem:
-            source, index = self.resolve(node.args)
-            return UNKNOWN if source is UNKNOWN else source[index]
-        if not holds_tensor(node.meta.get("val")):
-            return node.meta.get("val")  # a size, or an assertion about one
-        arguments = self.arguments(node)
-        name = operator_name(node)
-        flat = list(flatten(arguments.values()))
-        try:
-            if not any(isinstance(v, Affine | Unknown) for v in flat):
-                return self.evaluate(node, arguments)
-            if name not in OPERATORS:
-                raise Refused(self.way_out(name, node))
-            if any(v is UNKNOWN for v in flat):
-                return UNKNOWN
-            return OPERATORS[name](Call(self, node, arguments))
-        except Refused as reason:
-            word = WORDS.get(name, name.strip("_"))
-            self.refusals.append(Refusal(word, place_of(node), reason.way_out))
-            return UNKNOWN
-
-    def way_out(self, name: str, node: Node) -> str:
-        if name.strip("_") in SAME_CLASS and any(user.op == "output" for user in node.users):
-            return AT_THE_END
-        return WAYS_OUT.get(name, "")
-
-    def resolve(self, argument: object) -> Value:
-        """Replace nodes by their values in a nest of arguments."""
-        return torch.fx.node.map_aggregate(
-            argument, lambda a: self.values[a] if isinstance(a, Node) else a
-        )
-
-    def arguments(self, node: Node) -> dict[str, Value]:
-        if not isinstance(node.target, torch._ops.OpOverload):
-            return {str(i): self.resolve(a) for i, a in enumerate(node.args)}
-        schema = node.target._schema.arguments
-        found = {a.name: a.default_value for a in schema}
-        found |= {a.name: self.resolve(v) for a, v in zip(schema, node.args, strict=False)}
-        return found | {name: self.resolve(v) for name, v in node.kwargs.items()}
-
-    def evaluate(self, node: Node, arguments: dict[str, Value]) -> Value:
-        """Compute a value that does not depend on the input."""
-        if not isinstance(node.target, torch._ops.OpOverload):
-            raise Refused("")
-        if torch.Tag.nondeterministic_seeded in node.target.tags:
-            raise Refused("its result is random")
-        sizes = int(self.batch) if isinstance(self.batch, int) else 1
-        plain = torch.fx.node.map_aggregate(
-            (tuple(self.resolve(node.args)), self.resolve(node.kwargs)),
-            lambda a: a.tensor if isinstance(a, Constant) else sizes if is_symbol(a) else a,
-        )
-        result = node.target(*plain[0], **plain[1])
-        name = next((a.name for a in flatten(arguments.values()) if isinstance(a, Constant)), "")
-        if isinstance(result, torch.Tensor):
-            return Constant(result, name)
-        return tuple(Constant(r, name) for r in result)
-
-    def add_population(self, value: Affine, function: str, node: Node | None) -> Affine:
-        """Append a population that reads ``value`` and return its own value."""
-        place = place_of(node) if node is not None else ""
-        name = self.unique(value.origin or module_path(node) or function)
-        operand = Operand(
-            projections=tuple(
-                Projection(source=source, map=self.dense(form, source, name))
-                for source, form in value.terms.items()
-            ),
-            bias=value.bias,
-        )
-        if not np.isfinite(value.bias).all():
-            raise ValueError(f"the bias of {name!r} is not finite")
-        self.populations.append(
-            Population(
-                name=name, shape=(value.size,), function=function, operands=(operand,), place=place
-            )
-        )
-        return Affine.of(name, (value.size,)).reshaped(value.shape)
-
-    def dense(self, form: Form, source: str, name: str) -> Dense:
-        shape = next(p.shape for p in self.populations if p.name == source)
-        matrix = form.dense().matrix
-        if not np.isfinite(matrix).all():
-            raise ValueError(f"the weights of {name!r} are not finite")
-        return Dense(np.ascontiguousarray(matrix), shape)
-
-    def unique(self, name: str) -> str:
-        taken = {p.name for p in self.populations}
-        numbered = (f"{name}_{i}" for i in range(2, len(taken) + 3))
-        return name if name not in taken else next(n for n in numbered if n not in taken)
-
-    def add_readout(self) -> None:
-        output = next(n for n in self.program.graph.nodes if n.op == "output")
-        (target,) = self.program.graph_signature.user_outputs
-        node = next(n for n in output.all_input_nodes if n.name == target)
-        value = self.values[node]
-        if not isinstance(value, Affine) or not value.terms:
-            raise ValueError("the model's output does not depend on its input")
-        self.add_population(value, READOUT, node)
-
-
-def operator_name(node: Node) -> str:
-    """Return ``gelu`` for aten.gelu.default, and the whole name outside of aten."""
-    if isinstance(node.target, torch._ops.OpOverload):
-        return node.target._schema.name.removeprefix("aten::")
-    return str(getattr(node.target, "__name__", node.target))
-
-
-def module_path(node: Node | None) -> str:
-    """Return the user's path of the module that the node stands in, without a call number."""
-    stack = node.meta.get("nn_module_stack") if node is not None else None
-    path = next(reversed(stack.values()))[0] if stack else ""
-    return re.sub(r"@\d+", "", path)
-
-
-def holds_tensor(value: object) -> bool:
-    return any(isinstance(v, torch.Tensor) for v in flatten([value]))
-
-
-def is_symbol(value: object) -> bool:
-    return isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool)
-
-
-def flatten(values) -> Iterator[Value]:
-    for value in values:
-        if isinstance(value, list | tuple):
-            yield from flatten(value)
-        elif isinstance(value, dict):
-            yield from flatten(value.values())
-        else:
-            yield value
-
-
-# --- the operators ------------------------------------------------------------------------------
-
-
-@handles("alias", "clone", "contiguous", "detach", "lift_fresh_copy", "lift_fresh", "identity")
-def unchanged(call: Call) -> Value:
-    return call.affine("self" if "self" in call.arguments else "input")
-
-
-@handles("to", "_to_copy", "type_as")
-def converted(call: Call) -> Value:
-    if not call.node.meta["val"].dtype.is_floating_point:
-        raise Refused("conversion to integers rounds")
-    return call.affine("self")
-
-
-@handles("dropout", "feature_dropout", "alpha_dropout", "native_dropout")
-def dropout(call: Call) -> Value:
-    if call["train"]:
-        raise Refused("it drops in eval mode too, pass training=self.training")
-    return call.affine("input")
-
-
-@handles(
-    "view", "_unsafe_view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as"
-)
-def reshaped(call: Call) -> Value:
-    """Keep the elements in C order; the batch axis stays in front, so a sample keeps its own."""
-    return call.affine("self").reshaped(call.features)
-
-
-@handles("permute", "transpose", "t", "swapaxes", "movedim", "numpy_T", "mT", "adjoint")
-def permuted(call: Call) -> Value:
-    """Apply the same operator to the elements' numbers, and gather by the result."""
-    x, features = call.affine("self"), call.features
-    numbers = torch.from_numpy(x.places).unsqueeze(0)
-    resolved = call.reader.resolve(call.node.args)
-    moved = call.node.target(numbers, *resolved[1:], **call.node.kwargs)
-    if tuple(moved.shape) != (1, *features):
-        raise Refused("the batch axis must stay the first")
-    return x.rearranged(moved[0].numpy())
-
-
-@handles("linear")
-def linear(call: Call) -> Value:
-    result = times(call, call.affine("input"), call.constant("weight"), weight_name(call, "weight"))
-    return result if call["bias"] is None else result.shifted(call.constant("bias"))
-
-
-@handles("addmm")
-def addmm(call: Call) -> Value:
-    weight = float(call["alpha"]) * call.constant("mat2").T
-    result = times(call, call.affine("mat1"), weight, weight_name(call, "mat2"))
-    if isinstance(call["self"], Affine):
-        return result.plus(call["self"].scaled(np.float64(call["beta"])).broadcast(result.shape))
-    return result.shifted(float(call["beta"]) * call.per_feature("self"))
-
-
-@handles("mm", "matmul")
-def matmul(call: Call) -> Value:
-    other = "other" if "other" in call.arguments else "mat2"
-    if isinstance(call["self"], Constant):
-        raise Refused("write it as x @ weight, with the batch axis first")
-    weight = call.constant(other)
-    if weight.ndim > 2:
-        raise Refused("the weights must be a matrix")
-    return times(call, call.affine("self"), weight.T, weight_name(call, other))
-
-
-def times(call: Call, x: Affine, weight: np.ndarray, name: str) -> Affine:
-    """Multiply the last axis of x by ``weight``, (n_out, n_in) or (n_in,)."""
-    if not x.shape:
-        raise Refused("the batch axis must stay the first")
-    weight = np.atleast_2d(weight)
-    rows = math.prod(x.shape[:-1])
-    if rows > 1:  # the same weights for each row: a block diagonal matrix
-        try:
-            check_size(rows * weight.shape[0], rows * weight.shape[1])
-        except ValueError as error:
-            raise Refused(str(error)) from error
-        weight = np.kron(np.eye(rows), weight)
-    return x.through(Matrix(weight), call.features, name)
-
-
-def weight_name(call: Call, argument: str) -> str:
-    """Return ``fc1`` for the parameter ``fc1.weight``; a parameter of another name keeps it."""
-    value = call[argument]
-    name = value.name if isinstance(value, Constant) else ""
-    name = re.sub(r"(^|\.)(parametrizations\.weight\..*|weight(_[gv])?)$", "", name)
-    return name or module_path(call.node)
-
-
-@handles(
-    "batch_norm",
-    "native_batch_norm",
-    "cudnn_batch_norm",
-    "_native_batch_norm_legit",
-    "_native_batch_norm_legit_no_training",
-    "_batch_norm_no_update",
-)
-def batch_norm(call: Call) -> Value:
-    """(x - mean) / sqrt(var + eps) * weight + bias, for each channel, the axis after the batch."""
-    arguments = call.arguments
-    if arguments.get("training") or arguments.get("train") or arguments["running_mean"] is None:
-        raise Refused("it has no running statistics or is in training mode")
-    x = call.affine("input")
-
-    def channels(name: str, default: float) -> np.ndarray:
-        value = np.asarray(default) if call[name] is None else call.constant(name)
-        return value.reshape(-1, *[1] * (len(x.shape) - 1))
-
-    eps = arguments["eps"] if "eps" in arguments else arguments["epsilon"]
-    gain = channels("weight", 1.0) / np.sqrt(channels("running_var", 1.0) + float(eps))
-    shift = channels("bias", 0.0) - channels("running_mean", 0.0) * gain
-    result = x.scaled(gain).shifted(shift)
-    several = isinstance(call.node.meta["val"], tuple | list)
-    return (result, UNKNOWN, UNKNOWN) if several else result
-
-
-@handles("add", "sub", "rsub")
-def sums(call: Call) -> Value:
-    alpha = np.float64(call.arguments.get("alpha", 1))
-    signs = {"add": (1, alpha), "sub": (1, -alpha), "rsub": (-alpha, 1)}
-    result = None
-    for name, sign in zip(("self", "other"), signs[operator_name(call.node)], strict=True):
-        value = call[name]
-        if isinstance(value, Affine):
-            if len(value.shape) != len(call.features):
-                raise Refused("the batch axes do not meet")
-            value = value.scaled(np.float64(sign)).broadcast(call.features)
-            result = value if result is None else result.plus(value)
-    for name, sign in zip(("self", "other"), signs[operator_name(call.node)], strict=True):
-        if not isinstance(call[name], Affine):
-            result = result.shifted(sign * call.per_feature(name))
-    return result
-
-
-@handles("mul")
-def product(call: Call) -> Value:
-    x, factor = ("other", "self") if isinstance(call["other"], Affine) else ("self", "other")
-    scale = call.per_feature(factor)
-    return call.affine(x).broadcast(call.features).scaled(scale)
-
-
-@handles("div", "true_divide")
-def quotient(call: Call) -> Value:
-    if call.arguments.get("rounding_mode"):
-        raise Refused("it rounds")
-    if not isinstance(call["self"], Affine):
-        raise Refused("division by a value that depends on the input")
-    return call.affine("self").broadcast(call.features).scaled(1 / call.per_feature("other"))
-
-
-@handles("neg")
-def negative(call: Call) -> Value:
-    return call.affine("self").scaled(np.float64(-1))
-
-
-@handles("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full")
-def filled(call: Call) -> Value:
-    """Make a constant of a shape that was taken from a value."""
-    name = operator_name(call.node)
-    fill = call["fill_value"] if "full" in name else float("ones" in name)
-    return Constant(torch.full((1, *call.features), float(fill)))
-
-
-@handles("relu")
-def relu(call: Call) -> Value:
-    return rectified(call, call.affine("self"))
-
-
-@handles("clamp", "clamp_min")
-def clamp(call: Call) -> Value:
-    if call["min"] is None or call.arguments.get("max") is not None:
-        raise Refused("only clamp(min=0), which is ReLU, is supported")
-    if call.constant("min").any():
-        raise Refused("only clamp(min=0), which is ReLU, is supported")
-    return rectified(call, call.affine("self"))
-
-
-@handles("threshold")
-def threshold(call: Call) -> Value:
-    if call["threshold"] != 0 or call["value"] != 0:
-        raise Refused("only threshold 0 with value 0, which is ReLU, is supported")
-    return rectified(call, call.affine("self"))
-
-
-@handles("maximum")
-def maximum(call: Call) -> Value:
-    x, bound = ("other", "self") if isinstance(call["other"], Affine) else ("self", "other")
-    if isinstance(call[bound], Affine) or call.constant(bound).any():
-        raise Refused("only the maximum with 0, which is ReLU, is supported")
-    return rectified(call, call.affine(x).broadcast(call.features))
-
-
-def rectified(call: Call, x: Affine) -> Affine:
-    """Make a ReLU population of x, unless x cannot be negative because it is one already."""
-    functions = {p.name: p.function for p in call.reader.populations}
-    positive = all(
-        functions[name] == "relu" and isinstance(form, Gather) and (form.scale >= 0).all()
-        for name, form in x.terms.items()
-    )
-    if x.terms and positive and (x.bias >= 0).all():
-        return x
-    return call.reader.add_population(x, "relu", call.node)

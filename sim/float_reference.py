@@ -62,7 +62,9 @@ def _run_batch(network: Network, x: np.ndarray, codes: Mapping[str, SpikeCode]) 
                     sums[p.name][k] = sums[p.name][k] - q.map.apply(moved[q.source])
             if p.name in codes:
                 code = codes[p.name]
-                target = sample if p.function == INPUT else evaluate(p.function, sums[p.name])
+                target = sample
+                if p.function != INPUT:
+                    target = evaluate(p.function, sums[p.name], p.limit)
                 sigma = np.where(v[p.name] >= target, 1.0, -1.0)
                 moved[p.name] = code.eta[t] * code.unit * sigma
                 v[p.name] -= moved[p.name]

@@ -18,7 +18,12 @@ from ..gen.design import Design, DesignOperand, DesignPopulation
 from ..gen.network import INPUT
 
 # f on requantised operands F, integers; the read-out is no neuron and does not stand here.
-FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {"relu": lambda f: np.maximum(f, 0)}
+FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
+    "relu": lambda f: np.maximum(f, 0),
+    "linear": lambda f: f,
+    "max": lambda *f: np.maximum.reduce(f),
+}
+BATCH_VALUES = 2**22  # neurons times samples at a time: what is held of them stays below 1 GiB
 
 
 def requantise(x: np.ndarray, multiplier: np.ndarray | int, shift: int) -> np.ndarray:
@@ -38,6 +43,12 @@ def requantise_operand(
     """Return F of integrators ``x``, (n, *shape) int64, with one M per channel."""
     per_channel = operand.multiplier.reshape(-1, *[1] * (len(population.shape) - 1))
     return requantise(x, per_channel, operand.shift)
+
+
+def target_of(population: DesignPopulation, requantised: list[np.ndarray]) -> np.ndarray:
+    """Return f(F) of every operand's F; a limit is where f no longer grows."""
+    target = FUNCTIONS[population.function](*requantised)
+    return target if population.limit is None else np.minimum(target, population.limit)
 
 
 # -- step by step ------------------------------------------------------------------------------
@@ -120,7 +131,7 @@ class _Neurons:
             return input_target(design, raw).reshape(1, *self.population.shape)
         for operand, x, kept in zip(self.operands, self.integrators, self.requantised, strict=True):
             kept.append(requantise_operand(operand, x[-1], self.population))
-        return FUNCTIONS[self.population.function](*(kept[-1] for kept in self.requantised))
+        return target_of(self.population, [kept[-1] for kept in self.requantised])
 
     def fire(self, t: int, target: np.ndarray) -> None:
         """σ = +1 where v >= f(x), else -1; v(t+1) = v(t) - η(t) σ."""
@@ -204,7 +215,7 @@ def run(design: Design, raw: np.ndarray, *, batch: int = 512, count_events: bool
     """Answer every sample, at the speed of BLAS.
 
     Sums are taken in float64, exactly: every partial sum of B + W·v stays below 2^53, which is
-    checked against the actual weights.
+    checked against the actual weights; where they stay below 2^24, in float32, as exactly.
 
     Parameters
     ----------
@@ -213,7 +224,7 @@ def run(design: Design, raw: np.ndarray, *, batch: int = 512, count_events: bool
     raw
         (n, input size) or (n, *input shape) integers p within the input format.
     batch
-        Samples held in memory at a time.
+        Samples held in memory at a time; of large networks fewer are.
     count_events
         Also count the events of every population.
     """
@@ -222,6 +233,7 @@ def run(design: Design, raw: np.ndarray, *, batch: int = 512, count_events: bool
     raw = _checked(design, raw)
     _check_int64(design)
     answer = _Fast(design, count_events)
+    batch = min(batch, max(1, BATCH_VALUES // sum(p.size for p in design.populations)))
     parts = [answer(raw[i : i + batch]) for i in range(0, len(raw), batch)]
     logits = np.concatenate(
         [part for part, _ in parts] or [np.zeros((0, design.readout.size), np.int64)]
@@ -235,6 +247,11 @@ def run(design: Design, raw: np.ndarray, *, batch: int = 512, count_events: bool
             for name in names
         },
     )
+
+
+def precision(bound: int) -> type:
+    """Return the float type that holds every integer up to ``bound``, the shorter where it can."""
+    return np.float32 if bound < 1 << 24 else np.float64
 
 
 class _Staircase:
@@ -253,7 +270,7 @@ class _Staircase:
             event = v < targets
             self.events += event
             v = np.where(event, v + eta, v - eta)
-        self.values = v.astype(np.float64)
+        self.values = v.astype(precision(max(abs(code.low), abs(code.high))))
 
     def index(self, target: np.ndarray) -> np.ndarray:
         return np.clip(target, self.low, self.top) - self.low
@@ -265,11 +282,16 @@ class _Fast:
     def __init__(self, design: Design, count_events: bool) -> None:
         self.design = design
         self.count_events = count_events
-        self.maps = {
-            (p.name, k): projection.map.with_weights(projection.map.weights.astype(np.float64))
-            for p in design.populations
-            for k, projection in enumerate(p.sources)
-        }
+        self.maps = {}
+        for p in design.populations:
+            precise = [precision(design.integrator_bound(p, k)) for k in range(len(p.operands))]
+            projections = [
+                (q.map, dtype)
+                for operand, dtype in zip(p.operands, precise, strict=True)
+                for q in operand.projections
+            ]
+            for k, (linear, dtype) in enumerate(projections):
+                self.maps[p.name, k] = linear.with_weights(linear.weights.astype(dtype)), dtype
         if design.firing == "settled":
             self.stairs = {
                 p.name: _Staircase(p.code) for p in design.populations if p.code is not None
@@ -289,24 +311,26 @@ class _Fast:
         """Yield X = B + Σ W·v of every operand, (n, *shape) int64, from float64 ``values``."""
         number = 0
         for operand in population.operands:
-            x = operand.bias.astype(np.float64)
+            x = operand.bias
             for projection in operand.projections:
-                x = x + self.maps[population.name, number].apply(values[projection.source])
+                linear, dtype = self.maps[population.name, number]
+                sums = linear.apply(values[projection.source].astype(dtype, copy=False))
+                x = x + sums.astype(np.int64)
                 number += 1
-            yield x.astype(np.int64)
+            yield x
 
     def _target(
         self, population: DesignPopulation, values: Mapping[str, np.ndarray], raw: np.ndarray
     ) -> np.ndarray:
         if population.function == INPUT:
             return input_target(self.design, raw).reshape(len(raw), *population.shape)
-        requantised = (
+        requantised = [
             requantise_operand(operand, x, population)
             for operand, x in zip(
                 population.operands, self._integrators(population, values), strict=True
             )
-        )
-        return FUNCTIONS[population.function](*requantised)
+        ]
+        return target_of(population, requantised)
 
     def _settled(self, raw: np.ndarray) -> tuple[dict, dict]:
         values: dict[str, np.ndarray] = {}

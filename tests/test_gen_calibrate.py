@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from signfire.gen.calibrate import (
-    Factors,
     LayerOptions,
     Options,
     calibrate,
@@ -21,6 +20,7 @@ from signfire.gen.calibrate import (
 )
 from signfire.gen.codes import Schedule
 from signfire.gen.network import Dense, Network, Operand, Population, Projection
+from signfire.gen.operand import Factors
 from signfire.gen.torch_import import import_network, load_model
 from signfire.sim import golden
 
@@ -179,8 +179,10 @@ def test_signed_floats_get_an_offset_code_and_a_raw_grid(network):
         (np.array([[0, 0]], np.int32), (0, 1, 1.0)),
         (np.array([[True, False]]), (0, 1, 1.0)),
         (np.array([[0.0, 510.0]]), (0, 255, 2.0)),
-        (np.array([[-256.0, 127.0]]), (-128, 127, 2.0)),
+        (np.array([[-256.0, 127.0, 0.3]]), (-128, 127, 2.0)),
         (np.array([[0.0, 0.0]]), (0, 255, 1.0)),
+        (np.array([[-128.0 - 83, 44.0, 3.0, 2.0]]) * 0.5, (-211, 44, 0.5)),  # a grid with a shift
+        (np.array([[-300.0, 2.0, 3.0]]), (-128, 127, 300 / 128)),  # of too many steps
     ],
 )
 def test_raw_range(samples, expected):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from signfire.gen.calibrate import calibrate
 from signfire.gen.design import Folding as F
 from signfire.gen.network import Dense
 from signfire.gen.plan import (
@@ -13,8 +14,10 @@ from signfire.gen.plan import (
     TECHNOLOGIES,
     check_dense,
     find_technology,
+    no_hardware,
     plan_layers,
 )
+from signfire.gen.specimen import random_planes_network
 from signfire.sim import golden
 
 FOLDING = {"input": F(pe=2), "fc1": F(pe=3, simd=4, unroll=2), "fc2": F(pe=2, simd=3)}
@@ -209,3 +212,27 @@ def test_a_layer_that_skips_one_is_refused(make_design):
         r"model runs it: use signfire evaluate\)$",
     ):
         check_dense(skipping)
+
+
+def test_convolutions_are_refused_by_name():
+    network = random_planes_network(seed=0)
+    samples = np.random.default_rng(0).integers(0, 256, (9, *network.input.shape), np.uint8)
+    design = calibrate(network, samples)
+
+    with pytest.raises(
+        ValueError,
+        match=r"^RTL is generated for a chain of dense layers; 'conv1' has a convolution \(the "
+        r"golden model runs it: use signfire evaluate\)$",
+    ):
+        check_dense(design)
+
+
+def test_limit_of_a_relu_is_refused_by_name(make_design):
+    design = make_design(sizes=(4, 4, 3), folding={"fc1": F(), "fc2": F()})
+    fc1 = replace(design["fc1"], limit=3)
+    design = replace(design, populations=(design.input, fc1, design.readout))
+
+    assert no_hardware(design) == (
+        "RTL is generated for a chain of dense layers; 'fc1' has a ReLU with an end below that of "
+        "its code (the golden model runs it: use signfire evaluate)"
+    )

@@ -584,12 +584,12 @@ def test_all_refusals_come_at_once_with_their_lines(tmp_path: Path) -> None:
         "x = self.conv(x)\nx = F.gelu(x).flatten(1)\nx = F.relu(x)\nx = torch.sin(x)\n"
         "return F.log_softmax(x, dim=1)",
         1, 8, 8,
-        layers="self.conv = nn.Conv2d(1, 2, 3)",
+        layers="self.conv = nn.Conv2d(1, 2, 3, dilation=2)",
     )  # fmt: skip
 
     assert message == (
         "the model is not supported: "
-        "conv2d at net.py:10 (convolution is not supported yet); gelu at net.py:11; "
+        "conv2d at net.py:10 (only dilation 1 is supported); gelu at net.py:11; "
         "sin at net.py:13; "
         "log_softmax at net.py:14 (remove it from the end of forward, the class is the same)"
     )
@@ -606,7 +606,7 @@ BATCH_FIRST = "(the batch axis must stay the first)"
             "mul at net.py:10 (a product of two values that both depend on the input)",
         ),
         ("return x @ x.t() ", f"t at net.py:10 {BATCH_FIRST}"),
-        ("return x.sum()", "sum at net.py:10"),
+        ("return x.sum()", f"sum at net.py:10 {BATCH_FIRST}"),
         (
             "return x.argmax(1)",
             "argmax at net.py:10 (remove it from the end of forward, the class is the same)",
@@ -625,8 +625,8 @@ BATCH_FIRST = "(the batch axis must stay the first)"
         ("return x + torch.randn(6)", "randn at net.py:10 (its result is random)"),
         ("return x.to(torch.int32)", "to at net.py:10 (conversion to integers rounds)"),
         (
-            "return x.clamp(0, 6)",
-            "clamp at net.py:10 (only clamp(min=0), which is ReLU, is supported)",
+            "return x.clamp(-1, 6)",
+            "clamp at net.py:10 (only a clamp from 0 up, which is ReLU or ReLU6, is supported)",
         ),
         ("return F.leaky_relu(x)", "leaky_relu at net.py:10"),
         ("return torch.softmax(x, 1) * 2", "softmax at net.py:10"),

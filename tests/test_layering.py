@@ -45,7 +45,7 @@ def test_one_module_of_the_generator_composes_hardware() -> None:
 def test_only_the_front_end_imports_torch() -> None:
     users = [p.name for p in (ROOT / "gen").glob("*.py") if "torch" in imports(p)]
 
-    assert users == ["torch_import.py"]
+    assert users and all(name.startswith("torch_") for name in users)
 
 
 def test_no_module_has_a_name_that_says_nothing_or_hides_a_package() -> None:

@@ -453,3 +453,88 @@ def test_a_packed_file_needs_its_board(signfire, files) -> None:
 
     assert console.USER == status
     assert "x.bin is not known (give --board)" in err
+
+
+CNN = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.conv1 = nn.Conv2d(2, 4, 3, padding=1)
+        self.conv2 = nn.Conv2d(4, 4, 3, padding=1)
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = torch.relu(self.conv1(x / 255 - 0.5))
+        x = torch.relu(x + self.conv2(x))
+        return self.fc(x.mean((2, 3)))
+"""
+
+
+@pytest.fixture
+def cnn(tmp_path):
+    """Save a residual network, and 30 labelled images of 2 planes."""
+    (tmp_path / "cnn.py").write_text(CNN)
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, (30, 2, 6, 6), dtype=np.uint8)
+    np.savez(tmp_path / "images.npz", x=images, y=rng.integers(0, 3, 30))
+    return tmp_path
+
+
+def test_residual_network_is_converted_evaluated_and_reported(signfire, cnn) -> None:
+    design, data = cnn / "d.npz", cnn / "images.npz"
+    widths = ["--weight-bits", "auto", "--budget-bits", 5]
+
+    status, out, err = signfire(
+        "convert", f"{cnn}/cnn.py:Net", "--calibrate", data, "--steps", 5, *widths, "-o", design
+    )
+
+    assert status == 0, err
+    assert "the padding of 'conv1' stands for values other than 0" in " ".join(out.split())
+    status, out, _ = signfire("evaluate", design, "--data", data, "--json")
+    assert status == 0 and only_json(out)["accuracy"]["samples"] == 30
+    status, out, _ = signfire(
+        "report", design, "--data", data, "--over-steps", "3", "-o", cnn / "report", "--json"
+    )
+    record = only_json(out)
+    assert status == 0 and record["checks"]["cycle"] is None and record["cycles"] is None
+    assert any("'conv1' has a convolution" in note for note in record["notes"])
+    assert "conv2" in (cnn / "report" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("verb", ["generate", "simulate", "build"])
+def test_hardware_of_a_convolution_is_refused_by_name(signfire, cnn, verb) -> None:
+    design, data = cnn / "d.npz", cnn / "images.npz"
+    signfire("convert", f"{cnn}/cnn.py:Net", "--calibrate", data, "-o", design)
+    arguments = {
+        "generate": ["-o", cnn / "core"],
+        "simulate": ["--data", data],
+        "build": ["--board", "ulx3s-85f"],
+    }
+
+    status, _, err = signfire(verb, design, *arguments[verb])
+
+    assert status == 2
+    assert "RTL is generated for a chain of dense layers; 'conv1' has a convolution" in " ".join(
+        err.split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("widths", "message"),
+    [
+        (["--weight-bits", "auto"], "--weight-bits auto needs a mean (give --budget-bits 5)"),
+        (["--budget-bits", "5"], "--budget-bits goes with --weight-bits auto, not 4"),
+        (["--weight-bits", "x"], "takes a whole number from 2 to 8 or auto, not 'x'"),
+    ],
+)
+def test_widths_that_say_nothing_are_refused(signfire, cnn, widths, message) -> None:
+    status, _, err = signfire(
+        "convert", "m.py:f", "--calibrate", cnn / "images.npz", *widths, "-o", cnn / "d.npz"
+    )
+
+    assert status == 2 and message in " ".join(err.split())

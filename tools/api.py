@@ -30,7 +30,7 @@ from ..gen.design import Design, Folding
 from ..gen.estimate import Budget, budget_for, estimate
 from ..gen.fold import auto_fold, parse_fold
 from ..gen.network import Network
-from ..gen.plan import TECHNOLOGIES
+from ..gen.plan import TECHNOLOGIES, no_hardware
 from ..gen.rtl import core_timing
 from ..gen.shape import refuse_unlike
 from ..sim import golden
@@ -308,8 +308,11 @@ def choose_fold(design: Design, words: Sequence[str], board: Board | str | None 
     """Fold the Design as ``words`` say, ``fc1:pe=16,simd=16`` or ``auto``.
 
     ``auto`` takes the fastest folding that the estimate says fits ``board``. Without words a Design
-    stays as it is folded, and one that is not gets ``auto``, for :data:`DEFAULT_BOARD` if need be.
+    stays as it is folded, and one that is not gets ``auto``, for :data:`DEFAULT_BOARD` if need be,
+    unless there is no hardware for it yet: that stays as it is too.
     """
+    if not words and no_hardware(design) is not None:
+        return Folded(design=design, auto=None)
     assumed = not words and not design.is_folded and board is None
     if not words and not design.is_folded:
         words, board = ("auto",), board or DEFAULT_BOARD
@@ -626,9 +629,7 @@ def evaluate(design: Design | Path | str, data: Dataset) -> Evaluation:
 def float_accuracy(network: Network, data: Dataset) -> float:
     """Return the share of samples that the float network answers correctly."""
     truth = _labels(data, network.readout.size, network.name)
-    outputs, _ = network.forward(data.x)
-    answers = outputs[network.readout.name].reshape(len(data), -1).argmax(axis=1)
-    return float((answers == truth).mean())
+    return float((network.answers(data.x).argmax(axis=1) == truth).mean())
 
 
 def over_steps(conversion: Conversion, data: Dataset, steps: Sequence[int]) -> list[dict[str, Any]]:

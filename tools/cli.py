@@ -24,6 +24,7 @@ from .options import (
     fold_option,
     link_option,
     needs_record,
+    weight_options,
     whole_numbers,
     written,
 )
@@ -54,6 +55,8 @@ def cli() -> None:
         "signfire convert net.pt2 --calibrate train.npz --steps 6 --weight-bits 6 -o design.npz",
         "signfire convert model.py:make_net --weights net.pth --calibrate train.npz \\",
         "    --layer fc1:steps=3 --layer fc2:weight_bits=8 -o design.npz",
+        "signfire convert cnn.py:make_net --weights cnn.pth --calibrate train.npz --steps 6 \\",
+        "    --input-steps 8 --weight-bits auto --budget-bits 5 -o design.npz",
         "the paper's dynamics:",
         "signfire convert model.py:make_net --weights net.pth --calibrate train.npz --steps 32 \\",
         "    --firing overlapped --schedule exponential:0.15,0.95 --code centred -o design.npz",
@@ -68,7 +71,25 @@ def cli() -> None:
 @click.option("-o", "--output", required=True, type=FILE, help="The design file to write.")
 @click.option("--name", help="Name of the design; by default the factory's.")
 @click.option("--steps", default=4, show_default=True, help="T, time steps of the layers.")
-@click.option("--weight-bits", default=4, show_default=True, help="Bits of a weight, 2 to 8.")
+@click.option(
+    "--weight-bits",
+    default="4",
+    show_default=True,
+    metavar="N|auto",
+    help="Bits of a weight, 2 to 8; auto: for each layer by its measured sensitivity.",
+)
+@click.option(
+    "--budget-bits",
+    type=float,
+    metavar="N",
+    help="With --weight-bits auto: mean bits of a weight, 2 to 8.",
+)
+@click.option(
+    "--equalise",
+    type=click.FloatRange(0, 1),
+    help="How far channels move to a range of their own; by default 0 without convolutions, else "
+    "1 from 7 bits of weight on and 0.5 below.",
+)
 @click.option(
     "--input-steps", type=int, help="T of the input; by default 2, overlapped as --steps."
 )
@@ -117,8 +138,8 @@ def cli() -> None:
 @click.option(
     "--like",
     type=FILE,
-    help="Design whose input format, codes, shifts, widths and folding are taken over, for signfire "
-    "reweight.",
+    help="Design whose input format, codes, shifts, widths and folding are taken over, so that "
+    "signfire reweight can put the new one into a build of it.",
 )
 @verb
 def convert(
@@ -128,6 +149,8 @@ def convert(
     inputs: str,
     output: Path,
     name: str | None,
+    weight_bits: str,
+    budget_bits: float | None,
     schedule: str,
     input_schedule: str | None,
     layers: tuple[str, ...],
@@ -145,6 +168,7 @@ def convert(
     from . import api, tables
 
     options = Options(
+        **weight_options(weight_bits, budget_bits),
         schedule=parse_schedule(schedule),
         input_schedule=None if input_schedule is None else parse_schedule(input_schedule),
         layers=dict(parse_layer(word) for word in layers),
@@ -519,7 +543,7 @@ for command in cli_proof.COMMANDS + cli_board.COMMANDS:
 
 
 @cli.command(
-    short_help="Take the MNIST example from torch to a bitstream and a report.",
+    short_help="Take the MNIST example from torch to bitstream and report.",
     epilog=examples("signfire demo", "signfire demo --board ulx3s-25f"),
 )
 @click.option("--board", default="icebreaker", show_default=True, help="See signfire boards.")
@@ -538,7 +562,10 @@ def demo(board: str, output: Path, fresh: bool) -> Outcome:
     return written(*demo.run(board, output, fresh=fresh, command=command_line()))
 
 
-@cli.command(epilog=examples("signfire boards", "signfire boards ice"))
+@cli.command(
+    short_help="List the boards, or those that match one of WORDS.",
+    epilog=examples("signfire boards", "signfire boards ice"),
+)
 @click.argument("words", nargs=-1)
 @verb
 def boards(words: tuple[str, ...]) -> Outcome:

@@ -88,14 +88,14 @@ def bench(
 # -- models and data ---------------------------------------------------------------------------
 
 
-def open_data(name: str) -> api.Dataset:
-    """Read one of the test sets that lie beside the checkout in ``shared/data``."""
+def open_data(name: str, *, inputs: str = "x") -> api.Dataset:
+    """Read one of the sets that lie beside the checkout in ``shared/data``."""
     path = ROOT.parent / "shared" / "data" / name
     if not path.is_file():
         raise ValueError(
             f"this bench needs {name}, which is not in the repository (put it into {path.parent})"
         )
-    return api.load_data(path)
+    return api.load_data(path, inputs=inputs)
 
 
 def example(hidden: int) -> api.Model:

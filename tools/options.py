@@ -48,6 +48,19 @@ def whole_numbers(option: str, text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
+def weight_options(bits: str, budget: float | None) -> dict[str, Any]:
+    """Read ``--weight-bits`` and ``--budget-bits`` as options of the conversion."""
+    if bits == "auto":
+        if budget is None:
+            raise ValueError("--weight-bits auto needs a mean (give --budget-bits 5)")
+        return {"weight_bits": 8, "budget_bits": budget}
+    if not (bits.isascii() and bits.isdigit()):
+        raise ValueError(f"--weight-bits takes a whole number from 2 to 8 or auto, not {bits!r}")
+    if budget is not None:
+        raise ValueError(f"--budget-bits goes with --weight-bits auto, not {bits}")
+    return {"weight_bits": int(bits)}
+
+
 def fold_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--fold``."""
     return click.option(

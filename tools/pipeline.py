@@ -13,6 +13,7 @@ from ..boards.build import BuildResult
 from ..boards.top import SPI, UART
 from ..gen.cycles import steady
 from ..gen.design import Design
+from ..gen.plan import no_hardware
 from ..gen.rtl import core_timing
 from ..sim import golden
 from ..sim.faults import run_faults
@@ -93,6 +94,9 @@ def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, An
     record, page
         What ``report.json`` holds, and the path of ``report.html``.
     """
+    reason = no_hardware(job.design)
+    if reason is not None and job.board is not None:
+        raise ValueError(reason)
     stages = Stages(folder, fresh=fresh)
     record = describe(job)
     if job.design.is_folded:
@@ -101,9 +105,9 @@ def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, An
         record["accuracy"] = accuracy(job, stages)
         for layer in record["layers"]:
             layer["activity"] = record["accuracy"]["activity"].get(layer["name"])
-    if job.data is not None and job.cycle_samples:
+    if job.data is not None and job.cycle_samples and reason is None:
         record["checks"]["cycle"] = cycle_check(job, stages, job.data.first(job.cycle_samples))
-    if job.data is not None and job.bulk:
+    if job.data is not None and job.bulk and reason is None:
         record["checks"]["bulk"] = bulk_check(job, stages, job.data)
         record["accuracy"]["rtl"] = record["checks"]["bulk"]["accuracy"]
     if job.data is not None and job.faults:
@@ -388,7 +392,7 @@ def accuracy(job: Job, stages: Stages) -> dict[str, Any]:
 
     inputs = {"design": design.hash, "data": data.digest}
     found = stages.run("golden", f"golden model, {len(data):,} samples", inputs, measure)
-    return found | {"rtl": None} | _against_float(job, stages, inputs)
+    return found | {"rtl": None, "over_steps_missing": ""} | _against_float(job, stages, inputs)
 
 
 def _against_float(job: Job, stages: Stages, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -413,7 +417,8 @@ def _against_float(job: Job, stages: Stages, inputs: Mapping[str, Any]) -> dict[
         }
 
     inputs = {**inputs, "files": files, "curve": curve}
-    return stages.run("float", f"float model, and T = {_listed(curve)}", inputs, measure)
+    found = stages.run("float", f"float model, and T = {_listed(curve)}", inputs, measure)
+    return found | {"over_steps_missing": "" if curve else "it was not asked for"}
 
 
 def _files(source: api.Model) -> list[str]:
@@ -477,7 +482,10 @@ def describe(job: Job) -> dict[str, Any]:
         "checks": dict.fromkeys(CHECKS),
         "faults": None,
         "layers": [layer_record(p, noise.get(p.name, {})) for p in design.populations],
-        "notes": tables.zero_notes(design),
+        "notes": [
+            *tables.notes(design),
+            *([] if (reason := no_hardware(design)) is None else [reason]),
+        ],
     }
 
 
@@ -490,7 +498,9 @@ def layer_record(population: Any, noise: Mapping[str, Any]) -> dict[str, Any]:
         "function": population.function,
         "neurons": population.size,
         "fan_in": fan_in or None,
-        "weight_bits": max((p.weight_bits for p in population.sources), default=None),
+        "weight_bits": max(
+            (p.weight_bits for p in population.sources if not p.map.fixed), default=None
+        ),
         "code": None if code is None else code.kind,
         "schedule": None if code is None else code.schedule,
         "steps": None if code is None else code.steps,

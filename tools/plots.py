@@ -30,6 +30,7 @@ STYLE = {
 }
 EVENTS = ListedColormap(["#f0f3f6", ACCENT])
 SHOWN_MEMBRANES = 6
+MOST_PANELS = 4  # beside each other
 MOST_IMAGES = 4  # steps of a two-dimensional population that are drawn as pictures
 
 
@@ -112,12 +113,22 @@ def confusion(matrix: np.ndarray) -> str:
         return _svg(figure, "confusion")
 
 
+def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure of ``count`` panels in rows, ``height`` inches each."""
+    columns = min(count, MOST_PANELS)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(7.6, height * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in panels[count:]:
+        axes.set_axis_off()
+    return figure, list(panels[:count])
+
+
 def raster(design: Design, trace: Trace) -> str:
     """Plot the events of one sample, one panel a population, one column a step."""
     firing = [p for p in design.populations if p.code is not None]
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.6, 2.9), layout="constrained")
-        panels = figure.subplots(1, len(firing), squeeze=False)[0]
+        figure, panels = _panels(len(firing), 2.9)
         for axes, population in zip(panels, firing, strict=True):
             events = trace.populations[population.name].events
             axes.set_title(f"{population.name}: {int(events.sum()):,} events of {events.size:,}")
@@ -157,8 +168,7 @@ def membranes(design: Design, trace: Trace) -> str:
     if not hidden:
         return ""
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.6, 2.7), layout="constrained")
-        panels = figure.subplots(1, len(hidden), squeeze=False)[0]
+        figure, panels = _panels(len(hidden), 2.7)
         for axes, population in zip(panels, hidden, strict=True):
             record = trace.populations[population.name]
             goals = np.clip(record.targets[-1], population.code.low, population.code.high)

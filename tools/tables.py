@@ -110,8 +110,34 @@ def of_conversion(design: Design, path: Path) -> list[RenderableType]:
             )
         )
     headers = ["layer", "function", "neurons>", "fan-in>", "weight bits>", "T>", "code", "SQNR>"]
-    lines: list[RenderableType] = [table(headers, rows), *zero_notes(design)]
+    lines: list[RenderableType] = [table(headers, rows), *notes(design)]
     return [*lines, f"{path}: design {design.hash[:12]}, {design.firing} firing"]
+
+
+def notes(design: Design) -> list[str]:
+    """Say what a code or a padding cannot express exactly."""
+    return [*zero_notes(design), *border_notes(design)]
+
+
+def border_notes(design: Design) -> list[str]:
+    """Say of every layer whose padding is no raw 0 where it went, and the error that this leaves.
+
+    Padding adds exactly 0 to an integrator; what it stands for beyond that is in the biases of the
+    pixels at the border, and they are rounded to whole units of the integrator.
+    """
+    found = []
+    for p in design.populations:
+        for operand in p.operands:
+            if operand.bias.ndim == 1 or operand.bias[0].size == 1:
+                continue
+            kinds = len(np.unique(operand.bias.reshape(len(operand.bias), -1), axis=1).T)
+            steps = float((operand.multiplier / 2 ** (operand.shift + 1)).max())
+            found.append(
+                f"the padding of {p.name!r} stands for values other than 0: they are in the biases "
+                f"of its border pixels ({kinds} kinds of pixel), off by at most {steps:.2g} steps "
+                f"of its membrane"
+            )
+    return found
 
 
 def zero_notes(design: Design) -> list[str]:

@@ -1,0 +1,59 @@
+"""Models trained with quantisation: torch's fake-quantise modules, frozen as they stand.
+
+A fake-quantise module decides by its own buffers whether it observes and quantises, which
+torch.export cannot follow. While a model is read, each one is replaced by the plain operator with
+the scale that training left.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.ao.quantization import FakeQuantizeBase
+
+
+class Frozen(nn.Module):
+    """The rounding of a fake-quantise module, with fixed scale and zero point.
+
+    Parameters
+    ----------
+    module
+        What it stands for.
+    """
+
+    def __init__(self, module: FakeQuantizeBase) -> None:
+        super().__init__()
+        self.enabled = bool(module.fake_quant_enabled.item())
+        self.axis = module.ch_axis if module.scale.numel() > 1 else None
+        self.range = (int(module.quant_min), int(module.quant_max))
+        self.scale, self.zero = module.scale.detach().clone(), module.zero_point.detach().clone()
+        if self.axis is None:  # plain numbers, which torch.export need not follow
+            self.scale, self.zero = float(self.scale.ravel()[0]), int(self.zero.ravel()[0])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.enabled:
+            return x
+        if self.axis is not None:
+            return torch.fake_quantize_per_channel_affine(
+                x, self.scale, self.zero, self.axis, *self.range
+            )
+        return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero, *self.range)
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Replace every fake-quantise module by its :class:`Frozen` form, and put it back."""
+    replaced = [
+        (parent, name, child)
+        for parent in model.modules()
+        for name, child in parent.named_children()
+        if isinstance(child, FakeQuantizeBase)
+    ]
+    try:
+        for parent, name, child in replaced:
+            setattr(parent, name, Frozen(child))
+        yield
+    finally:
+        for parent, name, child in replaced:
+            setattr(parent, name, child)

@@ -1,0 +1,155 @@
+"""Two maps of planes in a row become one that does what both did, or are refused."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from signfire.gen.maps import Conv, Layout, Pooled, Window
+from signfire.gen.planes import Entangled, as_window, behind, gathered, merged
+
+RNG = np.random.default_rng(11)
+
+
+def conv(planes, n_out, window=(3, 3), *, groups=1, stride=(1, 1), padding=(0, 0, 0, 0)):
+    return Conv(
+        in_shape=planes,
+        layout=Layout(planes=planes),
+        kernel=RNG.normal(size=(n_out, planes[0] // groups, *window)),
+        groups=groups,
+        stride=stride,
+        padding=padding,
+    )
+
+
+def window(planes, sources=None, size=(1, 1), *, stride=(1, 1), padding=(0, 0, 0, 0)):
+    sources = tuple(range(planes[0])) if sources is None else sources
+    return Window(
+        in_shape=planes,
+        layout=Layout(planes=planes),
+        factor=RNG.normal(size=len(sources)) * (np.array(sources) >= 0),
+        sources=sources,
+        window=size,
+        stride=stride,
+        padding=padding,
+    )
+
+
+P = (4, 8, 9)
+INNER = {
+    "identity": window(P),
+    "channels": window(P, (3, 0, -1, 1, 1)),
+    "padded": window(P, padding=(1, 2, 0, 1)),
+    "slices": window(P, stride=(2, 2), padding=(0, -1, 0, 0)),
+    "cropped": window(P, padding=(-1, -2, -3, 0)),
+    "pool": window(P, size=(2, 2), stride=(2, 2)),
+    "overlapping pool": window(P, size=(3, 3), stride=(2, 2), padding=(1, 0, 1, 0)),
+    "convolution": conv(P, 4, padding=(1, 1, 1, 1)),
+    "pixel convolution": conv(P, 6, (1, 1)),
+    "depthwise": conv(P, 4, groups=4, stride=(2, 1)),
+}
+OUTER = {
+    "identity": lambda p: window(p),
+    "channels": lambda p: window(p, (1, -1, 0)),
+    "slices": lambda p: window(p, stride=(2, 3)),
+    "cropped": lambda p: window(p, padding=(0, -1, -1, -1)),
+    "padded": lambda p: window(p, padding=(1, 0, 0, 2)),
+    "pool": lambda p: window(p, size=(2, 2), stride=(2, 2)),
+    "mean": lambda p: window(p, size=p[1:]),
+    "convolution": lambda p: conv(p, 5, padding=(1, 1, 1, 1)),
+    "pixel convolution": lambda p: conv(p, 3, (1, 1)),
+    "strided pixels": lambda p: conv(p, 3, (1, 1), stride=(2, 2)),
+    "depthwise": lambda p: conv(p, p[0], groups=p[0]),
+    "groups": lambda p: conv(p, 4, groups=2, padding=(0, 1, 1, 0)),
+}
+
+
+@pytest.mark.parametrize(("name", "inner"), list(product(OUTER, INNER)))
+def test_merged_map_does_what_both_did(name, inner) -> None:
+    first = INNER[inner]
+    if name == "groups" and first.out_planes[0] % 2:
+        pytest.skip("an odd number of channels has no two groups")
+    second = OUTER[name](first.out_planes)
+    x = RNG.normal(size=(2, *P))
+
+    try:
+        one = merged(second, first)
+    except Entangled:
+        assert inner != "identity"
+        return
+
+    wanted = second.apply(first.apply(x))
+    np.testing.assert_allclose(one.apply(x).reshape(wanted.shape), wanted, atol=1e-9)
+    both = sum(0 if m.fixed else m.weights.size for m in (first, second))
+    assert one.fixed or isinstance(one, Pooled) or one.weights.size <= max(both, one.channels)
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [
+        ("convolution", "padded"),
+        ("convolution", "channels"),
+        ("pixel convolution", "slices"),
+        ("strided pixels", "slices"),
+        ("slices", "convolution"),
+        ("channels", "convolution"),
+        ("cropped", "depthwise"),
+        ("pool", "pool"),
+        ("mean", "pixel convolution"),
+        ("depthwise", "padded"),
+        ("groups", "padded"),
+        ("convolution", "identity"),
+    ],
+)
+def test_what_must_become_one_does(outer, inner) -> None:
+    merged(OUTER[outer](INNER[inner].out_planes), INNER[inner])
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [
+        ("convolution", "cropped"),  # zeros would stand where real pixels were cut off
+        ("convolution", "convolution"),
+        ("padded", "convolution"),
+        ("pool", "overlapping pool"),
+        ("depthwise", "channels"),
+        ("pixel convolution", "pool"),  # four times the weights
+    ],
+)
+def test_what_does_not_become_one_is_entangled(outer, inner) -> None:
+    with pytest.raises(Entangled):
+        merged(OUTER[outer](INNER[inner].out_planes), INNER[inner])
+
+
+@pytest.mark.parametrize("name", [n for n, m in INNER.items() if m.window == (1, 1) and m.fixed])
+def test_window_of_one_pixel_is_found_again(name) -> None:
+    index, scale = gathered(INNER[name])
+
+    found = as_window(index, scale, INNER[name].out_planes, P, Layout(planes=P))
+
+    assert found is not None
+    x = RNG.normal(size=(2, *P))
+    np.testing.assert_allclose(found.apply(x), INNER[name].apply(x))
+
+
+def test_pixels_without_an_order_are_no_window() -> None:
+    index = RNG.permutation(int(np.prod(P)))
+
+    assert as_window(index, np.ones(index.size), P, P, Layout(planes=P)) is None
+
+
+def test_factors_that_differ_by_pixel_are_no_window() -> None:
+    size = int(np.prod(P))
+
+    assert as_window(np.arange(size), RNG.normal(size=size), P, P, Layout(planes=P)) is None
+
+
+def test_linear_layer_behind_a_mean_is_pooled() -> None:
+    mean = window(P, (2, -1, 0), P[1:])
+    matrix = RNG.normal(size=(5, 3))
+    x = RNG.normal(size=(2, *P))
+
+    one = behind(matrix, mean)
+
+    assert isinstance(one, Pooled)
+    np.testing.assert_allclose(one.apply(x), mean.apply(x).reshape(2, -1) @ matrix.T)

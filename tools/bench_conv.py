@@ -1,0 +1,285 @@
+"""Benches of group C: convolutional and residual networks, from weights that others trained.
+
+Models and data lie beside the checkout in ``shared``; nothing of them is copied. Where a test set
+has no training half, the calibration takes some of its samples, without their labels, and the
+accuracy of all others is stated beside that of the whole set.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..gen.calibrate import Options
+from ..sim import golden
+from . import api
+from .measure import ROOT, Measurement, bench, open_data
+
+TITLE = "Convolutional and residual networks"
+SHARED = ROOT.parent / "shared" / "models"
+CONFIDENCE = 1.96  # standard errors on either side of a difference: 95 %
+INPUT_STEPS = 8  # pixels and features enter with all of their bits
+CALIBRATION = 1000  # images of the CIFAR-10 training half; the conversion may take fewer
+OWN_CALIBRATION = 100  # samples of a set that has no training half
+
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A third-party model with its data.
+
+    Parameters
+    ----------
+    model
+        Class in ``reference_models.py``, and ``weights``, its file.
+    calibrate
+        Samples without labels.
+    test
+        Samples with labels.
+    own
+        How many of the test samples, the first, are those of the calibration.
+    """
+
+    model: str
+    weights: str
+    calibrate: api.Dataset
+    test: api.Dataset
+    own: int = 0
+
+
+def dataset(x: np.ndarray, y: np.ndarray | None = None, *, name: str) -> api.Dataset:
+    return api.Dataset(path=name, x=x, y=y)
+
+
+def cifar(convert: Callable[[np.ndarray], np.ndarray]) -> tuple[api.Dataset, api.Dataset]:
+    """Return images of the training half, and the open test half with its labels."""
+    train = open_data("cifar10_train10k.npz").first(CALIBRATION)
+    test = open_data("cifar10_lossless_test_open.npz")
+    planes = [convert(d.x).transpose(0, 3, 1, 2) for d in (train, test)]
+    return dataset(planes[0], name=train.path), dataset(planes[1], test.y, name=test.path)
+
+
+def resnet8() -> Task:
+    train, test = cifar(lambda x: x)
+    return Task(model="ResNet8", weights="resnet8_mlperf_tiny", calibrate=train, test=test)
+
+
+def resnet20() -> Task:
+    train, test = cifar(lambda x: (x.astype(np.float32) / 255 - MEAN) / DEVIATION)
+    return Task(model="CifarResNet", weights="cifar_resnet20", calibrate=train, test=test)
+
+
+def of_itself(model: str, weights: str, data: api.Dataset, x: np.ndarray) -> Task:
+    """Return a task whose calibration takes some of the test samples, without labels."""
+    return Task(
+        model=model,
+        weights=weights,
+        calibrate=dataset(x[:OWN_CALIBRATION], name=data.path),
+        test=dataset(x, data.y, name=data.path),
+        own=OWN_CALIBRATION,
+    )
+
+
+def keywords() -> Task:
+    data = open_data("mlperf_kws01_mfcc_test_open.npz", inputs="mfcc_int8")
+    x = (data.x.astype(np.float32) - 83) * np.float32(0.5847029)
+    return of_itself("DSCNN", "dscnn_kws_mlperf_tiny", data, x[:, None])
+
+
+def wake_words() -> Task:
+    data = open_data("mlperf_vww01_test_open.npz")
+    x = (data.x.astype(np.float32) / 255).transpose(0, 3, 1, 2)
+    return of_itself("MobileNetV1VWW", "mobilenetv1_vww_mlperf_tiny", data, x)
+
+
+def model_of(task: Task) -> api.Model:
+    return api.Model(
+        spec=f"{SHARED / 'reference_models.py'}:{task.model}",
+        weights=str(SHARED / f"{task.weights}.pth"),
+        calibrate=task.calibrate.path,
+    )
+
+
+@cache
+def float_answers(make: Callable[[], Task]) -> np.ndarray:
+    """Return the float network's outputs for the test samples."""
+    task = make()
+    network = api.load_network(model_of(task), task.calibrate.x)
+    return network.answers(task.test.x)
+
+
+def paired(right: np.ndarray, exact: np.ndarray) -> tuple[float, float]:
+    """Return a difference of accuracies on the same samples and its standard error, in points.
+
+    Only samples that one of the two answers rightly and the other wrongly count, as in McNemar's
+    test.
+    """
+    difference = right.astype(float) - exact.astype(float)
+    return 100 * difference.mean(), 100 * difference.std() / len(difference) ** 0.5
+
+
+def classified(
+    make: Callable[[], Task], *, least: float, what: str, **options: Any
+) -> Iterator[Measurement]:
+    """Convert a classifier and yield its golden accuracy beside the float network's."""
+    task = make()
+    truth = task.test.classes
+    exact = float_answers(make).argmax(axis=1) == truth
+    options = Options(input_steps=INPUT_STEPS, **options)
+    design = api.convert(model_of(task), task.calibrate, options).design
+    start = time.perf_counter()
+    result = golden.run(design, design.raw_samples(task.test.x))
+    seconds = time.perf_counter() - start
+    right = result.labels == truth
+    change, error = paired(right, exact)
+    others = f"; {100 * right[task.own :].mean():.1f} % of the others" if task.own else ""
+    yield Measurement(
+        what=f"golden accuracy, {what}",
+        value=round(100 * float(right.mean()), 2),
+        unit="%",
+        target=f">= {least:g}",
+        note=f"of {len(truth)}{others}; {change:+.1f} points against float, 95 % within "
+        f"{change - CONFIDENCE * error:+.1f} to {change + CONFIDENCE * error:+.1f}",
+        details={
+            "design_hash": design.hash,
+            "differing": int((right != exact).sum()),
+            "calibration_samples": design.provenance["calibration_samples"],
+            "layers": design.provenance["layers"],
+            "samples_per_s": len(truth) / seconds,
+        },
+    )
+    if options.budget_bits is not None:
+        yield Measurement(
+            what=f"mean bits of a weight, {what}",
+            value=round(mean_bits(design), 3),
+            unit="bits",
+            target=f"<= {options.budget_bits:g}",
+        )
+
+
+def mean_bits(design) -> float:
+    """Return the mean width of the trained weights of a Design."""
+    stored = [
+        (q.weight_bits, q.map.weights.size)
+        for p in design.populations
+        for q in p.sources
+        if not q.map.fixed
+    ]
+    return sum(bits * n for bits, n in stored) / sum(n for _, n in stored)
+
+
+def float_accuracy(make: Callable[[], Task]) -> Measurement:
+    truth = make().test.classes
+    right = float_answers(make).argmax(axis=1) == truth
+    return Measurement(
+        what="float accuracy",
+        value=round(100 * float(right.mean()), 2),
+        unit="%",
+        note=f"of {len(truth)}",
+    )
+
+
+@bench("C1", "ResNet8, CIFAR-10")
+def residual() -> Iterator[Measurement]:
+    """All 592 images, at 8 bits and at means of 5 and 4 bits."""
+    yield float_accuracy(resnet8)
+    yield from classified(resnet8, least=87.5, what="T = 6, 8-bit weights", steps=6, weight_bits=8)
+    yield from classified(resnet8, least=86, what="T = 6, mean of 5 bits", steps=6, budget_bits=5)
+    yield from classified(resnet8, least=86, what="T = 6, mean of 4 bits", steps=6, budget_bits=4)
+
+
+@bench("C2", "DSCNN, keyword spotting")
+def keyword_spotting() -> Iterator[Measurement]:
+    """All 500 samples."""
+    yield float_accuracy(keywords)
+    yield from classified(keywords, least=89.5, what="T = 6, 8-bit weights", steps=6, weight_bits=8)
+
+
+@bench("C3", "CifarResNet(20), CIFAR-10")
+def deep_residual() -> Iterator[Measurement]:
+    """All 592 images."""
+    yield float_accuracy(resnet20)
+    yield from classified(resnet20, least=92, what="T = 6, 8-bit weights", steps=6, weight_bits=8)
+
+
+@bench("C4", "MobileNetV1, visual wake words")
+def mobile() -> Iterator[Measurement]:
+    """All 500 photographs of 96x96."""
+    yield float_accuracy(wake_words)
+    yield from classified(wake_words, least=84, what="T = 8, 8-bit weights", steps=8, weight_bits=8)
+
+
+# -- anomalies ---------------------------------------------------------------------------------
+
+FRAMES = 5  # log-mel frames of a window
+CLIPS = 12  # normal ones, whose windows calibrate
+
+
+def windows(clips: np.ndarray) -> np.ndarray:
+    """Return (clips, windows, 640) of (clips, frames, 128): five frames in a row."""
+    frames = np.lib.stride_tricks.sliding_window_view(clips, FRAMES, axis=1)
+    return frames.transpose(0, 1, 3, 2).reshape(*frames.shape[:2], -1)
+
+
+def separation(score: np.ndarray, anomalous: np.ndarray) -> float:
+    """Return the area under the ROC curve: the share of pairs in the right order, ties half."""
+    above = score[anomalous][:, None] - score[~anomalous]
+    return float((above > 0).mean() + (above == 0).mean() / 2)
+
+
+def bootstrap(score: np.ndarray, exact: np.ndarray, anomalous: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % interval of the difference of two areas, over clips drawn again."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(1000):
+        k = rng.integers(0, len(score), len(score))
+        if anomalous[k].any() and not anomalous[k].all():
+            found.append(separation(score[k], anomalous[k]) - separation(exact[k], anomalous[k]))
+    low, high = np.percentile(found, [2.5, 97.5])
+    return float(low), float(high)
+
+
+@bench("C5", "ToyCarAE, anomalous sounds")
+def anomalies() -> Iterator[Measurement]:
+    """Area under the ROC curve of the mean squared reconstruction error, all 124 clips."""
+    data = open_data("mlperf_ad01_test_open.npz", inputs="logmel")
+    x = windows(data.x.astype(np.float32))
+    anomalous = data.classes == 1
+    known = np.flatnonzero(~anomalous)[:CLIPS]
+    calibrate = dataset(x[known].reshape(-1, x.shape[2]), name=data.path)
+    task = Task(
+        model="ToyCarAE", weights="toycar_ae_mlperf_tiny", calibrate=calibrate, test=calibrate
+    )
+    network = api.load_network(model_of(task), calibrate.x)
+    flat = x.reshape(-1, x.shape[2])
+
+    def score(outputs: np.ndarray) -> np.ndarray:
+        return ((outputs - flat) ** 2).mean(axis=1).reshape(len(x), -1).mean(axis=1)
+
+    exact = score(network.answers(flat))
+    options = Options(
+        steps=8, weight_bits=8, input_steps=INPUT_STEPS, equalise=1.0, samples=len(calibrate)
+    )
+    design = api.convert(model_of(task), calibrate, options).design
+    logits = golden.run(design, design.raw_samples(flat)).logits
+    found = score(logits * design.readout.operands[0].scale)
+    low, high = bootstrap(found, exact, anomalous)
+    unseen = np.ones(len(x), bool)
+    unseen[known] = False
+    yield Measurement(
+        what="float AUC", value=round(separation(exact, anomalous), 4), unit="", note="of 124 clips"
+    )
+    yield Measurement(
+        what="golden AUC, T = 8, 8-bit weights",
+        value=round(separation(found, anomalous), 4),
+        unit="",
+        target=">= 0.85",
+        note=f"{separation(found[unseen], anomalous[unseen]):.3f} without the {CLIPS} clips of the "
+        f"calibration; against float 95 % within {low:+.3f} to {high:+.3f}",
+        details={"design_hash": design.hash, "layers": design.provenance["layers"]},
+    )
