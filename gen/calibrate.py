@@ -605,7 +605,7 @@ def equalised(
     network, factors = equalise(network, units, strength=float(strength))
     for name, factor in factors.items():
         per_channel = by_channel(factor, network[name].shape)
-        outputs[name] /= per_channel
+        outputs[name] = outputs[name] / per_channel
         operands[name] = [x / per_channel for x in operands[name]]
     return network, outputs, operands
 
