@@ -122,6 +122,8 @@ def reweight(
     shape = Design.load(finished.folder / SHAPE)
     refuse_unlike(shape, design, technology_of(board))
     progress("contents of memories")
+    if not (finished.folder / FILLED).is_file():
+        raise ValueError(f"{finished.folder} has no {FILLED} (run signfire build again)")
     earlier = build.contents.read((finished.folder / FILLED).read_text())
     words = contents_of(design, board, shape, bytes(build.record))
     output = Path(output).absolute()

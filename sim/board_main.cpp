@@ -6,7 +6,7 @@
 //   input_hz   frequency of the oscillator
 //   baud       bits a second
 //   linger     cycles of silence after which time stands still
-//   skip       1: leave out clock edges that change nothing (see Domain); 0: none, which is slower
+//   skip       1: leave out clock edges that change nothing (see Chip); 0: none, which is slower
 //              and the same
 //   trace      1: an event for each byte, as its start bit begins on the way in, and as it is
 //              complete on the way out
@@ -57,16 +57,16 @@ constexpr int GRACE_MILLISECONDS = 1;       // that the end of a burst waits for
 constexpr size_t TOP_UP = 64;               // bytes waiting below which more are read
 constexpr size_t UNREAD_LIMIT = 1 << 16;    // bytes kept for a host that does not read
 constexpr uint64_t CHECK_CYCLES = 1 << 16;  // between two looks at standard input
-constexpr uint64_t CALM = 10;               // edges without a change before a domain is tried
+constexpr uint64_t CALM = 10;               // edges without a change before rest is tried
 
 // The model, one rising edge at a time; falling edges change nothing but the clock itself.
 //
 // The modules behind the input `gate` are as a rule at rest: they wait for a byte. Where an edge
 // leaves every bit of the whole model as it was, so do all that follow while what the modules see
 // (`watched`) stays what it is; these edges are left out. Nothing is assumed of the modules.
-class Domain {
+class Chip {
 public:
-    explicit Domain(bool skip) {
+    explicit Chip(bool skip) {
         model->rx = 1;
         model->locked = 0;
         model->eval();
@@ -339,7 +339,7 @@ private:
     int64_t speed_;
     uint64_t input_hz_, linger_;
     bool trace_;
-    Domain board_;
+    Chip board_;
     uart::Sender sender_;
     uart::Receiver receiver_;
     std::deque<uint8_t> unread_;  // bytes that the terminal has not taken yet

@@ -246,7 +246,7 @@ def test_every_word_of_an_ecp5s_memories_is_the_designs(ecp5, design, samples) -
     result = check(bitstream, "ulx3s-25f", design, samples)
 
     assert () == result.mismatches
-    assert sum(grid.depth for grid in placed.contents.grids.values()) == result.words
+    assert sum(grid.words for grid in placed.contents.grids.values()) == result.words
     assert result.words > 64 * 32  # every weight of fc1 has a word of its own, and fc2 some more
     assert result.cells["DP16KD"] >= 1
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -91,6 +92,28 @@ def test_a_page_without_samples_or_board_says_so(job) -> None:
     assert tables.of_report(record, "page") == ["report: page"]
     assert "not folded yet" in text
     assert text.count("not run") == len(pipeline.CHECKS)
+
+
+@pytest.mark.parametrize(
+    ("curve", "said"), [((4,), "it takes two T&#39;s"), ((), "it was not asked for")]
+)
+def test_too_few_steps_for_a_curve_are_no_curve(job, tmp_path, monkeypatch, curve, said) -> None:
+    model, samples = tmp_path / "model.pt2", tmp_path / "calibrate.npz"
+    model.write_bytes(b"")
+    np.savez(samples, x=job.data.x)
+    source = pipeline.api.Model(spec=str(model), weights=None, calibrate=str(samples))
+    for name, answer in {
+        "model_of": source,
+        "options_of": None,
+        "load_network": None,
+        "float_accuracy": 0.5,
+        "over_steps": [{"steps": t, "accuracy": 0.5} for t in curve],
+    }.items():
+        monkeypatch.setattr(pipeline.api, name, lambda *_, answer=answer: answer)
+
+    _, page = pipeline.report(replace(job, curve=curve), tmp_path / "report")
+
+    assert f"No curve over T: {said}." in page.read_text()
 
 
 def test_a_second_run_uses_what_was_kept(job, tmp_path) -> None:

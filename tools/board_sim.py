@@ -158,6 +158,7 @@ def linked(path: str, link: Path | None) -> Iterator[None]:
 
 def serve(
     board: SimulatedBoard,
+    tell_port: Callable[[], None],
     tell_state: Callable[[], None],
     tell_speed: Callable[[int], None],
 ) -> None:
@@ -165,6 +166,8 @@ def serve(
 
     Parameters
     ----------
+    tell_port
+        Called once all of this is ready.
     tell_state
         Called for each line on standard input, and for each SIGUSR1.
     tell_speed
@@ -179,8 +182,10 @@ def serve(
     selector.register(waker, selectors.EVENT_READ)
     selector.register(board, selectors.EVENT_READ)
     with suppress(OSError, ValueError):  # no standard input, or one that cannot be waited for
-        selector.register(sys.stdin.fileno(), selectors.EVENT_READ)
+        if _is_ours(sys.stdin.fileno()):
+            selector.register(sys.stdin.fileno(), selectors.EVENT_READ)
     try:
+        tell_port()
         while True:
             ready = {key.fd for key, _ in selector.select()}
             if waker in ready:
@@ -192,7 +197,7 @@ def serve(
                 for speed in board.wrong_speeds():
                     tell_speed(speed)
             for fd in ready - {waker, board.fileno()}:
-                text = os.read(fd, 4096)
+                text = os.read(fd, 4096) if _is_ours(fd) else b""
                 if not text:
                     selector.unregister(fd)
                 elif b"\n" in text:
@@ -204,6 +209,11 @@ def serve(
         selector.close()
         os.close(waker)
         os.close(wakes)
+
+
+def _is_ours(descriptor: int) -> bool:
+    """Whether reading is allowed: a terminal stops a program that reads in the background."""
+    return not os.isatty(descriptor) or os.tcgetpgrp(descriptor) == os.getpgrp()
 
 
 # -- what is said ------------------------------------------------------------------------------

@@ -138,8 +138,8 @@ def cli() -> None:
 @click.option(
     "--like",
     type=FILE,
-    help="Design whose input format, codes, shifts, widths and folding are taken over, for signfire "
-    "reweight.",
+    help="Design whose input format, codes, shifts, widths and folding are taken over, so that "
+    "signfire reweight can put the new one into a build of it.",
 )
 @verb
 def convert(
@@ -543,7 +543,7 @@ for command in cli_proof.COMMANDS + cli_board.COMMANDS:
 
 
 @cli.command(
-    short_help="Take the MNIST example from torch to a bitstream and a report.",
+    short_help="Take the MNIST example from torch to bitstream and report.",
     epilog=examples("signfire demo", "signfire demo --board ulx3s-25f"),
 )
 @click.option("--board", default="icebreaker", show_default=True, help="See signfire boards.")
@@ -562,7 +562,10 @@ def demo(board: str, output: Path, fresh: bool) -> Outcome:
     return written(*demo.run(board, output, fresh=fresh, command=command_line()))
 
 
-@cli.command(epilog=examples("signfire boards", "signfire boards ice"))
+@cli.command(
+    short_help="List the boards, or those that match one of WORDS.",
+    epilog=examples("signfire boards", "signfire boards ice"),
+)
 @click.argument("words", nargs=-1)
 @verb
 def boards(words: tuple[str, ...]) -> Outcome:

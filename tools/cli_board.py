@@ -1,6 +1,7 @@
 """Verbs for a board that has its bitstream; imported as thinly as :mod:`.cli` itself."""
 
 import functools
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -244,6 +245,9 @@ def board_sim(
     have equal answers after equal cycles, however fast your computer is.
     """
     from ..boards.boards import find_board
+
+    if os.name == "nt":
+        raise ValueError("board-sim needs a pseudo-terminal, which Windows lacks (WSL has them)")
     from . import api, board_sim
 
     say = functools.partial(progress.print, highlight=False, soft_wrap=True)
@@ -260,29 +264,28 @@ def board_sim(
             progress=doing,
         )
     with bench.powered() as simulated, board_sim.linked(simulated.path, link):
-        tell(
-            Outcome(
-                data={
-                    "port": simulated.path,
-                    "link": link,
-                    "board": target.name,
-                    "design_hash": chosen.hash,
-                    "baud": bench.model.baud,
-                    "board_hz": bench.model.input_hz,
-                    "clock_hz": float(bench.model.core_hz),
-                },
-                text=[simulated.path],
-            )
-        )
-        say(board_sim.usage(bench, design, str(link or simulated.path)))
+
+        def tell_port() -> None:
+            record = {
+                "port": simulated.path,
+                "link": link,
+                "board": target.name,
+                "design_hash": chosen.hash,
+                "baud": simulated.baud,
+                "board_hz": simulated.input_hz,
+                "clock_hz": float(bench.model.core_hz),
+            }
+            tell(Outcome(data=record, text=[simulated.path]))
+            say(board_sim.usage(bench, design, str(link or simulated.path)))
 
         def tell_state() -> None:
             state = simulated.state()
             tell(Outcome(data=board_sim.state_record(state), text=[board_sim.state_line(state)]))
 
-        board_sim.serve(
-            simulated, tell_state, lambda speed: say(board_sim.speed_line(speed, simulated.baud))
-        )
+        def tell_speed(speed: int) -> None:
+            say(board_sim.speed_line(speed, simulated.baud))
+
+        board_sim.serve(simulated, tell_port, tell_state, tell_speed)
 
 
 @click.command(

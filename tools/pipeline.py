@@ -417,7 +417,8 @@ def _against_float(job: Job, stages: Stages, inputs: Mapping[str, Any]) -> dict[
         }
 
     inputs = {**inputs, "files": files, "curve": curve}
-    return stages.run("float", f"float model, and T = {_listed(curve)}", inputs, measure)
+    found = stages.run("float", f"float model, and T = {_listed(curve)}", inputs, measure)
+    return found | {"over_steps_missing": "" if curve else "it was not asked for"}
 
 
 def _files(source: api.Model) -> list[str]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from ..boards import readback
 from ..boards.boards import find_board
 from ..boards.build import SHAPE
-from ..boards.devices import ECP5
 from ..boards.reweight import Reweighted
 from . import api, proof
 
@@ -28,8 +27,8 @@ def run(
     """
     loaded = api.load_design(design)
     result = api.reweight(build, loaded, output, progress=progress)
-    if samples is None or find_board(result.board).family == ECP5:
-        return result, None  # of an ECP5 nothing can be read back but the words, which was done
+    if samples is None:
+        return result, None
     board, shape = find_board(result.board), api.load_design(result.bitstream.parent / SHAPE)
     reason = readback.obstacle(board)
     if reason:
@@ -41,6 +40,7 @@ def run(
         samples.first(1),
         output / "readback",
         shape=shape,
+        build=output,
         progress=progress,
     )
     return result, chip

@@ -1,0 +1,181 @@
+"""What fits into hardware made for another Design, and what is refused with its reason."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from amaranth.back import rtlil
+from amaranth.hdl import Module
+
+from signfire.gen.calibrate import Options, calibrate
+from signfire.gen.design import Folding
+from signfire.gen.network import Dense, Network, Operand, Population, Projection
+from signfire.gen.rtl import Core
+from signfire.gen.shape import differences, refuse_unlike
+from signfire.gen.specimen import random_design
+
+FOLDING = {"fc1": Folding(pe=2, simd=4), "fc2": Folding(pe=2, simd=2)}
+SHAPE = random_design(seed=3, folding=FOLDING)
+
+
+def changed(name: str = "fc1", **numbers):
+    """Return the shape with other numbers in a layer's operand."""
+    populations = []
+    for p in SHAPE.populations:
+        if p.name == name:
+            (operand,) = p.operands
+            p = replace(p, operands=(replace(operand, **numbers),))
+        populations.append(p)
+    return replace(SHAPE, name="other", populations=tuple(populations))
+
+
+def with_weights(name: str, weights: np.ndarray, bits: int = 4):
+    (projection,) = SHAPE[name].operands[0].projections
+    map_ = projection.map.with_weights(weights)
+    return changed(name, projections=(replace(projection, map=map_, weight_bits=bits),))
+
+
+def reasons(design) -> list[str]:
+    return list(differences(SHAPE, design, "ecp5"))
+
+
+def test_a_design_fits_its_own_shape() -> None:
+    assert [] == reasons(SHAPE)
+
+
+def test_smaller_numbers_fit() -> None:
+    operand = SHAPE["fc1"].operands[0]
+    weights = np.clip(operand.projections[0].map.weights, -6, 6)[:, ::-1]
+
+    assert [] == reasons(with_weights("fc1", weights))
+    assert [] == reasons(changed(bias=-operand.bias // 2))
+    assert [] == reasons(changed(multiplier=operand.multiplier // 2 + 1))
+
+
+def test_weights_beyond_the_frozen_bits_are_refused() -> None:
+    weights = SHAPE["fc2"].operands[0].projections[0].map.weights.copy()
+    weights[0, 0] = -9
+
+    assert "weights of 'fc2' reach 9, and 4 bits hold 7" in reasons(with_weights("fc2", weights, 5))
+
+
+def test_bigger_weights_than_the_frozen_accumulator_are_refused() -> None:
+    weights = np.full_like(SHAPE["fc1"].operands[0].projections[0].map.weights, 7)
+    design = with_weights("fc1", weights)
+
+    found = " | ".join(reasons(design))
+
+    assert "sums of 'fc1' reach 0..168, and 8 bits hold -128..127" in found
+    with pytest.raises(ValueError) as error:
+        refuse_unlike(SHAPE, design, "ecp5")
+    assert str(error.value).startswith("'other' does not fit the shape of 'random3': ")
+    assert str(error.value).endswith(
+        "(convert the model with --like that design, or build it anew)"
+    )
+
+
+def test_a_bias_beyond_the_frozen_integrator_is_refused() -> None:
+    bias = SHAPE["fc2"].operands[0].bias.copy()
+    bias[1] = 1 << 20
+
+    assert any(
+        reason.startswith("integrators of 'fc2' reach 10") and "bits hold" in reason
+        for reason in reasons(changed("fc2", bias=bias))
+    )
+
+
+def test_a_factor_too_wide_and_another_shift_are_refused() -> None:
+    operand = SHAPE["fc1"].operands[0]
+    bits = int(operand.multiplier.max()).bit_length()
+    factors = operand.multiplier.copy()
+    factors[0] = 1 << bits
+    text = f"requantisation factors of 'fc1' reach {1 << bits}, and {bits} bits hold "
+
+    assert text + str((1 << bits) - 1) in reasons(changed(multiplier=factors))
+    shift = operand.shift
+    assert f"shift S of 'fc1' must be {shift}, not {shift + 1}" in reasons(changed(shift=shift + 1))
+
+
+def test_other_steps_layers_and_input_formats_are_refused() -> None:
+    steps = random_design(seed=3, steps=3, folding=FOLDING)
+    layers = random_design(seed=3, sizes=(8, 4, 4))
+    signed = random_design(seed=3, input_range=(0, 127), folding=FOLDING)
+
+    assert "'fc1' must have T = 4, not 3" in reasons(steps)
+    assert [
+        "the layers must be input 8 input, fc1 6 relu, fc2 4 readout, not input 8 input, fc1 4 "
+        "relu, fc2 4 readout"
+    ] == reasons(layers)
+    assert "high of the input format must be 255, not 127" in reasons(signed)
+
+
+def test_hardware_of_one_shape_differs_in_memories_alone() -> None:
+    """The text of the core without its memories' contents is equal."""
+    other = with_weights("fc1", SHAPE["fc1"].operands[0].projections[0].map.weights[:, ::-1])
+
+    class Cells:
+        """A platform that puts nothing in the place of every ROM."""
+
+        def __init__(self, core: Core) -> None:
+            self.known = set(map(id, core.roms.values()))
+
+        def get_rom(self, rom):
+            return Module() if id(rom) in self.known else None
+
+    cores = Core(SHAPE, "ecp5"), Core(other, "ecp5", SHAPE)
+    texts = [rtlil.convert(core, platform=Cells(core), emit_src=False) for core in cores]
+
+    assert texts[0] == texts[1]
+    assert [rom.content for rom in cores[0].roms.values()] != [
+        rom.content for rom in cores[1].roms.values()
+    ]
+
+
+def network(seed: int) -> Network:
+    """Return a float perceptron of 12, 6 and 3 neurons."""
+    rng = np.random.default_rng(seed)
+
+    def layer(name, source, outputs, inputs, function) -> Population:
+        map_ = Dense(rng.normal(0, 1, (outputs, inputs)), (inputs,))
+        operand = Operand(
+            projections=(Projection(source=source, map=map_),), bias=rng.normal(0, 1, outputs)
+        )
+        return Population(name=name, shape=(outputs,), function=function, operands=(operand,))
+
+    return Network(
+        name=f"net{seed}",
+        populations=(
+            Population(name="input", shape=(12,), function="input"),
+            layer("fc1", "input", 6, 12, "relu"),
+            layer("fc2", "fc1", 3, 6, "readout"),
+        ),
+    )
+
+
+def test_a_model_converted_like_a_design_takes_over_all_that_is_frozen() -> None:
+    samples = np.random.default_rng(0).uniform(0, 1, (64, 12))
+    original = calibrate(network(1), samples, Options(weight_bits=5, steps=3))
+    like = calibrate(network(2), 0.9 * samples, Options(weight_bits=4, steps=5), like=original)
+
+    assert original.input_format == like.input_format
+    for held, given in zip(original.populations, like.populations, strict=True):
+        assert held.code == given.code
+        for a, b in zip(held.operands, given.operands, strict=True):
+            assert (a.shift, a.projections[0].weight_bits) == (
+                b.shift,
+                b.projections[0].weight_bits,
+            )
+            assert int(b.multiplier.max()).bit_length() <= int(a.multiplier.max()).bit_length()
+            assert (a.projections[0].map.weights != b.projections[0].map.weights).any()
+
+
+def test_a_model_of_other_layers_than_the_design_is_refused() -> None:
+    samples = np.random.default_rng(0).uniform(0, 1, (16, 12))
+
+    with pytest.raises(ValueError) as error:
+        calibrate(network(2), samples, like=SHAPE)
+
+    assert str(error.value) == (
+        "a model like the design 'random3' must have its layers, input 8 input, fc1 6 relu, fc2 4 "
+        "readout, not input 12 input, fc1 6 relu, fc2 3 readout"
+    )
