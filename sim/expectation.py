@@ -268,8 +268,7 @@ class _LayerProbes:
         probes = [self.totals, self.integrators]
         if not self.last:
             code = plan.population.code
-            bits = plan.target_range[1].bit_length() + 1
-            self.targets = self._probe("target", "target_valid", "target", bits)
+            self.targets = self._probe("target", "target_valid", "target", plan.target_width)
             reach = bits_for(min(code.low, -1), code.high)
             self.membranes = self._probe("membrane", "firing", "membrane", reach)
             self.events = self._probe("event", "firing", "event", 1, signed=False)
@@ -321,7 +320,10 @@ class _LayerProbes:
 
     def _fire(self, cycle: int, seen: PopulationTrace, which: slice, n: int, step: int) -> None:
         """Expect a target in ``cycle`` and the steps that follow it."""
-        self.targets.expect(cycle, seen.targets[step, which], n, which.start, step)
+        targets = seen.targets[step, which]
+        if not self.plan.has_plain_relu:  # the hardware clamps where f makes no difference any more
+            targets = np.clip(targets, *self.plan.target_range)
+        self.targets.expect(cycle, targets, n, which.start, step)
         for t in range(step, step + self.timing.fire_steps):
             at = cycle + self.timing.fire_offset + t - step
             self.membranes.expect(at, seen.membranes[t, which], n, which.start, t)
