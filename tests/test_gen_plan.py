@@ -14,7 +14,6 @@ from signfire.gen.plan import (
     TECHNOLOGIES,
     check_dense,
     find_technology,
-    no_hardware,
     plan_layers,
 )
 from signfire.gen.specimen import random_planes_network
@@ -225,14 +224,3 @@ def test_convolutions_are_refused_by_name():
         r"golden model runs it: use signfire evaluate\)$",
     ):
         check_dense(design)
-
-
-def test_limit_of_a_relu_is_refused_by_name(make_design):
-    design = make_design(sizes=(4, 4, 3), folding={"fc1": F(), "fc2": F()})
-    fc1 = replace(design["fc1"], limit=3)
-    design = replace(design, populations=(design.input, fc1, design.readout))
-
-    assert no_hardware(design) == (
-        "RTL is generated for a chain of dense layers; 'fc1' has a ReLU with an end below that of "
-        "its code (the golden model runs it: use signfire evaluate)"
-    )
