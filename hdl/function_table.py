@@ -79,10 +79,12 @@ class FunctionTable(wiring.Component):
         for lane, rom in enumerate(self.roms):
             m.submodules[f"rom_{lane}"] = rom
             position, bits = self.position[lane], self.address_bits
-            negative, above = position[-1], position[bits:-1].any()
+            magnitude, negative = position[:-1], position[-1]
+            above = magnitude[min(bits, len(magnitude)) :].any()
             a_address = Signal(bits, name=f"a_address_{lane}", reset_less=True)
-            inside = position[:bits] if len(position) > bits else position
-            m.d.sync += a_address.eq((inside | above.replicate(bits)) & (~negative).replicate(bits))
+            m.d.sync += a_address.eq(
+                (magnitude[:bits] | above.replicate(bits)) & (~negative).replicate(bits)
+            )
             m.d.comb += [
                 rom.address.eq(a_address),
                 self.target[lane].eq(rom.data.as_signed()),
