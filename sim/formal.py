@@ -73,7 +73,8 @@ class Opened(Elaboratable):
 
     Elaborated once, in place of the component; ``signal("gather.valid")`` is the signal ``valid``
     that the submodule ``gather`` drives. Amaranth calls the first signals of a tuple that is
-    assigned at once ``$signal``; these are told apart by their ``width``.
+    assigned at once ``$signal``; these are told apart by their ``width``, and whether they are
+    ``registered``.
     """
 
     def __init__(self, component: Elaboratable) -> None:
@@ -82,7 +83,9 @@ class Opened(Elaboratable):
     def elaborate(self, platform) -> Fragment:
         return self.fragment
 
-    def signal(self, path: str, *, width: int | None = None) -> Signal:
+    def signal(
+        self, path: str, *, width: int | None = None, registered: bool | None = None
+    ) -> Signal:
         """Return the driven signal of that name.
 
         Raises
@@ -96,7 +99,8 @@ class Opened(Elaboratable):
             fragment = fragment.find_subfragment(module)
         found = [
             signal
-            for statements in fragment.statements.values()
+            for domain, statements in fragment.statements.items()
+            if registered in (None, domain != "comb")
             for signal in _driven(statements)
             if signal.name == name and width in (None, len(signal))
         ]
