@@ -5,6 +5,8 @@ import zlib
 
 import pytest
 import sliplib
+from hypothesis import given
+from hypothesis import strategies as st
 
 from signfire.gen.design import Folding
 from signfire.gen.linkformat import SampleFormat
@@ -151,6 +153,31 @@ def test_a_wrong_escape_breaks_a_frame_and_no_other(judge):
     assert (b"\x03\x07", ESCAPE) == (broken.body, judge.verdict(broken))
     assert [(b"", ESCAPE)] * 2 == [(f.body, judge.verdict(f)) for f in nothing]
     assert (GOOD, NONE) == (whole.body, judge.verdict(whole))
+
+
+@given(st.binary(), st.lists(st.binary(min_size=1), min_size=1, max_size=4), st.data())
+def test_whatever_comes_before_frames_are_found_as_sliplib_encoded_them(noise, bodies, draw):
+    raw = noise + b"".join(sliplib.END + sliplib.encode(body) + sliplib.END for body in bodies)
+    cut = draw.draw(st.integers(0, len(raw)))
+    line = Line()
+
+    found = [*line.take(raw[:cut], range(cut)), *line.take(raw[cut:], range(cut, len(raw)))]
+
+    assert bodies == [frame.body for frame in found[-len(bodies) :]]
+    assert not any(frame.broken for frame in found[-len(bodies) :])
+
+
+@given(st.integers(0, 255), st.integers(0, 255), st.binary(max_size=300), st.data())
+def test_no_flipped_bit_of_a_frame_passes_for_good(command, sequence, payload, draw):
+    design = random_design(sizes=(16, 3))
+    body = bytearray(make_frame(command, sequence, payload))
+    bit = draw.draw(st.integers(0, 8 * len(body) - 1))
+    body[bit // 8] ^= 1 << bit % 8
+
+    (found,) = sent(bytes(body))
+
+    judge = Judge(design=design, identity=b"", design_hash=bytes(32), logit_bytes=2)
+    assert judge.verdict(found) in (SHORT, LONG, CHECKSUM)
 
 
 def reply(judge, *, flags=0, error=0, good=1, bad=0, lost=0, resets=0, uptime=0, sequence=9):

@@ -108,18 +108,18 @@ def simulated_board() -> Iterator[Measurement]:
     )
 
 
-REWEIGHTED = ("icebreaker", "ulx3s-25f")
+REWEIGHTED = ("icebreaker", "ulx3s-25f")  # both with the smaller example, for builds of minutes
 PERTURBED = 0.1  # of a weight, its standard deviation: a stand-in for another training
 
 
-@bench("B4", "other weights in the demonstration's build, without place-and-route")
+@bench("B4", "other weights in a build of MNIST 784-32-10, without place-and-route")
 def reweighted() -> Iterator[Measurement]:
     """Reweight, and compare file and CPU time with a full rebuild of the same shape and seed."""
+    model = example(32)
     data = api.load_data(TOOLS / "mnist_example.npz")
     for name in REWEIGHTED:
         board, folder = find_board(name), ROOT / "build" / "bench" / f"reweight-{name}"
-        shape = demo_design(board)
-        model = example(int(demo.choose(board).model.removeprefix("mlp")))
+        shape = api.folded(api.convert(model).design, demo.SMALL.folding, board)
         design = api.convert_network(_perturbed(model), model, like=shape)
         api.build(shape, board, folder / "original", seeds=(SEED,))
         shutil.rmtree(folder / "rebuilt", ignore_errors=True)
