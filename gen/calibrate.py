@@ -65,8 +65,9 @@ class Options:
         Step sizes. With an ``eta0`` the activation's scale is the percentile below, as in the
         paper; without, the range of values is searched for the least squared error.
     code
-        ``silent``, ``offset``, ``centred``, or ``auto``: silent where no output is negative,
-        else offset.
+        ``silent``, ``offset``, ``centred``, or ``auto``: centred in overlapped firing, where what
+        was sent before the inputs settled must be taken back; else silent where no output is
+        negative, and offset where one may be.
     input_steps
         T of the input; ``None`` is ``steps`` in overlapped firing, where all T are equal, and else
         2, or 8 with a binary schedule before convolutions, whose few weights a pixel need it whole.
@@ -154,10 +155,14 @@ class Options:
         return LayerOptions(
             steps=self.steps if own.steps is None else own.steps,
             weight_bits=self.weight_bits if own.weight_bits is None else own.weight_bits,
-            code=self.code if own.code is None else own.code,
+            code=self._code(own.code),
             schedule=self.schedule if own.schedule is None else own.schedule,
             clip=own.clip,
         )
+
+    def _code(self, own: str | None) -> str:
+        code = self.code if own is None else own
+        return "centred" if code == AUTO and self.firing == "overlapped" else code
 
     @property
     def of_input(self) -> LayerOptions:
@@ -172,7 +177,7 @@ class Options:
                 schedule = replace(schedule, values=schedule.values[:steps])
         return LayerOptions(
             steps=steps,
-            code=self.code if self.input_code is None else self.input_code,
+            code=self._code(self.input_code),
             schedule=schedule,
         )
 

@@ -437,3 +437,14 @@ def test_images_before_convolutions_enter_with_eight_steps(network, pixels):
     assert calibrate(network, pixels).input.code.steps == 2
     listed = Options(schedule=parse_schedule("list:6,3,2,1"))
     assert calibrate(planes, samples, listed).input.code.eta == (2, 1)  # 6, 3 over their divisor
+
+
+def test_code_that_nobody_chose_is_centred_in_overlapped_firing(network, pixels):
+    overlapped = Options(firing="overlapped", schedule=PAPER, steps=8)
+
+    assert {p.code.kind for p in calibrate(network, pixels, overlapped).populations[:-1]} == {
+        "centred"
+    }
+    silent = replace(overlapped, code="silent")
+    assert calibrate(network, pixels, silent)["fc1"].code.kind == "silent"
+    assert calibrate(network, pixels)["fc1"].code.kind == "silent"

@@ -114,7 +114,7 @@ def cli() -> None:
     default="auto",
     show_default=True,
     help="What a train without events means: 0 (silent), the least value of the layer (offset), "
-    "as in the paper (centred).",
+    "as in the paper (centred; auto in overlapped firing).",
 )
 @click.option("--input-schedule", help="Schedule of the input; by default as --schedule.")
 @click.option(
