@@ -28,6 +28,7 @@ ADDER_WORTH = 1.2  # one adder more in the input encoder must take off a sixth o
 BATCH = 512  # samples held as trains at a time
 CALIBRATION_VALUES = 2**25  # neurons times samples: 256 MiB for each of what is kept of them
 ROUNDING = 1e-6  # of a step: a limit that is a step's value up to float precision is that step
+PLANES_INPUT_STEPS = 8
 FEWEST_SAMPLES = 16  # however large the network
 
 
@@ -67,8 +68,8 @@ class Options:
         ``silent``, ``offset``, ``centred``, or ``auto``: silent where no output is negative,
         else offset.
     input_steps
-        T of the input; ``None`` is 2 in settled firing and ``steps`` in overlapped firing, where
-        all T are equal.
+        T of the input; ``None`` is ``steps`` in overlapped firing, where all T are equal, and else
+        2, or 8 with a binary schedule before convolutions, whose few weights a pixel need it whole.
     input_schedule, input_code
         Of the input; ``None`` is as the layers, of a ``list`` its first ``input_steps`` numbers.
     input_bits
@@ -508,15 +509,17 @@ def calibrate(
     TypeError, ValueError
         For samples or options that do not fit the network.
     """
-    options = options or Options()
+    options = asked = options or Options()
     _check_names(network, options)
+    unsaid = options.input_steps is None and options.of_input.schedule.kind == "binary"
+    if unsaid and options.firing == "settled" and has_planes(network):
+        options = replace(options, input_steps=PLANES_INPUT_STEPS)
     samples = _check_samples(network, samples)
     most = min(options.samples, max(FEWEST_SAMPLES, CALIBRATION_VALUES // network.size))
     if len(samples) > most:
         rng = np.random.default_rng(options.seed)
         samples = samples[np.sort(rng.choice(len(samples), most, replace=False))]
     outputs, operands = network.forward(samples)
-    asked = options
     if like is not None:
         _check_like(network, like)
         options = replace(options, weight_bits=widest_weights(like), budget_bits=None)
