@@ -395,7 +395,7 @@ class _Flow:
         words = words_of(self.roms)
         key = _key(plan, versions, self.board.name, seeds, frequency, margin, words)
         earlier = self._earlier(key)
-        if earlier is not None:
+        if earlier is not None and self._can_be_reweighted():
             return earlier
         (self.directory / RESULT).unlink(missing_ok=True)
         (self.directory / PLACED).unlink(missing_ok=True)
@@ -416,6 +416,16 @@ class _Flow:
             build.save(self.directory)
         self._record(key, result)
         return result
+
+    def _can_be_reweighted(self) -> bool:
+        """Whether an earlier build left all that filling its memories anew needs."""
+        if not self.roms:
+            return True
+        try:
+            PlacedBuild.load(self.directory)
+        except ValueError:
+            return False
+        return (self.directory / f"{NAME}.placed").is_file()
 
     def _placed_build(
         self, final: "_Run", pack: list[str], versions: dict[str, str]

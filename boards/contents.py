@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -122,9 +121,9 @@ class ContentsMap:
     grids
         ROM to its cells.
     places
-        ROM to the place of each cell: [x, y] of an iCE40's block
-        RAM, [number] of an ECP5's, [x, y, number, pin, pin, pin, pin] of a look-up table of either,
-        where pin i is the place of address bit i among the table's own inputs, -1 if it has none.
+        ROM to the place of each cell: [x, y] of an iCE40's block RAM, [number] of an ECP5's,
+        [x, y, number, pin, pin, pin, pin] of a look-up table of either, where pin i is the place of
+        address bit i among the table's own inputs, -1 if it has none.
     """
 
     family: str
@@ -200,11 +199,6 @@ class ContentsMap:
         return cls(family=record["family"], grids=grids, places=record["places"])
 
 
-def read_back(placed: Path | str, contents: ContentsMap) -> dict[str, list[int]]:
-    """Return what every ROM holds in a placed file, or in one unpacked from a bitstream."""
-    return contents.read(Path(placed).read_text())
-
-
 def _place(cell: Mapping, family: str, pins: Mapping) -> list[int]:
     bel = cell["attributes"]["NEXTPNR_BEL"]
     x, y, name = re.fullmatch(r"X(\d+)/Y(\d+)/(.+)", bel).groups()
@@ -219,7 +213,7 @@ def _place(cell: Mapping, family: str, pins: Mapping) -> list[int]:
     return [int(x), int(y), number, *pins.get((int(x), int(y), number), _NO_PINS)]
 
 
-_NO_PINS = (-1, -1, -1, -1)
+_NO_PINS = (-1, -1, -1, -1)  # of a table whose pins are all constant
 
 
 def _table_pins(routed: str, family: str) -> dict[tuple[int, int, int], list[int]]:

@@ -519,10 +519,12 @@ def calibrate(
     asked = options
     if like is not None:
         _check_like(network, like)
+        options = replace(options, weight_bits=widest_weights(like), budget_bits=None)
+    network, outputs, operands = equalised(network, outputs, operands, options)
+    if like is not None:
         fmt, code = like.input_format, like.input.code
         raw = np.clip(np.rint(samples / fmt.scale), fmt.low, fmt.high).astype(np.int64)
     else:
-        network, outputs, operands = equalised(network, outputs, operands, options)
         options = with_widths(network, samples, options)
         low, high, scale = raw_range(samples, options.input_bits)
         if network.input.step is not None:  # the range that the model was trained with
@@ -567,6 +569,11 @@ def has_planes(network: Network) -> bool:
     return any(p.map.kind == "conv" for q in network.populations for p in q.sources)
 
 
+def widest_weights(design: Design) -> int:
+    """Return the bits of the widest trained weights of a Design."""
+    return max(q.weight_bits for p in design.populations for q in p.sources if not q.map.fixed)
+
+
 def equalised(
     network: Network,
     outputs: dict[str, np.ndarray],
@@ -598,7 +605,7 @@ def equalised(
     network, factors = equalise(network, units, strength=float(strength))
     for name, factor in factors.items():
         per_channel = by_channel(factor, network[name].shape)
-        outputs[name] /= per_channel
+        outputs[name] = outputs[name] / per_channel
         operands[name] = [x / per_channel for x in operands[name]]
     return network, outputs, operands
 

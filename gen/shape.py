@@ -74,6 +74,8 @@ def _unlike_graph(shape: Design, design: Design) -> str | None:
 
 
 def _unlike_code(held: DesignPopulation, given: DesignPopulation) -> Iterator[str]:
+    if held.limit != given.limit:
+        yield f"the greatest target of {held.name!r} must be {held.limit}, not {given.limit}"
     if held.code is None or given.code is None:
         return
     if held.code.steps != given.code.steps:

@@ -14,7 +14,7 @@ from .design import (
     InputFormat,
 )
 from .maps import Conv, Dense, Layout, Pooled, Window
-from .network import INPUT, MAX, READOUT, Network, Operand, Population, Projection
+from .network import INPUT, LINEAR, MAX, READOUT, Network, Operand, Population, Projection
 
 SHIFT = 12  # of the requantisation; factors M then lie around 2^12 or below
 
@@ -139,7 +139,8 @@ def random_planes_network(*, seed: int = 0, planes: tuple[int, int, int] = (2, 7
     """Return a small network of every kind of map: what the tests of convolutions run on.
 
     ``input`` - ``conv1`` (3x3) - ``depth`` (depthwise, stride 2) - ``join`` (1x1 of depth beside a
-    slice of conv1) - ``pool`` (maximum of 2x2) - ``mean`` (average of pairs) - ``out`` (pooled).
+    slice of conv1) - ``pool`` (maximum of 2x2) - ``mean`` (average of pairs, no ReLU) -
+    ``out`` (pooled).
     """
     rng = np.random.default_rng(seed)
 
@@ -189,7 +190,7 @@ def random_planes_network(*, seed: int = 0, planes: tuple[int, int, int] = (2, 7
         ),
     )
     pairs = window(pool.shape, order, window=(1, 2), stride=(1, 1), factor=0.5)
-    mean = layer("mean", "relu", ("pool", pairs))
+    mean = layer("mean", LINEAR, ("pool", pairs))
     matrix = rng.normal(size=(3, 6))
     pooled = Pooled(matrix=matrix, in_shape=mean.shape, layout=Layout(planes=mean.shape))
     out = layer("out", READOUT, ("mean", pooled))

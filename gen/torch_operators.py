@@ -77,6 +77,8 @@ def rearranged(call: Call) -> Value:
         moved if several else [moved], shapes if several else [shapes], strict=True
     ):
         features = tuple(int(n) for n in value.shape[1:])
+        if str(part.shape[0]) == str(call.reader.batch):  # sizes in the graph are the batch's
+            part = part[:1]
         if tuple(part.shape) != (1, *features) or str(value.shape[0]) != str(call.reader.batch):
             raise Refused("the batch axis must stay the first")
         index = part[0].numpy().astype(np.int64) - 1

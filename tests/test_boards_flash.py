@@ -11,6 +11,7 @@ import pytest
 
 from signfire.boards import flash
 from signfire.boards.boards import list_boards
+from signfire.boards.build import FORMAT_VERSION
 from signfire.boards.finished import read_build
 from signfire.boards.flash import LOADERS, FlashError, load, plan
 from signfire.tools import cli, console
@@ -29,7 +30,12 @@ def finished(tmp_path):
         bitstream.write_bytes(b"bits")
         result = {"board": board, "bitstream": bitstream.name, "clock_hz": 39e6}
         digest = hashlib.sha256(b"bits").hexdigest()
-        record = {"format": 1, "key": "k", "bitstream_sha256": digest, "result": result}
+        record = {
+            "format": FORMAT_VERSION,
+            "key": "k",
+            "bitstream_sha256": digest,
+            "result": result,
+        }
         (folder / "result.json").write_text(json.dumps(record))
         return read_build(folder.parent)
 

@@ -21,6 +21,7 @@ from signfire.gen.calibrate import (
 from signfire.gen.codes import Schedule
 from signfire.gen.network import Dense, Network, Operand, Population, Projection
 from signfire.gen.operand import Factors
+from signfire.gen.specimen import random_planes_network
 from signfire.gen.torch_import import import_network, load_model
 from signfire.sim import golden
 
@@ -395,3 +396,33 @@ def test_example_keeps_its_accuracy_with_four_bit_weights(model, most_lost):
     outputs, _ = network.forward(images)
     float_share = (outputs[network.readout.name].argmax(axis=1) == classes).mean()
     assert golden_share >= float_share - most_lost
+
+
+def test_design_like_another_takes_over_its_format_codes_and_shifts(network, pixels):
+    shape = calibrate(network, pixels, Options(steps=5, weight_bits=6, multiplier_bits=10))
+
+    design = calibrate(network, pixels[::2], like=shape)
+
+    assert design.input_format == shape.input_format
+    for own, held in zip(design.populations, shape.populations, strict=True):
+        assert own.code == held.code
+        for a, b in zip(own.operands, held.operands, strict=True):
+            assert a.shift == b.shift
+            assert int(a.multiplier.max()).bit_length() <= int(b.multiplier.max()).bit_length()
+            assert [p.weight_bits for p in a.projections] == [p.weight_bits for p in b.projections]
+
+
+def test_convolutions_like_another_design_keep_its_codes():
+    network = random_planes_network(seed=1)
+    samples = np.random.default_rng(1).integers(0, 256, (30, *network.input.shape), np.uint8)
+    shape = calibrate(network, samples, Options(budget_bits=5))
+
+    design = calibrate(network, samples[::2], like=shape)
+
+    assert [p.code for p in design.populations] == [p.code for p in shape.populations]
+    widths = [
+        [q.weight_bits for q in p.sources if not q.map.fixed]
+        for d in (design, shape)
+        for p in d.populations
+    ]
+    assert widths[: len(widths) // 2] == widths[len(widths) // 2 :]

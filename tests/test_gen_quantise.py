@@ -96,3 +96,20 @@ def test_widest_scale_clips_nothing_and_a_row_of_zeros_gets_one():
 
     assert widest_scales(rows, np.full(2, 7.0)).tolist() == [1.0, 1.0]
     assert widest_scales(np.zeros((2, 2)), np.full(2, 7.0)).tolist() == [1.0, 1.0]
+
+
+def test_groups_are_rounded_as_each_would_be_alone():
+    rng = np.random.default_rng(12)
+    inputs = rng.normal(size=(3, 200, 7)) @ rng.normal(size=(3, 7, 7))
+    moments = inputs.swapaxes(1, 2) @ inputs / 200
+    rows = rng.normal(size=(6, 7))
+    scale, limits = rng.uniform(0.2, 0.4, 6), np.full(7, 7.0)
+
+    together = Rounder(moments)
+    q = together.round(rows, scale, limits)
+    error = together.error(rows, scale, q)
+
+    for g in range(3):
+        own, alone = slice(2 * g, 2 * g + 2), Rounder(moments[g])
+        assert np.array_equal(q[own], alone.round(rows[own], scale[own], limits))
+        np.testing.assert_allclose(error[own], alone.error(rows[own], scale[own], q[own]))

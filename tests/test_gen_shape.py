@@ -109,6 +109,13 @@ def test_other_steps_layers_and_input_formats_are_refused() -> None:
     assert "high of the input format must be 255, not 127" in reasons(signed)
 
 
+def test_another_limit_of_targets_is_refused() -> None:
+    fc1 = replace(SHAPE["fc1"], limit=9)
+    other = replace(SHAPE, populations=(SHAPE.input, fc1, SHAPE.readout))
+
+    assert ["the greatest target of 'fc1' must be None, not 9"] == reasons(other)
+
+
 def test_hardware_of_one_shape_differs_in_memories_alone() -> None:
     """The text of the core without its memories' contents is equal."""
     other = with_weights("fc1", SHAPE["fc1"].operands[0].projections[0].map.weights[:, ::-1])

@@ -1,6 +1,7 @@
 """Convolutional models in many styles give a Network that computes the same; others are refused."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from signfire.gen.network import Network
-from signfire.gen.torch_import import UnsupportedModel, import_network
+from signfire.gen.torch_import import UnsupportedModel, import_network, load_model
 
 SAMPLES = 9
+MODELS = Path(__file__).resolve().parents[2] / "shared" / "models"
 
 
 @pytest.fixture(autouse=True)
@@ -307,6 +309,38 @@ def test_padding_with_a_value_goes_into_the_bias() -> None:
             return F.relu(self.b(F.pad(x, (1, 0, 2, 1), value=0.5))).mean((2, 3))
 
     assert check(Padded(), 2, 4, 4)["b"].operands[0].bias.shape == (2, 7, 5)
+
+
+def test_repeated_channels_are_read() -> None:
+    class Repeated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.relu(self.conv(x.expand(x.shape[0], 3, 6, 5))).mean((2, 3))
+
+    assert next(check(Repeated(), 1, 6, 5)["conv"].sources).map.layout.planes == (1, 6, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "shape", "populations"),
+    [
+        ("DSCNN", "dscnn_kws_mlperf_tiny", (1, 49, 10), 11),
+        ("CifarResNet", "cifar_resnet20", (3, 32, 32), 21),
+    ],
+)
+def test_third_party_models_are_read_as_they_are(name, weights, shape, populations) -> None:
+    file = MODELS / f"{weights}.pth"
+    if not file.is_file():
+        pytest.skip(f"there is no {file.name} in a shared/models beside the checkout")
+    model = load_model(f"{MODELS / 'reference_models.py'}:{name}", file)
+    x = np.random.default_rng(3).normal(size=(3, *shape)).astype(np.float32)
+
+    network = import_network(model, x)  # compares its answers with the model's
+
+    assert len(network.populations) == populations
+    assert set(functions(network)) == {"relu", "readout"}
 
 
 @pytest.mark.parametrize(

@@ -110,3 +110,25 @@ def test_grid_is_found_where_there_is_one() -> None:
 
 def test_few_weights_prove_no_grid() -> None:
     assert grid(np.array([[1.0, 2.0]])) is None
+
+
+def test_exported_weights_on_a_grid_are_taken_over_at_their_own_width() -> None:
+    """As Brevitas exports them: plain tensors, each channel a multiple of its own scale."""
+    rng = np.random.default_rng(4)
+    torch.manual_seed(4)
+    model = nn.Sequential(nn.Conv2d(2, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(96, 3))
+    q = rng.integers(-7, 8, (6, 2, 3, 3))
+    q[:, 0, 0, 0], q[:, 0, 0, 1] = 7, 6  # no divisor in common
+    scale = rng.uniform(0.01, 0.05, (6, 1, 1, 1))
+    model[0].weight.data = torch.tensor(q * scale, dtype=torch.float32)
+    x = rng.integers(0, 256, (40, 2, 6, 6), np.uint8)
+    network = import_network(model, x)
+
+    design = calibrate(network, x, Options(steps=6, weight_bits=4, equalise=0))
+    searched = calibrate(network, x, Options(steps=6, weight_bits=3))
+
+    found = next(design["0"].sources).map
+    assert np.array_equal(found.kernel, q)
+    real = design["0"].operands[0].scale / design.input.code.unit
+    np.testing.assert_allclose(real, scale.ravel(), rtol=1e-4)
+    assert np.abs(next(searched["0"].sources).map.kernel).max() == 3

@@ -181,6 +181,8 @@ class Slow:
             found.append([-(-n * m[i // pixels] // 2**op.shift) for i, n in enumerate(x)])
         if population.function == "max":
             return [max(column) for column in zip(*found, strict=True)]
+        if population.function == "linear":
+            return found[0]
         assert population.function == "relu"
         return [max(0, f) for f in found[0]]
 

@@ -538,3 +538,40 @@ def test_widths_that_say_nothing_are_refused(signfire, cnn, widths, message) -> 
     )
 
     assert status == 2 and message in " ".join(err.split())
+
+
+def test_reweight_refuses_a_folder_without_a_build_in_one_line(signfire, files) -> None:
+    output = files / "new"
+
+    status, out, _ = signfire("reweight", files, files / "design.npz", "-o", output, "--json")
+
+    assert 2 == status
+    assert only_json(out)["error"].startswith(f"{files} holds no finished build")
+    assert not output.exists()
+
+
+def test_a_shape_brings_its_own_folding(signfire, files) -> None:
+    design = files / "design.npz"
+
+    status, out, _ = signfire(
+        *("build", design, "--board", "icebreaker", "--shape", design),
+        *("--fold", "auto", "-o", files / "out", "--json"),
+    )
+
+    assert 2 == status
+    assert "--shape brings its own folding: leave out --fold" == only_json(out)["error"]
+    assert not (files / "out").exists()
+
+
+def test_a_build_in_the_shape_of_a_design_of_other_layers_is_refused(
+    signfire, files, make_design
+) -> None:
+    make_design(sizes=(12, 6, 4)).save(files / "other.npz")
+
+    status, out, _ = signfire(
+        *("build", files / "design.npz", "--board", "icebreaker"),
+        *("--shape", files / "other.npz", "-o", files / "out", "--json"),
+    )
+
+    assert 2 == status
+    assert "the layers must be input 12 input, fc1 6 relu" in only_json(out)["error"]
