@@ -37,6 +37,7 @@ BATCH = 512  # samples held as trains at a time
 CALIBRATION_VALUES = 2**25  # neurons times samples: 256 MiB for each of what is kept of them
 ROUNDING = 1e-6  # of a step: a limit that is a step's value up to float precision is that step
 SLOPE_BITS = 6  # of LeakyReLU's factors beside the bits of the code
+PLANES_INPUT_STEPS = 8
 FEWEST_SAMPLES = 16  # however large the network
 
 
@@ -73,11 +74,12 @@ class Options:
         Step sizes. With an ``eta0`` the activation's scale is the percentile below, as in the
         paper; without, the range of values is searched for the least squared error.
     code
-        ``silent``, ``offset``, ``centred``, or ``auto``: silent where no output is negative,
-        else offset.
+        ``silent``, ``offset``, ``centred``, or ``auto``: centred in overlapped firing, where what
+        was sent before the inputs settled must be taken back; else silent where no output is
+        negative, and offset where one may be.
     input_steps
-        T of the input; ``None`` is 2 in settled firing and ``steps`` in overlapped firing, where
-        all T are equal.
+        T of the input; ``None`` is ``steps`` in overlapped firing, where all T are equal, and else
+        2, or 8 with a binary schedule before convolutions, whose few weights a pixel need it whole.
     input_schedule, input_code
         Of the input; ``None`` is as the layers, of a ``list`` its first ``input_steps`` numbers.
     input_bits
@@ -162,10 +164,14 @@ class Options:
         return LayerOptions(
             steps=self.steps if own.steps is None else own.steps,
             weight_bits=self.weight_bits if own.weight_bits is None else own.weight_bits,
-            code=self.code if own.code is None else own.code,
+            code=self._code(own.code),
             schedule=self.schedule if own.schedule is None else own.schedule,
             clip=own.clip,
         )
+
+    def _code(self, own: str | None) -> str:
+        code = self.code if own is None else own
+        return "centred" if code == AUTO and self.firing == "overlapped" else code
 
     @property
     def of_input(self) -> LayerOptions:
@@ -180,7 +186,7 @@ class Options:
                 schedule = replace(schedule, values=schedule.values[:steps])
         return LayerOptions(
             steps=steps,
-            code=self.code if self.input_code is None else self.input_code,
+            code=self._code(self.input_code),
             schedule=schedule,
         )
 
@@ -529,15 +535,17 @@ def calibrate(
     TypeError, ValueError
         For samples or options that do not fit the network.
     """
-    options = options or Options()
+    options = asked = options or Options()
     _check_names(network, options)
+    unsaid = options.input_steps is None and options.of_input.schedule.kind == "binary"
+    if unsaid and options.firing == "settled" and has_planes(network):
+        options = replace(options, input_steps=PLANES_INPUT_STEPS)
     samples = _check_samples(network, samples)
     most = min(options.samples, max(FEWEST_SAMPLES, CALIBRATION_VALUES // network.size))
     if len(samples) > most:
         rng = np.random.default_rng(options.seed)
         samples = samples[np.sort(rng.choice(len(samples), most, replace=False))]
     outputs, operands = network.forward(samples)
-    asked = options
     if like is not None:
         _check_like(network, like)
         options = replace(options, weight_bits=widest_weights(like), budget_bits=None)
