@@ -145,6 +145,22 @@ class DesignPopulation:
     def sources(self) -> Iterator[DesignProjection]:
         return (p for operand in self.operands for p in operand.projections)
 
+    @property
+    def error_levels(self) -> float | None:
+        """Worst distance of the value settled at from f within the code's range, in levels.
+
+        A comparison errs by half a level of the binary schedule; a second factor M, rounded to a
+        whole number, adds half of what it stands for. ``None`` where nothing is promised.
+        """
+        if self.table is not None:
+            return self.table.error
+        if self.code is None or not self.code.is_binary or not self.operands:
+            return None
+        below = self.operands[0].below
+        if below is None or self.operands[0].is_magnitude:
+            return 0.5
+        return 0.5 + max(0, -self.code.low) / 4 / max(1, int(below.min()))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Design:
