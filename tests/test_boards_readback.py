@@ -17,6 +17,7 @@ from signfire.boards.rom_cells import BLOCK, LOGIC
 from signfire.boards.toolchain import executable
 from signfire.gen.design import Folding
 from signfire.gen.specimen import random_design
+from signfire.sim import golden
 from signfire.tools import api, proof
 
 SAMPLES = 2
@@ -119,19 +120,20 @@ def test_a_flipped_bit_of_a_look_up_table_is_seen_on_ice40(built, design, sample
 
 
 @needs_icebox
-def test_a_flipped_bit_of_a_block_ram_is_seen_on_ice40(built, design, samples) -> None:
+def test_wrong_weights_in_block_ram_are_seen_on_ice40(built, design, samples) -> None:
     bitstream = built("icebreaker")
+    contents = PlacedBuild.load(bitstream.parent).contents
+    assert contents.grids["fc1 weights"].kind == BLOCK
+    fired = golden.trace(design, design.raw_samples(samples.x)[0]).populations["fc1"].events
+    neuron, inputs = int(np.flatnonzero(fired.any(axis=0))[0]), design.input.size
     text = unpacked(bitstream)
-    # The last hexadecimal digit of a memory that is not zero: a weight.
-    digit = next(
-        match.start(1)
-        for match in re.finditer(r"^\.ram_data \d+ \d+\n[0-9a-f\n]*?([1-9a-f])\n", text, re.M)
-    )
-    wrong = text[:digit] + f"{int(text[digit], 16) ^ 1:x}" + text[digit + 1 :]
+    words = contents.read(text)
+    for address in range(neuron * inputs, (neuron + 1) * inputs):
+        words["fc1 weights"][address] ^= 8  # the sign
 
-    result = check(packed(wrong, bitstream.parent), "icebreaker", design, samples)
+    wrong = packed(contents.written(text, words), bitstream.parent)
 
-    assert not result.passed
+    assert not check(wrong, "icebreaker", design, samples).passed
 
 
 @needs_icebox
@@ -153,13 +155,13 @@ def test_a_cut_ice40_file_is_refused(built) -> None:
 # -- Gowin -----------------------------------------------------------------------------------------
 
 
-def rewritten(bitstream: Path, flip: tuple[int, int]) -> Path:
-    """Turn one fuse of a Gowin file, its CRC made good."""
+def rewritten(bitstream: Path, *flips: tuple[int, int]) -> Path:
+    """Turn fuses of a Gowin file, its CRC made good."""
     from apycula import bslib
 
     bits, header, footer, slots = bslib.read_bitstream(str(bitstream))
-    row, column = flip
-    bits[row][column] ^= 1
+    for row, column in flips:
+        bits[row][column] ^= 1
     path = bitstream.with_name("wrong.fs")
     bslib.write_bitstream(str(path), bits, header, footer, False, slots)
     return path
@@ -203,16 +205,19 @@ def test_a_flipped_bit_of_a_block_ram_is_seen_on_gowin(built, design, samples) -
     assert not check(wrong, "tang-nano-9k", design, samples).passed
 
 
-def test_a_flipped_fuse_of_a_look_up_table_is_seen_on_gowin(built, design, samples) -> None:
+def test_flipped_fuses_of_look_up_tables_are_seen_on_gowin(built, design, samples) -> None:
     bitstream = built("tang-nano-9k")
     chip = _Chip(bitstream, find_board("tang-nano-9k"))
-    at, k, entry = next(one_input_tables(chip))
-    ((y, x),) = chip.db[at].bels[f"LUT{k}"].flags[entry]
-    top = sum(chip.db[r, 0].height for r in range(at[0]))
-    left = sum(chip.db[0, c].width for c in range(at[1]))
+    flips = []  # one fuse of each, as no single one of them need matter to a sample
+    for at, k, entry in one_input_tables(chip):
+        ((y, x),) = chip.db[at].bels[f"LUT{k}"].flags[entry]
+        top = sum(chip.db[r, 0].height for r in range(at[0]))
+        left = sum(chip.db[0, c].width for c in range(at[1]))
+        flips.append((top + y, left + x))
 
-    wrong = rewritten(bitstream, (top + y, left + x))
+    wrong = rewritten(bitstream, *flips)
 
+    assert flips
     assert not check(wrong, "tang-nano-9k", design, samples).passed
 
 

@@ -73,7 +73,8 @@ def _print(outcome: Outcome, as_json: bool) -> int:
         # a pipe has no width to keep to, and a wrapped table is of no use to a program
         console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
         for part in outcome.text:
-            console.print(part)
+            # nor is a command or a path that is broken in two
+            console.print(part, soft_wrap=isinstance(part, str) and not sys.stdout.isatty())
     return outcome.status
 
 
