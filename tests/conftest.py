@@ -15,7 +15,7 @@ from amaranth.lib import data
 from amaranth.sim import Simulator
 
 from signfire.gen.linkformat import SampleFormat, identity_of
-from signfire.gen.specimen import random_design
+from signfire.gen.specimen import random_design, random_windows
 from signfire.hdl.protocol import (
     ERROR_REPLY,
     REPLY,
@@ -38,6 +38,12 @@ def pytest_configure(config):
 def make_design():
     """:func:`signfire.gen.specimen.random_design`: Designs of a wanted shape, by seed."""
     return random_design
+
+
+@pytest.fixture
+def make_windows():
+    """:func:`signfire.gen.specimen.random_windows`: chains of layers over planes, by seed."""
+    return random_windows
 
 
 @pytest.fixture(scope="session")

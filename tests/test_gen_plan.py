@@ -12,7 +12,7 @@ from signfire.gen.plan import (
     FEEDBACK_CYCLES,
     READOUT_PACE,
     TECHNOLOGIES,
-    check_dense,
+    check_chain,
     find_technology,
     no_hardware,
     plan_layers,
@@ -192,7 +192,7 @@ def test_a_layer_without_folding_is_refused(make_design):
     design = make_design(folding={"fc1": F()})
 
     with pytest.raises(ValueError, match=r"^'fc2' has no folding \(give --fold, or --fold auto\)$"):
-        check_dense(design)
+        check_chain(design)
 
 
 def test_a_layer_that_skips_one_is_refused(make_design):
@@ -208,10 +208,10 @@ def test_a_layer_that_skips_one_is_refused(make_design):
 
     with pytest.raises(
         ValueError,
-        match=r"^RTL is generated for a chain of dense layers; 'fc2' reads input \(the golden "
+        match=r"^RTL is generated for a chain of layers; 'fc2' reads input \(the golden "
         r"model runs it: use signfire evaluate\)$",
     ):
-        check_dense(skipping)
+        check_chain(skipping)
 
 
 def test_convolutions_are_refused_by_name():
@@ -221,10 +221,10 @@ def test_convolutions_are_refused_by_name():
 
     with pytest.raises(
         ValueError,
-        match=r"^RTL is generated for a chain of dense layers; 'conv1' has a convolution \(the "
+        match=r"^RTL is generated for a chain of layers; 'conv1' has a convolution \(the "
         r"golden model runs it: use signfire evaluate\)$",
     ):
-        check_dense(design)
+        check_chain(design)
 
 
 def test_limit_of_a_relu_is_refused_by_name(make_design):
@@ -233,6 +233,6 @@ def test_limit_of_a_relu_is_refused_by_name(make_design):
     design = replace(design, populations=(design.input, fc1, design.readout))
 
     assert no_hardware(design) == (
-        "RTL is generated for a chain of dense layers; 'fc1' has a ReLU with an end below that of "
+        "RTL is generated for a chain of layers; 'fc1' has a ReLU with an end below that of "
         "its code (the golden model runs it: use signfire evaluate)"
     )
