@@ -136,7 +136,7 @@ class CoreRun:
     values : what the observation ports showed, in order, by (port, layer); the encoder is layer -1
     """
 
-    LIMIT = 20_000  # cycles after which a run has hung
+    LIMIT = 60_000  # cycles after which a run has hung
 
     def __init__(self, core, raw, *, gaps=None, ready=(), reset_at=None) -> None:
         self.core, self.ready, self.reset_at = core, ready, reset_at
