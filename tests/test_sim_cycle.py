@@ -243,12 +243,15 @@ def test_a_weight_of_a_kernel_is_seen_and_named(images):
     assert {m.neuron // 30 for m in found if m.layer == "conv1" and m.what == "sum"} == {3}
 
 
-def test_a_line_buffer_that_is_thought_larger_is_seen(images):
-    """A place more would let words enter earlier, where a layer holds back the one before it."""
+def test_a_window_that_waits_for_a_line_too_many_is_seen(images):
     timing = core_timing(windows(), "ecp5")
-    conv3 = timing.layers[2]
-    slower = replace(timing, layers=(*timing.layers[:2], replace(conv3, banks=1), timing.layers[3]))
+    conv1 = timing.layers[0]
+    first = replace(conv1.bands[0], needs=conv1.bands[0].needs + 1)
+    late = replace(conv1, bands=(first, *conv1.bands[1:]))
 
-    found = check_cycles(windows(), IMAGES, images, timing=slower).mismatches
+    found = check_cycles(
+        windows(), IMAGES, images, timing=replace(timing, layers=(late, *timing.layers[1:]))
+    ).mismatches
 
     assert found
+    assert found[0].layer == "conv1"

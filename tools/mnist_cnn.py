@@ -26,7 +26,7 @@ class SmallConvolutions(nn.Module):
         self.fc = nn.Linear(third * 4 * 4, 10)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        x = (pixels / 255).unsqueeze(1)
+        x = pixels.unsqueeze(1) / 255
         x = self.act1(self.norm1(self.conv1(x)))
         x = self.act2(self.norm2(self.conv2(x)))
         x = self.act3(self.norm3(self.conv3(x)))
