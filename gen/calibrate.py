@@ -11,8 +11,16 @@ import numpy as np
 
 from . import widths
 from .codes import CODES, MAX_STEPS, Schedule, SpikeCode, make_code
-from .design import FIRINGS, MULTIPLIER_LIMIT, Design, DesignPopulation, InputFormat
+from .design import (
+    FIRINGS,
+    MULTIPLIER_LIMIT,
+    Design,
+    DesignOperand,
+    DesignPopulation,
+    InputFormat,
+)
 from .equalise import equalise
+from .functions import UNARY, make_table, slope_below
 from .maps import Window
 from .network import INPUT, MAX, READOUT, Network, Population, evaluate
 from .operand import by_channel, convert_operand
@@ -28,6 +36,8 @@ ADDER_WORTH = 1.2  # one adder more in the input encoder must take off a sixth o
 BATCH = 512  # samples held as trains at a time
 CALIBRATION_VALUES = 2**25  # neurons times samples: 256 MiB for each of what is kept of them
 ROUNDING = 1e-6  # of a step: a limit that is a step's value up to float precision is that step
+SLOPE_BITS = 6  # of LeakyReLU's factors beside the bits of the code
+PLANES_INPUT_STEPS = 8
 FEWEST_SAMPLES = 16  # however large the network
 
 
@@ -64,11 +74,12 @@ class Options:
         Step sizes. With an ``eta0`` the activation's scale is the percentile below, as in the
         paper; without, the range of values is searched for the least squared error.
     code
-        ``silent``, ``offset``, ``centred``, or ``auto``: silent where no output is negative,
-        else offset.
+        ``silent``, ``offset``, ``centred``, or ``auto``: centred in overlapped firing, where what
+        was sent before the inputs settled must be taken back; else silent where no output is
+        negative, and offset where one may be.
     input_steps
-        T of the input; ``None`` is 2 in settled firing and ``steps`` in overlapped firing, where
-        all T are equal.
+        T of the input; ``None`` is ``steps`` in overlapped firing, where all T are equal, and else
+        2, or 8 with a binary schedule before convolutions, whose few weights a pixel need it whole.
     input_schedule, input_code
         Of the input; ``None`` is as the layers, of a ``list`` its first ``input_steps`` numbers.
     input_bits
@@ -153,10 +164,14 @@ class Options:
         return LayerOptions(
             steps=self.steps if own.steps is None else own.steps,
             weight_bits=self.weight_bits if own.weight_bits is None else own.weight_bits,
-            code=self.code if own.code is None else own.code,
+            code=self._code(own.code),
             schedule=self.schedule if own.schedule is None else own.schedule,
             clip=own.clip,
         )
+
+    def _code(self, own: str | None) -> str:
+        code = self.code if own is None else own
+        return "centred" if code == AUTO and self.firing == "overlapped" else code
 
     @property
     def of_input(self) -> LayerOptions:
@@ -171,7 +186,7 @@ class Options:
                 schedule = replace(schedule, values=schedule.values[:steps])
         return LayerOptions(
             steps=steps,
-            code=self.code if self.input_code is None else self.input_code,
+            code=self._code(self.input_code),
             schedule=schedule,
         )
 
@@ -453,11 +468,15 @@ class Converted:
         if population.function == INPUT:
             return encoded.reshape(len(encoded), *population.shape)
         requantised = [
-            np.ceil(x * by_channel(operand.multiplier / 2**operand.shift, population.shape))
+            np.ceil(x * factors_of(operand, x, population.shape))
             for operand, x in zip(
                 population.operands, self.integrators(population, values), strict=True
             )
         ]
+        if population.table is not None:
+            return population.table(requantised[0])
+        if population.operands[0].below is not None:
+            return requantised[0]
         return evaluate(population.function, requantised, population.limit)
 
     def _follow(self, encoded: np.ndarray) -> dict[str, np.ndarray]:
@@ -470,6 +489,14 @@ class Converted:
                 v, eta = values[p.name], p.code.eta[t]
                 v += np.where(v >= self._target(p, values, encoded), -eta, eta)
         return values
+
+
+def factors_of(operand: DesignOperand, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return M/2^S for every integrator X."""
+    factors = by_channel(operand.multiplier / 2**operand.shift, shape)
+    if operand.below is None:
+        return factors
+    return np.where(x < 0, by_channel(operand.below / 2**operand.shift, shape), factors)
 
 
 # -- the whole network -------------------------------------------------------------------------
@@ -508,15 +535,17 @@ def calibrate(
     TypeError, ValueError
         For samples or options that do not fit the network.
     """
-    options = options or Options()
+    options = asked = options or Options()
     _check_names(network, options)
+    unsaid = options.input_steps is None and options.of_input.schedule.kind == "binary"
+    if unsaid and options.firing == "settled" and has_planes(network):
+        options = replace(options, input_steps=PLANES_INPUT_STEPS)
     samples = _check_samples(network, samples)
     most = min(options.samples, max(FEWEST_SAMPLES, CALIBRATION_VALUES // network.size))
     if len(samples) > most:
         rng = np.random.default_rng(options.seed)
         samples = samples[np.sort(rng.choice(len(samples), most, replace=False))]
     outputs, operands = network.forward(samples)
-    asked = options
     if like is not None:
         _check_like(network, like)
         options = replace(options, weight_bits=widest_weights(like), budget_bits=None)
@@ -675,6 +704,14 @@ def convert_population(
             limit = int(np.ceil(population.limit / code.unit - ROUNDING))
             if options.firing == "settled" and code.high <= limit:
                 limit = None  # the code ends before
+    slope = slope_below(population.function, population.parameters)
+    table = None if like is None else like.table
+    if population.function in UNARY and slope is None and like is None:
+        ends = float(exact[0].min()), float(exact[0].max())
+        table = make_table(UNARY[population.function], population.parameters, code, ends)
+    multiplier_bits = options.multiplier_bits
+    if slope is not None and slope >= 0:  # the lesser slope needs as many bits as the code has
+        multiplier_bits = min(16, max(multiplier_bits, code.total.bit_length() + SLOPE_BITS))
     alike = [None] * len(exact) if like is None else like.operands
     return DesignPopulation(
         name=population.name,
@@ -690,7 +727,9 @@ def convert_population(
                 converted,
                 like=held,
                 weight_bits=options.of(population.name).weight_bits,
-                multiplier_bits=options.multiplier_bits,
+                multiplier_bits=multiplier_bits,
+                unit=None if table is None else table.unit,
+                slope=slope,
                 feedback=options.rounding == "feedback",
                 bias_correction=options.bias_correction,
             )
@@ -698,11 +737,14 @@ def convert_population(
         ),
         place=population.place,
         limit=limit,
+        table=table,
     )
 
 
 def never_negative(network: Network, population: Population) -> bool:
     """Whether what a population expresses cannot be below 0."""
+    if population.function in UNARY:
+        return UNARY[population.function].nonnegative
     if population.function != MAX:
         return population.function == "relu"
 
@@ -739,7 +781,7 @@ def _report(population: DesignPopulation, exact: np.ndarray, seen: np.ndarray) -
 
     ``sqnr_db`` compares the operand (of the input, its output) with the float network's.
     """
-    code = population.code
+    code, table = population.code, population.table
     return {
         "name": population.name,
         "function": population.function,
@@ -753,6 +795,14 @@ def _report(population: DesignPopulation, exact: np.ndarray, seen: np.ndarray) -
         "clip": None if code is None else code.high * code.unit,
         "zero": None if code is None else code.zero * code.unit,
         "sqnr_db": noise_db(exact, seen),
+        "table": None
+        if table is None
+        else {
+            "entries": len(table.entries),
+            "domain": list(table.domain),
+            "error_levels": round(table.error, 3),
+            "bound_levels": round(table.bound, 3),
+        },
     }
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from .codes import SpikeCode
-from .network import INPUT, MAPS, READOUT, LinearMap, check_graph
+from .functions import FunctionTable
+from .network import FUNCTIONS, INPUT, MAPS, READOUT, LinearMap, check_graph
 from .reading import parallel_inputs, word_of
 
 FORMAT_VERSION = 1
@@ -101,6 +102,9 @@ class DesignOperand:
         (channels,) int64 in 1..65535; all ones for the read-out, which is not requantised.
     shift
         S >= 1 (0 for the read-out).
+    below
+        (channels,) int64, the multiplier where X < 0, in 0..65535, or -multiplier for abs; ``None``
+        where it is ``multiplier``.
     """
 
     projections: tuple[DesignProjection, ...]
@@ -108,6 +112,12 @@ class DesignOperand:
     scale: np.ndarray
     multiplier: np.ndarray
     shift: int
+    below: np.ndarray | None = None
+
+    @property
+    def is_magnitude(self) -> bool:
+        """Whether F is that of |X|."""
+        return self.below is not None and np.array_equal(self.below, -self.multiplier)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +125,8 @@ class DesignPopulation:
     """A population in integers; ``code`` is ``None`` for the read-out alone.
 
     ``folding`` is ``None`` where none was chosen yet. ``limit`` is the greatest target that a ReLU
-    fires on, ``None`` where nothing but the code bounds it.
+    fires on, ``None`` where nothing but the code bounds it. ``table`` holds the targets of a
+    function that is not decided by comparison.
     """
 
     name: str
@@ -126,6 +137,7 @@ class DesignPopulation:
     folding: Folding | None = None
     place: str = ""
     limit: int | None = None
+    table: FunctionTable | None = None
 
     @property
     def size(self) -> int:
@@ -134,6 +146,22 @@ class DesignPopulation:
     @property
     def sources(self) -> Iterator[DesignProjection]:
         return (p for operand in self.operands for p in operand.projections)
+
+    @property
+    def error_levels(self) -> float | None:
+        """Worst distance of the value settled at from f within the code's range, in levels.
+
+        A comparison errs by half a level of the binary schedule; a second factor M, rounded to a
+        whole number, adds half of what it stands for. ``None`` where nothing is promised.
+        """
+        if self.table is not None:
+            return self.table.error
+        if self.code is None or not self.code.is_binary or not self.operands:
+            return None
+        below = self.operands[0].below
+        if below is None or self.operands[0].is_magnitude:
+            return 0.5
+        return 0.5 + max(0, -self.code.low) / 4 / max(1, int(below.min()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +206,7 @@ class Design:
                     f"every population but the read-out has a code ({population.name})"
                 )
             self._check_numbers(population)
+            self._check_function(population)
             if population.folding is not None:
                 check_folding(self, population, population.folding)
         if self.firing == "overlapped":
@@ -185,6 +214,35 @@ class Design:
             if len(set(steps.values())) > 1:
                 listed = ", ".join(f"{name} {t}" for name, t in steps.items())
                 raise ValueError(f"overlapped firing needs one T for all populations, not {listed}")
+
+    def _check_function(self, population: DesignPopulation) -> None:
+        """Refuse a function without what decides it."""
+        name, function, table = population.name, population.function, population.table
+        operands = population.operands
+        if function in FUNCTIONS:
+            if table is not None or any(op.below is not None for op in operands):
+                raise ValueError(f"{function} of {name!r} needs neither table nor second factors")
+            return
+        below = operands[0].below
+        if (table is None) == (below is None):
+            raise ValueError(f"{function} of {name!r} needs a table, or factors for X < 0")
+        code = population.code
+        assert code is not None
+        if table is not None:
+            low, high = int(table.entries.min()), int(table.entries.max())
+            if low < code.low or high > code.high + 1:
+                raise ValueError(
+                    f"the table of {name!r} must stay within {code.low}..{code.high + 1}, not "
+                    f"{low}..{high}"
+                )
+        elif not operands[0].is_magnitude and (
+            below.shape != operands[0].multiplier.shape
+            or below.min() < 0
+            or below.max() >= MULTIPLIER_LIMIT
+        ):
+            raise ValueError(
+                f"factors for X < 0 of {name!r} must lie in 0..65535, or turn the others' sign"
+            )
 
     def _check_numbers(self, population: DesignPopulation) -> None:
         for operand in population.operands:
@@ -293,6 +351,11 @@ class Design:
                         "scale": keep(f"p{i}_o{j}_scale", op.scale.astype(np.float64)),
                         "multiplier": keep(f"p{i}_o{j}_m", op.multiplier.astype(np.int64)),
                         "shift": op.shift,
+                        **(
+                            {}
+                            if op.below is None
+                            else {"below": keep(f"p{i}_o{j}_below", op.below.astype(np.int64))}
+                        ),
                         "projections": [
                             {
                                 "source": q.source,
@@ -316,6 +379,9 @@ class Design:
                 }
                 | ({} if p.limit is None else {"limit": p.limit})
             )
+            if p.table is not None:
+                entries = keep(f"p{i}_table", p.table.entries.astype(np.int64))
+                populations[-1]["table"] = vars(p.table) | {"entries": entries}
         header = {
             "format": FORMAT_VERSION,
             "name": self.name,
@@ -399,6 +465,7 @@ class Design:
                     scale=arrays[op["scale"]],
                     multiplier=arrays[op["multiplier"]],
                     shift=op["shift"],
+                    below=arrays[op["below"]] if "below" in op else None,
                     projections=tuple(
                         DesignProjection(
                             source=q["source"],
@@ -422,6 +489,7 @@ class Design:
                     folding=None if folding is None else Folding(**folding),
                     place=header["places"].get(p["name"], ""),
                     limit=p.get("limit"),
+                    table=_table_of(p["table"], arrays) if "table" in p else None,
                 )
             )
         return cls(
@@ -432,6 +500,10 @@ class Design:
             populations=tuple(populations),
             provenance=header["provenance"],
         )
+
+
+def _table_of(header: dict, arrays: Mapping[str, np.ndarray]) -> FunctionTable:
+    return FunctionTable(**header | {"entries": arrays[header["entries"]]})
 
 
 def bits_for(low: int, high: int) -> int:

@@ -16,8 +16,10 @@ from dataclasses import replace
 import numpy as np
 
 from .maps import LinearMap
-from .network import INPUT, MAX, READOUT, Network, Operand, Population, Projection
+from .network import INPUT, LINEAR, MAX, Network, Operand, Population, Projection
 
+# f(x/k) = f(x)/k for every k > 0
+HOMOGENEOUS = ("relu", LINEAR, MAX, "leaky_relu", "abs")
 LEAST = 2.0**-10  # of the largest k of a population: quieter channels are not raised further
 
 
@@ -47,7 +49,7 @@ def equalise(
     """
     factors: dict[str, np.ndarray] = {}
     for population in network.populations:
-        if population.function in (INPUT, READOUT) or population.limit is not None:
+        if population.function not in HOMOGENEOUS or population.limit is not None:
             continue
         found = _passed_on(population, factors) if population.function == MAX else units(population)
         if found is not None:

@@ -479,16 +479,17 @@ def _auto_style(plan: LayerPlan, width: int) -> str:
 
 
 def neurons_cost(plan: LayerPlan) -> Resources:
-    """Requantisation (multiplier, rounding, ReLU's mask) and firing."""
+    """Requantisation (multiplier, rounding, ReLU's mask), the function and firing."""
     technology, code = plan.technology, plan.population.code
     assert code is not None
-    high = plan.target_range[1]
-    target = high.bit_length() + 1
+    low, high = plan.target_range
+    target, wide = plan.target_width, plan.requantised_width
     product = product_cost(technology, plan.x_width, plan.factor_bits)
-    rounding = carry_luts(technology, target + plan.shift)
-    lane = product + Resources(lut=rounding + target - 1, ff=target)
+    rounding = carry_luts(technology, wide + plan.shift)
+    mask = wide - 1 if plan.has_plain_relu else 0
+    lane = product + Resources(lut=rounding + mask, ff=wide) + function_cost(plan)
     if not plan.overlapped:
-        neuron = neuron_cost(technology, code.rest, code.eta, 0, high)
+        neuron = neuron_cost(technology, code.rest, code.eta, low, high)
         return scaled(lane + neuron, plan.lanes) + Resources(lut=10, ff=8)
     v = bits_for(code.rest - code.total, code.rest + code.total)
     entry = plan.lanes * (v + code.steps)
@@ -499,6 +500,28 @@ def neurons_cost(plan: LayerPlan) -> Resources:
     )
     state = ram_cost(technology, plan.groups, entry, _auto_style(plan, entry))
     return scaled(lane + neuron, plan.lanes) + state + Resources(lut=30, ff=30)
+
+
+def function_cost(plan: LayerPlan) -> Resources:
+    """Choice by sign, and table or clamp, of one lane."""
+    technology, x, wide = plan.technology, plan.x_width, plan.requantised_width
+    cost = Resources()
+    if plan.is_magnitude:
+        cost += Resources(lut=carry_luts(technology, x), ff=x + plan.factor_bits)
+        cost += Resources(lone_ff=plan.factor_bits)
+    elif plan.has_two_factors:
+        cost += Resources(lut=plan.factor_bits, ff=x + plan.factor_bits, lone_ff=x)
+    table = plan.population.table
+    if table is not None:
+        depth = len(table.entries)
+        bits = address_bits(depth)
+        above = -(-max(0, wide - 1 - bits) // 3)
+        cost += Resources(lut=bits + above, ff=bits)
+        cost += rom_cost(technology, depth, plan.target_width, technology.rom_registered)
+    elif not plan.has_plain_relu:
+        comparisons = 2 * carry_luts(technology, wide)
+        cost += Resources(lut=comparisons + plan.target_width, ff=plan.target_width)
+    return cost
 
 
 def readout_cost(plan: LayerPlan) -> Resources:

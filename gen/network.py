@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .functions import UNARY
 from .maps import MAPS, Dense, LinearMap
 
 __all__ = ["FUNCTIONS", "INPUT", "MAPS", "READOUT", "Dense", "LinearMap", "Network", "Operand"]
@@ -19,7 +20,7 @@ INPUT = "input"
 READOUT = "readout"
 LINEAR = "linear"
 MAX = "max"
-# function -> number of operands, None for one or more
+# function -> number of operands, None for one or more; those of UNARY take one
 FUNCTIONS: dict[str, int | None] = {INPUT: 0, READOUT: 1, "relu": 1, LINEAR: 1, MAX: None}
 FORWARD_BATCH = 64  # samples whose populations are held at a time where only answers are wanted
 
@@ -51,9 +52,11 @@ class Population:
     shape
         Without the batch axis; channels first.
     function
-        A key of :data:`FUNCTIONS`.
+        A key of :data:`FUNCTIONS` or of :data:`.functions.UNARY`.
     operands
         As many as the function takes.
+    parameters
+        Numbers that the function takes beside its operand, such as LeakyReLU's slope.
     place
         Where the user's source defines it, ``file:line``; empty if unknown.
     limit
@@ -71,10 +74,15 @@ class Population:
     limit: float | None = None
     low: float | None = None
     step: float | None = None
+    parameters: tuple[float, ...] = ()
 
     @property
     def size(self) -> int:
         return int(np.prod(self.shape))
+
+    def apply(self, operands: list[np.ndarray]) -> np.ndarray:
+        """Return f of float operands, each (n, *shape)."""
+        return evaluate(self.function, operands, self.limit, self.parameters)
 
     def expressed(self, values: np.ndarray) -> np.ndarray:
         """Return values as a population trained with quantisation expresses them."""
@@ -88,8 +96,15 @@ class Population:
         return (p for operand in self.operands for p in operand.projections)
 
 
-def evaluate(function: str, operands: list[np.ndarray], limit: float | None = None) -> np.ndarray:
+def evaluate(
+    function: str,
+    operands: list[np.ndarray],
+    limit: float | None = None,
+    parameters: tuple[float, ...] = (),
+) -> np.ndarray:
     """Return f of float operands, each (n, *shape)."""
+    if function in UNARY:
+        return UNARY[function](operands[0], parameters)
     if function in (READOUT, LINEAR):
         return operands[0]
     if function == "relu":
@@ -149,7 +164,7 @@ class Network:
                 sum((p.map.apply(outputs[p.source]) for p in operand.projections), operand.bias)
                 for operand in population.operands
             ]
-            found = evaluate(population.function, operands[population.name], population.limit)
+            found = population.apply(operands[population.name])
             outputs[population.name] = population.expressed(found)
         return outputs, operands
 
@@ -177,11 +192,12 @@ def check_graph(populations) -> None:
     seen: dict[str, tuple[int, ...]] = {}
     for population in populations:
         name = population.name
-        if population.function not in FUNCTIONS:
+        unary = population.function in UNARY or getattr(population, "table", None) is not None
+        if population.function not in FUNCTIONS and not unary:
             raise ValueError(f"there is no neuron function {population.function!r} ({name})")
         if name in seen:
             raise ValueError(f"two populations are called {name!r}")
-        wanted = FUNCTIONS[population.function]
+        wanted = FUNCTIONS.get(population.function, 1)
         if not population.operands if wanted is None else len(population.operands) != wanted:
             raise ValueError(
                 f"{population.function} takes {wanted or 'some'} operands, {name!r} has "

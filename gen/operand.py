@@ -80,6 +80,8 @@ def convert_operand(
     feedback: bool,
     bias_correction: bool,
     like: DesignOperand | None = None,
+    unit: float | None = None,
+    slope: float | None = None,
 ) -> DesignOperand:
     """Quantise weights and bias of one operand.
 
@@ -97,7 +99,13 @@ def convert_operand(
         See :class:`signfire.gen.calibrate.Options`.
     like
         Whose weight bits, shift and bits of factors are taken over.
+    unit
+        Real value of one unit of F; ``None`` is that of the code.
+    slope
+        Of the function where X < 0, relative to that above; ``None`` is no other.
     """
+    if unit is None and code is not None:
+        unit = code.unit
     if like is not None:
         widths = [p.weight_bits for p in like.projections if not p.map.fixed]
         weight_bits = widths[0] if widths else weight_bits
@@ -112,7 +120,7 @@ def convert_operand(
             [operand.projections[k] for k in trained],
             np.concatenate([rows[k] for k in trained], axis=1),
             sources,
-            code=code,
+            unit=unit,
             beside=beside,
             power=[_power(operand.projections[k], sources) for k in fixed],
             weight_bits=weight_bits,
@@ -123,7 +131,7 @@ def convert_operand(
         )
     else:
         assert beside is not None
-        found, factors = _fixed(population.name, beside, code)
+        found, factors = _fixed(population.name, beside, unit)
     projections = list(operand.projections)
     start = 0
     for k in trained:
@@ -137,13 +145,15 @@ def convert_operand(
         seen = sum(p.map.apply(sources.values[p.source]) for p in projections) * scale
         around = (0, *range(2, exact.ndim))
         bias = bias + by_channel((exact - operand.bias - seen).mean(axis=around), population.shape)
-    channels = population.shape[0]
+    ones = np.ones(population.shape[0], np.int64)
+    multiplier = ones if code is None else factors.multiplier(found.scale)
     return DesignOperand(
         projections=tuple(projections),
         bias=np.rint(bias / scale).astype(np.int64),
         scale=found.scale,
-        multiplier=np.ones(channels, np.int64) if code is None else factors.multiplier(found.scale),
+        multiplier=multiplier,
         shift=0 if code is None else factors.shift,
+        below=None if slope is None else np.rint(multiplier * slope).astype(np.int64),
     )
 
 
@@ -164,7 +174,7 @@ def _trained(
     rows: np.ndarray,
     sources: Sources,
     *,
-    code: SpikeCode | None,
+    unit: float | None,
     beside: np.ndarray | None,
     power: list[np.ndarray],
     weight_bits: int,
@@ -175,15 +185,15 @@ def _trained(
 ) -> tuple[QuantisedRows, Factors | None]:
     """Search scales and integers of trained weights, (channels, fan_in) in ``rows``."""
     limits = np.full(rows.shape[1], 2.0 ** (weight_bits - 1) - 1)
-    steps = grid(rows, shared=code is None) if len(projections) == 1 else None
+    steps = grid(rows, shared=unit is None) if len(projections) == 1 else None
     if (
         like is None
         and steps is not None
         and np.abs(rows / steps[:, None]).max() <= limits[0] + 1.5
     ):
-        return _taken_over(name, rows, steps, limits, code)
+        return _taken_over(name, rows, steps, limits, unit)
     rounder = Rounder(moments(projections, sources, centre=centre), feedback=feedback)
-    settings = {"shared": code is None}
+    settings = {"shared": unit is None}
     least = 0.0
     if beside is not None:
         least = float(np.abs(beside).max()) / FIXED_LIMIT
@@ -191,16 +201,16 @@ def _trained(
         settings["beside"] = lambda scale: (
             (beside - np.rint(beside / scale[:, None]) * scale[:, None]) ** 2 * powers
         ).sum(axis=1)
-    if code is None:
+    if unit is None:
         return quantise_rows(
             rows, rounder, limits, snap=lambda scale: scale, least_scale=least, **settings
         ), None
     greatest = max(float(widest_scales(rows, limits).max()), least)
     if like is not None:
         top = 2 ** int(like.multiplier.max()).bit_length() - 1
-        factors = Factors(unit=code.unit, shift=like.shift, top=top)
+        factors = Factors(unit=unit, shift=like.shift, top=top)
     else:
-        factors = Factors.reaching(name, code.unit, greatest, multiplier_bits)
+        factors = Factors.reaching(name, unit, greatest, multiplier_bits)
     if least:  # the snapped scale must not be smaller
         least += factors.unit / 2**factors.shift
     found = quantise_rows(rows, rounder, limits, snap=factors.snap, least_scale=least, **settings)
@@ -208,13 +218,13 @@ def _trained(
 
 
 def _taken_over(
-    name: str, rows: np.ndarray, steps: np.ndarray, limits: np.ndarray, code: SpikeCode | None
+    name: str, rows: np.ndarray, steps: np.ndarray, limits: np.ndarray, unit: float | None
 ) -> tuple[QuantisedRows, Factors | None]:
     """Keep the integers and the scales that the weights were trained with."""
     weights = np.clip(np.rint(rows / steps[:, None]), -limits, limits).astype(np.int64)
-    if code is None:
+    if unit is None:
         return QuantisedRows(weights=weights, scale=steps), None
-    factors = Factors.reaching(name, code.unit, float(steps.max()), 16)
+    factors = Factors.reaching(name, unit, float(steps.max()), 16)
     return QuantisedRows(weights=weights, scale=factors.snap(steps)), factors
 
 
@@ -263,9 +273,7 @@ def _power(projection: Projection, sources: Sources) -> np.ndarray:
     return (projection.map.patches(some) ** 2).mean(axis=1)
 
 
-def _fixed(
-    name: str, rows: np.ndarray, code: SpikeCode | None
-) -> tuple[QuantisedRows, Factors | None]:
+def _fixed(name: str, rows: np.ndarray, unit: float | None) -> tuple[QuantisedRows, Factors | None]:
     """Choose the scales of an operand of fixed coefficients alone; its ``weights`` stay unused.
 
     Coefficients of one magnitude become 1, exactly; others are worth up to 2047 units.
@@ -275,7 +283,7 @@ def _fixed(
     greatest = np.where(greatest == 0, greatest.max() or 1.0, greatest)
     even = len(sizes) == 1 or np.allclose(sizes, sizes[0], rtol=1e-12)
     scale = greatest if even else greatest / FIXED_FINE
-    if code is None:
+    if unit is None:
         return QuantisedRows(weights=rows, scale=np.full(len(rows), scale.max())), None
-    factors = Factors.reaching(name, code.unit, float(scale.max()), 16)
+    factors = Factors.reaching(name, unit, float(scale.max()), 16)
     return QuantisedRows(weights=rows, scale=factors.snap(scale)), factors

@@ -435,15 +435,37 @@ class LayerPlan:
         assert code is not None
         return self.bias + (code.rest - code.total) * self.row
 
-    @property
+    @cached_property
     def factor(self) -> np.ndarray:
-        """(outputs,) requantisation factors, held in memory."""
-        return self.held.operands[0].multiplier
+        """(outputs,) requantisation factors, held in memory; that for X < 0 in the upper bits."""
+        operand = self.held.operands[0]
+        if not self.has_two_factors:
+            return operand.multiplier
+        assert operand.below is not None
+        return operand.multiplier | operand.below << self.factor_bits
+
+    @property
+    def has_two_factors(self) -> bool:
+        """Whether the sign of X chooses between two factors."""
+        operand = self.population.operands[0]
+        return operand.below is not None and not operand.is_magnitude
+
+    @property
+    def is_magnitude(self) -> bool:
+        """Whether |X| is requantised."""
+        return self.population.operands[0].is_magnitude
+
+    @property
+    def has_plain_relu(self) -> bool:
+        """Whether targets are max(F, 0) and nothing else: no table, no clamp."""
+        return self.population.function == "relu" and self.population.limit is None
 
     @property
     def greatest_factor(self) -> int:
         """Of the shape's factors."""
-        return int(self.population.operands[0].multiplier.max())
+        operand = self.population.operands[0]
+        below = 0 if not self.has_two_factors else int(operand.below.max())
+        return max(int(operand.multiplier.max()), below)
 
     @cached_property
     def factor_bits(self) -> int:
@@ -454,11 +476,48 @@ class LayerPlan:
     def shift(self) -> int:
         return self.population.operands[0].shift
 
+    @property
+    def stored_factor_bits(self) -> int:
+        """Bits of a word of factors."""
+        return self.factor_bits * (2 if self.has_two_factors else 1)
+
+    @cached_property
+    def requantised_range(self) -> tuple[int, int]:
+        """Bounds of F, counted from the first entry of a table; of max(F, 0) for ReLU."""
+        greatest = self.x_bound * self.greatest_factor
+        high = (greatest + (1 << self.shift) - 1) >> self.shift
+        if self.has_plain_relu:
+            return 0, high
+        first = 0 if self.population.table is None else self.population.table.first
+        return min(-high - first, -1), max(high - first, 0)
+
+    @property
+    def requantised_width(self) -> int:
+        """Signed width of F."""
+        low, high = self.requantised_range
+        return bits_for(min(low, -1), high)
+
     @cached_property
     def target_range(self) -> tuple[int, int]:
-        """Least and greatest f(F) = max(F, 0)."""
-        greatest = self.x_bound * self.greatest_factor
-        return 0, (greatest + (1 << self.shift) - 1) >> self.shift
+        """Least and greatest f(F); beyond the code's ends F makes no difference to a neuron."""
+        table, code, limit = self.population.table, self.population.code, self.population.limit
+        if table is not None:
+            return int(table.entries.min()), int(table.entries.max())
+        low, high = self.requantised_range
+        if self.has_plain_relu:
+            return low, high
+        assert code is not None
+        if self.population.function in ("relu", "abs"):
+            low = 0
+        end = code.high + 1 if limit is None else min(code.high + 1, limit)
+        low = max(low, code.low)
+        return low, max(low, min(high, end))
+
+    @property
+    def target_width(self) -> int:
+        """Signed width of a target."""
+        low, high = self.target_range
+        return bits_for(min(low, -1), high)
 
     @property
     def constant_words(self) -> int:
@@ -468,8 +527,8 @@ class LayerPlan:
     def constant_width(self) -> int:
         """Bits of a word of the ROM of biases and factors."""
         if self.weighted:
-            return self.lanes * (self.x_width + self.total_width + self.factor_bits)
-        return self.lanes * (self.x_width + self.factor_bits)
+            return self.lanes * (self.x_width + self.total_width + self.stored_factor_bits)
+        return self.lanes * (self.x_width + self.stored_factor_bits)
 
 
 # Numbers of a layer that do not depend on its folding, kept once they are known.
@@ -482,7 +541,9 @@ FACTS = (
     "sum_range",
     "bias",
     "row",
+    "factor",
     "factor_bits",
+    "requantised_range",
     "target_range",
 )
 
@@ -539,8 +600,6 @@ def no_hardware(design: Design) -> str | None:
             found = f"is {FUNCTION_WORDS[population.function]}"
         elif len(projections) != 1 or projections[0].source != previous.name:
             found = f"reads {', '.join(p.source for p in projections)}"
-        elif population.limit is not None:
-            found = "has a ReLU with an end below that of its code"
         elif projections[0].map.kind != "dense":
             found = _no_windows(design, previous, population, projections[0].map)
         if found:

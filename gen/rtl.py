@@ -20,6 +20,7 @@ from amaranth.lib.wiring import In, Out
 from ..hdl.delay import delayed
 from ..hdl.encoder import Encoder
 from ..hdl.fire import NeuronArray, OverlappedNeurons
+from ..hdl.function_table import Clamp, FunctionTable, table_latency
 from ..hdl.integrator import (
     Accumulator,
     Drain,
@@ -33,6 +34,7 @@ from ..hdl.line_buffer import LineBuffer
 from ..hdl.readout import Readout, result_layout
 from ..hdl.requantise import Requantiser, requantiser_latency
 from ..hdl.sequencer import Sequencer
+from ..hdl.sign_choice import SignChoice
 from ..hdl.storage import Rom, rom_latency
 from ..hdl.synapses import SynapseArray, synapse_latency
 from ..hdl.train_buffer import TrainBuffer, buffer_depth
@@ -342,7 +344,7 @@ def make_integrator(plan: LayerPlan) -> ShiftIntegrator | WeightedIntegrator:
             x_width=plan.x_width,
             bias=plan.folded_bias,
             factor=factors,
-            factor_bits=plan.factor_bits,
+            factor_bits=plan.stored_factor_bits,
             style=style,
             registered=plan.technology.rom_registered,
         )
@@ -355,7 +357,7 @@ def make_integrator(plan: LayerPlan) -> ShiftIntegrator | WeightedIntegrator:
         start=plan.start,
         row=plan.row,
         factor=factors,
-        factor_bits=plan.factor_bits,
+        factor_bits=plan.stored_factor_bits,
         kind=plan.technology.multiplier,
         style=style,
         registered=plan.technology.rom_registered,
@@ -363,7 +365,9 @@ def make_integrator(plan: LayerPlan) -> ShiftIntegrator | WeightedIntegrator:
 
 
 class NeuronTail(wiring.Component):
-    """Requantise X and fire, settled or overlapped.
+    """Requantise X, apply the function and fire, settled or overlapped.
+
+        X -> [choice by sign] -> requantiser -> [table or clamp] -> neurons
 
     Members
     -------
@@ -377,50 +381,89 @@ class NeuronTail(wiring.Component):
         assert code is not None
         self.plan = plan
         low, high = plan.target_range
+        self.choice = None
+        if plan.has_two_factors or plan.is_magnitude:
+            self.choice = SignChoice(
+                lanes=plan.lanes,
+                x_width=plan.x_width,
+                factor_bits=plan.factor_bits,
+                magnitude=plan.is_magnitude,
+            )
+        table = plan.population.table
         self.requantiser = Requantiser(
             lanes=plan.lanes,
             x_width=plan.x_width,
             factor_bits=plan.factor_bits,
             shift=plan.shift,
-            target_width=high.bit_length() + 1,
+            target_width=plan.requantised_width,
             kind=plan.technology.multiplier,
+            relu=plan.has_plain_relu,
+            first=0 if table is None else table.first,
         )
+        self.function = make_function(plan)
         if plan.overlapped:
             self.neurons = OverlappedNeurons(
                 lanes=plan.lanes,
                 groups=plan.groups,
                 rest=code.rest,
                 eta=code.eta,
-                target_width=high.bit_length() + 1,
+                target_width=plan.target_width,
             )
         else:
             self.neurons = NeuronArray(
                 lanes=plan.lanes, rest=code.rest, eta=code.eta, target_low=low, target_high=high
             )
         self.layout = data.ArrayLayout(unsigned(code.steps), plan.lanes)
+        stored = self.requantiser.factor if self.choice is None else self.choice.factors
+        targets = self.requantiser if self.function is None else self.function
         super().__init__(
             {
                 "x_valid": In(1),
                 "x": In(self.requantiser.x.shape()),
-                "factor": In(self.requantiser.factor.shape()),
+                "factor": In(stored.shape()),
                 "result_valid": Out(1),
                 "result": Out(self.layout),
                 "target_valid": Out(1),
-                "target": Out(self.requantiser.target.shape()),
+                "target": Out(targets.target.shape()),
             }
         )
 
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.requantiser = requantiser = self.requantiser
-        m.submodules.neurons = neurons = self.neurons
+        if self.choice is None:
+            m.d.comb += [
+                requantiser.valid.eq(self.x_valid),
+                requantiser.x.eq(self.x),
+                requantiser.factor.eq(self.factor),
+            ]
+        else:
+            m.submodules.choice = choice = self.choice
+            m.d.comb += [
+                choice.valid.eq(self.x_valid),
+                choice.x.eq(self.x),
+                choice.factors.eq(self.factor),
+                requantiser.valid.eq(choice.chosen_valid),
+                requantiser.x.eq(choice.chosen_x),
+                requantiser.factor.eq(choice.factor),
+            ]
+        targets = requantiser
+        if self.function is not None:
+            m.submodules.function = targets = self.function
+            m.d.comb += [
+                targets.valid.eq(requantiser.target_valid),
+                targets.position.eq(requantiser.target),
+            ]
         m.d.comb += [
-            requantiser.valid.eq(self.x_valid),
-            requantiser.x.eq(self.x),
-            requantiser.factor.eq(self.factor),
-            self.target_valid.eq(requantiser.target_valid),
-            self.target.eq(requantiser.target),
+            self.target_valid.eq(targets.target_valid),
+            self.target.eq(targets.target),
         ]
+        self._fire(m)
+        return m
+
+    def _fire(self, m: Module) -> None:
+        """Lead targets to the neurons."""
+        m.submodules.neurons = neurons = self.neurons
         if self.plan.overlapped:
             m.d.comb += [
                 neurons.valid.eq(self.target_valid),
@@ -440,7 +483,36 @@ class NeuronTail(wiring.Component):
                 self.result_valid.eq(neurons.trains.valid),
                 self.result.eq(neurons.trains.payload),
             ]
-        return m
+
+
+def make_function(plan: LayerPlan) -> FunctionTable | Clamp | None:
+    """Return what makes targets of F: a table, a clamp, or nothing for ReLU.
+
+    The table belongs to the hardware, as the code does: replacing weights does not replace it.
+    """
+    table, technology = plan.population.table, plan.technology
+    if plan.has_plain_relu:
+        return None
+    if table is None:
+        low, high = plan.target_range
+        return Clamp(lanes=plan.lanes, position_width=plan.requantised_width, low=low, high=high)
+    return FunctionTable(
+        lanes=plan.lanes,
+        position_width=plan.requantised_width,
+        entries=[int(entry) for entry in table.entries],
+        style=technology.rom_style(len(table.entries), plan.target_width),
+        registered=technology.rom_registered,
+    )
+
+
+def function_latency(plan: LayerPlan) -> int:
+    """Cycles that a function takes beside the requantiser: choice by sign, table or clamp."""
+    choice = SignChoice.LATENCY if plan.has_two_factors or plan.is_magnitude else 0
+    if plan.has_plain_relu:
+        return choice
+    if plan.population.table is None:
+        return choice + Clamp.LATENCY
+    return choice + table_latency(registered=plan.technology.rom_registered)
 
 
 class ReadoutTail(wiring.Component):
@@ -558,6 +630,7 @@ def layer_latency(plan: LayerPlan) -> LayerLatency:
     else:
         assert code is not None
         target = requantiser_latency(kind=kind, factor_bits=plan.factor_bits)
+        target += function_latency(plan)
         result = OverlappedNeurons.LATENCY if plan.overlapped else code.steps
     eta_bits = max(plan.source_code.eta).bit_length()
     registered = plan.technology.rom_registered

@@ -81,6 +81,18 @@ def _unlike_code(held: DesignPopulation, given: DesignPopulation) -> Iterator[st
         yield f"the greatest target of {held.name!r} must be {held.limit}, not {given.limit}"
     if held.code is None or given.code is None:
         return
+    tables = held.table, given.table
+    if (tables[0] is None) != (tables[1] is None) or (
+        tables[0] is not None and not tables[0].same(tables[1])
+    ):
+        yield f"the function table of {held.name!r} must be the same, entry by entry"
+    below = [
+        None if p.operands[0].below is None else p.operands[0].is_magnitude
+        for p in (held, given)
+        if p.operands
+    ]
+    if len(set(below)) > 1:
+        yield f"{held.name!r} must have factors for X < 0 of the same kind"
     if held.code.steps != given.code.steps:
         yield f"{held.name!r} must have T = {held.code.steps}, not {given.code.steps}"
     elif held.code.eta != given.code.eta:
@@ -128,17 +140,26 @@ def _too_wide(plan: LayerPlan) -> Iterator[str]:
 
 def _wide_targets(plan: LayerPlan, bounds: np.ndarray) -> Iterator[str]:
     """Yield what does not fit of factors and of what they make of the integrators."""
-    factor = int(plan.factor.max())
+    operand = plan.held.operands[0]
+    multipliers = operand.multiplier
+    if plan.has_two_factors:
+        multipliers = np.maximum(multipliers, operand.below)
+    factor = int(multipliers.max())
     if factor.bit_length() > plan.factor_bits:
         limit = 2**plan.factor_bits - 1
         yield (
             f"requantisation factors of {plan.name!r} reach {factor}, and {plan.factor_bits} bits "
             f"hold {limit}"
         )
-    code, held = plan.population.code, plan.target_range[1]
+    code, held = plan.population.code, plan.requantised_range[1]
     assert code is not None
-    products = [int(x) * int(m) for x, m in zip(bounds, plan.factor, strict=True)]
+    products = [int(x) * int(m) for x, m in zip(bounds, multipliers, strict=True)]
     target = (max(products) + (1 << plan.shift) - 1) >> plan.shift
+    if not plan.has_plain_relu:  # what comes behind clamps
+        first = 0 if plan.population.table is None else plan.population.table.first
+        if bits_for(-target - first - 1, target - first) > plan.requantised_width:
+            yield f"requantised inputs of {plan.name!r} reach {target}, and its registers less"
+        return
 
     def widths(high: int) -> tuple[int, int]:
         """Bits of a target, and of rest - target."""

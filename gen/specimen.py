@@ -13,10 +13,12 @@ from .design import (
     Folding,
     InputFormat,
 )
+from .functions import UNARY, FunctionTable, make_table, slope_below
 from .maps import Conv, Dense, Layout, LinearMap, Pooled, Window
 from .network import INPUT, LINEAR, MAX, READOUT, Network, Operand, Population, Projection
 from .reading import repeats_of
 
+SEEN = (-3.0, 3.0)  # operands that a table is made for
 SHIFT = 12  # of the requantisation; factors M then lie around 2^12 or below
 
 
@@ -33,6 +35,8 @@ def random_design(
     weight_bits: int = 4,
     input_range: tuple[int, int] = (0, 255),
     folding: Mapping[str, Folding] | None = None,
+    function: str = "relu",
+    limit: int | None = None,
 ) -> Design:
     """Return a perceptron with random weights whose neurons are neither all silent nor all full.
 
@@ -57,6 +61,9 @@ def random_design(
         Least and greatest raw sample.
     folding
         By layer name; ``None`` leaves the Design unfolded.
+    function, limit
+        Of the hidden layers: ``relu``, or a key of :data:`.functions.UNARY` with its usual
+        parameters; LeakyReLU has the slope 0.1. ``limit`` is the greatest target of a ReLU.
     """
     rng = np.random.default_rng(seed)
     if isinstance(schedule, str):
@@ -81,21 +88,32 @@ def random_design(
     for k, size in enumerate(sizes[1:]):
         last = k == hidden
         source = populations[-1]
+        own = None if last else codes[k + 1]
+        table = slope = None
+        if not last and function in UNARY:
+            parameters = {"leaky_relu": (0.1,), "clamp": (-0.4, 0.8)}.get(function, ())
+            slope = slope_below(function, parameters)
+            if slope is None:
+                table = make_table(UNARY[function], parameters, own, SEEN)
         populations.append(
             DesignPopulation(
                 name=f"fc{k + 1}",
                 shape=(size,),
-                function=READOUT if last else "relu",
-                code=None if last else codes[k + 1],
+                function=READOUT if last else function,
+                code=own,
                 operands=(
                     _random_operand(
                         rng,
                         source,
                         Dense(np.zeros((size, source.size), np.int64), source.shape),
                         weight_bits,
-                        None if last else codes[k + 1],
+                        code=own,
+                        table=table,
+                        slope=slope,
                     ),
                 ),
+                limit=None if last else limit,
+                table=table,
             )
         )
     design = Design(
@@ -112,9 +130,12 @@ def _random_operand(
     source: DesignPopulation,
     empty: LinearMap,
     weight_bits: int,
+    *,
     code: SpikeCode | None,
+    table: FunctionTable | None = None,
+    slope: float | None = None,
 ) -> DesignOperand:
-    """Return random weights and biases with factors that spread F over the range of ``code``.
+    """Return random weights and biases with factors that spread F over the code or the table.
 
     ``empty`` is the map without weights; fixed coefficients are all 1.
     """
@@ -133,10 +154,11 @@ def _random_operand(
     if code is None:
         multiplier, shift = np.ones(size, np.int64), 0
     else:
-        reach = rng.uniform(0.5, 1.5, size) * max(code.high, 1) / spread
+        top = max(code.high, 1) if table is None else max(abs(table.first), abs(table.last))
+        reach = rng.uniform(0.5, 1.5, size) * top / spread
         shift = SHIFT + max(0, int(np.ceil(-np.log2(reach.min()))) - 2)
         multiplier = np.clip(np.rint(reach * 2**shift), 1, 65535).astype(np.int64)
-    unit = 1.0 if code is None else code.unit
+    unit = 1.0 if code is None else code.unit if table is None else table.unit
     return DesignOperand(
         projections=(
             DesignProjection(
@@ -147,6 +169,7 @@ def _random_operand(
         scale=multiplier / 2**shift * unit,
         multiplier=multiplier,
         shift=shift,
+        below=None if slope is None else np.rint(multiplier * slope).astype(np.int64),
     )
 
 
@@ -209,7 +232,7 @@ def random_windows(
                 function=READOUT if last else "relu",
                 code=None if last else hidden,
                 operands=(
-                    _random_operand(rng, source, empty, weight_bits, None if last else hidden),
+                    _random_operand(rng, source, empty, weight_bits, code=None if last else hidden),
                 ),
             )
         )

@@ -24,14 +24,18 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from . import torch_operators, torch_planes
+from . import torch_functions, torch_operators, torch_planes
 from .network import Network
 from .torch_quantised import frozen
 from .torch_reader import Reader, Refusal, UnsupportedModel, as_float64, flatten
 
 __all__ = ["UnsupportedModel", "import_network", "load_model"]
 
-OPERATOR_MODULES = (torch_operators, torch_planes)  # to import them registers their operators
+OPERATOR_MODULES = (
+    torch_functions,
+    torch_operators,
+    torch_planes,
+)  # to import them registers their operators
 
 BATCH = 7  # rows of the sample that torch.export sees; a size that no layer is likely to have
 SELF_CHECK = 1e-3  # greatest deviation from the model, relative to its greatest output ...

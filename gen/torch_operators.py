@@ -16,6 +16,7 @@ from .torch_reader import (
     Value,
     handles,
     module_path,
+    neuron,
     operator_name,
 )
 
@@ -208,6 +209,8 @@ def sums(call: Call) -> Value:
 
 @handles("mul")
 def product(call: Call) -> Value:
+    if call["self"] is call["other"] and isinstance(call["self"], Affine):
+        return neuron(call, "square")
     x, factor = ("other", "self") if isinstance(call["other"], Affine) else ("self", "other")
     scale = call.per_feature(factor)
     return call.affine(x).broadcast(call.features).scaled(scale)
@@ -243,9 +246,15 @@ def relu(call: Call) -> Value:
 @handles("clamp", "clamp_min", "hardtanh")
 def clamp(call: Call) -> Value:
     low, high = ("min_val", "max_val") if "min_val" in call.arguments else ("min", "max")
-    if call[low] is None or call.constant(low).any():
-        raise Refused("only a clamp from 0 up, which is ReLU or ReLU6, is supported")
     limit = None if call.arguments.get(high) is None else call.constant(high)
+    start = None if call[low] is None else call.constant(low)
+    if start is not None and limit is not None and start.size == limit.size == 1 and start.any():
+        ends = float(start.ravel()[0]), float(limit.ravel()[0])
+        if not ends[0] < ends[1]:
+            raise Refused(f"a clamp needs its start below its end, not {ends[0]:g} and {ends[1]:g}")
+        return neuron(call, "clamp", ends, call.affine("self"))
+    if start is None or start.any():
+        raise Refused("only a clamp from 0 up, or one with a number at each end, is supported")
     if limit is not None and (limit.size != 1 or not float(limit.ravel()[0]) > 0):
         raise Refused("a clamp needs one number above 0 as its end")
     return rectified(call, call.affine("self"), None if limit is None else float(limit.ravel()[0]))

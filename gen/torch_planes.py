@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from .affine import Affine, Matrix, check_size
-from .maps import Conv, Layout, Planes, Window
+from .maps import Conv, Layout, Padding, Planes, Window
 from .network import LINEAR
 from .torch_operators import larger, weight_name
 from .torch_reader import UNKNOWN, Call, Refused, Value, handles, is_plain, operator_name
@@ -32,8 +32,8 @@ def dequantised(call: Call) -> Value:
 # -- planes --------------------------------------------------------------------------------------
 
 
-def pair(value: object, default: object = None) -> tuple[int, int]:
-    """Return (vertical, horizontal) of an argument of one or two numbers; of one axis, height 1."""
+def pair(value: object) -> tuple[int, int]:
+    """Return (vertical, horizontal) of an argument of one or two numbers."""
     numbers = [int(n) for n in (value if isinstance(value, list | tuple) else [value])]
     return (numbers[0], numbers[-1])
 
@@ -88,7 +88,13 @@ def convolution(call: Call) -> Value:
     return result.shifted(call.constant("bias").reshape(-1, *[1] * axes))
 
 
-def windowed(call: Call, x: Affine, window, stride, padding) -> Affine:
+def windowed(
+    call: Call,
+    x: Affine,
+    window: tuple[int, int],
+    stride: tuple[int, int],
+    padding: Padding,
+) -> Affine:
     """Return the sums of windows over planes."""
     planes = planes_of(call, x)
     outer = Window(
@@ -103,7 +109,7 @@ def windowed(call: Call, x: Affine, window, stride, padding) -> Affine:
     return call.reader.through_planes(call, x, outer)
 
 
-def pooling(call: Call, x: Affine):
+def pooling(call: Call, x: Affine) -> tuple[tuple[int, int], tuple[int, int], Padding]:
     """Return window, stride and padding of a pooling, with the rows that ceil_mode adds."""
     axes = len(x.shape) - 1
     planes = planes_of(call, x)

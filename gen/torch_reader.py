@@ -18,6 +18,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Node
 
 from .affine import Affine, Form, Gather, Matrix, Sum, total
+from .functions import UNARY
 from .maps import Dense, Layout, LinearMap, Planes, Sliding, Window
 from .network import INPUT, LINEAR, MAX, READOUT, Network, Operand, Population, Projection
 from .planes import Entangled, as_window
@@ -161,6 +162,41 @@ def handles(*names: str) -> Callable[[Handler], Handler]:
     return register
 
 
+def neuron(
+    call: Call, function: str, parameters: tuple[float, ...] = (), x: Affine | None = None
+) -> Affine:
+    """Make a population of a function of its own; what keeps the class is refused at the end."""
+    reason = call.reader.way_out(operator_name(call.node), call.node)
+    if reason == AT_THE_END:
+        raise Refused(reason)
+    x = call.affine("self") if x is None else x
+    return call.reader.add_population([x], function, call.node, parameters=parameters)
+
+
+def registered(call: Call) -> Value:
+    """Make a population of a function that the user registered."""
+    first, *others = call.node.target._schema.arguments
+    for argument in others:
+        given = call.arguments[argument.name]
+        if given != argument.default_value:
+            raise Refused(f"registered with {argument.name} {argument.default_value}, not {given}")
+    return neuron(call, operator_name(call.node), x=call.affine(first.name))
+
+
+def could_be_registered(node: Node, arguments: dict[str, Value]) -> bool:
+    """Whether an operator works on each element of one tensor, with its usual arguments."""
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload) or torch.Tag.pointwise not in target.tags:
+        return False
+    _, *others = target._schema.arguments
+    return isinstance(next(iter(arguments.values())), Affine | Unknown) and all(
+        not isinstance(arguments[a.name], Affine | Unknown | Constant)
+        and a.has_default_value()
+        and arguments[a.name] == a.default_value
+        for a in others
+    )
+
+
 WORDS = {  # what the user wrote, where the graph says it otherwise
     "_to_copy": "to",
     "_native_batch_norm_legit": "batch_norm",
@@ -172,6 +208,7 @@ WAYS_OUT = {
     "conv_transpose2d": "write it as a convolution of a padded or repeated value",
     "conv3d": "only convolutions over one or two axes are supported",
 }
+REGISTER = "register_neuron can make it a neuron function"
 AT_THE_END = "remove it from the end of forward, the class is the same"
 SAME_CLASS = ("softmax", "log_softmax", "sigmoid", "log_sigmoid", "tanh", "argmax")
 
@@ -284,15 +321,19 @@ class Reader:
         try:
             if not any(isinstance(v, Affine | Unknown) for v in flat):
                 return self.evaluate(node, arguments)
-            if name not in OPERATORS:
-                raise Refused(self.way_out(name, node))
+            handler = OPERATORS.get(name, registered if name in UNARY else None)
+            if handler is None:
+                way_out = self.way_out(name, node)
+                if not way_out and could_be_registered(node, arguments):
+                    way_out = REGISTER
+                raise Refused(way_out)
             if any(v is UNKNOWN for v in flat):
                 return UNKNOWN
             try:
-                return OPERATORS[name](Call(self, node, arguments))
+                return handler(Call(self, node, arguments))
             except Entangled:  # what is linear in a row becomes a population in between
                 self.settle_arguments(node)
-                return OPERATORS[name](Call(self, node, self.arguments(node)))
+                return handler(Call(self, node, self.arguments(node)))
         except (Refused, Entangled) as reason:
             if isinstance(reason, Entangled):
                 reason = Refused(str(reason))
@@ -370,6 +411,7 @@ class Reader:
         *,
         name: str = "",
         limit: float | None = None,
+        parameters: tuple[float, ...] = (),
     ) -> Affine:
         """Append a population that reads ``operands`` and return its own value."""
         value = operands[0]
@@ -394,11 +436,13 @@ class Reader:
                 ),
                 place=place,
                 limit=limit,
+                parameters=parameters,
             )
         )
         self.check_finite(self.populations[-1])
         some_positive = any(map(self.is_positive, operands))
-        if function == "relu" or (function == MAX and some_positive):
+        nonnegative = function in UNARY and UNARY[function].nonnegative
+        if function == "relu" or nonnegative or (function == MAX and some_positive):
             self.positive.add(name)
         result = Affine.of(name, shape)
         self.note_layout(result)

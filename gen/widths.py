@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .network import Network, Population, evaluate
+from .network import Network, Population
 from .operand import moments
 from .quantise import Rounder, quantise_rows
 
@@ -131,8 +131,7 @@ def _from(
                 _recentred(x, was, outputs)
                 for x, was in zip(operands, network.populations[number].operands, strict=True)
             ]
-        found = evaluate(population.function, operands, population.limit)
-        values[population.name] = population.expressed(found)
+        values[population.name] = population.expressed(population.apply(operands))
     return values[network.readout.name]
 
 

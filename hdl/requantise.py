@@ -8,9 +8,12 @@ from .delay import delayed
 from .product import Product, product_latency
 
 
-def ceil_shift(value, shift: int):
-    """ceil(value / 2^shift): the rounding rule of signfire, v·2^S >= X·M <=> v >= F."""
-    return (value + ((1 << shift) - 1)) >> shift
+def ceil_shift(value, shift: int, first: int = 0):
+    """ceil(value / 2^shift) - first: the rounding of signfire, v·2^S >= X·M <=> v >= F.
+
+    The constants are one, so ``first`` costs nothing.
+    """
+    return (value + ((1 << shift) - 1 - (first << shift))) >> shift
 
 
 def requantiser_latency(*, kind: str, factor_bits: int) -> int:
@@ -19,7 +22,7 @@ def requantiser_latency(*, kind: str, factor_bits: int) -> int:
 
 
 class Requantiser(wiring.Component):
-    """target(c + LATENCY) = f(ceil(x(c)·factor(c) / 2^shift)), f = max(·, 0) with ``relu``.
+    """target(c + LATENCY) = f(ceil(x(c)·factor(c) / 2^shift) - first), f = max(·, 0) with ``relu``.
 
     Accepts one group a cycle; neither provides nor respects backpressure.
 
@@ -33,6 +36,8 @@ class Requantiser(wiring.Component):
         Signed width of the result; the caller derives it from the largest |x|·M.
     kind
         ``dsp`` or ``lut``, see :class:`Product`.
+    first
+        What the result is counted from.
 
     Members
     -------
@@ -52,7 +57,9 @@ class Requantiser(wiring.Component):
         target_width: int,
         kind: str,
         relu: bool = True,
+        first: int = 0,
     ) -> None:
+        self.first = first
         self.lanes, self.shift, self.kind, self.relu = lanes, shift, kind, relu
         self.LATENCY = requantiser_latency(kind=kind, factor_bits=factor_bits)
         super().__init__(
@@ -73,7 +80,7 @@ class Requantiser(wiring.Component):
             )
             m.d.comb += [product.x.eq(self.x[lane]), product.factor.eq(self.factor[lane])]
             rounded = Signal.like(self.target[lane], name=f"rounded_{lane}", reset_less=True)
-            m.d.sync += rounded.eq(ceil_shift(product.product, self.shift))
+            m.d.sync += rounded.eq(ceil_shift(product.product, self.shift, self.first))
             m.d.comb += self.target[lane].eq(
                 (rounded & ~rounded[-1].replicate(len(rounded))).as_signed()
                 if self.relu

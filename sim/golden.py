@@ -21,6 +21,8 @@ from ..gen.network import INPUT
 FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "relu": lambda f: np.maximum(f, 0),
     "linear": lambda f: f,
+    "leaky_relu": lambda f: f,  # by the sign of X, before
+    "abs": lambda f: f,
     "max": lambda *f: np.maximum.reduce(f),
 }
 BATCH_VALUES = 2**22  # neurons times samples at a time: what is held of them stays below 1 GiB
@@ -40,13 +42,21 @@ def input_target(design: Design, raw: np.ndarray) -> np.ndarray:
 def requantise_operand(
     operand: DesignOperand, x: np.ndarray, population: DesignPopulation
 ) -> np.ndarray:
-    """Return F of integrators ``x``, (n, *shape) int64, with one M per channel."""
-    per_channel = operand.multiplier.reshape(-1, *[1] * (len(population.shape) - 1))
+    """Return F of integrators ``x``, (n, *shape) int64, with one M per channel.
+
+    Where there is a second M, it is for X < 0.
+    """
+    by_channel = (-1, *[1] * (len(population.shape) - 1))
+    per_channel = operand.multiplier.reshape(by_channel)
+    if operand.below is not None:
+        per_channel = np.where(x < 0, operand.below.reshape(by_channel), per_channel)
     return requantise(x, per_channel, operand.shift)
 
 
 def target_of(population: DesignPopulation, requantised: list[np.ndarray]) -> np.ndarray:
-    """Return f(F) of every operand's F; a limit is where f no longer grows."""
+    """Return f(F) of every operand's F; a table holds it; a limit is where it ends."""
+    if population.table is not None:
+        return population.table(requantised[0])
     target = FUNCTIONS[population.function](*requantised)
     return target if population.limit is None else np.minimum(target, population.limit)
 

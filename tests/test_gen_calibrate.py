@@ -426,3 +426,25 @@ def test_convolutions_like_another_design_keep_its_codes():
         for p in d.populations
     ]
     assert widths[: len(widths) // 2] == widths[len(widths) // 2 :]
+
+
+def test_images_before_convolutions_enter_with_eight_steps(network, pixels):
+    planes = random_planes_network(seed=1)
+    samples = np.random.default_rng(1).integers(0, 256, (30, *planes.input.shape), np.uint8)
+
+    assert calibrate(planes, samples).input.code.steps == 8
+    assert calibrate(planes, samples, Options(input_steps=3)).input.code.steps == 3
+    assert calibrate(network, pixels).input.code.steps == 2
+    listed = Options(schedule=parse_schedule("list:6,3,2,1"))
+    assert calibrate(planes, samples, listed).input.code.eta == (2, 1)  # 6, 3 over their divisor
+
+
+def test_code_that_nobody_chose_is_centred_in_overlapped_firing(network, pixels):
+    overlapped = Options(firing="overlapped", schedule=PAPER, steps=8)
+
+    assert {p.code.kind for p in calibrate(network, pixels, overlapped).populations[:-1]} == {
+        "centred"
+    }
+    silent = replace(overlapped, code="silent")
+    assert calibrate(network, pixels, silent)["fc1"].code.kind == "silent"
+    assert calibrate(network, pixels)["fc1"].code.kind == "silent"

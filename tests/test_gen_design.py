@@ -13,7 +13,9 @@ from signfire.gen.design import (
     InputFormat,
     bits_for,
 )
+from signfire.gen.functions import UNARY
 from signfire.gen.network import Dense
+from signfire.gen.specimen import random_design
 
 
 def with_operand(design: Design, name: str, **changes) -> Design:
@@ -205,3 +207,144 @@ def test_broken_rules_are_refused(make_design, make, sentence):
 
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         make(design)
+
+
+# -- functions ---------------------------------------------------------------------------------
+
+
+def gelu(**options) -> Design:
+    return random_design(seed=2, function="gelu", code="offset", **options)
+
+
+def with_population(design: Design, **changes) -> Design:
+    """Return the same Design with another ``fc1``."""
+    return replace(
+        design,
+        populations=tuple(
+            replace(p, **changes) if p.name == "fc1" else p for p in design.populations
+        ),
+    )
+
+
+@pytest.mark.parametrize("function", ["gelu", "leaky_relu", "abs"])
+def test_functions_come_back_from_the_file(tmp_path, function):
+    design = random_design(seed=2, function=function, code="offset")
+
+    design.save(tmp_path / "design.npz")
+    loaded = Design.load(tmp_path / "design.npz")
+
+    assert loaded.hash == design.hash
+    for p, q in zip(design.populations, loaded.populations, strict=True):
+        assert (p.table is None) == (q.table is None)
+        if p.table is not None:
+            assert p.table.same(q.table)
+            assert (p.table.unit, p.table.error, p.table.bound) == (
+                (q.table.unit, q.table.error, q.table.bound)
+            )
+        for a, b in zip(p.operands, q.operands, strict=True):
+            assert (a.below is None) == (b.below is None)
+            assert a.below is None or np.array_equal(a.below, b.below)
+
+
+def test_a_function_that_is_known_nowhere_lives_in_its_table(tmp_path, monkeypatch):
+    monkeypatch.setitem(UNARY, "wave", UNARY["gelu"])
+    design = with_population(gelu(), function="wave")
+    design.save(tmp_path / "design.npz")
+    monkeypatch.delitem(UNARY, "wave")
+
+    loaded = Design.load(tmp_path / "design.npz")
+
+    assert loaded["fc1"].function == "wave"
+    assert loaded.hash == design.hash
+
+
+def test_hash_tells_every_entry_and_every_factor():
+    design, leaky = gelu(), random_design(seed=2, function="leaky_relu", code="offset")
+    table = design["fc1"].table
+    entries = table.entries.copy()
+    entries[5] += 1
+    below = leaky["fc1"].operands[0].below.copy()
+    below[1] += 1
+
+    found = [
+        design.hash,
+        with_population(design, table=replace(table, entries=entries)).hash,
+        with_population(design, table=replace(table, first=table.first + 1)).hash,
+        leaky.hash,
+        with_operand(leaky, "fc1", below=below).hash,
+    ]
+
+    assert len(set(found)) == 5
+
+
+def test_designs_of_relu_hash_as_before_there_were_functions():
+    """What was written then is still read, and a build of it is still known."""
+    header, arrays = random_design(seed=2)._content()
+
+    assert all("table" not in p for p in header["populations"])
+    assert all("below" not in op for p in header["populations"] for op in p["operands"])
+    assert not [key for key in arrays if key.endswith(("table", "below"))]
+
+
+@pytest.mark.parametrize(
+    ("function", "changes", "message"),
+    [
+        ("gelu", {"table": None}, "gelu of 'fc1' needs a table, or factors for X < 0"),
+        ("gelu", {"function": "relu"}, "relu of 'fc1' needs neither table nor second factors"),
+        (
+            "abs",
+            {"function": "linear"},
+            "linear of 'fc1' needs neither table nor second factors",
+        ),
+        ("gelu", {"function": "wave", "table": None}, "there is no neuron function 'wave' (fc1)"),
+    ],
+)
+def test_a_function_without_what_decides_it_is_refused(function, changes, message):
+    design = random_design(seed=2, function=function, code="offset")
+
+    with pytest.raises(ValueError) as caught:
+        with_population(design, **changes)
+
+    assert message == str(caught.value)
+
+
+def test_numbers_of_functions_are_checked():
+    design, leaky = gelu(), random_design(seed=2, function="leaky_relu", code="offset")
+    table, code = design["fc1"].table, design["fc1"].code
+    entries = table.entries.copy()
+    entries[0] = code.low - 1
+
+    message = (
+        f"the table of 'fc1' must stay within {code.low}..{code.high + 1}, not "
+        f"{code.low - 1}..{int(entries.max())}"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        with_population(design, table=replace(table, entries=entries))
+    with pytest.raises(ValueError, match=r"^the entries of a table are a power of two, not 3$"):
+        replace(table, entries=entries[:3])
+    with pytest.raises(
+        ValueError,
+        match=r"^factors for X < 0 of 'fc1' must lie in 0\.\.65535, or turn the others' sign$",
+    ):
+        with_operand(leaky, "fc1", below=-leaky["fc1"].operands[0].below)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({}, 0.5),
+        ({"limit": 3}, 0.5),
+        ({"function": "abs"}, 0.5),
+        ({"schedule": "exponential"}, None),
+    ],
+)
+def test_comparisons_err_by_half_a_level(options, error):
+    assert random_design(seed=2, **options)["fc1"].error_levels == error
+
+
+def test_a_rounded_second_factor_counts():
+    leaky = random_design(seed=2, function="leaky_relu", code="offset")["fc1"]
+
+    assert leaky.error_levels == 0.5 - leaky.code.low / 4 / leaky.operands[0].below.min()
+    assert gelu()["fc1"].error_levels == gelu()["fc1"].table.error
+    assert gelu().readout.error_levels is None

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from signfire.gen.equalise import equalise, levelled
+from signfire.gen.network import Dense, Network, Operand, Population, Projection
 from signfire.gen.specimen import random_planes_network
 
 
@@ -46,3 +47,30 @@ def test_channels_come_to_one_range() -> None:
 def test_silent_channel_keeps_the_middle() -> None:
     assert np.allclose(levelled(np.array([4.0, 0.0, 1.0])), [2.0, 1.0, 0.5])
     assert np.allclose(levelled(np.zeros(2)), 1)
+
+
+@pytest.mark.parametrize(
+    ("function", "moved"), [("leaky_relu", True), ("abs", True), ("gelu", False), ("tanh", False)]
+)
+def test_only_functions_that_keep_their_shape_are_rescaled(function, moved):
+    rng = np.random.default_rng(0)
+
+    def layer(name, function, source, n_out, n_in):
+        projection = Projection(source=source, map=Dense(rng.normal(size=(n_out, n_in)), (n_in,)))
+        operand = Operand(projections=(projection,), bias=rng.normal(size=n_out))
+        return Population(name=name, shape=(n_out,), function=function, operands=(operand,))
+
+    network = Network(
+        name="net",
+        populations=(
+            Population(name="input", shape=(3,), function="input"),
+            layer("fc1", function, "input", 4, 3),
+            layer("fc2", "readout", "fc1", 2, 4),
+        ),
+    )
+    x = rng.normal(size=(20, 3))
+
+    found, factors = equalise(network, lambda _: np.array([0.5, 1.0, 2.0, 8.0]))
+
+    assert ("fc1" in factors) == moved
+    np.testing.assert_allclose(found.answers(x), network.answers(x), rtol=1e-9)

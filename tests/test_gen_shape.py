@@ -186,3 +186,72 @@ def test_a_model_of_other_layers_than_the_design_is_refused() -> None:
         "a model like the design 'random3' must have its layers, input 8 input, fc1 6 relu, fc2 4 "
         "readout, not input 12 input, fc1 6 relu, fc2 3 readout"
     )
+
+
+def test_the_table_of_a_function_belongs_to_the_shape() -> None:
+    shape = random_design(seed=3, folding=FOLDING, function="gelu", code="offset")
+    table = shape["fc1"].table
+    entries = table.entries.copy()
+    entries[9] += 1
+    (fc1,) = (replace(p, table=replace(table, entries=entries)) for p in [shape["fc1"]])
+    other = replace(shape, populations=(shape.input, fc1, shape.readout))
+    leaky = random_design(seed=3, folding=FOLDING, function="leaky_relu", code="offset")
+
+    assert [] == list(differences(shape, shape, "ecp5"))
+    assert ["the function table of 'fc1' must be the same, entry by entry"] == list(
+        differences(shape, other, "ecp5")
+    )
+    assert "fc1 6 gelu" in next(differences(shape, leaky, "ecp5"))
+
+
+def test_smaller_second_factors_fit_and_bigger_ones_do_not() -> None:
+    shape = random_design(seed=3, folding=FOLDING, function="leaky_relu", code="offset")
+
+    def with_below(below):
+        fc1 = shape["fc1"]
+        fc1 = replace(fc1, operands=(replace(fc1.operands[0], below=below),))
+        return replace(shape, populations=(shape.input, fc1, shape.readout))
+
+    below = shape["fc1"].operands[0].below
+
+    assert [] == list(differences(shape, with_below(below // 2), "ecp5"))
+    found, *_ = differences(shape, with_below(np.full_like(below, 65535)), "ecp5")
+    assert found.startswith("requantisation factors of 'fc1' reach 65535, and ")
+    assert ["'fc1' must have factors for X < 0 of the same kind"] == list(
+        differences(shape, with_below(-shape["fc1"].operands[0].multiplier), "ecp5")
+    )
+
+
+@pytest.mark.parametrize("function", ["gelu", "leaky_relu", "abs"])
+def test_a_design_made_like_another_takes_its_function_over(function) -> None:
+    rng = np.random.default_rng(1)
+    samples = rng.integers(0, 256, (200, 8)).astype(np.uint8)
+
+    def network(seed: int) -> Network:
+        weights = np.random.default_rng(seed)
+
+        def operand(source, n_out, n_in):
+            matrix = weights.uniform(-1, 1, (n_out, n_in)) / 128
+            projection = Projection(source=source, map=Dense(matrix, (n_in,)))
+            return (Operand(projections=(projection,), bias=np.zeros(n_out)),)
+
+        return Network(
+            name="net",
+            populations=(
+                Population(name="input", shape=(8,), function="input"),
+                Population(
+                    name="fc1", shape=(6,), function=function, operands=operand("input", 6, 8)
+                ),
+                Population(
+                    name="fc2", shape=(4,), function="readout", operands=operand("fc1", 4, 6)
+                ),
+            ),
+        )
+
+    shape = calibrate(network(1), samples, Options(weight_bits=6)).with_folding(FOLDING)
+    design = calibrate(network(2), samples, like=shape)
+
+    held, given = shape["fc1"], design["fc1"]
+    assert held.table is given.table
+    assert (held.operands[0].below is None) == (given.operands[0].below is None)
+    assert not [r for r in differences(shape, design, "ecp5") if "table" in r or "X < 0" in r]

@@ -581,7 +581,7 @@ def refusal(tmp_path: Path, body: str, *shape: int, layers: str = "") -> str:
 def test_all_refusals_come_at_once_with_their_lines(tmp_path: Path) -> None:
     message = refusal(
         tmp_path,
-        "x = self.conv(x)\nx = F.gelu(x).flatten(1)\nx = F.relu(x)\nx = torch.sin(x)\n"
+        "x = self.conv(x)\nx = torch.erfinv(x).flatten(1)\nx = F.relu(x)\nx = torch.sin(x)\n"
         "return F.log_softmax(x, dim=1)",
         1, 8, 8,
         layers="self.conv = nn.Conv2d(1, 2, 3, dilation=2)",
@@ -589,8 +589,9 @@ def test_all_refusals_come_at_once_with_their_lines(tmp_path: Path) -> None:
 
     assert message == (
         "the model is not supported: "
-        "conv2d at net.py:10 (only dilation 1 is supported); gelu at net.py:11; "
-        "sin at net.py:13; "
+        "conv2d at net.py:10 (only dilation 1 is supported); erfinv at net.py:11 "
+        "(register_neuron can make it a neuron function); sin at net.py:13 "
+        "(register_neuron can make it a neuron function); "
         "log_softmax at net.py:14 (remove it from the end of forward, the class is the same)"
     )
 
@@ -602,7 +603,7 @@ BATCH_FIRST = "(the batch axis must stay the first)"
     ("body", "message"),
     [
         (
-            "return x * x",
+            "return x * (x + 1)",
             "mul at net.py:10 (a product of two values that both depend on the input)",
         ),
         ("return x @ x.t() ", f"t at net.py:10 {BATCH_FIRST}"),
@@ -616,7 +617,10 @@ BATCH_FIRST = "(the batch axis must stay the first)"
             "dropout at net.py:10 (it drops in eval mode too, pass training=self.training)",
         ),
         ("return x.view(-1)", f"view at net.py:10 {BATCH_FIRST}"),
-        ("return 1 / x", "reciprocal at net.py:10"),
+        (
+            "return 1 / x",
+            "reciprocal at net.py:10 (register_neuron can make it a neuron function)",
+        ),
         (
             "return x + torch.arange(7.0).view(7, 1)",
             "add at net.py:10 (a constant must be the same for every sample)",
@@ -625,10 +629,23 @@ BATCH_FIRST = "(the batch axis must stay the first)"
         ("return x + torch.randn(6)", "randn at net.py:10 (its result is random)"),
         ("return x.to(torch.int32)", "to at net.py:10 (conversion to integers rounds)"),
         (
-            "return x.clamp(-1, 6)",
-            "clamp at net.py:10 (only a clamp from 0 up, which is ReLU or ReLU6, is supported)",
+            "return x.clamp(max=6)",
+            "clamp at net.py:10 (only a clamp from 0 up, or one with a number at each end, is "
+            "supported)",
         ),
-        ("return F.leaky_relu(x)", "leaky_relu at net.py:10"),
+        ("return x**3", "pow at net.py:10 (only the square is supported)"),
+        (
+            "return F.prelu(x, torch.arange(6.0))",
+            "prelu at net.py:10 (only with one weight for all channels)",
+        ),
+        (
+            "return torch.sigmoid(x)",
+            "sigmoid at net.py:10 (remove it from the end of forward, the class is the same)",
+        ),
+        (
+            "return x.clamp(2, 1)",
+            "clamp at net.py:10 (a clamp needs its start below its end, not 2 and 1)",
+        ),
         ("return torch.softmax(x, 1) * 2", "softmax at net.py:10"),
         (
             "if x.sum() > 0:\n    return x\nreturn -x",

@@ -378,7 +378,7 @@ def test_third_party_models_are_read_as_they_are(name, weights, shape, populatio
             [nn.Conv2d(2, 4, 3)],
             "conv2d at {} (its argument is no slice, padding or order of planes that is known)",
         ),
-        (lambda m, x: F.elu(m[0](x)), [nn.Conv2d(2, 4, 3)], "elu at {}"),
+        (lambda m, x: F.glu(m[0](x), 1), [nn.Conv2d(2, 4, 3)], "glu at {}"),
     ],
 )
 def test_refused_by_name_with_the_line(forward, layers, message) -> None:

@@ -266,3 +266,36 @@ def test_windows_answer_every_sample_on_its_cycle(directory, stalls):
 
     assert result.passed
     assert (200, 600) == (result.samples, result.words)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"function": "gelu", "code": "offset"},
+        {"function": "leaky_relu", "code": "offset"},
+        {"function": "abs"},
+        {"limit": 7},
+        {"function": "silu", "firing": "overlapped", "schedule": "exponential", "code": "centred"},
+    ],
+    ids=lambda options: options.get("function", "limit"),
+)
+def test_other_functions_than_relu_are_equal(options, tmp_path):
+    design = random_design(seed=4, folding=FOLDING | {"fc1": Folding(pe=3, simd=4)}, **options)
+
+    result = run_bulk(design, RAW, tmp_path, stalls=(0.2, 0.3))
+
+    assert result.passed
+    assert result.samples == len(RAW)
+
+
+def test_a_wrong_entry_of_a_table_is_seen(tmp_path):
+    folding = FOLDING | {"fc1": Folding(pe=3, simd=4)}
+    design = random_design(seed=4, folding=folding, function="gelu", code="offset")
+    table = design["fc1"].table
+    seen = design["fc1"].code.settle(table.entries)
+    wrong = replace(table, entries=np.where(seen == np.median(seen), table.entries + 2, seen))
+    other = changed(design, "fc1", table=wrong)
+
+    result = run_bulk(other, RAW, tmp_path, verilog=to_verilog(Core(design, "ecp5"), bulk.TOP))
+
+    assert not result.passed

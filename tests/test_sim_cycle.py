@@ -10,7 +10,7 @@ from signfire.gen import specimen
 from signfire.gen.design import Folding
 from signfire.gen.plan import find_technology
 from signfire.gen.rtl import Core, core_timing
-from signfire.sim import cycle, expectation, verilator
+from signfire.sim import cycle, expectation, golden, verilator
 from signfire.sim.cycle import check_cycles
 
 FOLDING = {
@@ -255,3 +255,36 @@ def test_a_window_that_waits_for_a_line_too_many_is_seen(images):
 
     assert found
     assert found[0].layer == "conv1"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"function": "gelu", "code": "offset"},
+        {"function": "leaky_relu", "code": "offset"},
+        {"limit": 7},
+        {"function": "abs", "firing": "overlapped", "schedule": "exponential", "code": "offset"},
+    ],
+    ids=lambda options: options.get("function", "limit"),
+)
+def test_every_word_of_other_functions_stands_on_its_cycle(options, tmp_path):
+    folding = FOLDING | {"fc1": Folding(pe=3, simd=4)}
+    design = specimen.random_design(seed=5, folding=folding, **options)
+
+    result = check_cycles(design, RAW, tmp_path, stalls=(0.2, 0.2))
+
+    assert result.mismatches == ()
+
+
+def test_another_entry_is_named_by_its_target(tmp_path):
+    folding = FOLDING | {"fc1": Folding(pe=3, simd=4)}
+    design = specimen.random_design(seed=5, folding=folding, function="gelu", code="offset")
+    table = design["fc1"].table
+    used = golden.trace(design, RAW[0]).populations["fc1"].requantised[0][0, 2]
+    entries = table.entries.copy()
+    entries[min(max(used - table.first, 0), len(entries) - 1)] -= 1
+    other = changed(design, "fc1", table=replace(table, entries=entries))
+
+    result = check_cycles(other, RAW, tmp_path, under_test=Core(design, "ecp5"))
+
+    assert (result.mismatches[0].layer, result.mismatches[0].what) == ("fc1", "target")

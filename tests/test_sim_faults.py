@@ -315,3 +315,15 @@ def test_what_cannot_be_run_is_refused_before_any_work(tmp_path, options, messag
         faults.run_faults(**{"design": design, "raw": RAW, "directory": tmp_path, **options})
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [({"function": "gelu", "code": "offset"}, "gelu"), ({"limit": 5}, "relu with a limit")],
+)
+def test_a_campaign_on_other_functions_is_refused(tmp_path, options, what):
+    with pytest.raises(
+        ValueError,
+        match=rf"^fault campaigns know networks of ReLU layers alone, and 'fc1' is {what}$",
+    ):
+        faults.run_faults(random_design(folding=FOLDING, **options), RAW, tmp_path)

@@ -12,7 +12,9 @@ TOOLS = Path(mnist_mlp.__file__).resolve().parent
 
 
 @pytest.mark.parametrize(
-    ("name", "least"), [("mlp128", 98.1), ("mlp32", 96.7)], ids=["mlp128", "mlp32"]
+    ("name", "least"),
+    [("mlp128", 98.1), ("mlp32", 96.7), ("gelu128", 98.3)],
+    ids=["mlp128", "mlp32", "gelu128"],
 )
 def test_committed_weights_classify_the_committed_images(name: str, least: float) -> None:
     model = getattr(mnist_mlp, name)()

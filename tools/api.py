@@ -29,6 +29,7 @@ from ..gen.cycles import steady
 from ..gen.design import Design, Folding
 from ..gen.estimate import Budget, budget_for, estimate
 from ..gen.fold import auto_fold, parse_fold
+from ..gen.functions import register_neuron
 from ..gen.network import Network
 from ..gen.plan import TECHNOLOGIES, no_hardware
 from ..gen.rtl import core_timing
@@ -72,6 +73,7 @@ __all__ = [
     "load_design",
     "load_network",
     "over_steps",
+    "register_neuron",
     "reweight",
     "simulate",
     "simulate_bulk",

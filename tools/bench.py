@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from . import api, bench_chip, bench_conv, bench_perceptron, proof
+from . import api, bench_beyond, bench_chip, bench_conv, bench_perceptron, proof
 from .cli import cli
 from .console import progress, run_program, to_json
 from .measure import BENCHES, ROOT, SEED, TOOLS, Bench
@@ -22,7 +22,12 @@ RESULTS = TOOLS / "bench_results.json"
 README = ROOT / "README.md"
 BLOCKS = ("commands", "promises", "bars", "peers")  # of the README, between comments that name them
 # Each module registers the benches of its group.
-GROUPS = {"A": bench_perceptron.TITLE, "B": bench_chip.TITLE, "C": bench_conv.TITLE}
+GROUPS = {
+    "A": bench_perceptron.TITLE,
+    "B": bench_chip.TITLE,
+    "C": bench_conv.TITLE,
+    "D": bench_beyond.TITLE,
+}
 
 
 # -- records -----------------------------------------------------------------------------------

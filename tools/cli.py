@@ -56,7 +56,7 @@ def cli() -> None:
         "signfire convert model.py:make_net --weights net.pth --calibrate train.npz \\",
         "    --layer fc1:steps=3 --layer fc2:weight_bits=8 -o design.npz",
         "signfire convert cnn.py:make_net --weights cnn.pth --calibrate train.npz --steps 6 \\",
-        "    --input-steps 8 --weight-bits auto --budget-bits 5 -o design.npz",
+        "    --weight-bits auto --budget-bits 5 -o design.npz",
         "the paper's dynamics:",
         "signfire convert model.py:make_net --weights net.pth --calibrate train.npz --steps 32 \\",
         "    --firing overlapped --schedule exponential:0.15,0.95 --code centred -o design.npz",
@@ -91,7 +91,9 @@ def cli() -> None:
     "1 from 7 bits of weight on and 0.5 below.",
 )
 @click.option(
-    "--input-steps", type=int, help="T of the input; by default 2, overlapped as --steps."
+    "--input-steps",
+    type=int,
+    help="T of the input; by default 2, or 8 before convolutions; overlapped as --steps.",
 )
 @click.option(
     "--firing",
@@ -112,7 +114,7 @@ def cli() -> None:
     default="auto",
     show_default=True,
     help="What a train without events means: 0 (silent), the least value of the layer (offset), "
-    "as in the paper (centred).",
+    "as in the paper (centred; auto in overlapped firing).",
 )
 @click.option("--input-schedule", help="Schedule of the input; by default as --schedule.")
 @click.option(

@@ -507,6 +507,8 @@ def layer_record(population: Any, noise: Mapping[str, Any]) -> dict[str, Any]:
         "folding": None if folding is None else vars(folding),
         "cycles": None,
         "sqnr_db": noise.get("sqnr_db"),
+        "table_entries": None if population.table is None else len(population.table.entries),
+        "error_levels": population.error_levels,
         "activity": None,
         "place": population.place,
     }

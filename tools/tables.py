@@ -115,8 +115,8 @@ def of_conversion(design: Design, path: Path) -> list[RenderableType]:
 
 
 def notes(design: Design) -> list[str]:
-    """Say what a code or a padding cannot express exactly."""
-    return [*zero_notes(design), *border_notes(design)]
+    """Say what a code, a padding or a function cannot express exactly."""
+    return [*zero_notes(design), *border_notes(design), *function_notes(design)]
 
 
 def border_notes(design: Design) -> list[str]:
@@ -136,6 +136,25 @@ def border_notes(design: Design) -> list[str]:
                 f"the padding of {p.name!r} stands for values other than 0: they are in the biases "
                 f"of its border pixels ({kinds} kinds of pixel), off by at most {steps:.2g} steps "
                 f"of its membrane"
+            )
+    return found
+
+
+def function_notes(design: Design) -> list[str]:
+    """Say of every function that is not ReLU how it is made, and its worst error in levels."""
+    found = []
+    for p in design.populations[1:-1]:
+        if p.table is not None:
+            low, high = p.table.domain
+            found.append(
+                f"{p.name!r} is {p.function} by a table of {len(p.table.entries)} targets over "
+                f"{low:.3g}..{high:.3g}: off by at most {p.table.error:.3f} levels there (the "
+                f"bound is {p.table.bound:.3f})"
+            )
+        elif p.operands[0].below is not None and p.error_levels is not None:
+            found.append(
+                f"{p.name!r} is {p.function} by the sign of its input: off by at most "
+                f"{p.error_levels:.3f} levels"
             )
     return found
 

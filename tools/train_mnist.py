@@ -19,9 +19,14 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from .mnist_cnn import cnn
-from .mnist_mlp import mlp32, mlp128
+from .mnist_mlp import gelu128, mlp32, mlp128
 
-FACTORIES: Mapping[str, Callable[[], nn.Module]] = {"mlp128": mlp128, "mlp32": mlp32, "cnn": cnn}
+FACTORIES: Mapping[str, Callable[[], nn.Module]] = {
+    "mlp128": mlp128,
+    "mlp32": mlp32,
+    "gelu128": gelu128,
+    "cnn": cnn,
+}
 BATCH = 256
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.02
