@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from . import widths
-from .codes import CODES, MAX_STEPS, Schedule, SpikeCode, make_code
+from . import rate, widths
+from .codes import CODES, MAX_LEAK, MAX_STEPS, Schedule, SpikeCode, make_code
 from .design import (
+    DYNAMICS,
     FIRINGS,
     MULTIPLIER_LIMIT,
     Design,
@@ -62,7 +63,12 @@ class Options:
     Parameters
     ----------
     firing
-        ``settled`` or ``overlapped``.
+        ``settled`` or ``overlapped``; integrate-and-fire neurons know only the latter.
+    dynamics
+        ``signgd``; or ``if``, ``lif``: integrate-and-fire neurons, see :mod:`signfire.gen.rate`.
+        They have no schedule and a code of their own.
+    leak
+        Of ``lif``: 1 - 2^-leak of a membrane is left after a step, 1..15.
     steps
         T of the layers, 1..256.
     weight_bits
@@ -85,7 +91,8 @@ class Options:
     input_bits
         Bits of one raw value, for float samples; integer samples keep their own range.
     percentile
-        Of the activations, taken for their scale where the schedule has an ``eta0``.
+        Of the activations, taken for their scale where the schedule has an ``eta0``, and for the
+        threshold of integrate-and-fire neurons.
     rounding
         ``feedback`` lets later weights make up for the rounding of earlier ones, ``nearest``
         does not.
@@ -106,6 +113,8 @@ class Options:
     """
 
     firing: str = "settled"
+    dynamics: str = "signgd"
+    leak: int = 4
     steps: int = 4
     weight_bits: int = 4
     budget_bits: float | None = None
@@ -127,10 +136,13 @@ class Options:
     def __post_init__(self) -> None:
         if self.firing not in FIRINGS:
             raise ValueError(f"firing must be {' or '.join(FIRINGS)}, not {self.firing!r}")
+        if self.dynamics not in DYNAMICS:
+            raise ValueError(f"dynamics must be {', '.join(DYNAMICS)}, not {self.dynamics!r}")
         if self.rounding not in ROUNDINGS:
             raise ValueError(f"rounding must be {' or '.join(ROUNDINGS)}, not {self.rounding!r}")
         _check_range("input_bits", self.input_bits, 1, 16)
         _check_range("multiplier_bits", self.multiplier_bits, 4, 16)
+        _check_range("leak", self.leak, 1, MAX_LEAK)
         _check_range("percentile", self.percentile, 50, 100)
         if self.budget_bits is not None:
             _check_range("budget_bits", self.budget_bits, WEIGHT_BITS[0], WEIGHT_BITS[-1])
@@ -146,7 +158,7 @@ class Options:
             _check_layer(f"{name}: ", layer.steps, layer.weight_bits, layer.code)
             if layer.clip is not None and not layer.clip > 0:
                 raise ValueError(f"{name}: clip must be positive, not {layer.clip}")
-        if self.firing == "overlapped":
+        if self.firing == "overlapped" or self.dynamics != "signgd":
             self._check_overlapped()
 
     def _check_overlapped(self) -> None:
@@ -546,6 +558,24 @@ def calibrate(
         rng = np.random.default_rng(options.seed)
         samples = samples[np.sort(rng.choice(len(samples), most, replace=False))]
     outputs, operands = network.forward(samples)
+    if options.dynamics != "signgd":
+        if like is not None:
+            raise ValueError("a design of integrate-and-fire neurons is made like no other one")
+        options = with_widths(network, samples, options)
+        raw = raw_range(samples, options.input_bits)
+        fmt, populations = rate.convert(network, raw, outputs, operands, options)
+        return Design(
+            name=network.name,
+            firing="overlapped",
+            dynamics=options.dynamics,
+            input_format=fmt,
+            populations=populations,
+            provenance={
+                "calibration_samples": len(samples),
+                "options": asdict(asked),
+                "layers": [_summary(p) for p in populations],
+            },
+        )
     if like is not None:
         _check_like(network, like)
         options = replace(options, weight_bits=widest_weights(like), budget_bits=None)
@@ -781,6 +811,10 @@ def _report(population: DesignPopulation, exact: np.ndarray, seen: np.ndarray) -
 
     ``sqnr_db`` compares the operand (of the input, its output) with the float network's.
     """
+    return {**_summary(population), "sqnr_db": noise_db(exact, seen)}
+
+
+def _summary(population: DesignPopulation) -> dict[str, object]:
     code, table = population.code, population.table
     return {
         "name": population.name,
@@ -794,7 +828,7 @@ def _report(population: DesignPopulation, exact: np.ndarray, seen: np.ndarray) -
         "unit": None if code is None else code.unit,
         "clip": None if code is None else code.high * code.unit,
         "zero": None if code is None else code.zero * code.unit,
-        "sqnr_db": noise_db(exact, seen),
+        "sqnr_db": None,
         "table": None
         if table is None
         else {
