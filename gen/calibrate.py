@@ -550,7 +550,8 @@ def calibrate(
     options = asked = options or Options()
     _check_names(network, options)
     unsaid = options.input_steps is None and options.of_input.schedule.kind == "binary"
-    if unsaid and options.firing == "settled" and has_planes(network):
+    settled = options.firing == "settled" and options.dynamics == "signgd"
+    if unsaid and settled and has_planes(network):
         options = replace(options, input_steps=PLANES_INPUT_STEPS)
     samples = _check_samples(network, samples)
     most = min(options.samples, max(FEWEST_SAMPLES, CALIBRATION_VALUES // network.size))

@@ -5,7 +5,7 @@
 Sources fire before their targets in the same step. With a leak of k the membrane is counted in
 units of 2^-k of X, so that what rounding takes off it stays below one unit of X in all:
 
-    a = m(t) - floor(m(t) / 2^k) + 2^k I(t)        s(t) = [a >= 2^k θ]        m(t+1) = a - 2^k θ s(t)
+    a = m(t) - floor(m(t) / 2^k) + 2^k I(t)      s(t) = [a >= 2^k θ]      m(t+1) = a - 2^k θ s(t)
 
 The read-out is a membrane without a threshold, and its logits are what it holds at the end. The
 input adds p - low at every step, against θ = high - low.
@@ -83,9 +83,7 @@ def trace(design: Design, raw: np.ndarray) -> dict[str, Record]:
     leak = leak_of(design)
     events: dict[str, list] = {p.name: [] for p in design.populations}
     currents: dict[str, list] = {p.name: [] for p in design.populations}
-    membranes = {
-        p.name: [np.zeros((1, *p.shape), np.int64)] for p in design.populations
-    }
+    membranes = {p.name: [np.zeros((1, *p.shape), np.int64)] for p in design.populations}
     for _ in range(design.input.code.steps):
         for p in design.populations:
             if p.function == INPUT:
@@ -154,9 +152,7 @@ class IntegrateFire:
     def _run(self, raw: np.ndarray, steps: Sequence[int]) -> tuple[np.ndarray, dict]:
         design, leak = self.design, self.leak
         m = {p.name: np.zeros((len(raw), *p.shape)) for p in design.populations}
-        theta = {
-            p.name: threshold_of(p, leak).astype(np.float64) for p in design.populations[:-1]
-        }
+        theta = {p.name: threshold_of(p, leak).astype(np.float64) for p in design.populations[:-1]}
         first = (raw - design.input_format.low).reshape(len(raw), *design.input.shape)
         first = first.astype(np.float64) * 2**leak
         fired: dict[str, np.ndarray] = {}

@@ -3,8 +3,8 @@
     h(y) = y²/2 + θ max(x - y, 0)        subgradient g(y) = y - θ [x >= y]
     least at min(max(x, 0), θ): ReLU, as far as a train of nothing but events can say it
 
-Let y(T) = θ/T Σ s(t) and x(T) be the mean of the currents I(0)..I(T-1). Then m(T) = T (x(T) - y(T)),
-and what the neuron does is one step of size 1/(T+1), for s(T) is asked with a threshold:
+Let y(T) = θ/T Σ s(t), and x(T) the mean of I(0)..I(T-1). Then m(T) = T (x(T) - y(T)), and
+what the neuron does is one step of size 1/(T+1), for s(T) is asked with a threshold:
 
     y(T+1) = y(T) - 1/(T+1) (y(T) - θ s(T))
     s(T) = [m(T) + I(T) >= θ] = [x(T+1) - y(T) >= (θ - x(T+1)) / T]
