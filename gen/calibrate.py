@@ -28,7 +28,7 @@ from .operand import by_channel, convert_operand
 from .quantise import grid
 
 AUTO = "auto"
-ROUNDINGS = ("feedback", "nearest")
+ROUNDINGS = ("feedback", "nearest", "plain")
 WEIGHT_BITS = range(2, 9)
 CLIPS = np.linspace(0.2, 1.0, 41)  # fractions of the greatest activation that the search tries
 CLIP_SAMPLE = 200_000  # activations that the search looks at
@@ -95,7 +95,8 @@ class Options:
         threshold of integrate-and-fire neurons.
     rounding
         ``feedback`` lets later weights make up for the rounding of earlier ones, ``nearest``
-        does not.
+        does not. ``plain`` does not look at what the integers before say either, for weights or
+        bias: the quick conversion of a search.
     bias_correction
         Take up the mean error of each channel in its bias.
     equalise
@@ -449,7 +450,14 @@ class Converted:
         self.encoded = -(-raw * fmt.multiplier >> fmt.shift)  # F = ceil(p·M / 2^S)
         self.populations: list[DesignPopulation] = []
         self.values: dict[str, np.ndarray] = {}
+        self.trains: dict[str, dict[tuple[int, int], np.ndarray]] = {}  # by first sample and step
         self.append(population)
+
+    def suppose(self, population: DesignPopulation, exact: np.ndarray) -> None:
+        """Add a population that is supposed to say what the float network says."""
+        self.populations.append(population)
+        if population.code is not None:
+            self.values[population.name] = exact / population.code.unit
 
     def append(self, population: DesignPopulation) -> None:
         self.populations.append(population)
@@ -458,14 +466,8 @@ class Converted:
         if self.firing == "settled":
             target = self._target(population, self.values, self.encoded)
             self.values[population.name] = population.code.settle(target).astype(np.float64)
-        else:  # every source is on the move, so all of them are followed once more
-            parts = [
-                self._follow(self.encoded[i : i + BATCH])
-                for i in range(0, len(self.encoded), BATCH)
-            ]
-            self.values = {
-                name: np.concatenate([part[name] for part in parts]) for name in parts[0]
-            }
+        else:
+            self.values[population.name] = self._overlap(population)
 
     def integrators(
         self, population: DesignPopulation, values: Mapping[str, np.ndarray]
@@ -491,16 +493,31 @@ class Converted:
             return requantised[0]
         return evaluate(population.function, requantised, population.limit)
 
-    def _follow(self, encoded: np.ndarray) -> dict[str, np.ndarray]:
-        """v(T) of all populations in overlapped firing."""
-        values = {
-            p.name: np.full((len(encoded), *p.shape), float(p.code.rest)) for p in self.populations
+    def _overlap(self, population: DesignPopulation) -> np.ndarray:
+        """v(T) in overlapped firing, where every source is on the move; its events are kept."""
+        sources = {
+            p.source: next(q for q in self.populations if q.name == p.source)
+            for p in population.sources
         }
-        for t in range(self.populations[0].code.steps):
-            for p in self.populations:
-                v, eta = values[p.name], p.code.eta[t]
-                v += np.where(v >= self._target(p, values, encoded), -eta, eta)
-        return values
+        trains = self.trains[population.name] = {}
+        code, parts = population.code, []
+        for start in range(0, len(self.encoded), BATCH):
+            encoded = self.encoded[start : start + BATCH]
+            n = len(encoded)
+            values = {
+                name: np.full((n, *p.shape), float(p.code.rest)) for name, p in sources.items()
+            }
+            v = np.full((n, *population.shape), float(code.rest))
+            for t in range(code.steps):
+                for name, p in sources.items():
+                    sent = np.unpackbits(self.trains[name][start, t], count=values[name].size)
+                    eta = p.code.eta[t]
+                    values[name] += np.where(sent.reshape(values[name].shape), eta, -eta)
+                event = v < self._target(population, values, encoded)
+                trains[start, t] = np.packbits(event)
+                v += np.where(event, code.eta[t], -code.eta[t])
+            parts.append(v)
+        return np.concatenate(parts)
 
 
 def factors_of(operand: DesignOperand, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -514,11 +531,25 @@ def factors_of(operand: DesignOperand, x: np.ndarray, shape: tuple[int, ...]) ->
 # -- the whole network -------------------------------------------------------------------------
 
 
+Seen = tuple[np.ndarray, dict[str, np.ndarray], dict[str, list[np.ndarray]]]
+
+
+def forward(network: Network, samples: np.ndarray, options: Options) -> Seen:
+    """Return the samples that a calibration takes, and the float outputs and operands for them."""
+    samples = _check_samples(network, samples)
+    most = min(options.samples, max(FEWEST_SAMPLES, CALIBRATION_VALUES // network.size))
+    if len(samples) > most:
+        rng = np.random.default_rng(options.seed)
+        samples = samples[np.sort(rng.choice(len(samples), most, replace=False))]
+    return samples, *network.forward(samples)
+
+
 def calibrate(
     network: Network,
     samples: np.ndarray,
     options: Options | None = None,
     like: Design | None = None,
+    seen: "Seen | None" = None,
 ) -> Design:
     """Convert a Network to a Design on sample data.
 
@@ -535,6 +566,9 @@ def calibrate(
         Design of the same layers whose input format, codes, shifts and widths of weights and
         factors are taken over, so that the new one fits into hardware made for it (see
         :mod:`.shape`). Options then decide about rounding and bias alone.
+    seen
+        What :func:`forward` returned for the same network and samples, where several conversions
+        share it.
 
     Returns
     -------
@@ -553,12 +587,8 @@ def calibrate(
     settled = options.firing == "settled" and options.dynamics == "signgd"
     if unsaid and settled and has_planes(network):
         options = replace(options, input_steps=PLANES_INPUT_STEPS)
-    samples = _check_samples(network, samples)
-    most = min(options.samples, max(FEWEST_SAMPLES, CALIBRATION_VALUES // network.size))
-    if len(samples) > most:
-        rng = np.random.default_rng(options.seed)
-        samples = samples[np.sort(rng.choice(len(samples), most, replace=False))]
-    outputs, operands = network.forward(samples)
+    samples, outputs, operands = seen or forward(network, samples, options)
+    outputs, operands = dict(outputs), dict(operands)
     if options.dynamics != "signgd":
         if like is not None:
             raise ValueError("a design of integrate-and-fire neurons is made like no other one")
@@ -607,6 +637,10 @@ def calibrate(
             options,
             None if like is None else like[population.name],
         )
+        if options.rounding == "plain":
+            converted.suppose(integers, outputs[population.name])
+            layers.append(_summary(integers))
+            continue
         converted.append(integers)
         sums = converted.integrators(integers, converted.values)
         seen = sums[0] * by_channel(integers.operands[0].scale, integers.shape)
@@ -762,7 +796,8 @@ def convert_population(
                 unit=None if table is None else table.unit,
                 slope=slope,
                 feedback=options.rounding == "feedback",
-                bias_correction=options.bias_correction,
+                blind=options.rounding == "plain",
+                bias_correction=options.bias_correction and options.rounding != "plain",
             )
             for operand, x, held in zip(population.operands, exact, alike, strict=True)
         ),
