@@ -226,18 +226,24 @@ def parse_schedule(text: str) -> Schedule:
     """Read a schedule as the command line writes it.
 
     ``binary``, ``exponential:0.15,0.95`` (eta0, gamma), ``inverse:0.5``, ``constant:0.1`` (eta0)
-    or ``list:8,4,2,1``; the numbers of the three in the middle may be left out.
+    or ``list:8,4,2,1``; the numbers of the three in the middle may be left out, eta0 alone too
+    (``exponential:,0.9``), and a list may have one (``list@0.2:8,4,2,1``).
     """
     kind, _, rest = text.partition(":")
+    kind, _, first = kind.partition("@") if kind.startswith("list@") else (kind, "", "")
+    free = kind == "exponential" and rest.startswith(",")
     try:
-        numbers = tuple(float(word) for word in rest.split(",")) if rest else ()
+        numbers = tuple(float(word) for word in rest[free:].split(",")) if rest else ()
+        eta0 = float(first) if first else None
     except ValueError:
         raise ValueError(f"a schedule's numbers are separated by commas, not {rest!r}") from None
     most = {"binary": 0, "exponential": 2, "inverse": 1, "constant": 1}.get(kind)
     if most is not None and len(numbers) > most:
         raise ValueError(f"{kind} takes at most {most} numbers, not {len(numbers)} ({text})")
     if kind == "list":
-        return Schedule(kind=kind, values=numbers)
+        return Schedule(kind=kind, eta0=eta0, values=numbers)
+    if free and len(numbers) == 1:
+        return Schedule(kind=kind, gamma=numbers[0])
     if len(numbers) == 2:
         return Schedule(kind=kind, eta0=numbers[0], gamma=numbers[1])
     return Schedule(kind=kind, eta0=numbers[0] if numbers else None)

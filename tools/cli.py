@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from . import cli_board, cli_proof
+from . import cli_board, cli_proof, cli_study
 from .console import DIFFERENCE, DONE, USER, Outcome, run_program, shown, verb, working
 from .options import (
     COUNT,
@@ -124,7 +124,8 @@ def cli() -> None:
     "--schedule",
     default="binary",
     show_default=True,
-    help="binary, exponential:ETA0,GAMMA, inverse:ETA0, constant:ETA0 or list:8,4,2,1.",
+    help="binary, exponential:ETA0,GAMMA, inverse:ETA0, constant:ETA0, list:8,4,2,1 or "
+    "list@ETA0:8,4,2,1; without ETA0 the range of values is searched.",
 )
 @click.option(
     "--code",
@@ -146,6 +147,9 @@ def cli() -> None:
     show_default=True,
     help="Percentile of the activations that is their scale, where the schedule has an ETA0, or "
     "the threshold of if and lif.",
+)
+@click.option(
+    "--samples", default=5000, show_default=True, help="Calibration samples used at most."
 )
 @click.option(
     "--layer",
@@ -559,7 +563,7 @@ def build(
     return written(*pipeline.report(job, folder), auto)
 
 
-for command in cli_proof.COMMANDS + cli_board.COMMANDS:
+for command in cli_study.COMMANDS + cli_proof.COMMANDS + cli_board.COMMANDS:
     cli.add_command(command)
 
 
