@@ -285,7 +285,7 @@ def _answerer(design: Design, count_events: bool = False):
     if design.dynamics != "signgd":
         return integrate_fire.IntegrateFire(design, count_events=count_events)
     _check_int64(design)
-    return _Fast(design, count_events)
+    return ClosedForm(design, count_events)
 
 
 def run_over_steps(
@@ -326,8 +326,8 @@ def precision(bound: int) -> type:
     return np.float32 if bound < 1 << 24 else np.float64
 
 
-class _Staircase:
-    """v(T) and the number of events as functions of a target that does not move.
+class Staircase:
+    """v(T), the number of events and, in ``sent``, each of them, by a target that does not move.
 
     Below ``low`` no event is sent and above ``high`` nothing but events, so that low..high + 1
     holds all that can happen.
@@ -337,18 +337,20 @@ class _Staircase:
         self.low, self.top = code.low, code.high + 1
         targets = np.arange(self.low, self.top + 1)
         v = np.full_like(targets, code.rest)
-        self.events = np.zeros_like(targets)
+        sent = []
         for eta in code.eta:
             event = v < targets
-            self.events += event
+            sent.append(event)
             v = np.where(event, v + eta, v - eta)
+        self.sent = np.array(sent)
+        self.events = self.sent.sum(axis=0)
         self.values = v.astype(precision(max(abs(code.low), abs(code.high))))
 
     def index(self, target: np.ndarray) -> np.ndarray:
         return np.clip(target, self.low, self.top) - self.low
 
 
-class _Fast:
+class ClosedForm:
     """The closed form of one Design: call with (n, input size) raw samples."""
 
     def __init__(self, design: Design, count_events: bool) -> None:
@@ -366,7 +368,7 @@ class _Fast:
                 self.maps[p.name, k] = linear.with_weights(linear.weights.astype(dtype)), dtype
         if design.firing == "settled":
             self.stairs = {
-                p.name: _Staircase(p.code) for p in design.populations if p.code is not None
+                p.name: Staircase(p.code) for p in design.populations if p.code is not None
             }
 
     def __call__(self, raw: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -404,13 +406,17 @@ class _Fast:
         ]
         return target_of(population, requantised)
 
+    def settled_value(self, population: DesignPopulation, index: np.ndarray) -> np.ndarray:
+        """Return what those who read a population see of v(T), by the index of its target."""
+        return self.stairs[population.name].values[index]
+
     def _settled(self, raw: np.ndarray) -> tuple[dict, dict]:
         values: dict[str, np.ndarray] = {}
         events: dict[str, np.ndarray] = {}
         for population in self.design.populations[:-1]:
             stairs = self.stairs[population.name]
             index = stairs.index(self._target(population, values, raw))
-            values[population.name] = stairs.values[index]
+            values[population.name] = self.settled_value(population, index)
             if self.count_events:
                 events[population.name] = stairs.events[index].reshape(len(raw), -1).sum(axis=1)
         return values, events

@@ -149,6 +149,10 @@ class IntegrateFire:
         """Return the logits after each of ``steps`` steps."""
         return self._run(raw, steps)[0]
 
+    def arriving(self, events: np.ndarray) -> np.ndarray:
+        """Return the events of a step as those who read them see them."""
+        return events
+
     def _run(self, raw: np.ndarray, steps: Sequence[int]) -> tuple[np.ndarray, dict]:
         design, leak = self.design, self.leak
         m = {p.name: np.zeros((len(raw), *p.shape)) for p in design.populations}
@@ -167,7 +171,7 @@ class IntegrateFire:
                 if p.code is not None:
                     event = held >= theta[p.name]
                     held -= theta[p.name] * event
-                    fired[p.name] = event
+                    fired[p.name] = self.arriving(event)
                     if self.count_events:
                         counts[p.name] += np.count_nonzero(event.reshape(len(raw), -1), axis=1)
             if t in steps:

@@ -276,6 +276,7 @@ def first_trials(firing: str, network: Network, goal: Goal) -> list[dict[str, An
             {"eta0": 0.15, "gamma": 0.95, "delay": 0.0, **common},  # the paper's
             {"eta0": 0.2, "gamma": 0.9, "delay": 0.0, **common},
             {"eta0": 0.3, "gamma": 0.8, "delay": 1.0, **common},
+            {"eta0": 0.3, "gamma": 0.7, "delay": 1.0, **common},
         ]
     names = [p.name for p in network.populations[:-1]]
     even = [goal.budget] if goal.loss is None else [goal.budget, (goal.budget + 2) // 2]
