@@ -169,7 +169,7 @@ def activity(rows: Sequence[str], shares: Sequence[Sequence[float]], name: str) 
             100 * grid, aspect="auto", cmap="Blues", vmin=0, vmax=100 * top, interpolation="nearest"
         )
         axes.set_yticks(range(len(rows)), labels=rows, fontsize=8)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=16, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=9, integer=True))
         axes.tick_params(length=0)
         axes.set_xlabel("step t")
         for k, row in enumerate(shares):
