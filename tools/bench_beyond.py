@@ -190,7 +190,7 @@ def resnet8_curves() -> tuple[dict[str, dict[int, float]], float]:
 
 @bench("D6", "Integrate-and-fire beside signGD, ResNet8, CIFAR-10")
 def baseline() -> Iterator[Measurement]:
-    """The first 100 images, 8-bit weights; page and plot go to build/bench/baseline."""
+    """Take the first 100 images and 8-bit weights; a page goes to build/bench/baseline."""
     found, exact = resnet8_curves()
     lines = [
         plots.Curve(name=CURVES[name], points=list(curve.items()), dashed=name == "if")
@@ -243,7 +243,7 @@ TUNE_IMAGES = 40  # whose answers are compared; the training half's, without lab
 
 @bench("D7", "Tuned overlapped firing, ResNet8, CIFAR-10")
 def tuned_residual() -> Iterator[Measurement]:
-    """The search on training images, its choice on all 592 test images."""
+    """Search on training images, and measure the choice on all 592 test images."""
     task = resnet8()
     network = api.load_network(model_of(task), task.calibrate.x)
     search = tune.Search(
@@ -292,7 +292,7 @@ SHOWN_NOISE, SHOWN_FLIPS = (0.0, 0.1, 0.2, 0.3), (0.0, 0.001, 0.01, 0.03, 0.1)
 
 @bench("D8", "Robustness, MNIST 784-128-10")
 def robust_perceptron() -> Iterator[Measurement]:
-    """The page goes to build/bench/robustness."""
+    """Measure the first 1,000 images; a page goes to build/bench/robustness."""
     model = example(128)
     data = open_data("mnist_test_open.npz").first(ROBUST_IMAGES)
     settled = api.convert(model, options=Options(steps=4, weight_bits=8, input_steps=4))
