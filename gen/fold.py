@@ -18,6 +18,7 @@ from .estimate import (
     total,
 )
 from .plan import InputPlan, LayerPlan, Technology, choose_lanes, find_technology, plan_layers
+from .reading import parallel_inputs, word_of
 
 _WORD = re.compile(r"(?P<layer>[^:=,;\s]+):(?P<numbers>[^:;\s]+)")
 _KEYS = ("pe", "simd", "unroll")
@@ -105,7 +106,8 @@ class _Option:
         )
 
 
-# Per layer: (simd of this layer, simd of the next) -> options; the input's own simd is 1.
+# Per layer: (word of this layer, word of the next) -> options; a word is what a layer reads at a
+# time, and the input's own is 1.
 _Options = dict[tuple[int, int], list[_Option]]
 
 
@@ -246,13 +248,13 @@ def _input_options(
 ) -> _Options:
     """Lanes of the encoder: a word takes T cycles."""
     options: _Options = {}
-    for simd in divisors(first.inputs):
-        options[1, simd] = []
-        for lanes in divisors(simd):
+    for word in first.word_options:
+        options[1, word] = []
+        for lanes in divisors(word):
             cycles = entry.size // lanes * entry.code.steps
             cost = encoder_cost(replace(entry, lanes=lanes), design.input_format, technology)
-            cost += gather_cost(technology, simd, lanes, entry.code.steps)
-            options[1, simd].append(_Option((Folding(pe=lanes),), cycles, cycles, cost))
+            cost += gather_cost(technology, word, lanes, entry.code.steps)
+            options[1, word].append(_Option((Folding(pe=lanes),), cycles, cycles, cost))
     return options
 
 
@@ -260,31 +262,33 @@ def _layer_options(
     plan: LayerPlan, after: LayerPlan | None, design: Design, budget: Budget
 ) -> _Options:
     """Return every folding of one layer that could fit."""
-    next_simds = [1] if after is None else divisors(after.inputs)
+    next_words = [1] if after is None else after.word_options
     settled = design.firing == "settled" and plan.source_code.is_binary
     unrolls = divisors(plan.source_code.steps) if settled else [1]
     options: _Options = defaultdict(list)
-    for simd in divisors(plan.inputs):
+    for simd in divisors(parallel_inputs(plan.map)[0]):
         for pe in divisors(plan.outputs):
             for unroll in unrolls:
                 if pe * simd * unroll * plan.weight_bits > budget.lut:
                     break  # the gates alone are too many
                 folding = Folding(pe=pe, simd=simd, unroll=unroll)
-                for following, option in _fold_options(plan, folding, next_simds):
-                    options[simd, following].append(option)
+                word = word_of(plan.map, folding)
+                for following, option in _fold_options(plan, folding, next_words):
+                    options[word, following].append(option)
     return options
 
 
 def _fold_options(
-    plan: LayerPlan, folding: Folding, next_simds: Sequence[int]
+    plan: LayerPlan, folding: Folding, next_words: Sequence[int]
 ) -> Iterator[tuple[int, _Option]]:
-    """Yield (simd of the next layer, option): it decides how many results leave together."""
+    """Yield (word of the next layer, option): it decides how many results leave together."""
     known: dict[int, tuple[int, Resources]] = {}  # by lanes: interval and cost
-    folded = plan.refolded(folding, source_lanes=folding.simd, simd=1)
-    for following in next_simds:
+    word = word_of(plan.map, folding)
+    folded = plan.refolded(folding, source_lanes=word, simd=1)
+    for following in next_words:
         lanes, _ = choose_lanes(folded, following)
         if lanes not in known:
-            shape = plan.refolded(folding, source_lanes=folding.simd, simd=following)
+            shape = plan.refolded(folding, source_lanes=word, simd=following)
             known[lanes] = shape.interval, total(layer_cost(shape).values())
         interval, cost = known[lanes]
         if plan.population.code is not None:
@@ -313,17 +317,18 @@ def _explain(search: _Search, targets: Sequence[int], fastest: int, parallel: in
 
 def _parallel_interval(design: Design, technology: Technology) -> int:
     """Interval with everything in parallel."""
-    folding = {design.input.name: Folding(pe=design.input.size)}
-    settled = design.firing == "settled"
+    folding, settled = {}, design.firing == "settled"
     for population in design.populations[1:]:
         projection = next(population.sources)
-        outputs, inputs = projection.map.weights.shape
+        simd, _ = parallel_inputs(projection.map)
         code = design[projection.source].code
         assert code is not None
         unroll = code.steps if settled and code.is_binary else 1
-        folding[population.name] = Folding(pe=outputs, simd=inputs, unroll=unroll)
+        fold = Folding(pe=population.shape[0], simd=simd, unroll=unroll)
+        folding.setdefault(design.input.name, Folding(pe=word_of(projection.map, fold)))
+        folding[population.name] = fold
     entry, plans = plan_layers(design.with_folding(folding), technology)
-    return max(entry.code.steps, *(plan.interval for plan in plans))
+    return max(entry.words * entry.code.steps, *(plan.interval for plan in plans))
 
 
 _FIELDS = {
