@@ -73,12 +73,21 @@ class Budget:
     def used(self, resources: Resources) -> dict[str, tuple[int, int]]:
         """Return (needed, available) of every resource."""
         cells = resources.lut + (resources.lone_ff if self.shared_cells else 0)
+        needed = (cells, resources.ff, resources.block_ram, resources.multipliers)
         return {
-            "LUTs": (cells, self.lut),
-            "flip-flops": (resources.ff, self.ff),
-            "block RAMs": (resources.block_ram, self.block_ram),
-            "multipliers": (resources.multipliers, self.multipliers),
+            name: (n, available)
+            for n, (name, available) in zip(needed, self.available, strict=True)
         }
+
+    @property
+    def available(self) -> tuple[tuple[str, int], ...]:
+        """(name, amount) of every resource."""
+        return (
+            ("LUTs", self.lut),
+            ("flip-flops", self.ff),
+            ("block RAMs", self.block_ram),
+            ("multipliers", self.multipliers),
+        )
 
     def fits(self, resources: Resources) -> bool:
         return all(needed <= available for needed, available in self.used(resources).values())
