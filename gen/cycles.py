@@ -12,6 +12,28 @@ SAMPLES_TO_SETTLE = 8  # after so many samples the interval no longer changes
 
 
 @dataclass(frozen=True, kw_only=True)
+class Band:
+    """A row of windows over the lines of a sample, counted from the sample's first line.
+
+    Parameters
+    ----------
+    windows
+        How many there are.
+    needs
+        They are read once so many lines are held.
+    frees
+        After them so many lines are done with.
+    """
+
+    windows: int
+    needs: int
+    frees: int
+
+
+WHOLE_SAMPLE = (Band(windows=1, needs=1, frees=1),)  # of a dense layer, whose line is the sample
+
+
+@dataclass(frozen=True, kw_only=True)
 class LayerTiming:
     """What the cycle model must know of one layer, all in cycles or counts.
 
@@ -20,11 +42,13 @@ class LayerTiming:
     name
         Of the population.
     rows, parts, planes
-        Train buffer: rows of a sample, incoming words a row, memory words a row.
+        Train buffer: rows of a line, incoming words a row, memory words a row.
     banks
-        Samples the buffer holds.
+        Lines the buffer holds.
+    bands
+        Rows of windows in order; the last is done with all lines of a sample.
     tiles, words, period
-        Sequencer: tiles a sample, reads a step, cycles a step. A tile takes planes·period.
+        Sequencer: tiles a window, reads a step, cycles a step. A tile takes planes·period.
     groups, pace
         Result words a tile, cycles between them.
     fifo_depth
@@ -56,6 +80,17 @@ class LayerTiming:
     each_step: bool
     fire_offset: int
     fire_steps: int
+    bands: tuple[Band, ...] = WHOLE_SAMPLE
+
+    @property
+    def lines(self) -> int:
+        """Lines of a sample."""
+        return self.bands[-1].frees
+
+    @property
+    def windows(self) -> int:
+        """Windows of a sample; a dense layer has one."""
+        return sum(band.windows for band in self.bands)
 
     @property
     def tile_cycles(self) -> int:
@@ -79,13 +114,15 @@ class LayerCycles:
     -------
     begins : first cycle of every tile
     pushed, taken : cycle in which every result word enters and leaves the FIFO
-    released : cycle of the last read of every sample
+    released : cycle of the last read of every window
+    freed : cycle in which every line is given back
     """
 
     begins: list[int] = field(default_factory=list)
     pushed: list[int] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
+    freed: list[int] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -155,8 +192,6 @@ def predict(
     encoder = _Encoder(timing, prediction, machine[0].gather)
     for n in range(samples):
         encoder.sample(n, gaps)
-        for layer in machine:
-            layer.sample(n)
     return prediction
 
 
@@ -182,13 +217,19 @@ class _Sink:
 
 
 class _Gather:
-    """Rows of words into a bank; a word may enter while the row before leaves."""
+    """Rows of words into a line; a word may enter while the row before leaves.
 
-    def __init__(self, spec: LayerTiming, released: list[int]) -> None:
-        self.spec, self.released = spec, released
-        self.part = self.row = self.sample = 0
+    A whole line is announced at once, and the layer reads all windows that it completes; so a place
+    in the buffer is always given back before the model asks when. (It is asked for the line that
+    takes the place of another only after all places were filled, and so many lines are enough for
+    any row of windows.)
+    """
+
+    def __init__(self, spec: LayerTiming, freed: list[int], announce: Callable[[], None]) -> None:
+        self.spec, self.freed, self.announce = spec, freed, announce
+        self.part = self.row = 0
         self.free_from = 0  # from here on a word can enter
-        self.full: list[int] = []  # by sample, the cycle from which it can be read
+        self.full: list[int] = []  # by line, the cycle from which it can be read
 
     def __call__(self, earliest: int) -> int:
         """Take a word that is offered from ``earliest`` on; return the cycle of its transfer."""
@@ -198,13 +239,14 @@ class _Gather:
         self.part += 1
         if self.part == spec.parts:
             self.part = 0
-            freed = self.sample - spec.banks
-            begin = max(taken + 1, self.released[freed] + 1 if freed >= 0 else 0)
+            freed = len(self.full) - spec.banks
+            begin = max(taken + 1, self.freed[freed] + 1 if freed >= 0 else 0)
             self.free_from = begin + spec.planes - 1
             self.row += 1
             if self.row == spec.rows:
                 self.full.append(begin + spec.planes)
-                self.row, self.sample = 0, self.sample + 1
+                self.row = 0
+                self.announce()
         return taken
 
 
@@ -231,15 +273,33 @@ class _Layer:
 
     def __init__(self, spec: LayerTiming, cycles: LayerCycles) -> None:
         self.spec, self.cycles = spec, cycles
-        self.gather = _Gather(spec, cycles.released)
+        self.gather = _Gather(spec, cycles.freed, self.proceed)
         self.take: Callable[[int], int]
+        self.sample = self.band = 0  # the row of windows that is read next
 
-    def sample(self, n: int) -> None:
+    def proceed(self) -> None:
+        """Read all rows of windows whose lines are there."""
+        spec, cycles, full = self.spec, self.cycles, self.gather.full
+        while True:
+            band, before = spec.bands[self.band], self.sample * spec.lines
+            if before + band.needs > len(full):
+                return
+            held = full[before + band.needs - 1] if band.needs else 0
+            for _ in range(band.windows):
+                self._window(held)
+            done = before + band.frees - len(cycles.freed)
+            cycles.freed.extend([cycles.released[-1]] * done)
+            self.band += 1
+            if self.band == len(spec.bands):
+                self.band, self.sample = 0, self.sample + 1
+
+    def _window(self, held: int) -> None:
+        """Read one window, whose lines are held from cycle ``held`` on."""
         spec, cycles = self.spec, self.cycles
         for tile in range(spec.tiles):
             begin = cycles.begins[-1] + spec.tile_cycles if cycles.begins else 0
             if tile == 0:
-                begin = max(begin, self.gather.full[n])
+                begin = max(begin, held)
             begin = max(begin, self._credit())
             cycles.begins.append(begin)
             for push in result_cycles(spec, begin):

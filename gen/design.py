@@ -19,6 +19,7 @@ import numpy as np
 from .codes import SpikeCode
 from .functions import FunctionTable
 from .network import FUNCTIONS, INPUT, MAPS, READOUT, LinearMap, check_graph
+from .reading import parallel_inputs, word_of
 
 FORMAT_VERSION = 1
 FIRINGS = ("settled", "overlapped")
@@ -58,15 +59,16 @@ class InputFormat:
 class Folding:
     """How much of a layer is computed in parallel.
 
-    For the input, ``pe`` is the number of raw values a word; it divides the simd of the layers
-    that read it.
+    For the input, ``pe`` is the number of raw values a word; it divides the inputs that the layers
+    behind it read in parallel.
 
     Parameters
     ----------
     pe
         Outputs in parallel; divides the number of outputs.
     simd
-        Inputs in parallel; divides the fan-in.
+        Inputs in parallel; divides the fan-in, of a convolution the input channels. 1 where each
+        output channel reads one channel (depthwise, pooling).
     unroll
         Time steps in parallel; divides the T of the source; above 1 only for binary schedules
         with settled firing.
@@ -534,14 +536,14 @@ def check_folding(design: Design, population: DesignPopulation, folding: Folding
         must_divide("pe", folding.pe, population.size, "values")
         for reader in readers:
             if reader.folding is not None:
-                simd = reader.folding.simd
-                must_divide("pe", folding.pe, simd, f"simd inputs of {reader.name!r}")
+                word = word_of(next(reader.sources).map, reader.folding)
+                must_divide("pe", folding.pe, word, f"parallel inputs of {reader.name!r}")
         return
     projections = list(population.sources)
     source = design[projections[0].source]
     assert source.code is not None
     must_divide("pe", folding.pe, population.shape[0], "outputs")
-    must_divide("simd", folding.simd, projections[0].map.weights.shape[1], "inputs")
+    must_divide("simd", folding.simd, *parallel_inputs(projections[0].map))
     must_divide("unroll", folding.unroll, source.code.steps, "input steps")
     if folding.unroll > 1 and (design.firing != "settled" or not source.code.is_binary):
         raise ValueError(

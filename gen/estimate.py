@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .design import Design, InputFormat, bits_for
-from .plan import BANKS, InputPlan, LayerPlan, Technology, find_technology, plan_layers
+from .plan import InputPlan, LayerPlan, Technology, find_technology, plan_layers
 
 PARTS = ("encoder", "buffer", "weights", "synapses", "integrators", "neurons", "fifo", "control")
 
@@ -75,12 +75,21 @@ class Budget:
     def used(self, resources: Resources) -> dict[str, tuple[int, int]]:
         """Return (needed, available) of every resource."""
         cells = resources.lut + (resources.lone_ff if self.shared_cells else 0)
+        needed = (cells, resources.ff, resources.block_ram, resources.multipliers)
         return {
-            "LUTs": (cells, self.lut),
-            "flip-flops": (resources.ff, self.ff),
-            "block RAMs": (resources.block_ram, self.block_ram),
-            "multipliers": (resources.multipliers, self.multipliers),
+            name: (n, available)
+            for n, (name, available) in zip(needed, self.available, strict=True)
         }
+
+    @property
+    def available(self) -> tuple[tuple[str, int], ...]:
+        """(name, amount) of every resource."""
+        return (
+            ("LUTs", self.lut),
+            ("flip-flops", self.ff),
+            ("block RAMs", self.block_ram),
+            ("multipliers", self.multipliers),
+        )
 
     def fits(self, resources: Resources) -> bool:
         return all(needed <= available for needed, available in self.used(resources).values())
@@ -385,22 +394,44 @@ def layer_cost(plan: LayerPlan) -> dict[str, Resources]:
 
 def buffer_cost(plan: LayerPlan) -> Resources:
     """Row of trains under collection (a choice a bit), the memory, counters."""
-    technology, fold = plan.technology, plan.folding
+    technology = plan.technology
     steps = plan.source_code.steps
-    row, width = fold.simd * steps, fold.simd * fold.unroll
-    depth = buffer_depth(plan.words, plan.planes)
+    row, width = plan.word * steps, plan.word * plan.folding.unroll
+    depth = buffer_depth(plan.lines, plan.line_words, plan.planes)
     memory = ram_cost(technology, depth, width, technology.ram_style(depth, width))
-    counters = counter_luts(plan.words) + counter_luts(plan.planes)
+    counters = counter_luts(plan.line_words) + counter_luts(plan.planes)
     shifting = row if plan.planes > 1 else 0  # a bit moves on, or the row is entered
-    gather = gather_cost(technology, fold.simd, plan.source_lanes, steps)
-    return (
-        gather
-        + memory
-        + Resources(
-            lut=shifting + counters + 10,
-            ff=row + address_bits(plan.words) + address_bits(plan.planes) + 5,
-            lone_ff=row - shifting,
-        )
+    gather = gather_cost(technology, plan.word, plan.source_lanes, steps)
+    own = Resources(
+        lut=shifting + counters + 10,
+        ff=row + address_bits(plan.line_words) + address_bits(plan.planes) + 5,
+        lone_ff=row - shifting,
+    )
+    return gather + memory + own + (Resources() if plan.places is None else walk_cost(plan))
+
+
+def walk_cost(plan: LayerPlan) -> Resources:
+    """Counters of windows, place and start in a line and in the planes, events of the padding."""
+    places = plan.places
+    assert places is not None
+    windows = sum(counter_luts(n) for n in places.positions)
+    run = places.size[1] * (1 if plan.apart else plan.pixel_words)
+    column = address_bits(plan.line_words) + 1
+    line, circle = address_bits(places.height) + 1, address_bits(plan.lines)
+    starts = 2 if plan.apart else 1
+    return Resources(
+        lut=windows
+        + counter_luts(run)
+        + (2 + starts) * column  # one on, the start of the next window, which of them
+        + 3 * line
+        + 8 * circle,
+        ff=sum(address_bits(n) for n in places.positions)
+        + address_bits(run)
+        + (1 + starts) * column
+        + 2 * line
+        + 3 * circle
+        + 1
+        + address_bits(plan.planes),
     )
 
 
@@ -416,16 +447,17 @@ def gather_cost(technology: Technology, simd: int, lanes: int, steps: int) -> Re
     return Resources(lut=parts + counter_luts(parts) + decode, ff=address_bits(parts))
 
 
-def buffer_depth(rows: int, planes: int) -> int:
+def buffer_depth(banks: int, rows: int, planes: int) -> int:
     """Words of a train buffer: bank, plane and row each take whole address bits."""
-    bank = (BANKS - 1) << address_bits(planes)
-    return ((bank | (planes - 1)) << address_bits(rows)) + rows
+    last = (banks - 1) << address_bits(planes)
+    return ((last | (planes - 1)) << address_bits(rows)) + rows
 
 
 def weights_cost(plan: LayerPlan) -> Resources:
     fold = plan.folding
     width = fold.pe * fold.simd * plan.weight_bits
-    return rom_cost(plan.technology, plan.tiles * plan.words, width, plan.technology.rom_registered)
+    words = plan.tiles * plan.weight_words
+    return rom_cost(plan.technology, words, width, plan.technology.rom_registered)
 
 
 def synapses_cost(plan: LayerPlan) -> Resources:
@@ -549,8 +581,8 @@ def control_cost(plan: LayerPlan) -> Resources:
     fold = plan.folding
     depth = 1 + address_bits(fold.simd) + address_bits(fold.unroll)
     depth += 2 if plan.technology.rom_registered else 1
-    events = fold.simd * fold.unroll if plan.technology.rom_registered else 0
-    address = address_bits(plan.tiles * plan.words)
+    events = plan.word * fold.unroll if plan.technology.rom_registered else 0
+    address = address_bits(plan.tiles * plan.weight_words)
     counters = address_bits(plan.tiles) + address_bits(plan.planes) + address_bits(plan.period)
     return Resources(
         lut=3 * address + 2 * counters + 15,

@@ -9,8 +9,22 @@ from functools import cached_property
 import numpy as np
 
 from .codes import SpikeCode
+from .cycles import WHOLE_SAMPLE, Band
 from .design import Design, DesignPopulation, Folding, bits_for, divisors
-from .network import READOUT
+from .maps import Conv, LinearMap, Sliding, Window
+from .network import INPUT, READOUT
+from .reading import (
+    WindowPlaces,
+    column_order,
+    is_apart,
+    parallel_inputs,
+    places_of,
+    raster_order,
+    repeats_of,
+    travels_in_raster_order,
+    word_of,
+    zero_train,
+)
 
 # Cycles for which the results of a tile may be under way; with too few the layer would pause
 # between tiles, never err.
@@ -172,7 +186,10 @@ class InputPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPlan:
-    """One dense layer: reader, synapses, integrators, neurons or read-out.
+    """One layer: reader, synapses, integrators, neurons or read-out.
+
+    A dense layer reads whole samples; a layer of planes reads windows, one after the other, and
+    computes for each what a dense layer computes for a sample.
 
     Parameters
     ----------
@@ -220,10 +237,20 @@ class LayerPlan:
     def is_readout(self) -> bool:
         return self.population.function == READOUT
 
+    @property
+    def map(self) -> LinearMap:
+        """Of the shape."""
+        return next(self.population.sources).map
+
     @cached_property
     def weights(self) -> np.ndarray:
-        """(outputs, inputs) int64, held in memory."""
-        return next(self.held.sources).map.weights
+        """(outputs, columns) int64, held in memory, columns in the order of :attr:`columns`."""
+        return next(self.held.sources).map.weights[:, self.columns]
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """Columns of the map's weights, in the order in which the inputs are read."""
+        return column_order(self.map, is_input=self.source.function == INPUT)
 
     @property
     def weight_bits(self) -> int:
@@ -231,11 +258,18 @@ class LayerPlan:
 
     @property
     def outputs(self) -> int:
+        """Outputs of a window; of a dense layer, all."""
         return self.weights.shape[0]
+
+    @cached_property
+    def repeats(self) -> int:
+        """Inputs that share a weight: the pixels of a sum, else 1."""
+        return repeats_of(self.map)
 
     @property
     def inputs(self) -> int:
-        return self.weights.shape[1]
+        """Inputs of an output, within its window."""
+        return self.weights.shape[1] * self.repeats
 
     @property
     def tiles(self) -> int:
@@ -243,8 +277,76 @@ class LayerPlan:
 
     @property
     def words(self) -> int:
-        """Words of simd inputs."""
+        """Words that a tile reads of a window: simd inputs of every output."""
         return self.inputs // self.folding.simd
+
+    @property
+    def weight_words(self) -> int:
+        """Words of weights of a tile, gone through ``repeats`` times."""
+        return self.words // self.repeats
+
+    # -- windows -------------------------------------------------------------------------------
+
+    @cached_property
+    def places(self) -> WindowPlaces | None:
+        """Of the windows; ``None`` for a dense layer."""
+        return places_of(self.map)
+
+    @cached_property
+    def apart(self) -> bool:
+        """Each output channel reads one channel of the source, its own."""
+        return is_apart(self.map)
+
+    @property
+    def windows(self) -> int:
+        """Windows of a sample; 1 for a dense layer, which reads all of it."""
+        return 1 if self.places is None else self.places.count
+
+    @property
+    def bands(self) -> tuple[Band, ...]:
+        """Rows of windows; a dense layer's only line is the sample."""
+        return WHOLE_SAMPLE if self.places is None else self.places.bands
+
+    @property
+    def word(self) -> int:
+        """Neurons of a word of the buffer: the simd inputs, or one of each of the pe outputs."""
+        return word_of(self.map, self.folding)
+
+    @property
+    def word_options(self) -> list[int]:
+        """Words that some folding of this layer reads."""
+        limit = self.outputs if self.apart else parallel_inputs(self.map)[0]
+        return divisors(limit)
+
+    @property
+    def pixel_words(self) -> int:
+        """Words of a pixel of the source."""
+        assert isinstance(self.map, Sliding)
+        return self.map.layout.planes[0] // self.word
+
+    @property
+    def line_words(self) -> int:
+        """Words of a line of the buffer: of the planes, or of the whole sample."""
+        if self.places is None:
+            return self.words
+        return self.places.width * self.pixel_words
+
+    @property
+    def lines(self) -> int:
+        """Lines that the buffer holds."""
+        return BANKS if self.places is None else self.places.lines
+
+    @property
+    def padding_train(self) -> list[int]:
+        """Events of what stands outside the planes, whose value is 0."""
+        return zero_train(self.source_code.eta, self.source_code.rest)
+
+    @property
+    def order(self) -> np.ndarray:
+        """Neurons in the order in which they are computed."""
+        return raster_order(self.population.shape)
+
+    # ------------------------------------------------------------------------------------------
 
     @property
     def source_code(self) -> SpikeCode:
@@ -268,7 +370,7 @@ class LayerPlan:
     @property
     def interval(self) -> int:
         """Cycles a sample keeps the synapses busy."""
-        return self.tiles * self.tile_cycles
+        return self.windows * self.tiles * self.tile_cycles
 
     @property
     def pace(self) -> int:
@@ -282,7 +384,7 @@ class LayerPlan:
         return self.groups * (1 + under_way)
 
     def refolded(self, folding: Folding, *, source_lanes: int, simd: int) -> "LayerPlan":
-        """Return the plan of the same layer folded otherwise; ``simd`` is the next layer's.
+        """Return the plan of the same layer folded otherwise; ``simd`` is the next layer's word.
 
         What was derived from the weights is handed on, so that a search costs little.
         """
@@ -299,7 +401,7 @@ class LayerPlan:
     @cached_property
     def sum_range(self) -> tuple[int, int]:
         """Least and greatest Σ W e of one step over all outputs."""
-        w = next(self.population.sources).map.weights
+        w = next(self.population.sources).map.weights * self.repeats
         return int(np.minimum(w, 0).sum(axis=1).min()), int(np.maximum(w, 0).sum(axis=1).max())
 
     @property
@@ -312,12 +414,12 @@ class LayerPlan:
     @cached_property
     def bias(self) -> np.ndarray:
         """(outputs,) B, held in memory."""
-        return np.broadcast_to(self.held.operands[0].bias, self.held.shape).ravel()
+        return channel_bias(self.held)
 
     @cached_property
     def row(self) -> np.ndarray:
         """(outputs,) Σ_j W_ij."""
-        return self.weights.sum(axis=1)
+        return self.weights.sum(axis=1) * self.repeats
 
     @property
     def start(self) -> np.ndarray:
@@ -432,6 +534,10 @@ class LayerPlan:
 # Numbers of a layer that do not depend on its folding, kept once they are known.
 FACTS = (
     "weights",
+    "columns",
+    "repeats",
+    "places",
+    "apart",
     "sum_range",
     "bias",
     "row",
@@ -448,10 +554,16 @@ def _with_facts(plan: LayerPlan, known: LayerPlan) -> LayerPlan:
     return plan
 
 
+def channel_bias(population: DesignPopulation) -> np.ndarray:
+    """Return the bias of each output of a window, int64."""
+    bias = np.broadcast_to(population.operands[0].bias, population.shape)
+    return bias.reshape(population.shape[0], -1)[:, 0]
+
+
 def choose_lanes(plan: LayerPlan, simd: int) -> tuple[int, int]:
     """Return result lanes and step period: the fewest lanes that do not lengthen the period.
 
-    ``simd`` is that of the next layer, whose words the lanes have to fill evenly.
+    ``simd`` is what the next layer reads at a time, which the lanes have to fill evenly.
     """
     pe = plan.folding.pe
     options = [1] if plan.is_readout else [d for d in divisors(pe) if simd % d == 0]
@@ -473,10 +585,7 @@ def result_pace(population: DesignPopulation, overlapped: bool) -> int:
     return 1 if overlapped else population.code.steps
 
 
-WORDS = {  # of maps and functions that there is no hardware for
-    "conv": "a convolution",
-    "window": "an identity, a slice or a pooling",
-    "pooled": "a linear layer behind a mean of planes",
+FUNCTION_WORDS = {  # of functions that there is no hardware for
     "max": "a maximum of several operands",
     "linear": "a population without ReLU",
 }
@@ -487,23 +596,50 @@ def no_hardware(design: Design) -> str | None:
     for previous, population in zip(design.populations, design.populations[1:], strict=False):
         projections = list(population.sources)
         found = ""
-        kinds = [p.map.kind for p in projections if p.map.kind != "dense"]
-        if population.function in WORDS:
-            found = f"is {WORDS[population.function]}"
-        elif kinds:
-            found = f"has {WORDS[kinds[0]]}"
+        if population.function in FUNCTION_WORDS:
+            found = f"is {FUNCTION_WORDS[population.function]}"
         elif len(projections) != 1 or projections[0].source != previous.name:
             found = f"reads {', '.join(p.source for p in projections)}"
+        elif projections[0].map.kind != "dense":
+            found = _no_windows(design, previous, population, projections[0].map)
         if found:
             return (
-                f"RTL is generated for a chain of dense layers; {population.name!r} {found} (the "
+                f"RTL is generated for a chain of layers; {population.name!r} {found} (the "
                 f"golden model runs it: use signfire evaluate)"
             )
     return None
 
 
-def check_dense(design: Design) -> None:
-    """Refuse what the RTL cannot build: it knows a chain of dense layers with ReLU."""
+def _no_windows(
+    design: Design, source: DesignPopulation, population: DesignPopulation, linear: LinearMap
+) -> str:
+    """Return what there is no hardware for in a map of planes, as the end of a sentence."""
+    code = source.code
+    assert code is not None
+    if design.firing != "settled" or not code.is_binary:
+        return "reads planes, for which firing must be settled and the schedule binary"
+    if isinstance(linear, Conv) and linear.groups > 1 and not linear.depthwise:
+        return f"is a convolution of {linear.groups} groups that are not its channels"
+    if isinstance(linear, Window) and not linear.in_order:
+        return "takes channels out of their order"
+    if not travels_in_raster_order(linear, source.shape, is_input=source.function == INPUT):
+        return (
+            f"reads planes in another order than they come (a sample of several planes has to be "
+            f"of shape height, width, channels; that of {source.name!r} is "
+            f"{'x'.join(map(str, source.shape))})"
+        )
+    if isinstance(linear, Sliding) and max(linear.padding) > 0 and code.zero != 0:
+        return f"is padded with zeros, and the code of {source.name!r} has none"
+    bias = np.broadcast_to(population.operands[0].bias, population.shape)
+    if np.ptp(bias.reshape(population.shape[0], -1), axis=1).any():
+        return "has a bias that differs from pixel to pixel"
+    if population.function == READOUT and population.size != population.shape[0]:
+        return "has planes for outputs"
+    return ""
+
+
+def check_chain(design: Design) -> None:
+    """Refuse what the RTL cannot build: it knows a chain of layers with ReLU."""
     reason = no_hardware(design)
     if reason is not None:
         raise ValueError(reason)
@@ -530,12 +666,12 @@ def plan_layers(
     Raises
     ------
     ValueError
-        If the shape is not folded, or is not a chain of dense layers.
+        If the shape is not folded, or is not a chain of layers.
     """
     held = design.populations
     if shape is not None:
         design = shape
-    check_dense(design)
+    check_chain(design)
     layers = list(design.populations[1:])
     first = layers[0].folding
     assert first is not None and design.input.code is not None
@@ -549,7 +685,9 @@ def plan_layers(
     lanes = entry.lanes
     for index, population in enumerate(layers):
         following = layers[index + 1] if index + 1 < len(layers) else None
-        simd = following.folding.simd if following is not None and following.folding else 1
+        simd = 1
+        if following is not None and following.folding is not None:
+            simd = word_of(next(following.sources).map, following.folding)
         plans.append(
             plan_layer(
                 design,
@@ -575,7 +713,7 @@ def plan_layer(
     simd: int,
     technology: Technology,
 ) -> LayerPlan:
-    """Choose the result lanes and the step period of one layer; ``simd`` is the next layer's.
+    """Choose the result lanes and the step period of one layer; ``simd`` is the next one's word.
 
     ``held`` is what population and source hold in memory.
     """

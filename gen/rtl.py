@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amaranth.back import verilog
-from amaranth.hdl import Module, Shape, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, unsigned
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -30,6 +30,7 @@ from ..hdl.integrator import (
     shift_latency,
     weighted_latency,
 )
+from ..hdl.line_buffer import LineBuffer
 from ..hdl.readout import Readout, result_layout
 from ..hdl.requantise import Requantiser, requantiser_latency
 from ..hdl.sequencer import Sequencer
@@ -37,10 +38,10 @@ from ..hdl.sign_choice import SignChoice
 from ..hdl.storage import Rom, rom_latency
 from ..hdl.synapses import SynapseArray, synapse_latency
 from ..hdl.train_buffer import TrainBuffer, buffer_depth
+from ..hdl.window_walk import WindowWalk
 from .cycles import CoreTiming, LayerTiming
 from .design import Design
 from .plan import (
-    BANKS,
     FEEDBACK_CYCLES,
     READOUT_PACE,
     LayerPlan,
@@ -77,7 +78,11 @@ class LayerLatency:
 
 
 class Layer(wiring.Component):
-    """One dense layer, numbers from a :class:`LayerPlan`.
+    """One layer, numbers from a :class:`LayerPlan`.
+
+    A dense layer reads whole samples out of a :class:`TrainBuffer`. A layer of windows reads them
+    out of a :class:`LineBuffer`, led by a :class:`WindowWalk`; to its sequencer, and to all behind
+    it, every window is a sample.
 
     Members
     -------
@@ -95,22 +100,18 @@ class Layer(wiring.Component):
             WeightedIntegrator.FEEDBACK, OverlappedNeurons.FEEDBACK
         ):
             raise ValueError("the plan is faster than the components")
-        row_style = p.technology.ram_style(
-            buffer_depth(banks=BANKS, rows=p.words, planes=p.planes), fold.simd * fold.unroll
+        self.buffer = make_buffer(p)
+        self.walk = None if p.places is None else make_walk(p)
+        self.sequencer = Sequencer(
+            tiles=p.tiles, planes=p.planes, words=p.words, period=p.period, repeats=p.repeats
         )
-        self.buffer = TrainBuffer(
-            size=p.inputs,
-            simd=fold.simd,
-            steps=p.source_code.steps,
-            unroll=fold.unroll,
-            lanes=p.source_lanes,
-            banks=BANKS,
-            style=row_style,
-        )
-        self.sequencer = Sequencer(tiles=p.tiles, planes=p.planes, words=p.words, period=p.period)
         self.weights = weight_rom(p)
         self.synapses = SynapseArray(
-            pe=fold.pe, simd=fold.simd, unroll=fold.unroll, weight_bits=p.weight_bits
+            pe=fold.pe,
+            simd=fold.simd,
+            unroll=fold.unroll,
+            weight_bits=p.weight_bits,
+            apart=p.apart,
         )
         self.accumulator = Accumulator(
             pe=fold.pe,
@@ -145,16 +146,47 @@ class Layer(wiring.Component):
         m.submodules.buffer = buffer = self.buffer
         m.submodules.sequencer = sequencer = self.sequencer
         wiring.connect(m, wiring.flipped(self.trains), buffer.trains)
-        m.d.comb += [
-            sequencer.full.eq(buffer.full),
-            buffer.release.eq(sequencer.release),
-            buffer.row.eq(sequencer.word),
-            buffer.plane.eq(sequencer.plane),
-        ]
+        m.d.comb += buffer.plane.eq(sequencer.plane)
+        if self.walk is None:
+            self.events = buffer.events.as_value()
+            m.d.comb += [
+                sequencer.full.eq(buffer.full),
+                buffer.release.eq(sequencer.release),
+                buffer.row.eq(sequencer.word),
+            ]
+        else:
+            self._walk(m)
         self._integrate(m)
         self._finish(m)
         self._observe(m)
         return m
+
+    def _walk(self, m: Module) -> None:
+        """Let windows be read out of the lines, and zeros where they reach beyond the planes."""
+        buffer, sequencer = self.buffer, self.sequencer
+        m.submodules.walk = walk = self.walk
+        m.d.comb += [
+            walk.held.eq(buffer.held),
+            walk.valid.eq(sequencer.valid),
+            walk.last_word.eq(sequencer.last_word),
+            walk.tile_done.eq(sequencer.valid & sequencer.last_word & sequencer.last_plane),
+            walk.done.eq(sequencer.release),
+            sequencer.full.eq(walk.full),
+            buffer.release.eq(walk.release),
+            buffer.line.eq(walk.line),
+            buffer.row.eq(walk.row),
+        ]
+        inside = delayed(m, walk.inside, 1, name="inside", reset_less=True)
+        plane = delayed(m, sequencer.plane, 1, name="plane", reset_less=True)
+        events = buffer.events.as_value()
+        word, unroll = self.plan.word, self.plan.folding.unroll
+        padding = Signal(len(events))
+        with m.Switch(plane):
+            for p in range(self.plan.planes):
+                bits = self.plan.padding_train[p * unroll : (p + 1) * unroll]
+                with m.Case(p):
+                    m.d.comb += padding.eq(Cat(Const(bit, 1).replicate(word) for bit in bits))
+        self.events = Mux(inside, events, padding)
 
     def _integrate(self, m: Module) -> None:
         """Lead words and weights through the synapses into the accumulators."""
@@ -163,9 +195,7 @@ class Layer(wiring.Component):
         m.submodules.synapses = synapses = self.synapses
         m.submodules.accumulator = accumulator = self.accumulator
         m.submodules.drain = drain = self.drain
-        events = delayed(
-            m, self.buffer.events.as_value(), weights.LATENCY - 1, name="events", reset_less=True
-        )
+        events = delayed(m, self.events, weights.LATENCY - 1, name="events", reset_less=True)
         depth = weights.LATENCY + synapses.LATENCY
         first_step = sequencer.first_plane | plan.weighted
         step_done = sequencer.valid & sequencer.last_word
@@ -254,11 +284,46 @@ def seen_signature(layer: Layer) -> wiring.Signature:
     return wiring.Signature(ports)
 
 
+def make_buffer(plan: LayerPlan) -> TrainBuffer | LineBuffer:
+    """Whole samples, or the lines that windows need."""
+    unroll = plan.folding.unroll
+    depth = buffer_depth(banks=plan.lines, rows=plan.line_words, planes=plan.planes)
+    settings = {
+        "simd": plan.word,
+        "steps": plan.source_code.steps,
+        "unroll": unroll,
+        "lanes": plan.source_lanes,
+        "style": plan.technology.ram_style(depth, plan.word * unroll),
+    }
+    if plan.places is None:
+        return TrainBuffer(size=plan.inputs, banks=plan.lines, **settings)
+    return LineBuffer(rows=plan.line_words, lines=plan.lines, **settings)
+
+
+def make_walk(plan: LayerPlan) -> WindowWalk:
+    """Windows over the lines."""
+    places = plan.places
+    assert places is not None
+    return WindowWalk(
+        lines=plan.lines,
+        height=places.height,
+        width=places.width,
+        depth=plan.pixel_words,
+        size=places.size,
+        stride=places.stride,
+        padding=places.padding,
+        positions=places.positions,
+        needs=places.needs,
+        releases=places.releases,
+        apart=plan.apart,
+    )
+
+
 def weight_rom(plan: LayerPlan) -> Rom:
     """Weights of a layer: word tile·words + w holds pe x simd weights, output-major."""
     pe, simd, bits = plan.folding.pe, plan.folding.simd, plan.weight_bits
-    rows = plan.weights.reshape(plan.tiles, pe, plan.words, simd).transpose(0, 2, 1, 3)
-    rows = rows.reshape(plan.tiles * plan.words, pe * simd)
+    rows = plan.weights.reshape(plan.tiles, pe, plan.weight_words, simd).transpose(0, 2, 1, 3)
+    rows = rows.reshape(plan.tiles * plan.weight_words, pe * simd)
     width = pe * simd * bits
     return Rom(
         content=pack_fields([[(w, bits) for w in row] for row in rows]),
@@ -588,10 +653,11 @@ def layer_timing(plan: LayerPlan) -> LayerTiming:
     steps = 0 if code is None else 1 if plan.overlapped else code.steps
     return LayerTiming(
         name=plan.name,
-        rows=plan.words,
-        parts=plan.folding.simd // plan.source_lanes,
+        rows=plan.line_words,
+        parts=plan.word // plan.source_lanes,
         planes=plan.planes,
-        banks=BANKS,
+        banks=plan.lines,
+        bands=plan.bands,
         tiles=plan.tiles,
         words=plan.words,
         period=plan.period,

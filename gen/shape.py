@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .design import Design, DesignPopulation, bits_for
-from .plan import LayerPlan, Technology, find_technology, plan_layers
+from .plan import LayerPlan, Technology, find_technology, no_hardware, plan_layers
 
 FIXED_INPUT = ("low", "high", "multiplier", "shift")  # of the input format; its scale is the host's
 
@@ -70,7 +70,10 @@ def _unlike_graph(shape: Design, design: Design) -> str | None:
         sources = [[(q.source, q.map.kind) for q in p.sources] for p in (a, b)]
         if sources[0] != sources[1]:
             return f"{a.name!r} must read {sources[0]}, not {sources[1]}"
-    return None
+        maps = [[q.map.parameters() for q in p.sources] for p in (a, b)]
+        if maps[0] != maps[1]:
+            return f"{a.name!r} must read windows as {maps[0]}, not {maps[1]}"
+    return no_hardware(design)
 
 
 def _unlike_code(held: DesignPopulation, given: DesignPopulation) -> Iterator[str]:
@@ -116,14 +119,15 @@ def _too_wide(plan: LayerPlan) -> Iterator[str]:
         yield f"weights of {name!r} reach {greatest}, and {plan.weight_bits} bits hold {limit}"
     code = plan.source_code
     reach = max(abs(code.low), abs(code.high))
-    bounds = np.abs(plan.bias) + reach * np.abs(plan.weights).sum(axis=1)
+    weights = plan.weights * plan.repeats
+    bounds = np.abs(plan.bias) + reach * np.abs(weights).sum(axis=1)
     bound = int(bounds.max())
     if bits_for(-bound, bound) > plan.x_width:
         limit = 2 ** (plan.x_width - 1) - 1
         yield f"integrators of {name!r} reach {bound}, and {plan.x_width} bits hold {limit}"
     scale = 1 if plan.weighted else code.total
-    low = int(np.minimum(plan.weights, 0).sum(axis=1).min()) * scale
-    high = int(np.maximum(plan.weights, 0).sum(axis=1).max()) * scale
+    low = int(np.minimum(weights, 0).sum(axis=1).min()) * scale
+    high = int(np.maximum(weights, 0).sum(axis=1).max()) * scale
     if bits_for(min(low, -1), high) > plan.total_width:
         limit = 2 ** (plan.total_width - 1)
         yield (

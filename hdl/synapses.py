@@ -17,6 +17,8 @@ class SynapseArray(wiring.Component):
 
     sums[p](c + LATENCY) = Σ_u 2^(unroll-1-u) Σ_j weights[p][j](c) · events[u][j](c)
 
+    With ``apart`` each output has an input of its own, events[u][p] in place of events[u][j].
+
     The gate (one AND a weight bit) has a register of its own, so has every level of the trees;
     with ``unroll`` above 1 the trees of the steps are joined by shift and add, in registers too.
 
@@ -28,15 +30,22 @@ class SynapseArray(wiring.Component):
         Outputs, inputs and time steps in parallel.
     weight_bits
         Width of a signed weight.
+    apart
+        Each of the ``pe`` outputs reads its own input; ``simd`` is 1.
 
     Members
     -------
     weights : In, pe x simd signed(weight_bits), output-major
-    events : In, unroll x simd bits, step-major, the earliest step first
+    events : In, unroll x simd bits (pe of them with ``apart``), step-major, the earliest step first
     sums : Out, pe signed numbers
     """
 
-    def __init__(self, *, pe: int, simd: int, unroll: int, weight_bits: int) -> None:
+    def __init__(
+        self, *, pe: int, simd: int, unroll: int, weight_bits: int, apart: bool = False
+    ) -> None:
+        if apart and simd != 1:
+            raise ValueError(f"outputs with inputs of their own take simd 1, not {simd}")
+        self.apart = apart
         self.pe, self.simd, self.unroll, self.weight_bits = pe, simd, unroll, weight_bits
         self.LATENCY = synapse_latency(simd=simd, unroll=unroll)
         # A shifted step is unroll - 1 bits wider; joining the steps adds a bit a level.
@@ -44,7 +53,7 @@ class SynapseArray(wiring.Component):
         super().__init__(
             {
                 "weights": In(data.ArrayLayout(data.ArrayLayout(signed(weight_bits), simd), pe)),
-                "events": In(data.ArrayLayout(simd, unroll)),
+                "events": In(data.ArrayLayout(pe if apart else simd, unroll)),
                 "sums": Out(data.ArrayLayout(self.sum_shape, pe)),
             }
         )
@@ -60,9 +69,10 @@ class SynapseArray(wiring.Component):
         """Σ_j weights[p][j] · events[u][j], behind the gates' registers and a tree."""
         m.submodules[f"tree_{p}_{u}"] = tree = AdderTree(count=self.simd, width=self.weight_bits)
         for j in range(self.simd):
+            event = self.events[u][p if self.apart else j]
             gated = Signal(self.weight_bits, name=f"gated_{p}_{u}_{j}", reset_less=True)
             m.d.sync += gated.eq(
-                self.weights[p][j].as_unsigned() & self.events[u][j].replicate(self.weight_bits)
+                self.weights[p][j].as_unsigned() & event.replicate(self.weight_bits)
             )
             m.d.comb += tree.addends[j].eq(gated.as_signed())
         return tree.total

@@ -55,3 +55,27 @@ def test_sums_of_every_word_appear_latency_cycles_later(play, pe, simd, unroll, 
     assert dut.LATENCY == synapse_latency(simd=simd, unroll=unroll)
     expected = [weighted_sums(w, e).tolist() for w, e in zip(weights, events, strict=True)]
     assert expected[: 40 - dut.LATENCY] == [s["sums"] for s in seen[dut.LATENCY :]]
+
+
+@pytest.mark.parametrize(("pe", "unroll", "weight_bits"), [(1, 1, 2), (4, 1, 4), (3, 3, 5)])
+def test_outputs_apart_take_their_own_events_alone(play, pe, unroll, weight_bits):
+    rng = np.random.default_rng(pe)
+    limit = 1 << (weight_bits - 1)
+    weights = rng.integers(-limit, limit, (40, pe, 1))
+    events = rng.integers(0, 2, (40, unroll, pe))
+    dut = SynapseArray(pe=pe, simd=1, unroll=unroll, weight_bits=weight_bits, apart=True)
+
+    seen = play(
+        dut,
+        [{"weights": w.tolist(), "events": words(e)} for w, e in zip(weights, events, strict=True)],
+        ["sums"],
+    )
+
+    scale = 2 ** np.arange(unroll)[::-1]
+    expected = (weights[:, :, 0] * (scale @ events)).tolist()
+    assert expected[: 40 - dut.LATENCY] == [s["sums"] for s in seen[dut.LATENCY :]]
+
+
+def test_outputs_apart_with_several_inputs_are_refused():
+    with pytest.raises(ValueError, match=r"^outputs with inputs of their own take simd 1, not 2$"):
+        SynapseArray(pe=2, simd=2, unroll=1, weight_bits=4, apart=True)

@@ -7,7 +7,7 @@ import pytest
 
 from signfire.gen.design import Folding
 from signfire.gen.rtl import Core, core_timing, to_verilog
-from signfire.gen.specimen import random_design
+from signfire.gen.specimen import random_design, random_windows
 from signfire.sim import bulk, verilator
 from signfire.sim.bulk import pack, run_bulk
 
@@ -244,6 +244,28 @@ def test_options_out_of_range_are_refused(tmp_path, raw, options, message):
         run_bulk(DESIGN, raw, tmp_path, **options)
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("stalls", [(0.0, 0.0), (0.3, 0.4)])
+def test_windows_answer_every_sample_on_its_cycle(directory, stalls):
+    design = random_windows(
+        layers=(
+            {"conv": 4, "window": (3, 3), "padding": (1, 1, 1, 1), "stride": (2, 2)},
+            {"conv": 6, "window": (2, 2)},
+            {"dense": 3},
+        ),
+        folding={
+            "conv1": Folding(pe=2),
+            "conv2": Folding(pe=3, simd=4),
+            "dense3": Folding(pe=3, simd=6),
+        },
+    )
+    raw = np.random.default_rng(3).integers(0, 256, (200, 42))
+
+    result = run_bulk(design, raw, directory, technology="ice40-up", stalls=stalls)
+
+    assert result.passed
+    assert (200, 600) == (result.samples, result.words)
 
 
 @pytest.mark.parametrize(

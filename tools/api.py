@@ -311,9 +311,11 @@ def choose_fold(design: Design, words: Sequence[str], board: Board | str | None 
 
     ``auto`` takes the fastest folding that the estimate says fits ``board``. Without words a Design
     stays as it is folded, and one that is not gets ``auto``, for :data:`DEFAULT_BOARD` if need be,
-    unless there is no hardware for it yet: that stays as it is too.
+    unless there is no hardware for it yet, or it reads planes, for which the search takes long:
+    that stays as it is too.
     """
-    if not words and no_hardware(design) is not None:
+    planes = any(q.map.kind != "dense" for p in design.populations for q in p.sources)
+    if not words and (no_hardware(design) is not None or planes):
         return Folded(design=design, auto=None)
     assumed = not words and not design.is_folded and board is None
     if not words and not design.is_folded:
