@@ -17,7 +17,15 @@ from .estimate import (
     layer_cost,
     total,
 )
-from .plan import InputPlan, LayerPlan, Technology, choose_lanes, find_technology, plan_layers
+from .plan import (
+    InputPlan,
+    LayerPlan,
+    MaximumPlan,
+    Technology,
+    choose_lanes,
+    find_technology,
+    plan_layers,
+)
 from .reading import parallel_inputs, word_of
 
 _WORD = re.compile(r"(?P<layer>[^:=,;\s]+):(?P<numbers>[^:;\s]+)")
@@ -264,6 +272,8 @@ def _layer_options(
     """Return every folding of one layer that could fit."""
     next_words = [1] if after is None else after.word_options
     settled = design.firing == "settled" and plan.source_code.is_binary
+    if isinstance(plan, MaximumPlan):
+        settled = False  # it reads whole trains
     unrolls = divisors(plan.source_code.steps) if settled else [1]
     options: _Options = defaultdict(list)
     for simd in divisors(parallel_inputs(plan.map)[0]):

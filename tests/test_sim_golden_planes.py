@@ -339,7 +339,7 @@ def test_a_window_beyond_the_border_is_the_maximum_of_what_lies_inside(firing) -
         source, operands=(replace(source.operands[0], bias=np.full((4, 1, 1), -3000.0)),)
     )
     layout = Layout(planes=source.shape)
-    inside = {}  # by operand, the pixels of the source that it reads; outside of them it is left out
+    inside = {}  # by operand, whether each of its pixels lies within the source
     operands = []
     for u, v in product(range(3), repeat=2):
         rows, columns = np.arange(4) * 2 - 1 + u, np.arange(3) * 2 - 1 + v
