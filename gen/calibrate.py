@@ -684,6 +684,7 @@ def convert_population(
     ``like`` is taken over, see :func:`calibrate`.
     """
     code, limit = (None, None) if like is None else (like.code, like.limit)
+    same = passed_on(population) if population.name not in options.layers else None
     if population.function != READOUT and like is None:
         own = options.of(population.name)
         kind = _kind(network, population, own)
@@ -697,9 +698,8 @@ def convert_population(
             )
         else:
             code = choose_code(activations, kind, own, options.percentile)
-        source = passed_on(population)
-        if source is not None and population.name not in options.layers:
-            code = next(p.code for p in converted.populations if p.name == source)
+        if same is not None:
+            code = next(p.code for p in converted.populations if p.name == same)
         if population.limit is not None:
             limit = int(np.ceil(population.limit / code.unit - ROUNDING))
             if options.firing == "settled" and code.high <= limit:
@@ -731,7 +731,7 @@ def convert_population(
                 unit=None if table is None else table.unit,
                 slope=slope,
                 feedback=options.rounding == "feedback",
-                bias_correction=options.bias_correction,
+                bias_correction=options.bias_correction and same is None,
             )
             for operand, x, held in zip(population.operands, exact, alike, strict=True)
         ),
@@ -748,13 +748,14 @@ def never_negative(network: Network, population: Population) -> bool:
     if population.function != MAX:
         return population.function == "relu"
 
-    def positive(operand) -> bool:
-        return bool((operand.bias >= 0).all()) and all(
+    def positive(operand) -> np.ndarray:
+        each = all(
             (p.map.weights >= 0).all() and never_negative(network, network[p.source])
             for p in operand.projections
         )
+        return np.broadcast_to(operand.bias >= 0, population.shape) & each
 
-    return any(map(positive, population.operands))
+    return bool(np.any(list(map(positive, population.operands)), axis=0).all())
 
 
 def passed_on(population: Population) -> str | None:
@@ -764,7 +765,9 @@ def passed_on(population: Population) -> str | None:
         isinstance(p.map, Window) and p.map.window == (1, 1) and np.allclose(p.map.factor, 1)
         for p in population.sources
     )
-    unbiased = not any(operand.bias.any() for operand in population.operands)
+    unbiased = not any(
+        operand.bias[~np.isneginf(operand.bias)].any() for operand in population.operands
+    )
     if population.function != MAX or len(sources) != 1 or not plain or not unbiased:
         return None
     return sources.pop()
@@ -772,6 +775,8 @@ def passed_on(population: Population) -> str | None:
 
 def noise_db(exact: np.ndarray, seen: np.ndarray) -> float | None:
     """Return the signal-to-quantisation-noise ratio in dB, ``None`` where one of them is zero."""
+    if np.isneginf(exact).any():  # an operand that is left out says nothing
+        exact, seen = exact[~np.isneginf(exact)], seen[~np.isneginf(exact)]
     signal, noise = float((exact**2).mean()), float(((seen - exact) ** 2).mean())
     return round(10 * float(np.log10(signal / noise)), 2) if signal > 0 and noise > 0 else None
 

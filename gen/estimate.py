@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .design import Design, InputFormat, bits_for
-from .plan import InputPlan, LayerPlan, Technology, find_technology, plan_layers
+from .plan import InputPlan, LayerPlan, MaximumPlan, Technology, find_technology, plan_layers
 
 PARTS = ("encoder", "buffer", "weights", "synapses", "integrators", "neurons", "fifo", "control")
 
@@ -381,6 +381,13 @@ def neuron_cost(
 
 def layer_cost(plan: LayerPlan) -> dict[str, Resources]:
     """Resources of a layer, by part."""
+    if isinstance(plan, MaximumPlan):
+        return {
+            "buffer": buffer_cost(plan),
+            "maxima": maxima_cost(plan),
+            "fifo": fifo_cost(plan),
+            "control": control_cost(plan),
+        }
     return {
         "buffer": buffer_cost(plan),
         "weights": weights_cost(plan),
@@ -451,6 +458,14 @@ def buffer_depth(banks: int, rows: int, planes: int) -> int:
     """Words of a train buffer: bank, plane and row each take whole address bits."""
     last = (banks - 1) << address_bits(planes)
     return ((last | (planes - 1)) << address_bits(rows)) + rows
+
+
+def maxima_cost(plan: MaximumPlan) -> Resources:
+    """Price a comparison and a train for each lane, and the drain's shift."""
+    steps, pe, lanes = plan.source_code.steps, plan.folding.pe, plan.lanes
+    lane = Resources(lut=carry_luts(plan.technology, steps), ff=steps)
+    drain = Resources(lut=(pe - lanes) * steps, ff=pe * steps, lone_ff=lanes * steps)
+    return scaled(lane, pe) + drain
 
 
 def weights_cost(plan: LayerPlan) -> Resources:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .design import Design, Folding, divisors
 from .estimate import Budget, Resources, encoder_cost, gather_cost, layer_cost, total
-from .plan import InputPlan, LayerPlan, Technology, plan_layers
+from .plan import InputPlan, LayerPlan, MaximumPlan, Technology, plan_layers
 from .reading import parallel_inputs, word_of
 
 
@@ -178,6 +178,7 @@ def layer_foldings(
 def foldings_of(plan: LayerPlan, design: Design, budget: Budget) -> Iterator[Folding]:
     """Yield the foldings that the rules allow and whose gates alone could fit."""
     settled = design.firing == "settled" and plan.source_code.is_binary
+    settled = settled and not isinstance(plan, MaximumPlan)  # which reads whole trains
     for pe in divisors(plan.outputs):
         for simd in divisors(parallel_inputs(plan.map)[0]):
             for unroll in divisors(plan.source_code.steps) if settled else [1]:

@@ -35,7 +35,10 @@ class Projection:
 
 @dataclass(frozen=True, kw_only=True)
 class Operand:
-    """x = bias + Σ projections; ``bias`` broadcasts to the population's shape, float64."""
+    """x = bias + Σ projections; ``bias`` broadcasts to the population's shape, float64.
+
+    A maximum's bias is -inf where the operand is left out, as beyond the border of a pooled plane.
+    """
 
     projections: tuple[Projection, ...]
     bias: np.ndarray

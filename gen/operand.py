@@ -140,21 +140,42 @@ def convert_operand(
         start = stop
     for k in fixed:
         projections[k] = _integers(projections[k], np.rint(rows[k] / found.scale[:, None]), None)
-    bias, scale = operand.bias, by_channel(found.scale, population.shape)
+    scale = by_channel(found.scale, population.shape)
+    nothing = np.isneginf(operand.bias)
+    bias = np.where(nothing, 0.0, operand.bias)
     if bias_correction:
         seen = sum(p.map.apply(sources.values[p.source]) for p in projections) * scale
         around = (0, *range(2, exact.ndim))
-        bias = bias + by_channel((exact - operand.bias - seen).mean(axis=around), population.shape)
+        some = np.broadcast_to(~nothing, exact.shape)
+        missed = np.where(some, exact, 0.0) - bias - seen
+        bias = bias + by_channel(missed.mean(axis=around, where=some), population.shape)
+    integers = np.rint(bias / scale).astype(np.int64)
+    if nothing.any():
+        integers = np.where(nothing, integers + _least(projections, sources, population), integers)
     ones = np.ones(population.shape[0], np.int64)
     multiplier = ones if code is None else factors.multiplier(found.scale)
     return DesignOperand(
         projections=tuple(projections),
-        bias=np.rint(bias / scale).astype(np.int64),
+        bias=integers,
         scale=found.scale,
         multiplier=multiplier,
         shift=0 if code is None else factors.shift,
         below=None if slope is None else np.rint(multiplier * slope).astype(np.int64),
     )
+
+
+def _least(
+    projections: list[DesignProjection], sources: Sources, population: Population
+) -> np.ndarray:
+    """Return the least Σ W·value of each channel: what stands for an operand that is left out."""
+    codes = {p.name: p.code for p in sources.populations}
+    least = sum(
+        np.minimum(p.map.weights * codes[p.source].low, p.map.weights * codes[p.source].high).sum(
+            axis=1
+        )
+        for p in projections
+    )
+    return by_channel(least, population.shape)
 
 
 def _integers(projection: Projection, weights: np.ndarray, bits: int | None) -> DesignProjection:

@@ -3,7 +3,7 @@
 RTL, cycle model and estimate read the same plan, so that they speak of the same machine.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +12,8 @@ from .codes import SpikeCode
 from .cycles import WHOLE_SAMPLE, Band
 from .design import Design, DesignPopulation, Folding, bits_for, divisors
 from .maps import Conv, LinearMap, Sliding, Window
-from .network import INPUT, READOUT
+from .maximum import Maximum, maximum_of
+from .network import INPUT, MAX, READOUT
 from .reading import (
     WindowPlaces,
     column_order,
@@ -32,6 +33,7 @@ PIPELINE_ALLOWANCE = 32
 # A weighted integrator or an overlapped neuron takes a group again after so many cycles.
 FEEDBACK_CYCLES = 3
 BANKS = 2  # samples a train buffer holds: one is read while the next arrives
+MAXIMUM_ALLOWANCE = 8  # the same of a maximum, which is that short
 READOUT_PACE = 2  # cycles between two logits, for a comparison with a register of its own
 
 
@@ -531,8 +533,53 @@ class LayerPlan:
         return self.lanes * (self.x_width + self.stored_factor_bits)
 
 
+class MaximumPlan(LayerPlan):
+    """A layer whose neurons say the greatest value of a window: maxima of trains, nothing else.
+
+    A window is read once for each tile of ``pe`` channels, one pixel a cycle, all steps of a train
+    at once; ``simd`` is 1 and ``unroll`` the T of the source, whatever the Design says.
+    """
+
+    @classmethod
+    def of(cls, plan: LayerPlan) -> "MaximumPlan":
+        """Return the plan of a maximum with the numbers of a plain one."""
+        return cls(**{f.name: getattr(plan, f.name) for f in fields(LayerPlan)})
+
+    @cached_property
+    def maximum(self) -> Maximum:
+        found = maximum_of(self.population, self.source)
+        assert isinstance(found, Maximum)  # else no_hardware has refused it
+        return found
+
+    @property
+    def map(self) -> Window:
+        return self.maximum.window
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """(outputs, 1) ones, which nothing is multiplied with."""
+        return self.map.weights
+
+    @property
+    def padding_train(self) -> list[int]:
+        return list(self.maximum.padding_train)
+
+    @property
+    def pace(self) -> int:
+        return 1
+
+    @property
+    def fifo_depth(self) -> int:
+        return self.groups * (1 + -(-(MAXIMUM_ALLOWANCE + self.groups) // self.tile_cycles))
+
+    def refolded(self, folding: Folding, *, source_lanes: int, simd: int) -> "LayerPlan":
+        whole = replace(folding, unroll=self.source_code.steps)
+        return super().refolded(whole, source_lanes=source_lanes, simd=simd)
+
+
 # Numbers of a layer that do not depend on its folding, kept once they are known.
 FACTS = (
+    "maximum",
     "weights",
     "columns",
     "repeats",
@@ -586,7 +633,6 @@ def result_pace(population: DesignPopulation, overlapped: bool) -> int:
 
 
 FUNCTION_WORDS = {  # of functions that there is no hardware for
-    "max": "a maximum of several operands",
     "linear": "a population without ReLU",
 }
 
@@ -598,6 +644,8 @@ def no_hardware(design: Design) -> str | None:
         found = ""
         if population.function in FUNCTION_WORDS:
             found = f"is {FUNCTION_WORDS[population.function]}"
+        elif population.function == MAX:
+            found = _no_maximum(design, previous, population)
         elif len(projections) != 1 or projections[0].source != previous.name:
             found = f"reads {', '.join(p.source for p in projections)}"
         elif projections[0].map.kind != "dense":
@@ -610,6 +658,34 @@ def no_hardware(design: Design) -> str | None:
     return None
 
 
+def _no_maximum(design: Design, source: DesignPopulation, population: DesignPopulation) -> str:
+    """Return why there is no hardware for a maximum, as the end of a sentence."""
+    names = sorted({p.source for p in population.sources} - {source.name})
+    if names:
+        return f"reads {', '.join(names)}"
+    code = source.code
+    assert code is not None
+    if design.firing != "settled" or not code.is_binary:
+        return "is a maximum, for which firing must be settled and the schedule binary"
+    found = maximum_of(population, source)
+    if isinstance(found, str):
+        return found
+    return _no_order(source, found.window)
+
+
+def _no_order(source: DesignPopulation, linear: LinearMap) -> str:
+    """Return why the trains of a source do not come as a map of its planes reads them."""
+    if isinstance(linear, Window) and not linear.in_order:
+        return "takes channels out of their order"
+    if not travels_in_raster_order(linear, source.shape, is_input=source.function == INPUT):
+        return (
+            f"reads planes in another order than they come (a sample of several planes has to be "
+            f"of shape height, width, channels; that of {source.name!r} is "
+            f"{'x'.join(map(str, source.shape))})"
+        )
+    return ""
+
+
 def _no_windows(
     design: Design, source: DesignPopulation, population: DesignPopulation, linear: LinearMap
 ) -> str:
@@ -620,14 +696,9 @@ def _no_windows(
         return "reads planes, for which firing must be settled and the schedule binary"
     if isinstance(linear, Conv) and linear.groups > 1 and not linear.depthwise:
         return f"is a convolution of {linear.groups} groups that are not its channels"
-    if isinstance(linear, Window) and not linear.in_order:
-        return "takes channels out of their order"
-    if not travels_in_raster_order(linear, source.shape, is_input=source.function == INPUT):
-        return (
-            f"reads planes in another order than they come (a sample of several planes has to be "
-            f"of shape height, width, channels; that of {source.name!r} is "
-            f"{'x'.join(map(str, source.shape))})"
-        )
+    found = _no_order(source, linear)
+    if found:
+        return found
     if isinstance(linear, Sliding) and max(linear.padding) > 0 and code.zero != 0:
         return f"is padded with zeros, and the code of {source.name!r} has none"
     bias = np.broadcast_to(population.operands[0].bias, population.shape)
@@ -735,4 +806,6 @@ def plan_layer(
         period=1,
         technology=technology,
     )
+    if population.function == MAX:
+        plan = MaximumPlan.of(plan)
     return plan.refolded(folding, source_lanes=source_lanes, simd=simd)

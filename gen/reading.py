@@ -184,10 +184,10 @@ def travels_in_raster_order(
     return order == sorted(order, key=(1, 2, 0).index)
 
 
-def zero_train(eta: tuple[int, ...], rest: int) -> list[int]:
+def zero_train(eta: tuple[int, ...], rest: int, target: int = 0) -> list[int]:
     """Return the events that a neuron sends for the target 0: what stands outside the planes."""
     events, v = [], rest
     for step in eta:
-        events.append(int(v < 0))
-        v += step if v < 0 else -step
+        events.append(int(v < target))
+        v += step if v < target else -step
     return events

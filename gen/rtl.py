@@ -33,6 +33,7 @@ from ..hdl.integrator import (
 from ..hdl.line_buffer import LineBuffer
 from ..hdl.readout import Readout, result_layout
 from ..hdl.requantise import Requantiser, requantiser_latency
+from ..hdl.running_maximum import RunningMaximum
 from ..hdl.sequencer import Sequencer
 from ..hdl.sign_choice import SignChoice
 from ..hdl.storage import Rom, rom_latency
@@ -45,6 +46,7 @@ from .plan import (
     FEEDBACK_CYCLES,
     READOUT_PACE,
     LayerPlan,
+    MaximumPlan,
     Technology,
     find_technology,
     plan_layers,
@@ -102,9 +104,7 @@ class Layer(wiring.Component):
             raise ValueError("the plan is faster than the components")
         self.buffer = make_buffer(p)
         self.walk = None if p.places is None else make_walk(p)
-        self.sequencer = Sequencer(
-            tiles=p.tiles, planes=p.planes, words=p.words, period=p.period, repeats=p.repeats
-        )
+        self.sequencer = make_sequencer(p)
         self.weights = weight_rom(p)
         self.synapses = SynapseArray(
             pe=fold.pe,
@@ -122,11 +122,12 @@ class Layer(wiring.Component):
         self.drain = Drain(pe=fold.pe, lanes=p.lanes, width=p.total_width, pace=p.pace)
         self.integrator = make_integrator(p)
         self.tail = ReadoutTail(p) if p.is_readout else NeuronTail(p)
+        self.layout = self.tail.layout
         self.latency = layer_latency(plan)
         super().__init__(
             {
                 "trains": In(self.buffer.trains.signature.flip()),
-                "results": Out(stream.Signature(self.tail.layout)),
+                "results": Out(stream.Signature(self.layout)),
                 "seen": Out(seen_signature(self)),
             }
         )
@@ -223,17 +224,29 @@ class Layer(wiring.Component):
         each_step = plan.overlapped and not plan.is_readout
         m.submodules.integrator = integrator = self.integrator
         m.submodules.tail = tail = self.tail
-        m.submodules.fifo = queue = fifo.SyncFIFO(
-            width=Shape.cast(self.tail.layout).width, depth=plan.fifo_depth
-        )
         m.d.comb += [
             integrator.valid.eq(drain.valid),
             integrator.total.eq(drain.group),
             tail.x_valid.eq(integrator.x_valid & (integrator.last | each_step)),
             tail.x.eq(integrator.x),
             tail.factor.eq(integrator.factor),
-            queue.w_en.eq(tail.result_valid),
-            queue.w_data.eq(tail.result),
+        ]
+        self._queue(m, tail.result)
+
+    @property
+    def pushed(self) -> Signal:
+        """Whether a result enters the FIFO."""
+        return self.tail.result_valid
+
+    def _queue(self, m: Module, result) -> None:
+        """Let results wait for the next layer; give credit for as many as there is room for."""
+        plan = self.plan
+        m.submodules.fifo = queue = fifo.SyncFIFO(
+            width=Shape.cast(self.layout).width, depth=plan.fifo_depth
+        )
+        m.d.comb += [
+            queue.w_en.eq(self.pushed),
+            queue.w_data.eq(result),
             self.results.valid.eq(queue.r_rdy),
             self.results.payload.eq(queue.r_data),
             queue.r_en.eq(self.results.ready),
@@ -263,6 +276,87 @@ class Layer(wiring.Component):
                 seen.membrane.eq(self.tail.neurons.membrane),
                 seen.event.eq(self.tail.neurons.event),
             ]
+
+
+class MaximumLayer(Layer):
+    """Maxima over windows: trains are compared as they are read, and the greatest is handed on.
+
+        trains -> [line buffer -> running maximum -> drain -> FIFO] -> trains
+
+    Buffer, walk, credit and FIFO are those of any layer of windows.
+
+    Members
+    -------
+    trains : In, stream of the source's trains
+    results : Out, stream of this layer's trains
+    seen : Out, ``greatest_valid, greatest`` the maxima of a window that has been read
+    """
+
+    def __init__(self, plan: MaximumPlan) -> None:
+        self.plan = plan
+        pe, steps = plan.folding.pe, plan.source_code.steps
+        self.buffer, self.walk = make_buffer(plan), make_walk(plan)
+        self.sequencer = make_sequencer(plan)
+        self.maximum = RunningMaximum(lanes=pe, steps=steps)
+        self.drain = Drain(pe=pe, lanes=plan.lanes, width=steps, pace=plan.pace)
+        self.layout = data.ArrayLayout(unsigned(steps), plan.lanes)
+        self.latency = layer_latency(plan)
+        wiring.Component.__init__(
+            self,
+            {
+                "trains": In(self.buffer.trains.signature.flip()),
+                "results": Out(stream.Signature(self.layout)),
+                "seen": Out(
+                    wiring.Signature(
+                        {"greatest_valid": Out(1), "greatest": Out(self.maximum.greatest.shape())}
+                    )
+                ),
+            },
+        )
+
+    @property
+    def roms(self) -> dict[str, Rom]:
+        """Nothing of the Design lies in a memory."""
+        return {}
+
+    def _integrate(self, m: Module) -> None:
+        """Lead trains to the comparison."""
+        plan, sequencer = self.plan, self.sequencer
+        m.submodules.maximum = maximum = self.maximum
+        m.submodules.drain = drain = self.drain
+        depth = read_latency(plan)
+        pe = plan.folding.pe
+        events = delayed(m, self.events, depth - 1, name="events", reset_less=True)
+        done = sequencer.valid & sequencer.last_word
+        self.greatest_valid = delayed(m, done, depth + 1, name="done")
+        m.d.comb += [
+            maximum.valid.eq(delayed(m, sequencer.valid, depth, name="valid")),
+            maximum.first.eq(
+                delayed(m, sequencer.first_word, depth, name="first", reset_less=True)
+            ),
+            # the buffer gives step after step, of each a bit a lane
+            *(maximum.trains[lane].eq(Cat(events[lane::pe])) for lane in range(pe)),
+            drain.load.eq(self.greatest_valid),
+            drain.results.as_value().eq(maximum.greatest.as_value()),
+        ]
+
+    @property
+    def pushed(self) -> Signal:
+        return self.drain.valid
+
+    def _finish(self, m: Module) -> None:
+        self._queue(m, self.drain.group)
+
+    def _observe(self, m: Module) -> None:
+        m.d.comb += [
+            self.seen.greatest_valid.eq(self.greatest_valid),
+            self.seen.greatest.eq(self.maximum.greatest),
+        ]
+
+
+def make_layer(plan: LayerPlan) -> Layer:
+    """Return the hardware of a plan."""
+    return MaximumLayer(plan) if isinstance(plan, MaximumPlan) else Layer(plan)
 
 
 def seen_signature(layer: Layer) -> wiring.Signature:
@@ -298,6 +392,17 @@ def make_buffer(plan: LayerPlan) -> TrainBuffer | LineBuffer:
     if plan.places is None:
         return TrainBuffer(size=plan.inputs, banks=plan.lines, **settings)
     return LineBuffer(rows=plan.line_words, lines=plan.lines, **settings)
+
+
+def make_sequencer(plan: LayerPlan) -> Sequencer:
+    """Loops over tiles, steps and words."""
+    return Sequencer(
+        tiles=plan.tiles,
+        planes=plan.planes,
+        words=plan.words,
+        period=plan.period,
+        repeats=plan.repeats,
+    )
 
 
 def make_walk(plan: LayerPlan) -> WindowWalk:
@@ -582,10 +687,10 @@ class Core(wiring.Component):
             rest=code.rest,
             eta=code.eta,
         )
-        self.layers = [Layer(plan) for plan in self.plans]
+        self.layers = [make_layer(plan) for plan in self.plans]
         self.lanes = self.input_plan.lanes
         self.raw_shape = self.encoder.raw_shape
-        self.result_layout = self.layers[-1].tail.layout
+        self.result_layout = self.layers[-1].layout
         super().__init__(
             {
                 "samples": In(stream.Signature(data.ArrayLayout(self.raw_shape, self.lanes))),
@@ -622,8 +727,16 @@ class Core(wiring.Component):
             m.d.comb += seen.eq(value)
 
 
+def read_latency(plan: LayerPlan) -> int:
+    """Cycles from a place in the buffer to its events: the same that a ROM of weights takes."""
+    return rom_latency(registered=plan.technology.rom_registered)
+
+
 def layer_latency(plan: LayerPlan) -> LayerLatency:
     """Read the pipeline depths off the components, without building them."""
+    if isinstance(plan, MaximumPlan):
+        total = read_latency(plan) + RunningMaximum.LATENCY
+        return LayerLatency(total=total, drain=Drain.LATENCY, x=0, target=0, result=0)
     kind, code = plan.technology.multiplier, plan.population.code
     if plan.is_readout:
         target, result = 0, Readout.LATENCY

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from .design import Design, DesignPopulation, bits_for
-from .plan import LayerPlan, Technology, find_technology, no_hardware, plan_layers
+from .maximum import maximum_of
+from .plan import LayerPlan, MaximumPlan, Technology, find_technology, no_hardware, plan_layers
 
 FIXED_INPUT = ("low", "high", "multiplier", "shift")  # of the input format; its scale is the host's
 
@@ -54,7 +55,12 @@ def differences(shape: Design, design: Design, technology: Technology | str) -> 
         yield from _unlike_code(held, given)
     _, plans = plan_layers(design, find_technology(technology), shape)
     for plan in plans:
-        yield from _too_wide(plan)
+        if isinstance(plan, MaximumPlan):
+            held = maximum_of(plan.held, plan.held_source)
+            if held.padding_train != plan.maximum.padding_train:
+                yield f"what {plan.name!r} reads beyond the planes must be the same"
+        else:
+            yield from _too_wide(plan)
 
 
 def _unlike_graph(shape: Design, design: Design) -> str | None:

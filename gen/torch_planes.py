@@ -181,9 +181,8 @@ def max_pooling(call: Call) -> Value:
     window, stride, padding = pooling(call, x)
     if not is_plain(x):
         x = settled(call, x)
-    if max(padding) > 0 and not call.reader.is_positive(x):
-        raise Refused("padding beside values that may be negative (put it behind the ReLU)")
     planes, features = planes_of(call, x), call.features
+    signed = max(padding) > 0 and not call.reader.is_positive(x)
     operands = []
     for u in range(window[0]):
         for v in range(window[1]):
@@ -191,7 +190,15 @@ def max_pooling(call: Call) -> Value:
             out = (1, *features[1:])[-2:]
             last = [(out[k] - 1) * stride[k] + 1 - planes[k + 1] - first[k] for k in range(2)]
             offset = (first[0], last[0], first[1], last[1])
-            operands.append(windowed(call, x, (1, 1), stride, offset))
+            operand = windowed(call, x, (1, 1), stride, offset)
+            if signed:  # beyond the planes stands nothing, which no value is below
+                inside = [
+                    np.isin(np.arange(out[k]) * stride[k] - first[k], np.arange(planes[k + 1]))
+                    for k in range(2)
+                ]
+                bias = np.where(np.outer(*inside), 0.0, -np.inf)
+                operand = operand.shifted(bias.reshape(features[1:]))
+            operands.append(operand)
     result = larger(call, operands)
     several = isinstance(call.node.meta["val"], tuple | list)
     return (result, UNKNOWN) if several else result

@@ -472,7 +472,8 @@ class Reader:
             if not np.isfinite(projection.map.weights).all():
                 raise ValueError(f"the weights of {population.name!r} are not finite")
         for operand in population.operands:
-            if not np.isfinite(operand.bias).all():
+            nothing = np.isneginf(operand.bias) & (population.function == MAX)
+            if not (np.isfinite(operand.bias) | nothing).all():
                 raise ValueError(f"the bias of {population.name!r} is not finite")
 
     def maps(

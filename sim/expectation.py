@@ -6,6 +6,7 @@ over the other. A probe is one place in the RTL: a valid signal and a word of la
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from ..gen.cycles import (
     x_cycles,
 )
 from ..gen.design import Design, bits_for
-from ..gen.plan import InputPlan, LayerPlan, plan_layers
+from ..gen.plan import InputPlan, LayerPlan, MaximumPlan, plan_layers
 from .golden import PopulationTrace, Trace, trace
 
 
@@ -170,8 +171,8 @@ def expect(
     traces = [trace(design, sample) for sample in raw]
     probes = _encoder_probes(design, entry, raw, prediction, traces)
     for i, plan in enumerate(plans):
-        layer = _LayerProbes(i, plan, timing.layers[i], prediction.layers[i])
-        probes += layer.build(traces)
+        kind = _MaximumProbes if isinstance(plan, MaximumPlan) else _LayerProbes
+        probes += kind(i, plan, timing.layers[i], prediction.layers[i]).build(traces)
     words = raw.reshape(count, entry.lanes)
     bits = design.input_format.bits
     packed = Probe(layer="", what="", valid=(), value="", lane_bits=bits, signed=False)
@@ -395,3 +396,22 @@ class _LayerProbes:
             word = (int(logit) & mask) | label << plan.x_width
             word |= (k == plan.outputs - 1) << (plan.x_width + label_bits)
             self.results.expect(cycle, [word], n, k)
+
+
+class _MaximumProbes(_LayerProbes):
+    """Expectations of a maximum: the greatest trains of every window, results."""
+
+    def build(self, traces: Sequence[Trace]) -> list[Probe]:
+        plan = self.plan
+        steps = plan.population.code.steps
+        greatest = self._probe("maximum", "greatest_valid", "greatest", steps, signed=False)
+        self.results = self._result_probe()
+        for n, sample in enumerate(traces):
+            trains = _trains(sample.populations[plan.name].events)
+            for window, tile in product(range(plan.windows), range(plan.tiles)):
+                begin = self.cycles.begins[(n * plan.windows + window) * plan.tiles + tile]
+                (cycle,) = total_cycles(self.timing, begin)
+                whole = self._neurons(window, tile * plan.folding.pe, plan.folding.pe)
+                greatest.expect(cycle, trains[whole], n, whole.start, None, whole.step)
+            self._results(n, sample)
+        return [greatest, self.results]
