@@ -5,8 +5,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf
+from typing import Any
 
-from .design import Design, Folding, divisors
+from .design import SYNAPSES, Design, Folding, divisors
 from .estimate import (
     Budget,
     Estimate,
@@ -21,11 +22,13 @@ from .plan import InputPlan, LayerPlan, Technology, choose_lanes, find_technolog
 from .reading import parallel_inputs, word_of
 
 _WORD = re.compile(r"(?P<layer>[^:=,;\s]+):(?P<numbers>[^:;\s]+)")
-_KEYS = ("pe", "simd", "unroll")
+_KEYS = ("pe", "simd", "unroll", "synapse")
 
 
 def parse_fold(text: str) -> dict[str, Folding]:
     """Read ``fc1:pe=16,simd=16,unroll=2; fc2:pe=2`` by layer name; what is left out is 1.
+
+    ``synapse=multiply`` puts multipliers in the place of event-gated adders.
 
     Raises
     ------
@@ -45,16 +48,25 @@ def parse_fold(text: str) -> dict[str, Folding]:
     return folding
 
 
-def _numbers(text: str, word: str) -> Iterator[tuple[str, int]]:
-    """Yield (key, value) of ``pe=16,simd=8``."""
+def _numbers(text: str, word: str) -> Iterator[tuple[str, Any]]:
+    """Yield (key, value) of ``pe=16,simd=8,synapse=events``."""
     seen = set()
     for item in text.split(","):
         key, _, value = item.partition("=")
         if key not in _KEYS or key in seen:
-            raise ValueError(f"a folding has pe, simd and unroll, each once, not {item!r} ({word})")
+            raise ValueError(
+                f"a folding has pe, simd, unroll and synapse, each once, not {item!r} ({word})"
+            )
+        seen.add(key)
+        if key == "synapse":
+            if value not in SYNAPSES:
+                raise ValueError(
+                    f"synapse must be one of {', '.join(SYNAPSES)}, not {value!r} ({word})"
+                )
+            yield key, value
+            continue
         if not (value.isascii() and value.isdigit()) or int(value) < 1:
             raise ValueError(f"{key} must be a whole number above 0, not {value!r} ({word})")
-        seen.add(key)
         yield key, int(value)
 
 

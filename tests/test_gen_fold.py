@@ -58,6 +58,15 @@ def test_words_name_layers_and_numbers():
     assert parse_fold("fc1:pe=16,simd=28,unroll=2") == {"fc1": Folding(pe=16, simd=28, unroll=2)}
 
 
+def test_words_say_how_weights_meet_inputs():
+    assert {"fc1": Folding(pe=4, synapse="multiply")} == parse_fold("fc1:pe=4,synapse=multiply")
+    with pytest.raises(ValueError) as error:
+        parse_fold("fc1:synapse=add")
+    assert str(error.value) == (
+        "synapse must be one of events, multiply, multiply-lut, not 'add' (fc1:synapse=add)"
+    )
+
+
 def test_several_layers_stand_between_semicolons_and_what_is_left_out_is_one():
     assert parse_fold("input:pe=7; fc1:simd=49,pe=2 ;fc2:unroll=4;") == {
         "input": Folding(pe=7),
@@ -80,11 +89,11 @@ def test_several_layers_stand_between_semicolons_and_what_is_left_out_is_one():
         ("fc1:pe=²", "pe must be a whole number above 0, not '²' (fc1:pe=²)"),
         (
             "fc1:lanes=2",
-            "a folding has pe, simd and unroll, each once, not 'lanes=2' (fc1:lanes=2)",
+            "a folding has pe, simd, unroll and synapse, each once, not 'lanes=2' (fc1:lanes=2)",
         ),
         (
             "fc1:pe=2,pe=4",
-            "a folding has pe, simd and unroll, each once, not 'pe=4' (fc1:pe=2,pe=4)",
+            "a folding has pe, simd, unroll and synapse, each once, not 'pe=4' (fc1:pe=2,pe=4)",
         ),
         (
             "fc1:pe=2;fc1:pe=4",
