@@ -181,13 +181,16 @@ def of_embedding(result: Embedding) -> list[RenderableType]:
 
 
 def of_folding(design: Design) -> Table:
-    """One line a layer: what is worked on at once."""
+    """One line a layer: what is worked on at once, and how, where some layer multiplies."""
+    multiplies = any(p.folding is not None and p.folding.multiplies for p in design.populations)
     rows = [
         (p.name, p.folding.pe, p.folding.simd, p.folding.unroll)
+        + ((p.folding.synapse,) if multiplies else ())
         for p in design.populations
         if p.folding is not None
     ]
-    return table(["layer", "pe>", "simd>", "unroll>"], rows)
+    headers = ["layer", "pe>", "simd>", "unroll>", *(["synapse"] if multiplies else [])]
+    return table(headers, rows)
 
 
 def of_needs(needs: Mapping[str, tuple[int, int]]) -> Table:
