@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..sim.cycle import CycleResult
     from .host import BoardStatus
     from .proof import ChipCheck
+    from .tune import Tuned
 
 MOST_MISMATCHES = 20
 UNLIMITED = 10_000  # columns of a terminal
@@ -88,6 +89,29 @@ def of_evaluation(result: Evaluation) -> list[RenderableType]:
         f"accuracy {result.accuracy:.2%} ({result.correct} of {result.samples})",
         table(["class>", "samples>", "right>", "most often taken for"], rows),
         f"events sent, of all possible: {activity}",
+    ]
+
+
+def of_tuning(tuned: "Tuned", path: Path, command: str) -> list[RenderableType]:
+    """Return the choices converted in full, the best one first, and how to make it again."""
+    rows = [
+        (
+            f.trial + 1,
+            f.options.firing,
+            f.options.code,
+            f"{f.steps:.3g}",
+            f"{100 * f.differing:.1f} %",
+            f"{f.divergence:.4f}",
+        )
+        for f in tuned.finals
+    ]
+    tried = len(tuned.trials) + tuned.pruned
+    head = ["trial>", "firing", "code", "mean T>", "differing answers>", "divergence, nats>"]
+    return [
+        table(head, rows),
+        f"of {tuned.samples} samples; {tried} choices were tried, {tuned.pruned} ended early",
+        f"wrote {path}, which this makes again:",
+        command,
     ]
 
 
