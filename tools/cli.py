@@ -17,6 +17,7 @@ from .options import (
     MHZ,
     InOrder,
     auto_record,
+    choose_fold,
     command_line,
     data_options,
     examples,
@@ -259,19 +260,22 @@ def generate(
 @click.argument("design", type=FILE)
 @click.option("--board", required=True, help="Its name, see signfire boards.")
 @fold_option
+@link_option
 @click.option("-o", "--output", type=FILE, help="Write the design with this folding.")
 @verb
-def fold(design: Path, board: str, fold: tuple[str, ...], output: Path | None) -> Outcome:
+def fold(
+    design: Path, board: str, fold: tuple[str, ...], link: str, output: Path | None
+) -> Outcome:
     """Estimate what a folding costs on a board, and how fast it is, without synthesis.
 
-    With --fold auto it finds the fastest folding that fits, by the estimate.
+    With --fold auto it finds the fastest folding that fits beside the link, by the estimate.
     """
     from ..boards.boards import find_board
     from . import api, tables
 
-    choice = api.choose_fold(api.load_design(design), fold, board)
+    choice = choose_fold(api.load_design(design), fold, board, link)
     chosen = choice.design
-    result = api.estimate_on(chosen, find_board(board))
+    result = api.estimate_on(chosen, find_board(board), link=link)
     if output is not None:
         chosen.save(output)
     return Outcome(
@@ -515,7 +519,7 @@ def build(
     samples = None if data is None else api.load_data(data, inputs=inputs, labels=labels)
     if shape is None:
         frozen = None
-        chosen, auto = fold_as_told(loaded, fold, target)
+        chosen, auto = fold_as_told(loaded, fold, target, link)
     elif fold:
         raise ValueError("--shape brings its own folding: leave out --fold")
     else:
