@@ -550,22 +550,31 @@ for command in cli_proof.COMMANDS + cli_board.COMMANDS:
 
 @cli.command(
     short_help="Take the MNIST example from torch to bitstream and report.",
-    epilog=examples("signfire demo", "signfire demo --board ulx3s-25f"),
+    epilog=examples(
+        "signfire demo",
+        "signfire demo --board ulx3s-25f",
+        "signfire demo --model cnn -o build/demo-cnn",
+    ),
 )
 @click.option("--board", default="icebreaker", show_default=True, help="See signfire boards.")
+@click.option(
+    "--model",
+    type=click.Choice(["mlp32", "mlp128", "cnn"]),
+    help="Perceptron or convolutional network; by default the perceptron that fits the board.",
+)
 @click.option(
     "-o", "--output", type=FILE, default=Path("build/demo"), show_default=True, help="Folder."
 )
 @click.option("--fresh", is_flag=True, help="Use nothing that was kept of an earlier run.")
 @verb
-def demo(board: str, output: Path, fresh: bool) -> Outcome:
-    """Take the example, an MNIST perceptron, from torch to a bitstream and a report.
+def demo(board: str, model: str | None, output: Path, fresh: bool) -> Outcome:
+    """Take an example, a network for MNIST, from torch to a bitstream and a report.
 
     A second run does again only what has changed.
     """
     from . import demo
 
-    return written(*demo.run(board, output, fresh=fresh, command=command_line()))
+    return written(*demo.run(board, output, model=model, fresh=fresh, command=command_line()))
 
 
 @cli.command(
