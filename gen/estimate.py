@@ -103,14 +103,23 @@ class Budget:
         return all(needed <= available for needed, available in self.used(resources).values())
 
 
-# Placement and routing slow down, and then fail, well before every LUT is used. Flip-flops bring
-# no wires of their own, so nearly all may be. Block RAMs have fixed places: a ROM that spreads over
-# all of a large device has long wires; on a small one they are short, and each block counts.
+# Placement and routing slow down, and then fail, well before every LUT is used; later on a small
+# device, whose wires are short. Flip-flops bring no wires of their own, so nearly all may be. Block
+# RAMs have fixed places: a ROM that spreads over all of a large device has long wires; on a small
+# one they are short, and each block counts.
 LUT_FRACTION = 0.7
+FEW_LUTS = 8000
+FEW_LUTS_FRACTION = 0.8
 FLIP_FLOP_FRACTION = 0.9
 BLOCK_RAM_FRACTION = 0.9
 FEW_BLOCK_RAMS = 32
-LINK_LUTS = 700  # UART, frames and commands, beside the core; they have as many flip-flops
+# What stands beside the core, by the lines to the host: UART or SPI, frames and commands, the
+# clock's and the lights' logic. Synthesised for an iCE40 behind a core of ten logits.
+LINK_COST = {
+    "uart": Resources(lut=940, ff=595, lone_ff=185),
+    "spi": Resources(lut=915, ff=560, lone_ff=210),
+    "both": Resources(lut=1055, ff=715, lone_ff=255),
+}
 
 
 def budget_for(
@@ -120,10 +129,10 @@ def budget_for(
     block_rams: int,
     multipliers: int,
     shared_cells: bool,
-    lut_fraction: float = LUT_FRACTION,
+    lut_fraction: float | None = None,
     flip_flop_fraction: float = FLIP_FLOP_FRACTION,
     block_ram_fraction: float | None = None,
-    link_luts: int = LINK_LUTS,
+    link: str = "uart",
     link_block_rams: int = 0,
 ) -> Budget:
     """Return what the core may use of a device, given the device's plain numbers.
@@ -136,15 +145,22 @@ def budget_for(
         See :class:`Budget`.
     lut_fraction, flip_flop_fraction, block_ram_fraction
         How much of each may be used. For block RAMs, ``None`` is all of them on a device with no
-        more than :data:`FEW_BLOCK_RAMS`, and :data:`BLOCK_RAM_FRACTION` on a larger one.
-    link_luts, link_block_rams
-        What the host link needs beside the core.
+        more than :data:`FEW_BLOCK_RAMS`, and :data:`BLOCK_RAM_FRACTION` on a larger one; for LUTs
+        :data:`FEW_LUTS_FRACTION` of no more than :data:`FEW_LUTS`, else :data:`LUT_FRACTION`.
+    link
+        Lines to the host, a key of :data:`LINK_COST`.
+    link_block_rams
+        Block RAMs that they need.
     """
+    beside = LINK_COST[link]
+    cells = beside.lut + (beside.lone_ff if shared_cells else 0)
+    if lut_fraction is None:
+        lut_fraction = FEW_LUTS_FRACTION if luts <= FEW_LUTS else LUT_FRACTION
     if block_ram_fraction is None:
         block_ram_fraction = 1.0 if block_rams <= FEW_BLOCK_RAMS else BLOCK_RAM_FRACTION
     return Budget(
-        lut=max(0, int(luts * lut_fraction) - link_luts),
-        ff=max(0, int(flip_flops * flip_flop_fraction) - link_luts),
+        lut=max(0, int(luts * lut_fraction) - cells),
+        ff=max(0, int(flip_flops * flip_flop_fraction) - beside.ff),
         block_ram=max(0, int(block_rams * block_ram_fraction) - link_block_rams),
         multipliers=multipliers,
         shared_cells=shared_cells,

@@ -111,10 +111,10 @@ def all_foldings(
     first = EVENTS if EVENTS in synapses else synapses[0]
     serial = {p.name: Folding(synapse=first) for p in design.populations}
     entry, plans = plan_layers(design.with_folding(serial), technology)
-    readers: dict[str, list[LayerPlan]] = {p.name: [] for p in design.populations}
-    for plan in plans:
-        for projection in plan.population.sources:
-            readers[projection.source].append(plan)
+    readers = {
+        p.name: [plan for plan in plans if p.name in words_of(plan, Folding())]
+        for p in design.populations
+    }
     found = [input_foldings(entry, design, technology, next_words(readers[entry.name]))]
     for number, plan in enumerate(plans, 1):
         progress(f"foldings of {plan.name!r}, layer {number} of {len(plans)}")
@@ -174,13 +174,14 @@ def layer_foldings(
             return costs[key]
         return costs[key] + gather_cost(plan.technology, choice.following, folded.lanes, code.steps)
 
-    sources = tuple(q.source for q in plan.population.sources)
     choices = [
-        Choice(folding, words_of(plan, folding), word, shape(folding, word).interval)
+        Choice(
+            folding, tuple(words_of(plan, folding).values()), word, shape(folding, word).interval
+        )
         for folding in foldings_of(plan, design, budget, synapses)
         for word in next_words
     ]
-    return LayerFoldings(plan.name, sources, choices, price)
+    return LayerFoldings(plan.name, tuple(words_of(plan, Folding())), choices, price)
 
 
 def foldings_of(
@@ -210,6 +211,6 @@ def _may_fit(plan: LayerPlan, folding: Folding, budget: Budget) -> bool:
     return lanes * folding.unroll * plan.weight_bits <= budget.lut
 
 
-def words_of(plan: LayerPlan, folding: Folding) -> tuple[int, ...]:
-    """Return the neurons that a folded layer reads at a time of each of its sources."""
-    return tuple(word_of(q.map, folding) for q in plan.population.sources)
+def words_of(plan: LayerPlan, folding: Folding) -> dict[str, int]:
+    """Return the neurons that a folded layer reads at a time, by source."""
+    return {q.source: word_of(q.map, folding) for q in plan.population.sources}

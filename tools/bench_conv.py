@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from ..boards.boards import find_board
 from ..gen.calibrate import Options
 from ..sim import golden
-from . import api
-from .measure import ROOT, Measurement, bench, open_data
+from . import api, demo
+from .bench_perceptron import against_estimate, speed
+from .measure import ROOT, Measurement, bench, example, open_data, routed
 
 TITLE = "Convolutional and residual networks"
 SHARED = ROOT.parent / "shared" / "models"
@@ -283,3 +285,50 @@ def anomalies() -> Iterator[Measurement]:
         f"calibration; against float 95 % within {low:+.3f} to {high:+.3f}",
         details={"design_hash": design.hash, "layers": design.provenance["layers"]},
     )
+
+
+# -- the repository's own ----------------------------------------------------------------------
+
+BOARD = "icebreaker"
+ESTIMATE = 20  # percent by which the estimate of LUTs may be wrong
+
+
+@bench("C6", "Small MNIST CNN, 4-bit weights, T = 4, 2-bit input, on an iCE40UP5K (iCEBreaker)")
+def own() -> Iterator[Measurement]:
+    """Accuracy, every image in bulk RTL, then routed with four seeds, host link included."""
+    choice, data = demo.CONVOLUTIONS, open_data("mnist_test_open.npz")
+    found = routed(choice.model, BOARD, choice.folding)
+    network = api.load_network(example(choice.model), data.x)
+    yield Measurement(
+        what="float accuracy", value=round(100 * api.float_accuracy(network, data), 2), unit="%"
+    )
+    yield Measurement(
+        what="golden accuracy",
+        value=round(100 * api.evaluate(found.design, data).accuracy, 2),
+        unit="%",
+        target=">= 98.3",
+        note=f"of {len(data):,}",
+    )
+    run = api.simulate_bulk(
+        found.design,
+        data,
+        ROOT / "build" / "bench" / f"bulk-{choice.model}",
+        technology=api.technology_of(find_board(BOARD)),
+    )
+    wrong = {m.sample for m in run.mismatches}
+    yield Measurement(
+        what="logit vectors equal to golden in bulk RTL, with class and cycle",
+        value=run.samples - (len(wrong) if run.passed or wrong else run.samples),
+        unit="images",
+        target=f"== {len(data)}",
+        note=f"{run.cycles:,} cycles",
+        details={"differing": run.differing, "design_hash": found.design.hash},
+    )
+    yield from speed(found, mhz=24, latency_us=5000)
+    yield Measurement(
+        what="interval",
+        value=round(found.interval / found.built.clock_hz * 1e6, 2),
+        unit="µs",
+        note=f"{found.interval:,} cycles; {found.built.clock_hz / found.interval:,.0f} images/s",
+    )
+    yield from against_estimate(found, BOARD, bound=ESTIMATE)
