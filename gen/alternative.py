@@ -19,8 +19,8 @@ def alternatives(
     """Return the plain alternatives of a folded Design, by name.
 
     ``equal lanes`` keeps pe and simd of every layer, which then takes one pass in the place of
-    T/unroll. ``equal interval`` takes the fewest outputs, and then the fewest inputs, in parallel
-    with which no layer is slower than it was. DSP blocks serve those layers first in which a block
+    T/unroll. ``equal interval`` takes the fewest outputs and inputs in parallel with which no layer
+    is slower than it was. DSP blocks serve those layers first in which a block
     saves most LUTs, as far as ``multipliers`` reach; other products are made of LUTs. ``blocks
     alone`` has no products of LUTs but where weights are plain factors (pooling), and as many lanes
     as blocks reach for; it is missing where they do not reach at all.
@@ -126,17 +126,20 @@ def _entry(design: Design, first: LayerPlan, folding: Folding) -> dict[str, Fold
 
 
 def _fewest(plan: LayerPlan, interval: int, following: int) -> Folding:
-    """Return the folding of fewest lanes with which a layer takes ``interval`` cycles at most."""
+    """Return the folding of fewest lanes with which a layer takes ``interval`` cycles at most.
 
-    def fast(folding: Folding) -> bool:
-        word = word_of(plan.map, folding)
-        return plan.refolded(folding, source_lanes=word, simd=following).interval <= interval
-
-    own = plan.folding
-    fewer = [replace(own, pe=pe) for pe in divisors(own.pe)]
-    folding = next((f for f in fewer if fast(f)), own)
-    fewer = [replace(folding, simd=simd) for simd in divisors(folding.simd)]
-    return next((f for f in fewer if fast(f)), folding)
+    Among equals the one of fewest block RAMs, and then LUTs.
+    """
+    own, found = plan.folding, []
+    for pe in divisors(own.pe):
+        for simd in divisors(own.simd):
+            folding = replace(own, pe=pe, simd=simd)
+            word = word_of(plan.map, folding)
+            folded = plan.refolded(folding, source_lanes=word, simd=following)
+            if folded.interval <= interval:
+                cost = total(layer_cost(folded).values())
+                found.append(((pe * simd, cost.block_ram, cost.lut), folding))
+    return min(found, key=lambda option: option[0])[1] if found else own
 
 
 def _within(design: Design, technology: Technology, multipliers: int) -> Design:
