@@ -36,11 +36,17 @@ def parse_fold(text: str, synapse: str = EVENTS) -> dict[str, Folding]:
             raise ValueError(f"a folding reads like fc1:pe=16,simd=16,unroll=1, not {word!r}")
         if match["layer"] in folding:
             raise ValueError(f"layer {match['layer']!r} is folded twice in {text!r} (fold it once)")
-        numbers = {"synapse": synapse} | dict(_numbers(match["numbers"], word))
-        folding[match["layer"]] = Folding(**numbers)
+        folding[match["layer"]] = _folding(dict(_numbers(match["numbers"], word)), synapse)
     if not folding:
         raise ValueError(f"a folding reads like fc1:pe=16,simd=16,unroll=1, not {text!r}")
     return folding
+
+
+def _folding(numbers: dict[str, Any], synapse: str) -> Folding:
+    """Return what a word says, with ``synapse`` where it does not: multipliers take all steps."""
+    if "synapse" not in numbers and synapse != EVENTS:
+        numbers = numbers | {"synapse": synapse, "unroll": 1}
+    return Folding(**numbers)
 
 
 def _numbers(text: str, word: str) -> Iterator[tuple[str, Any]]:

@@ -17,7 +17,7 @@ from ..gen.plan import no_hardware
 from ..gen.rtl import core_timing
 from ..sim import golden
 from ..sim.faults import run_faults
-from . import api, energy, fault_table, proof, tables
+from . import api, comparison, energy, fault_table, proof, tables
 from .console import progress, shown
 from .link_speed import frame_bytes, lines
 from .report import Example, write_report
@@ -184,6 +184,7 @@ def energy_of(job: Job, built: BuildResult, interval_cycles: int) -> dict[str, A
         cells=built.utilisation[device.lut_cell].used,
         clock_hz=built.clock_hz,
         interval_cycles=interval_cycles,
+        multipliers=comparison.multipliers_of(built, device),
     )
     return None if found is None else asdict(found)
 
