@@ -20,6 +20,7 @@ from .codes import SpikeCode
 from .functions import FunctionTable
 from .network import FUNCTIONS, INPUT, MAPS, READOUT, LinearMap, check_graph
 from .reading import parallel_inputs, word_of
+from .several import SEVERAL, Comparison
 
 FORMAT_VERSION = 1
 FIRINGS = ("settled", "overlapped")
@@ -126,7 +127,7 @@ class DesignPopulation:
 
     ``folding`` is ``None`` where none was chosen yet. ``limit`` is the greatest target that a ReLU
     fires on, ``None`` where nothing but the code bounds it. ``table`` holds the targets of a
-    function that is not decided by comparison.
+    function that is not decided by comparison, ``comparison`` what decides one of two operands.
     """
 
     name: str
@@ -138,6 +139,7 @@ class DesignPopulation:
     place: str = ""
     limit: int | None = None
     table: FunctionTable | None = None
+    comparison: Comparison | None = None
 
     @property
     def size(self) -> int:
@@ -156,6 +158,8 @@ class DesignPopulation:
         """
         if self.table is not None:
             return self.table.error
+        if self.comparison is not None:
+            return self.comparison.error
         if self.code is None or not self.code.is_binary or not self.operands:
             return None
         below = self.operands[0].below
@@ -219,6 +223,8 @@ class Design:
         """Refuse a function without what decides it."""
         name, function, table = population.name, population.function, population.table
         operands = population.operands
+        if (population.comparison is None) != (function not in SEVERAL):
+            raise ValueError(f"{function} of {name!r} needs a fraction, and no other function does")
         if function in FUNCTIONS:
             if table is not None or any(op.below is not None for op in operands):
                 raise ValueError(f"{function} of {name!r} needs neither table nor second factors")
@@ -379,6 +385,8 @@ class Design:
                 }
                 | ({} if p.limit is None else {"limit": p.limit})
             )
+            if p.comparison is not None:
+                populations[-1]["comparison"] = vars(p.comparison)
             if p.table is not None:
                 entries = keep(f"p{i}_table", p.table.entries.astype(np.int64))
                 populations[-1]["table"] = vars(p.table) | {"entries": entries}
@@ -490,6 +498,7 @@ class Design:
                     place=header["places"].get(p["name"], ""),
                     limit=p.get("limit"),
                     table=_table_of(p["table"], arrays) if "table" in p else None,
+                    comparison=Comparison(**p["comparison"]) if "comparison" in p else None,
                 )
             )
         return cls(

@@ -12,6 +12,7 @@ import numpy as np
 
 from .functions import UNARY
 from .maps import MAPS, Dense, LinearMap
+from .several import SEVERAL
 
 __all__ = ["FUNCTIONS", "INPUT", "MAPS", "READOUT", "Dense", "LinearMap", "Network", "Operand"]
 __all__ += ["Population", "Projection", "check_graph", "evaluate"]
@@ -21,7 +22,14 @@ READOUT = "readout"
 LINEAR = "linear"
 MAX = "max"
 # function -> number of operands, None for one or more; those of UNARY take one
-FUNCTIONS: dict[str, int | None] = {INPUT: 0, READOUT: 1, "relu": 1, LINEAR: 1, MAX: None}
+FUNCTIONS: dict[str, int | None] = {
+    INPUT: 0,
+    READOUT: 1,
+    "relu": 1,
+    LINEAR: 1,
+    MAX: None,
+    **dict.fromkeys(SEVERAL, 2),
+}
 FORWARD_BATCH = 64  # samples whose populations are held at a time where only answers are wanted
 
 
@@ -115,6 +123,8 @@ def evaluate(
         return positive if limit is None else np.minimum(positive, limit)
     if function == MAX:
         return np.max(operands, axis=0)
+    if function in SEVERAL:
+        return SEVERAL[function].evaluate(*operands)
     raise ValueError(f"there is no neuron function {function!r}")
 
 

@@ -82,6 +82,7 @@ def convert_operand(
     like: DesignOperand | None = None,
     unit: float | None = None,
     slope: float | None = None,
+    centred: bool = False,
 ) -> DesignOperand:
     """Quantise weights and bias of one operand.
 
@@ -103,6 +104,8 @@ def convert_operand(
         Real value of one unit of F; ``None`` is that of the code.
     slope
         Of the function where X < 0, relative to that above; ``None`` is no other.
+    centred
+        Take half a unit of F off the bias, so that F, which is rounded up, is rounded to nearest.
     """
     if unit is None and code is not None:
         unit = code.unit
@@ -149,6 +152,8 @@ def convert_operand(
         some = np.broadcast_to(~nothing, exact.shape)
         missed = np.where(some, exact, 0.0) - bias - seen
         bias = bias + by_channel(missed.mean(axis=around, where=some), population.shape)
+    if centred:
+        bias = bias - unit / 2
     integers = np.rint(bias / scale).astype(np.int64)
     if nothing.any():
         integers = np.where(nothing, integers + _least(projections, sources, population), integers)

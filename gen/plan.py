@@ -634,6 +634,9 @@ def result_pace(population: DesignPopulation, overlapped: bool) -> int:
 
 FUNCTION_WORDS = {  # of functions that there is no hardware for
     "linear": "a population without ReLU",
+    "multiply": "a product of two operands",
+    "divide": "a quotient of two operands",
+    "divide_root": "a quotient by a root",
 }
 
 

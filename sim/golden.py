@@ -16,6 +16,7 @@ import numpy as np
 from ..gen.codes import SpikeCode
 from ..gen.design import Design, DesignOperand, DesignPopulation
 from ..gen.network import INPUT
+from ..gen.several import SEVERAL
 
 # f on requantised operands F, integers; the read-out is no neuron and does not stand here.
 FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
@@ -57,6 +58,8 @@ def target_of(population: DesignPopulation, requantised: list[np.ndarray]) -> np
     """Return f(F) of every operand's F; a table holds it; a limit is where it ends."""
     if population.table is not None:
         return population.table(requantised[0])
+    if population.comparison is not None:
+        return SEVERAL[population.function].target(*requantised, population.comparison.fraction)
     target = FUNCTIONS[population.function](*requantised)
     return target if population.limit is None else np.minimum(target, population.limit)
 
@@ -387,6 +390,7 @@ def _checked(design: Design, raw: np.ndarray) -> np.ndarray:
 def _check_int64(design: Design) -> None:
     """Refuse a Design whose sums pass 2^53 or whose products with M pass 2^63."""
     for population in design.populations:
+        _check_operands(design, population)
         for k, operand in enumerate(population.operands):
             bound = design.integrator_bound(population, k)
             product = bound * int(operand.multiplier.max()) + (1 << operand.shift)
@@ -395,3 +399,24 @@ def _check_int64(design: Design) -> None:
                     f"integrators of {population.name!r} must stay below 2^53 and their products "
                     f"below 2^63, but they may reach {bound} and {product}"
                 )
+
+
+def _check_operands(design: Design, population: DesignPopulation) -> None:
+    """Refuse two operands whose products pass 2^62."""
+    if population.comparison is None:
+        return
+    f1, f2 = (
+        (design.integrator_bound(population, k) * int(op.multiplier.max()) >> op.shift) + 1
+        for k, op in enumerate(population.operands)
+    )
+    p = population.comparison.fraction
+    greatest = {
+        "multiply": f1 * f2,
+        "divide": max(f1, f2 << p),
+        "divide_root": max(f1 * f1, f2 << 2 * p),
+    }[population.function]
+    if greatest >= 1 << 62:
+        raise ValueError(
+            f"products of the operands of {population.name!r} must stay below 2^62, but they may "
+            f"reach {greatest}"
+        )
