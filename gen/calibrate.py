@@ -460,10 +460,11 @@ class Converted:
         self, population: DesignPopulation, values: Mapping[str, np.ndarray]
     ) -> list[np.ndarray]:
         """X = B + Σ W·v of each operand, (n, *shape) float64 integers."""
-        return [
-            sum((p.map.apply(values[p.source]) for p in operand.projections), operand.bias)
-            for operand in population.operands
-        ]
+        found = []
+        for operand in population.operands:
+            x = sum((p.map.apply(values[p.source]) for p in operand.projections), operand.bias)
+            found.append(sum((product.apply(values) for product in operand.products), x))
+        return found
 
     def _target(self, population, values, encoded) -> np.ndarray:
         if population.function == INPUT:

@@ -19,6 +19,7 @@ import numpy as np
 from .codes import SpikeCode
 from .functions import FunctionTable
 from .network import FUNCTIONS, INPUT, MAPS, READOUT, LinearMap, check_graph
+from .products import Product
 from .reading import parallel_inputs, word_of
 from .several import SEVERAL, Comparison
 
@@ -106,6 +107,8 @@ class DesignOperand:
     below
         (channels,) int64, the multiplier where X < 0, in 0..65535, or -multiplier for abs; ``None``
         where it is ``multiplier``.
+    products
+        Of values of two populations, in the place of projections.
     """
 
     projections: tuple[DesignProjection, ...]
@@ -114,6 +117,7 @@ class DesignOperand:
     multiplier: np.ndarray
     shift: int
     below: np.ndarray | None = None
+    products: tuple[Product, ...] = ()
 
     @property
     def is_magnitude(self) -> bool:
@@ -214,6 +218,12 @@ class Design:
             if population.folding is not None:
                 check_folding(self, population, population.folding)
         if self.firing == "overlapped":
+            for population in self.populations:
+                if any(op.products for op in population.operands):
+                    raise ValueError(
+                        f"{population.name!r} sums products of trains, for which firing must be "
+                        f"settled"
+                    )
             steps = {p.name: p.code.steps for p in self.populations if p.code is not None}
             if len(set(steps.values())) > 1:
                 listed = ", ".join(f"{name} {t}" for name, t in steps.items())
@@ -310,6 +320,13 @@ class Design:
             reach = max(abs(code.low), abs(code.high))
             weights = projection.map.gain.astype(np.float64)
             total = total + reach * weights.reshape(-1, *[1] * (len(population.shape) - 1))
+        for product in op.products:
+            reaches = []
+            for name in (product.source, product.other):
+                code = self[name].code
+                assert code is not None
+                reaches.append(max(abs(code.low), abs(code.high)))
+            total = total + product.terms * reaches[0] * reaches[1]
         return int(total.max())
 
     def raw_samples(self, x: np.ndarray) -> np.ndarray:
@@ -361,6 +378,21 @@ class Design:
                             {}
                             if op.below is None
                             else {"below": keep(f"p{i}_o{j}_below", op.below.astype(np.int64))}
+                        ),
+                        **(
+                            {}
+                            if not op.products
+                            else {
+                                "products": [
+                                    {
+                                        "source": q.source,
+                                        "other": q.other,
+                                        "left": keep(f"p{i}_o{j}_left{k}", q.left),
+                                        "right": keep(f"p{i}_o{j}_right{k}", q.right),
+                                    }
+                                    for k, q in enumerate(op.products)
+                                ]
+                            }
                         ),
                         "projections": [
                             {
@@ -474,6 +506,10 @@ class Design:
                     multiplier=arrays[op["multiplier"]],
                     shift=op["shift"],
                     below=arrays[op["below"]] if "below" in op else None,
+                    products=tuple(
+                        Product(**q | {"left": arrays[q["left"]], "right": arrays[q["right"]]})
+                        for q in op.get("products", ())
+                    ),
                     projections=tuple(
                         DesignProjection(
                             source=q["source"],

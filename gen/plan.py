@@ -649,6 +649,8 @@ def no_hardware(design: Design) -> str | None:
             found = f"is {FUNCTION_WORDS[population.function]}"
         elif population.function == MAX:
             found = _no_maximum(design, previous, population)
+        elif any(op.products for op in population.operands):
+            found = "sums products of trains"
         elif len(projections) != 1 or projections[0].source != previous.name:
             found = f"reads {', '.join(p.source for p in projections)}"
         elif projections[0].map.kind != "dense":

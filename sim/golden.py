@@ -16,6 +16,7 @@ import numpy as np
 from ..gen.codes import SpikeCode
 from ..gen.design import Design, DesignOperand, DesignPopulation
 from ..gen.network import INPUT
+from ..gen.products import Product
 from ..gen.several import SEVERAL
 
 # f on requantised operands F, integers; the read-out is no neuron and does not stand here.
@@ -32,6 +33,10 @@ BATCH_VALUES = 2**22  # neurons times samples at a time: what is held of them st
 def requantise(x: np.ndarray, multiplier: np.ndarray | int, shift: int) -> np.ndarray:
     """Return F = ceil(x·M / 2^S), int64; v >= F holds exactly where v·2^S >= x·M does."""
     return (x * multiplier + (1 << shift) - 1) >> shift
+
+
+def sources_of(product: Product) -> tuple[str, str]:
+    return product.source, product.other
 
 
 def input_target(design: Design, raw: np.ndarray) -> np.ndarray:
@@ -79,7 +84,8 @@ class PopulationTrace:
     requantised : per operand (T, n) int64, the F that step t applies f to; one row in settled
         firing, where F no longer moves; none for input and read-out
     integrators : per operand (T_in + 1, n) int64, X(0)..X(T_in); T_in is the T of the sources
-        (the longest of them), row t is X before the events of step t are added
+        (the longest of them), row t is X before the events of step t are added; of products of
+        trains, X without and with them
     """
 
     events: np.ndarray
@@ -138,6 +144,13 @@ class _Neurons:
                     after = after - eta[t] * projection.map.apply(sigma)
             x.append(after)
 
+    def multiply(self, neurons: Mapping[str, "_Neurons"]) -> None:
+        """Add products of the values that all sources have settled at to the last X."""
+        for operand, x in zip(self.operands, self.integrators, strict=True):
+            for product in operand.products:
+                values = {name: neurons[name].membranes[-1] for name in sources_of(product)}
+                x.append(x[-1] + product.apply(values))
+
     def target(self, design: Design, raw: np.ndarray) -> np.ndarray:
         """f(x) of the integrators as they stand now."""
         if self.population.function == INPUT:
@@ -193,6 +206,7 @@ def trace(design: Design, raw: np.ndarray) -> Trace:
             arriving = [design[p.source].code.steps for p in each.population.sources]
             for t in range(max(arriving, default=0)):
                 each.integrate(t, neurons)
+            each.multiply(neurons)
             if each.population.code is not None:
                 target = each.target(design, raw)
                 for t in range(each.population.code.steps):
@@ -323,13 +337,19 @@ class _Fast:
     ) -> Iterator[np.ndarray]:
         """Yield X = B + Σ W·v of every operand, (n, *shape) int64, from float64 ``values``."""
         number = 0
-        for operand in population.operands:
+        for k, operand in enumerate(population.operands):
             x = operand.bias
             for projection in operand.projections:
                 linear, dtype = self.maps[population.name, number]
                 sums = linear.apply(values[projection.source].astype(dtype, copy=False))
                 x = x + sums.astype(np.int64)
                 number += 1
+            for product in operand.products:
+                dtype = precision(self.design.integrator_bound(population, k))
+                read = {
+                    name: values[name].astype(dtype, copy=False) for name in sources_of(product)
+                }
+                x = x + product.apply(read).astype(np.int64)
             yield x
 
     def _target(

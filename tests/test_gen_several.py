@@ -19,7 +19,7 @@ CORNERS = [-BIG, -(2**20), -3, -1, 0, 1, 2, 3, 2**20 - 1, BIG]
 
 
 def holds(function: str, v: int, f1: int, f2: int, p: int) -> bool:
-    """Say whether v >= f(F1, F2), as DESIGN says it: Python integers, signs, no division and no root."""
+    """Say whether v >= f(F1, F2), in Python integers, without a division or a root."""
     if function == "multiply":
         return v * 2**p >= f1 * f2
     f2 = max(f2, 1)
