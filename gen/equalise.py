@@ -48,7 +48,11 @@ def equalise(
         The same function of the input; (channels,) k by population name.
     """
     factors: dict[str, np.ndarray] = {}
+    products = [(p.name, q) for p in network.populations for op in p.operands for q in op.products]
+    bound = {name for own, q in products for name in (own, q.source, q.other)}  # no weights there
     for population in network.populations:
+        if population.name in bound:
+            continue
         if population.function not in HOMOGENEOUS or population.limit is not None:
             continue
         found = _passed_on(population, factors) if population.function == MAX else units(population)
@@ -102,6 +106,7 @@ def _rescaled(population: Population, factors: Mapping[str, np.ndarray]) -> Popu
                 Projection(source=p.source, map=weighted(p.map, p.source)) for p in old.projections
             ),
             bias=old.bias / own.reshape(-1, *[1] * (len(population.shape) - 1)),
+            products=old.products,
         )
 
     return replace(population, operands=tuple(map(operand, population.operands)))

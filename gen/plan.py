@@ -680,6 +680,9 @@ def result_pace(population: DesignPopulation, overlapped: bool) -> int:
 
 FUNCTION_WORDS = {  # of functions that there is no hardware for
     "linear": "a population without ReLU",
+    "multiply": "a product of two operands",
+    "divide": "a quotient of two operands",
+    "divide_root": "a quotient by a root",
 }
 
 
@@ -697,6 +700,8 @@ def no_hardware(design: Design) -> str | None:
             found = f"is {FUNCTION_WORDS[population.function]}"
         elif population.function == MAX:
             found = _no_maximum(design, previous, population)
+        elif any(op.products for op in population.operands):
+            found = "sums products of trains"
         elif len(projections) != 1 or projections[0].source != previous.name:
             found = f"reads {', '.join(p.source for p in projections)}"
         elif projections[0].map.kind != "dense":

@@ -169,8 +169,8 @@ def _strides(outer: Sliding, inner: Sliding) -> tuple[int, int]:
 
 def _selected(outer: Window, inner: Sliding) -> Sliding:
     """Return channels and slices of what ``inner`` gives."""
-    if max(outer.padding) > 0:
-        raise Entangled("padding behind a convolution")
+    if max(outer.padding) > 0 and (inner.window != (1, 1) or any(inner.padding)):
+        raise Entangled("padding behind a convolution")  # (a pixel of zeros stays zero)
     stride = _strides(outer, inner)
     first = [inner.padding[2 * k] + outer.padding[2 * k] * inner.stride[k] for k in range(2)]
     place = {
