@@ -19,7 +19,7 @@ import numpy as np
 from .codes import SpikeCode
 from .functions import FunctionTable
 from .network import FUNCTIONS, INPUT, MAPS, READOUT, LinearMap, check_graph
-from .reading import parallel_inputs, word_of
+from .reading import parallel_of, word_of
 
 FORMAT_VERSION = 1
 FIRINGS = ("settled", "overlapped")
@@ -532,18 +532,20 @@ def check_folding(design: Design, population: DesignPopulation, folding: Folding
             )
 
     if population.function == INPUT:
-        readers = [p for p in design.populations for q in p.sources if q.source == population.name]
+        readers = [
+            (p, q.map) for p in design.populations for q in p.sources if q.source == population.name
+        ]
         must_divide("pe", folding.pe, population.size, "values")
-        for reader in readers:
+        for reader, linear in readers:
             if reader.folding is not None:
-                word = word_of(next(reader.sources).map, reader.folding)
+                word = word_of(linear, reader.folding)
                 must_divide("pe", folding.pe, word, f"parallel inputs of {reader.name!r}")
         return
     projections = list(population.sources)
     source = design[projections[0].source]
     assert source.code is not None
     must_divide("pe", folding.pe, population.shape[0], "outputs")
-    must_divide("simd", folding.simd, *parallel_inputs(projections[0].map))
+    must_divide("simd", folding.simd, *parallel_of([q.map for q in projections]))
     must_divide("unroll", folding.unroll, source.code.steps, "input steps")
     if folding.unroll > 1 and (design.firing != "settled" or not source.code.is_binary):
         raise ValueError(
