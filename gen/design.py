@@ -18,9 +18,9 @@ import numpy as np
 
 from .codes import RateCode, SpikeCode
 from .functions import FunctionTable
-from .network import FUNCTIONS, INPUT, MAPS, READOUT, LinearMap, check_graph
+from .network import FUNCTIONS, INPUT, MAPS, MAX, READOUT, LinearMap, check_graph
 from .products import Product
-from .reading import parallel_inputs, word_of
+from .reading import parallel_of, word_of
 from .several import SEVERAL, Comparison
 
 FORMAT_VERSION = 1
@@ -351,7 +351,8 @@ class Design:
     def with_synapse(self, synapse: str) -> "Design":
         """Return the same integers with every folded layer's weights meeting inputs so.
 
-        Lanes stay as they are. A layer that multiplied, and adds where events arrive now, takes
+        Lanes stay as they are, and so do layers that cannot multiply, see :func:`has_synapses`. A
+        layer that multiplied, and adds where events arrive now, takes
         one step at a time.
         """
         if synapse not in SYNAPSES:
@@ -364,7 +365,11 @@ class Design:
             return replace(folding, synapse=synapse, unroll=unroll)
 
         return self.with_folding(
-            {p.name: other(p.folding) for p in self.populations[1:] if p.folding}
+            {
+                p.name: other(p.folding)
+                for p in self.populations[1:]
+                if p.folding and (synapse == EVENTS or has_synapses(p))
+            }
         )
 
     def _whole(self, population: DesignPopulation, folding: Folding | None) -> Folding | None:
@@ -647,6 +652,15 @@ def divisors(n: int) -> list[int]:
     return [d for d in range(1, n + 1) if n % d == 0]
 
 
+def has_synapses(population: DesignPopulation) -> bool:
+    """Whether the weights of a population may meet its inputs in multipliers.
+
+    A maximum has no weights; a sum of several branches adds them as events arrive, each with
+    weights of its own width.
+    """
+    return population.function != MAX and len(list(population.sources)) == 1
+
+
 def _check_multiplying(
     design: Design, population: DesignPopulation, folding: Folding, code: SpikeCode
 ) -> None:
@@ -655,6 +669,11 @@ def _check_multiplying(
     if folding.synapse not in SYNAPSES:
         raise ValueError(
             f"the synapse of {name!r} is one of {', '.join(SYNAPSES)}, not {folding.synapse!r}"
+        )
+    if not has_synapses(population):
+        raise ValueError(
+            f"{name!r} cannot multiply: it is a maximum or sums several branches (leave it at "
+            f"synapse=events)"
         )
     if design.firing != "settled" or not code.is_binary:
         raise ValueError(
@@ -682,18 +701,20 @@ def check_folding(design: Design, population: DesignPopulation, folding: Folding
             )
 
     if population.function == INPUT:
-        readers = [p for p in design.populations for q in p.sources if q.source == population.name]
+        readers = [
+            (p, q.map) for p in design.populations for q in p.sources if q.source == population.name
+        ]
         must_divide("pe", folding.pe, population.size, "values")
-        for reader in readers:
+        for reader, linear in readers:
             if reader.folding is not None:
-                word = word_of(next(reader.sources).map, reader.folding)
+                word = word_of(linear, reader.folding)
                 must_divide("pe", folding.pe, word, f"parallel inputs of {reader.name!r}")
         return
     projections = list(population.sources)
     source = design[projections[0].source]
     assert source.code is not None
     must_divide("pe", folding.pe, population.shape[0], "outputs")
-    must_divide("simd", folding.simd, *parallel_inputs(projections[0].map))
+    must_divide("simd", folding.simd, *parallel_of([q.map for q in projections]))
     must_divide("unroll", folding.unroll, source.code.steps, "input steps")
     if folding.multiplies:
         _check_multiplying(design, population, folding, source.code)

@@ -11,7 +11,7 @@ from math import gcd
 
 import numpy as np
 
-from .design import EVENTS, MULTIPLY, Design, Folding, divisors
+from .design import EVENTS, MULTIPLY, Design, Folding, divisors, has_synapses
 from .estimate import Budget, Resources, encoder_cost, gather_cost, layer_cost, total
 from .plan import InputPlan, LayerPlan, MaximumPlan, Technology, plan_layers
 from .reading import parallel_inputs, word_of
@@ -109,7 +109,9 @@ def all_foldings(
     """Return the choices of every population, the input first, sources before their readers."""
     # Where nothing but multipliers will do, a layer that cannot have them is refused here.
     first = EVENTS if EVENTS in synapses else synapses[0]
-    serial = {p.name: Folding(synapse=first) for p in design.populations}
+    serial = {
+        p.name: Folding(synapse=first if has_synapses(p) else EVENTS) for p in design.populations
+    }
     entry, plans = plan_layers(design.with_folding(serial), technology)
     readers = {
         p.name: [plan for plan in plans if p.name in words_of(plan, Folding())]
@@ -189,11 +191,13 @@ def foldings_of(
 ) -> Iterator[Folding]:
     """Yield the foldings that the rules allow and whose gates or multipliers alone could fit."""
     settled = design.firing == "settled" and plan.source_code.is_binary
-    whole = isinstance(plan, MaximumPlan)  # it reads whole trains, and has no weights
+    several = settled and not isinstance(plan, MaximumPlan)  # which reads whole trains anyway
     steps = plan.source_code.steps
-    ways = [(EVENTS, unroll) for unroll in (divisors(steps) if settled and not whole else [1])]
-    ways = [way for way in ways if EVENTS in synapses or whole]
-    ways += [(kind, steps) for kind in synapses if kind != EVENTS and settled and not whole]
+    if not has_synapses(plan.population):
+        synapses = (EVENTS,)
+    ways = [(EVENTS, unroll) for unroll in (divisors(steps) if several else [1])]
+    ways = [way for way in ways if EVENTS in synapses]
+    ways += [(kind, steps) for kind in synapses if kind != EVENTS and settled]
     for pe in divisors(plan.outputs):
         for simd in divisors(parallel_inputs(plan.map)[0]):
             for synapse, unroll in ways:

@@ -6,8 +6,10 @@ still need. Weights lie in memory in the order in which they are read, so that n
 the data.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import gcd
 from typing import Protocol
 
 import numpy as np
@@ -121,6 +123,11 @@ def is_apart(linear: LinearMap) -> bool:
     return isinstance(linear, Window) or (isinstance(linear, Conv) and linear.depthwise)
 
 
+def is_picked(linear: LinearMap) -> bool:
+    """Whether each output channel reads one channel, and not that of its own number."""
+    return isinstance(linear, Window) and not linear.in_order
+
+
 def places_of(linear: LinearMap) -> WindowPlaces | None:
     """Return the windows of a map; ``None`` where it reads whole samples."""
     return WindowPlaces.of(linear) if isinstance(linear, Sliding) else None
@@ -135,8 +142,18 @@ def parallel_inputs(linear: LinearMap) -> tuple[int, str]:
     return linear.weights.shape[1], "inputs"
 
 
+def parallel_of(maps: Sequence[LinearMap]) -> tuple[int, str]:
+    """Return the same for all maps into one operand."""
+    each = [parallel_inputs(linear) for linear in maps if not is_apart(linear)]
+    if len(each) > 1:
+        return gcd(*(number for number, _ in each)), "inputs common to all sources"
+    return each[0] if each else parallel_inputs(maps[0])
+
+
 def word_of(linear: LinearMap, folding: Folding) -> int:
     """Return how many neurons of its source a folded map reads at a time."""
+    if is_picked(linear):
+        return linear.layout.planes[0]
     return folding.pe if is_apart(linear) else folding.simd
 
 

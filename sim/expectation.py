@@ -259,10 +259,16 @@ class _LayerProbes:
         self.index, self.plan = index, plan
         self.timing, self.cycles = timing, cycles
         self.last = plan.is_readout
-        # Σ_j W of what lies within the planes, and of what its windows cover beyond them.
-        linear = next(plan.held.sources).map
-        self.inside = linear.apply(np.ones((1, *linear.in_shape), np.int64)).ravel()
-        self.outside = np.repeat(plan.row, plan.windows) - self.inside
+        # Σ_j W of what lies within the planes, and by source of what its windows cover beyond them.
+        inside = [
+            reader.held_map.apply(np.ones((1, *reader.map.in_shape), np.int64)).ravel()
+            for reader in plan.readers
+        ]
+        self.inside = sum(inside)
+        self.outside = [
+            np.repeat(reader.sums, plan.windows) - within
+            for reader, within in zip(plan.readers, inside, strict=True)
+        ]
         self.known_sums: dict[tuple[int, int], np.ndarray] = {}
 
     def _probe(self, what: str, valid: str, value: str, bits: int, *, signed: bool = True) -> Probe:
@@ -372,9 +378,10 @@ class _LayerProbes:
         else:
             done = (plane + 1) * self.plan.folding.unroll
             moved = x[done] - x[0] + sum(eta[:done]) * row
-            train = self.plan.padding_train[:done]
-            beyond = sum(event << (done - 1 - t) for t, event in enumerate(train))
-            sums = (moved >> (len(eta) - done + 1)) + beyond * self.outside
+            sums = moved >> (len(eta) - done + 1)
+            for reader, outside in zip(self.plan.readers, self.outside, strict=True):
+                train = reader.padding_train[:done]
+                sums += sum(event << (done - 1 - t) for t, event in enumerate(train)) * outside
         self.known_sums[n, plane] = sums
         return sums
 

@@ -256,7 +256,8 @@ def test_a_window_that_waits_for_a_line_too_many_is_seen(images):
     timing = core_timing(windows(), "ecp5")
     conv1 = timing.layers[0]
     first = replace(conv1.bands[0], needs=conv1.bands[0].needs + 1)
-    late = replace(conv1, bands=(first, *conv1.bands[1:]))
+    reader = replace(conv1.readers[0], bands=(first, *conv1.bands[1:]))
+    late = replace(conv1, readers=(reader,))
 
     found = check_cycles(
         windows(), IMAGES, images, timing=replace(timing, layers=(late, *timing.layers[1:]))
