@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .maps import Layout, LinearMap, Pooled
-from .planes import Entangled, as_window, behind, merged
+from .planes import Entangled, across, as_window, behind, merged
 
 LARGEST_MATRIX = 2**27  # elements (1 GiB of float64); what needs more was not meant to be dense
 
@@ -167,7 +167,7 @@ def _compose_planes(outer: Form, inner: Form, shape: tuple[int, ...]) -> Form:
                     return merged(found, inner)
                 except Entangled:
                     continue
-    return Turned(outer, inner)
+    return Turned(outer, across(inner))
 
 
 def total(a: Form, b: Form, *, apart: bool) -> Form:

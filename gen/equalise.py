@@ -50,6 +50,7 @@ def equalise(
     factors: dict[str, np.ndarray] = {}
     products = [(p.name, q) for p in network.populations for op in p.operands for q in op.products]
     bound = {name for own, q in products for name in (own, q.source, q.other)}  # no weights there
+    bound |= {q.source for p in network.populations for q in p.sources if turns(q.map)}
     for population in network.populations:
         if population.name in bound:
             continue
@@ -62,6 +63,14 @@ def equalise(
             )
     populations = tuple(_rescaled(p, factors) for p in network.populations)
     return replace(network, populations=populations), factors
+
+
+def turns(linear: LinearMap) -> bool:
+    """Whether a map takes something else for channels than the channels of its source."""
+    layout = getattr(linear, "layout", None)
+    if layout is None:
+        return False
+    return layout.planes[0] != linear.in_shape[0] or layout.memory[0] != layout.planes[0]
 
 
 def levelled(units: np.ndarray) -> np.ndarray:

@@ -128,6 +128,24 @@ def behind(matrix: np.ndarray, inner: LinearMap) -> LinearMap:
     raise Entangled(f"a matrix behind {inner.kind}")
 
 
+def across(inner: LinearMap) -> LinearMap:
+    """Return sums of whole lines as sums over channels, one for each pixel; others as they are.
+
+    What is seen as (lines, 1, n) planes is seen as (n, 1, lines) planes too, and the results have
+    the same order.
+    """
+    whole = isinstance(inner, Window) and inner.covers_planes and inner.window[0] == 1
+    if not whole or not inner.in_order or not (inner.factor == inner.factor[0]).all():
+        return inner
+    lines, _, n = inner.layout.planes
+    return Conv(
+        in_shape=inner.in_shape,
+        layout=Layout(planes=(n, 1, lines), axes=inner.layout.axes[::-1]),
+        kernel=np.full((1, n, 1, 1), inner.factor[0]),
+        fixed=True,
+    )
+
+
 def _behind_selection(outer: Sliding, inner: Window) -> Sliding:
     """Return ``outer`` on channels, slices and padding of planes."""
     stride = _strides(outer, inner)

@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from .affine import Affine
-from .network import MAX
+from .affine import Affine, Gather
+from .network import LINEAR, MAX
 from .torch_operators import multiplied
 from .torch_reader import (
     UNKNOWN,
@@ -120,6 +120,8 @@ def shares(call: Call, x: Affine, axis: int) -> Affine:
     if axis < 0:
         raise Refused("the batch axis must stay the first")
     reader, name = call.reader, module_path(call.node) or "softmax"
+    if len(x.terms) > 1 or not all(isinstance(form, Gather) for form in x.terms.values()):
+        x = reader.add_population([x], LINEAR, call.node)  # it is read twice
     rest = [d for d in range(len(x.shape)) if d != axis]
     # (groups, n, rows): the axis before the last of the others
     places = x.places.transpose(*rest[:-1], axis, *rest[-1:])

@@ -24,8 +24,6 @@ from .torch_reader import (
     operator_name,
 )
 
-LARGEST_BLOCKS = 2**20  # elements of the matrix that stands for a smaller one on each row
-
 
 @handles("alias", "clone", "contiguous", "detach", "lift_fresh_copy", "lift_fresh", "identity")
 def unchanged(call: Call) -> Value:
@@ -159,7 +157,7 @@ def times(call: Call, x: Affine, weight: np.ndarray, name: str) -> Affine:
         raise Refused("the batch axis must stay the first")
     weight = np.atleast_2d(weight)
     rows = math.prod(x.shape[:-1])
-    if rows > 1 and rows**2 * weight.size > LARGEST_BLOCKS:
+    if rows > 1:
         moved = x.rearranged(x.places.reshape(rows, -1).T)
         result = call.reader.mixed(moved, weight, name)
         return result.rearranged(result.places.T.reshape(call.features))

@@ -7,7 +7,7 @@ import numpy as np
 from .affine import Affine, Matrix, check_size
 from .maps import Conv, Layout, Padding, Planes, Window
 from .network import LINEAR
-from .torch_operators import LARGEST_BLOCKS, larger, weight_name
+from .torch_operators import larger, weight_name
 from .torch_reader import UNKNOWN, Call, Refused, Value, handles, is_plain, operator_name
 
 # -- what was trained with quantisation ----------------------------------------------------------
@@ -164,7 +164,7 @@ def mean(call: Call) -> Value:
         return result.reshaped(call.features).scaled(scale)
     rest = [d for d in range(len(x.shape)) if d + 1 not in dims]
     rows = math.prod(x.shape[d] for d in rest)
-    if rows > 1 and rows**2 * count > LARGEST_BLOCKS:
+    if rows > 1:
         order = x.places.transpose(*(d - 1 for d in dims), *rest).reshape(count, rows)
         one = np.full((1, count), scale)
         return call.reader.mixed(x.rearranged(order), one, fixed=True).reshaped(call.features)

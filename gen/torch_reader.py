@@ -514,6 +514,7 @@ class Reader:
                     read, part = self.inner_population(source, part.inner, value), part.outer
                 term = replace(value, terms={read: part}, bias=np.zeros(value.size))
                 result = result.plus(term)
+        self.note_layout(result)
         return result
 
     def inner_population(self, source: str, inner: LinearMap, value: Affine) -> str:
