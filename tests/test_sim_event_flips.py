@@ -66,8 +66,7 @@ def test_all_flipped_turn_every_value_about_rest(kind):
 
 
 def test_all_flipped_events_of_rate_codes_arrive_where_there_were_none():
-    design, raw = design_of("if")
-    answer = event_flips.FlippedIntegrateFire(design, event_flips.Flips(1.0, 0))
+    answer = event_flips.FlippedIntegrateFire(design_of("if")[0], event_flips.Flips(1.0, 0))
     events = np.array([[True, False, True]])
 
     assert answer.arriving(events).tolist() == [[False, True, False]]

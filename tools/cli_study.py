@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from .console import DONE, Outcome, shown, verb
-from .options import FILE, command_line, examples
+from .options import FILE, command_line, data_options, examples, numbers, whole_numbers
 
 
 @click.command(
@@ -138,4 +138,155 @@ def tune_schedule(
     )
 
 
-COMMANDS: tuple[click.Command, ...] = (tune_schedule,)
+@click.command(
+    short_help="Write a page on what neurons, codes and schedules of a model do.",
+    epilog=examples(
+        "signfire analyse design.npz --data test.npz --samples 500",
+        "signfire analyse design.npz --data test.npz --settled 3,4,5 --overlapped 16,32 -o pages",
+    ),
+)
+@click.argument("design", type=FILE)
+@data_options
+@click.option("--samples", default=500, show_default=True, help="Only the first N samples.")
+@click.option(
+    "--settled", default="2,3,4,5,6,8", show_default=True, help="T of settled firing to look at."
+)
+@click.option(
+    "--overlapped", default="8,16,32,64", show_default=True, help="T of overlapped firing."
+)
+@click.option(
+    "--rate", default="8,16,32,64,128", show_default=True, help="T of integrate-and-fire."
+)
+@click.option("-o", "--output", type=FILE, help="Folder; by default build/NAME-study.")
+@verb
+def analyse(
+    design: Path,
+    data: Path,
+    inputs: str,
+    labels: str,
+    samples: int,
+    settled: str,
+    overlapped: str,
+    rate: str,
+    output: Path | None,
+) -> Outcome:
+    """Write analysis.html and analysis.json: error, accuracy, membranes and events over T.
+
+    DESIGN must have been made by signfire convert: its float model is read again, and converted for
+    settled firing at each T, for overlapped firing with the paper's schedule and, where all neurons
+    are ReLU, for integrate-and-fire with a rate code.
+    """
+    from . import analysis, api, tables
+    from .page import write_page
+
+    loaded = api.load_design(design)
+    found = api.load_data(data, inputs=inputs, labels=labels).first(samples)
+    question = analysis.Question(
+        settled=sorted(whole_numbers("--settled", settled)),
+        overlapped=sorted(whole_numbers("--overlapped", overlapped)),
+        rate=sorted(whole_numbers("--rate", rate)),
+    )
+    network, calibrate = api.source_of(loaded)
+    with shown("analysis") as say:
+        record, sections = analysis.analyse(loaded, network, calibrate.x, found, question, say)
+    page = write_page(
+        output or Path("build") / f"{loaded.name}-study",
+        "analysis",
+        {**record, "command": command_line()},
+        title=f"{loaded.name}: analysis",
+        intro=f"{len(loaded.populations) - 2} hidden populations; golden model in integers.",
+        sections=sections,
+        command=command_line(),
+    )
+    return Outcome(
+        data={"page": page, "accuracy": record["accuracy"]},
+        text=tables.of_analysis(record, page),
+    )
+
+
+@click.command(
+    short_help="Measure accuracy under input noise and flipped events.",
+    epilog=examples(
+        "signfire robustness design.npz --data test.npz",
+        "signfire robustness design.npz --data test.npz --flips 0.001,0.01 --noise 0.1",
+        "beside another design of the same model:",
+        "signfire robustness design.npz --data test.npz --beside overlapped.npz",
+    ),
+)
+@click.argument("design", type=FILE)
+@data_options
+@click.option("--samples", default=500, show_default=True, help="Only the first N samples.")
+@click.option(
+    "--noise",
+    default="0,0.02,0.05,0.1,0.2,0.3",
+    show_default=True,
+    help="Standard deviations of the noise, in shares of the input's range.",
+)
+@click.option(
+    "--flips",
+    default="0,0.0003,0.001,0.003,0.01,0.03,0.1",
+    show_default=True,
+    help="Rates of flipped events.",
+)
+@click.option("--beside", multiple=True, type=FILE, help="Another design of the same model.")
+@click.option(
+    "--baseline-steps",
+    default=64,
+    show_default=True,
+    help="T of integrate-and-fire with a rate code, beside networks of ReLU; 0 leaves it out.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of noise and flips.")
+@click.option("-o", "--output", type=FILE, help="Folder; by default build/NAME-study.")
+@verb
+def robustness(
+    design: Path,
+    data: Path,
+    inputs: str,
+    labels: str,
+    samples: int,
+    noise: str,
+    flips: str,
+    beside: tuple[Path, ...],
+    baseline_steps: int,
+    seed: int,
+    output: Path | None,
+) -> Outcome:
+    """Write robustness.html and robustness.json: accuracy under noise and flipped events.
+
+    The float network, the golden model of DESIGN, and integrate-and-fire neurons with a rate code
+    stand side by side. Noise is added to the input values; of the events of all neurons, a share
+    arrives as the opposite.
+    """
+    from ..gen.calibrate import calibrate
+    from . import analysis, api, tables
+    from . import robustness as study
+    from .page import write_page
+
+    loaded = api.load_design(design)
+    found = api.load_data(data, inputs=inputs, labels=labels).first(samples)
+    deviations, rates = numbers("--noise", noise), numbers("--flips", flips)
+    network, source = api.source_of(loaded)
+    designs = {"golden": loaded}
+    for path in beside:
+        designs[path.stem] = api.load_design(path)
+    if baseline_steps and loaded.dynamics == "signgd" and analysis.relu_only(network):
+        options = analysis.rate_as(api.options_of(loaded), baseline_steps)
+        name = f"integrate-and-fire, T = {baseline_steps}"
+        designs[name] = calibrate(network, source.x, options)
+    with shown("robustness") as say:
+        record = study.measure(
+            designs, network, found, noise=deviations, flips=rates, seed=seed, progress=say
+        )
+    page = write_page(
+        output or Path("build") / f"{loaded.name}-study",
+        "robustness",
+        {**record, "command": command_line()},
+        title=f"{loaded.name}: robustness",
+        intro=f"{len(found):,} samples; golden models in integers.",
+        sections=study.sections(record),
+        command=command_line(),
+    )
+    return Outcome(data={"page": page, **record}, text=tables.of_robustness(record, page))
+
+
+COMMANDS: tuple[click.Command, ...] = (tune_schedule, analyse, robustness)

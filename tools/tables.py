@@ -115,6 +115,34 @@ def of_tuning(tuned: "Tuned", path: Path, command: str) -> list[RenderableType]:
     ]
 
 
+def of_analysis(record: Mapping[str, Any], page: Path) -> list[RenderableType]:
+    """Accuracy over T; the rest is on the page."""
+    accuracy = record["accuracy"]
+    curves = {key: found for key, found in accuracy.items() if isinstance(found, list)}
+    steps = sorted({p["steps"] for found in curves.values() for p in found})
+    at = {key: {p["steps"]: p["accuracy"] for p in found} for key, found in curves.items()}
+    rows = [(t, *(percent(at[key][t], 1) if t in at[key] else "" for key in curves)) for t in steps]
+    return [
+        table(["T>", *(f"{key}>" for key in curves)], rows),
+        f"float {percent(accuracy['float'], 1)}, {accuracy['samples']} samples",
+        f"wrote {page}",
+    ]
+
+
+def of_robustness(record: Mapping[str, Any], page: Path) -> list[RenderableType]:
+    """Accuracy by noise, and by rate of flips."""
+    parts: list[RenderableType] = []
+    for kind, key, head in (("noise", "deviations", "noise>"), ("flips", "rates", "flips>")):
+        found = record[kind]
+        names = [name for name in found if name != key]
+        rows = [
+            (f"{level:g}", *(percent(found[name][k], 1) for name in names))
+            for k, level in enumerate(found[key])
+        ]
+        parts.append(table([head, *(f"{name}>" for name in names)], rows))
+    return [*parts, f"{record['samples']} samples; wrote {page}"]
+
+
 def of_conversion(design: Design, path: Path) -> list[RenderableType]:
     """One line a layer: what it became and how much noise that costs."""
     rows = []
