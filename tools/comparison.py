@@ -9,11 +9,12 @@ from ..boards.accelerator import technology_of
 from ..boards.boards import Board
 from ..boards.build import BuildResult
 from ..boards.devices import ECP5, GOWIN, ICE40, Device
+from ..boards.top import UART
 from ..gen.alternative import alternatives
 from ..gen.bound import Bound, bound_of
 from ..gen.cycles import steady
 from ..gen.design import Design
-from ..gen.estimate import LINK_LUTS, estimate
+from ..gen.estimate import LINK_COST, estimate
 from ..gen.plan import find_technology, plan_layers
 from ..gen.rtl import core_timing
 from . import api, energy
@@ -161,10 +162,11 @@ def resources_of(
     if built is not None:
         lut, ram = (built.utilisation[c] for c in (device.lut_cell, device.block_ram.cell))
         return lut.used, ram.used, multipliers_of(built, device), True
-    found = estimate(design, technology_of(board), api.budget_of(board))
-    needs = found.resources
-    lone = needs.lone_ff if device.family == ICE40 else 0
-    return needs.lut + lone + LINK_LUTS, needs.block_ram, needs.multipliers, bool(found.fits)
+    budget = api.budget_of(board)
+    found = estimate(design, technology_of(board), budget)
+    needs = found.resources + LINK_COST[UART]
+    cells = budget.used(needs)["LUTs"][0]
+    return cells, needs.block_ram, needs.multipliers, bool(found.fits)
 
 
 def build_all(
