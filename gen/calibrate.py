@@ -25,6 +25,7 @@ from .functions import UNARY, make_table, slope_below
 from .maps import Window
 from .network import INPUT, MAX, READOUT, Network, Operand, Population, evaluate
 from .operand import by_channel, convert_operand
+from .pixels import pixel_after_pixel
 from .quantise import grid
 from .several import SEVERAL, make_comparison
 
@@ -656,7 +657,7 @@ def calibrate(
         sums = converted.integrators(integers, converted.values)
         seen = sums[0] * by_channel(integers.operands[0].scale, integers.shape)
         layers.append(_report(integers, exact[0], seen))
-    return Design(
+    design = Design(
         name=network.name,
         firing=converted.firing,
         input_format=fmt,
@@ -667,6 +668,7 @@ def calibrate(
             "layers": layers,
         },
     )
+    return pixel_after_pixel(design)
 
 
 def has_planes(network: Network) -> bool:
@@ -941,7 +943,8 @@ def _check_like(network: Network, like: Design) -> None:
             f"{p.name} {'x'.join(map(str, p.shape))} {p.function}" for p in populations
         )
 
-    wanted, given = listed(like.populations), listed(network.populations)
+    first = replace(like.input, shape=like.sample_shape)
+    wanted, given = listed((first, *like.populations[1:])), listed(network.populations)
     if wanted != given:
         raise ValueError(
             f"a model like the design {like.name!r} must have its layers, {wanted}, not {given}"

@@ -204,6 +204,9 @@ class Design:
     dynamics
         ``signgd``; or ``if`` and ``lif``, the baseline: integrate-and-fire neurons with a rate
         code, and leaky ones with an exponential average (see :mod:`signfire.gen.rate`).
+    channels_first
+        Samples are given as planes (channels, height, width), and taken pixel after pixel: the
+        input population has the shape (height, width, channels).
     provenance
         Free JSON values (command, versions, noise, float accuracy); not part of the hash.
 
@@ -218,6 +221,7 @@ class Design:
     input_format: InputFormat
     populations: tuple[DesignPopulation, ...]
     dynamics: str = "signgd"
+    channels_first: bool = False
     provenance: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -406,6 +410,17 @@ class Design:
             total = total + product.terms * reaches[0] * reaches[1]
         return int(total.max())
 
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of a sample as it is given to :meth:`raw_samples`."""
+        shape = self.input.shape
+        return (shape[-1], *shape[:-1]) if self.channels_first else shape
+
+    def given_order(self, raw: np.ndarray) -> np.ndarray:
+        """Turn integers p as the hardware takes them, (n, size), to (n, *sample shape)."""
+        taken = raw.reshape(len(raw), *self.input.shape)
+        return np.moveaxis(taken, -1, 1) if self.channels_first else taken
+
     def raw_samples(self, x: np.ndarray) -> np.ndarray:
         """Turn real samples into the integers p that the hardware takes, (n, size) int64.
 
@@ -415,8 +430,10 @@ class Design:
         size = self.input.size
         if x.ndim < 1 or int(np.prod(x.shape[1:])) != size:
             raise ValueError(
-                f"a sample needs {size} values (shape {self.input.shape}), not shape {x.shape[1:]}"
+                f"a sample needs {size} values (shape {self.sample_shape}), not shape {x.shape[1:]}"
             )
+        if self.channels_first:
+            x = np.moveaxis(x.reshape(len(x), *self.sample_shape), 1, -1)
         flat = x.reshape(len(x), size)
         fmt = self.input_format
         if np.issubdtype(x.dtype, np.integer) or x.dtype == bool:
@@ -511,7 +528,7 @@ class Design:
             "dynamics": self.dynamics,
             "input": vars(self.input_format),
             "populations": populations,
-        }
+        } | ({"channels_first": True} if self.channels_first else {})
         return header, arrays
 
     @cached_property
@@ -626,6 +643,7 @@ class Design:
             dynamics=header["dynamics"],
             input_format=InputFormat(**header["input"]),
             populations=tuple(populations),
+            channels_first=header.get("channels_first", False),
             provenance=header["provenance"],
         )
 
