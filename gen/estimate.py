@@ -113,13 +113,31 @@ FEW_LUTS_FRACTION = 0.8
 FLIP_FLOP_FRACTION = 0.9
 BLOCK_RAM_FRACTION = 0.9
 FEW_BLOCK_RAMS = 32
-# What stands beside the core, by the lines to the host: UART or SPI, frames and commands, the
-# clock's and the lights' logic. Synthesised for an iCE40 behind a core of ten logits.
+# What stands beside the core, by family and lines to the host: UART or SPI, frames and commands,
+# the clock's and the lights' logic; as synthesised behind a core of ten logits.
 LINK_COST = {
-    "uart": Resources(lut=940, ff=595, lone_ff=185),
-    "spi": Resources(lut=915, ff=560, lone_ff=210),
-    "both": Resources(lut=1055, ff=715, lone_ff=255),
+    "ice40": {
+        "uart": Resources(lut=920, ff=575, lone_ff=165),
+        "spi": Resources(lut=895, ff=535, lone_ff=150),
+        "both": Resources(lut=1035, ff=690, lone_ff=235),
+    },
+    "ecp5": {
+        "uart": Resources(lut=1075, ff=575),
+        "spi": Resources(lut=1050, ff=535),
+        "both": Resources(lut=1210, ff=690),
+    },
+    "gowin": {
+        "uart": Resources(lut=1200, ff=575, lone_ff=355),
+        "spi": Resources(lut=1175, ff=535, lone_ff=340),
+        "both": Resources(lut=1290, ff=690, lone_ff=425),
+    },
 }
+
+
+def link_cost(technology: Technology | str, link: str) -> Resources:
+    """Return what the lines to the host need beside the core: ``uart``, ``spi`` or ``both``."""
+    family = find_technology(technology).name.partition("-")[0]
+    return LINK_COST[family][link]
 
 
 def budget_for(
@@ -132,8 +150,7 @@ def budget_for(
     lut_fraction: float | None = None,
     flip_flop_fraction: float = FLIP_FLOP_FRACTION,
     block_ram_fraction: float | None = None,
-    link: str = "uart",
-    link_block_rams: int = 0,
+    link: Resources,
 ) -> Budget:
     """Return what the core may use of a device, given the device's plain numbers.
 
@@ -148,21 +165,18 @@ def budget_for(
         more than :data:`FEW_BLOCK_RAMS`, and :data:`BLOCK_RAM_FRACTION` on a larger one; for LUTs
         :data:`FEW_LUTS_FRACTION` of no more than :data:`FEW_LUTS`, else :data:`LUT_FRACTION`.
     link
-        Lines to the host, a key of :data:`LINK_COST`.
-    link_block_rams
-        Block RAMs that they need.
+        What the lines to the host need, see :func:`link_cost`.
     """
-    beside = LINK_COST[link]
-    cells = beside.lut + (beside.lone_ff if shared_cells else 0)
+    cells = link.lut + (link.lone_ff if shared_cells else 0)
     if lut_fraction is None:
         lut_fraction = FEW_LUTS_FRACTION if luts <= FEW_LUTS else LUT_FRACTION
     if block_ram_fraction is None:
         block_ram_fraction = 1.0 if block_rams <= FEW_BLOCK_RAMS else BLOCK_RAM_FRACTION
     return Budget(
         lut=max(0, int(luts * lut_fraction) - cells),
-        ff=max(0, int(flip_flops * flip_flop_fraction) - beside.ff),
-        block_ram=max(0, int(block_rams * block_ram_fraction) - link_block_rams),
-        multipliers=multipliers,
+        ff=max(0, int(flip_flops * flip_flop_fraction) - link.ff),
+        block_ram=max(0, int(block_rams * block_ram_fraction) - link.block_ram),
+        multipliers=multipliers - link.multipliers,
         shared_cells=shared_cells,
     )
 

@@ -27,7 +27,7 @@ from ..gen.calibrate import calibrate as calibrate_network
 from ..gen.codes import Schedule
 from ..gen.cycles import steady
 from ..gen.design import EVENTS, Design, Folding
-from ..gen.estimate import Budget, budget_for, estimate
+from ..gen.estimate import Budget, budget_for, estimate, link_cost
 from ..gen.fold import ANY, CHOICES, auto_fold, parse_fold, split_synapse
 from ..gen.functions import register_neuron
 from ..gen.network import Network
@@ -380,7 +380,7 @@ def budget_of(board: Board, link: str = UART) -> Budget:
         flip_flops=device.flip_flops,
         block_rams=device.block_ram.count,
         multipliers=device.multipliers,
-        link=link,
+        link=link_cost(technology_of(board), link),
         # A flip-flop that no LUT feeds blocks the LUT of its site on iCE40, where the two form one
         # cell, and on Gowin, whose flip-flops take D from the LUT or adder beside them (slice_valid
         # of nextpnr-himbaechel) though reports count them apart. ECP5 has an input past the LUT.

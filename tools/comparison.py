@@ -14,7 +14,7 @@ from ..gen.alternative import alternatives
 from ..gen.bound import Bound, bound_of
 from ..gen.cycles import steady
 from ..gen.design import Design
-from ..gen.estimate import LINK_COST, estimate
+from ..gen.estimate import estimate, link_cost
 from ..gen.plan import find_technology, plan_layers
 from ..gen.rtl import core_timing
 from . import api, energy
@@ -164,7 +164,7 @@ def resources_of(
         return lut.used, ram.used, multipliers_of(built, device), True
     budget = api.budget_of(board)
     found = estimate(design, technology_of(board), budget)
-    needs = found.resources + LINK_COST[UART]
+    needs = found.resources + link_cost(technology_of(board), UART)
     cells = budget.used(needs)["LUTs"][0]
     return cells, needs.block_ram, needs.multipliers, bool(found.fits)
 
