@@ -111,7 +111,8 @@ def convert(
             weight_bits=own.weight_bits,
             multiplier_bits=16,
             feedback=options.rounding == "feedback",
-            bias_correction=options.bias_correction,
+            blind=options.rounding == "plain",
+            bias_correction=options.bias_correction and options.rounding != "plain",
         )
         found.populations.append(_neurons(population, code, integers))
     fmt = InputFormat(low=low, high=high, scale=scale, multiplier=1, shift=1)

@@ -76,6 +76,13 @@ def test_overlapped_trains_end_where_the_loss_is_reached(samples):
     assert whole.hash == result.design.hash
 
 
+def test_loss_that_no_choice_keeps_is_said(samples):
+    result = search(samples, goal=tune.Goal(budget=2, loss=0), firings=("settled",)).run(3)
+
+    assert not result.met and result.best.differing > 0
+    assert result.best.score > 2
+
+
 def test_interrupted_search_goes_on_to_the_same_end(samples, tmp_path):
     whole = search(samples, tmp_path / "whole.jsonl").run(14)
     record = tmp_path / "cut.jsonl"

@@ -1,5 +1,6 @@
 """Benches of group D: neurons beyond ReLU."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,9 +13,10 @@ from ..gen.functions import BUILT_IN, UNARY, Unary, make_table, slope_below
 from ..sim import golden
 from . import analysis, api, plots, robustness, tune
 from .bench_conv import model_of, resnet8
-from .console import progress
+from .console import progress, to_json
 from .measure import ROOT, TOOLS, Measurement, bench, example, open_data
 from .page import Plot, Section, write_page
+from .report import write_text
 
 TITLE = "Beyond ReLU, and the schedules"
 STEPS = (4, 5, 6, 7, 8)
@@ -143,9 +145,11 @@ def gelu_perceptron() -> Iterator[Measurement]:
 
 # -- schedules and the baseline ----------------------------------------------------------------
 
+BASELINE = ROOT / "build" / "bench" / "baseline"
 CURVE_IMAGES = 100  # the first of ResNet8's 592
 CURVE_SAMPLES = 64  # of calibration
 RATE_STEPS = (8, 16, 32, 64, 128, 256)
+PAPER_STEPS = (8, 16, 32, 64)
 HELD_STEPS = (8, 16, 24, 32)
 SETTLED_STEPS = (3, 4, 6)
 HELD = {"eta0": 0.3, "delay": 1.0, "percentile": 99.99, "code": "centred"}  # gamma: 0.8
@@ -167,30 +171,38 @@ def resnet8_curves() -> tuple[dict[str, dict[int, float]], float]:
     network = api.load_network(model_of(task), task.calibrate.x)
     data = task.test.first(CURVE_IMAGES)
     base = Options(weight_bits=8, samples=CURVE_SAMPLES)
-    longest = max(RATE_STEPS)
     eta = tune.parametric(max(HELD_STEPS), 0.8)
     forms = {
-        "if": (analysis.rate_as(base, longest), RATE_STEPS),
-        "paper": (replace(analysis.overlapped_as(base, longest), rounding="plain"), RATE_STEPS),
+        "if": (analysis.rate_as(base, max(RATE_STEPS)), RATE_STEPS),
+        "paper": (
+            replace(analysis.overlapped_as(base, max(PAPER_STEPS)), percentile=99.99),
+            PAPER_STEPS,
+        ),
         "held": (tune.overlapped_options(network, base, eta, **HELD), HELD_STEPS),
     }
     found: dict[str, dict[int, float]] = {}
     for name, (options, steps) in forms.items():
         say(f"  {CURVES[name]}")
-        design = calibrate(network, task.calibrate.x, options)
-        curve = analysis.over_steps(design, data, steps, say)
+        design = calibrate(network, task.calibrate.x, replace(options, rounding="plain"))
+        kept = BASELINE / f"{design.hash[:16]}-{CURVE_IMAGES}.json"  # an hour's work is kept
+        if not kept.is_file():
+            curve = analysis.over_steps(design, data, steps, say)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_text(kept, to_json(curve))
+        curve = json.loads(kept.read_text())
         found[name] = {p["steps"]: 100 * p["accuracy"] for p in curve}
     found["settled"] = {}
     for t in SETTLED_STEPS:
         say(f"  {CURVES['settled']}, T = {t}")
-        design = calibrate(network, task.calibrate.x, replace(base, steps=t))
+        options = replace(base, steps=t, rounding="nearest")
+        design = calibrate(network, task.calibrate.x, options)
         found["settled"][t] = 100 * api.evaluate(design, data).accuracy
     return found, 100 * api.float_accuracy(network, data)
 
 
 @bench("D6", "Integrate-and-fire beside signGD, ResNet8, CIFAR-10")
 def baseline() -> Iterator[Measurement]:
-    """The first 100 images, 8-bit weights; page and plot go to build/bench/baseline."""
+    """Take the first 100 images and 8-bit weights; a page goes to build/bench/baseline."""
     found, exact = resnet8_curves()
     lines = [
         plots.Curve(name=CURVES[name], points=list(curve.items()), dashed=name == "if")
@@ -206,7 +218,7 @@ def baseline() -> Iterator[Measurement]:
         level=("float network", exact),
     )
     write_page(
-        ROOT / "build" / "bench" / "baseline",
+        BASELINE,
         "baseline",
         {"float": exact, "images": CURVE_IMAGES, "curves": found},
         title="Integrate-and-fire beside signGD",
@@ -238,19 +250,20 @@ def baseline() -> Iterator[Measurement]:
 
 TUNE_BUDGET = 24
 TUNE_TRIALS = 24
+TUNE_SAMPLES = 48  # of a full conversion
 TUNE_IMAGES = 40  # whose answers are compared; the training half's, without labels
 
 
 @bench("D7", "Tuned overlapped firing, ResNet8, CIFAR-10")
 def tuned_residual() -> Iterator[Measurement]:
-    """The search on training images, its choice on all 592 test images."""
+    """Search on training images, and measure the choice on all 592 test images."""
     task = resnet8()
     network = api.load_network(model_of(task), task.calibrate.x)
     search = tune.Search(
         network,
         task.calibrate.x,
         tune.Goal(budget=TUNE_BUDGET),
-        base=Options(weight_bits=8, samples=CURVE_SAMPLES),
+        base=Options(weight_bits=8, samples=TUNE_SAMPLES),
         firings=("overlapped",),
         images=TUNE_IMAGES,
         record=ROOT / "build" / "bench" / "resnet8.tune.jsonl",
@@ -292,7 +305,7 @@ SHOWN_NOISE, SHOWN_FLIPS = (0.0, 0.1, 0.2, 0.3), (0.0, 0.001, 0.01, 0.03, 0.1)
 
 @bench("D8", "Robustness, MNIST 784-128-10")
 def robust_perceptron() -> Iterator[Measurement]:
-    """The page goes to build/bench/robustness."""
+    """Measure the first 1,000 images; a page goes to build/bench/robustness."""
     model = example(128)
     data = open_data("mnist_test_open.npz").first(ROBUST_IMAGES)
     settled = api.convert(model, options=Options(steps=4, weight_bits=8, input_steps=4))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from .console import DONE, Outcome, shown, verb
+from .console import DIFFERENCE, DONE, Outcome, shown, verb
 from .options import FILE, command_line, data_options, examples, numbers, whole_numbers
 
 
@@ -78,7 +78,7 @@ def tune_schedule(
     What is compared are answers of the golden model and of the float network, so no labels are
     needed: no more accuracy is lost than answers differ. Trials are kept as they come; the same
     command goes on where it was interrupted, and comes to the same end. It prints the signfire
-    convert command that makes the design again.
+    convert command that makes the design again. Exit status 1 where no choice keeps the loss.
     """
     from dataclasses import replace
 
@@ -134,7 +134,7 @@ def tune_schedule(
             "convert": again,
         },
         text=tables.of_tuning(found, output, again),
-        status=DONE,
+        status=DONE if found.met else DIFFERENCE,
     )
 
 

@@ -263,7 +263,7 @@ def _images(axes: Axes, events: np.ndarray) -> None:
 def membranes(design: Design, trace: Trace) -> str:
     """Plot v(t) of a few neurons of every hidden population, and what each one aims at."""
     hidden = [p for p in design.populations[1:] if p.code is not None]
-    if not hidden:
+    if not hidden or design.dynamics != "signgd":  # others' membranes aim at no f(x)
         return ""
     with matplotlib.rc_context(STYLE):
         figure, panels = _panels(len(hidden), 2.7)

@@ -110,6 +110,7 @@ def of_tuning(tuned: "Tuned", path: Path, command: str) -> list[RenderableType]:
     return [
         table(head, rows),
         f"of {tuned.samples} samples; {tried} choices were tried, {tuned.pruned} ended early",
+        *([] if tuned.met else ["no choice keeps the loss that was allowed; this is the nearest"]),
         f"wrote {path}, which this makes again:",
         command,
     ]

@@ -106,6 +106,7 @@ class Tuned:
     finals : the trials that were converted in full, ``best`` first
     pruned : how many trials ended early
     samples : on how many samples
+    met : whether no more answers differ than the goal allows
     """
 
     best: Found
@@ -114,6 +115,7 @@ class Tuned:
     finals: tuple[Found, ...]
     pruned: int
     samples: int
+    met: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,11 +331,17 @@ class Measured:
         )
 
 
-def measure(design: Design, judge: Judge, goal: Goal, stops: Sequence[int]) -> Iterator[Measured]:
-    """Yield the figures of a Design after each of ``stops`` samples."""
+def measure(
+    design: Design, judge: Judge, goal: Goal, stops: Sequence[int], *, whole: bool = False
+) -> Iterator[Measured]:
+    """Yield the figures of a Design after each of ``stops`` samples.
+
+    Where the fewest steps are sought, overlapped firing is looked at after every step, unless
+    ``whole`` trains are asked for.
+    """
     raw = design.raw_samples(judge.x[: stops[-1]])
     scale = float(design.readout.operands[0].scale[0])
-    every = design.firing == "overlapped" and goal.loss is not None
+    every = design.firing == "overlapped" and goal.loss is not None and not whole
     steps = np.arange(1, design.input.code.steps + 1) if every else None
     found = Measured(steps=np.array([mean_steps(design)]) if steps is None else steps.astype(float))
     start = 0
@@ -522,6 +530,7 @@ class Search:
             finals=tuple(final for final, _ in finals),
             pruned=pruned,
             samples=len(self.judge.x),
+            met=self.goal.loss is None or 100 * finals[0][0].differing <= self.goal.loss,
         )
 
     def _move(self, lane: Lane) -> None:
@@ -587,7 +596,7 @@ class Search:
         if self.goal.loss is not None and options.firing == "overlapped":
             options = shortened(options, round(candidate.steps))
         design = calibrate(self.network, self.samples, options)
-        (seen,) = measure(design, self.judge, self.goal, [len(self.judge.x)])
+        (seen,) = measure(design, self.judge, self.goal, [len(self.judge.x)], whole=True)
         score, steps, differing, divergence = seen.figures(self.goal)
         final = replace(
             candidate,
@@ -679,4 +688,5 @@ def record_of(tuned: Tuned) -> dict[str, Any]:
         "trials": [said(f) for f in tuned.trials],
         "pruned": tuned.pruned,
         "samples": tuned.samples,
+        "met": tuned.met,
     }
