@@ -22,9 +22,10 @@ from .design import (
 from .equalise import equalise
 from .functions import UNARY, make_table, slope_below
 from .maps import Window
-from .network import INPUT, MAX, READOUT, Network, Population, evaluate
+from .network import INPUT, MAX, READOUT, Network, Operand, Population, evaluate
 from .operand import by_channel, convert_operand
 from .quantise import grid
+from .several import SEVERAL, make_comparison
 
 AUTO = "auto"
 ROUNDINGS = ("feedback", "nearest")
@@ -459,10 +460,11 @@ class Converted:
         self, population: DesignPopulation, values: Mapping[str, np.ndarray]
     ) -> list[np.ndarray]:
         """X = B + Σ W·v of each operand, (n, *shape) float64 integers."""
-        return [
-            sum((p.map.apply(values[p.source]) for p in operand.projections), operand.bias)
-            for operand in population.operands
-        ]
+        found = []
+        for operand in population.operands:
+            x = sum((p.map.apply(values[p.source]) for p in operand.projections), operand.bias)
+            found.append(sum((product.apply(values) for product in operand.products), x))
+        return found
 
     def _target(self, population, values, encoded) -> np.ndarray:
         if population.function == INPUT:
@@ -475,6 +477,9 @@ class Converted:
         ]
         if population.table is not None:
             return population.table(requantised[0])
+        if population.comparison is not None:
+            integers = [f.astype(np.int64) for f in requantised]
+            return SEVERAL[population.function].target(*integers, population.comparison.fraction)
         if population.operands[0].below is not None:
             return requantised[0]
         return evaluate(population.function, requantised, population.limit)
@@ -709,6 +714,17 @@ def convert_population(
     if population.function in UNARY and slope is None and like is None:
         ends = float(exact[0].min()), float(exact[0].max())
         table = make_table(UNARY[population.function], population.parameters, code, ends)
+    comparison, units = None if like is None else like.comparison, [None] * len(exact)
+    if table is not None:
+        units = [table.unit]
+    if population.function in SEVERAL:
+        if like is None:
+            try:
+                comparison, units = make_comparison(population.function, code, *exact)
+            except ValueError as error:
+                raise ValueError(f"{population.name!r}: {error}") from error
+        else:
+            units = [units_of(operand) for operand in like.operands]
     multiplier_bits = options.multiplier_bits
     if slope is not None and slope >= 0:  # the lesser slope needs as many bits as the code has
         multiplier_bits = min(16, max(multiplier_bits, code.total.bit_length() + SLOPE_BITS))
@@ -728,34 +744,49 @@ def convert_population(
                 like=held,
                 weight_bits=options.of(population.name).weight_bits,
                 multiplier_bits=multiplier_bits,
-                unit=None if table is None else table.unit,
+                unit=unit,
+                centred=comparison is not None,
                 slope=slope,
                 feedback=options.rounding == "feedback",
                 bias_correction=options.bias_correction and same is None,
             )
-            for operand, x, held in zip(population.operands, exact, alike, strict=True)
+            for operand, x, held, unit in zip(population.operands, exact, alike, units, strict=True)
         ),
         place=population.place,
         limit=limit,
         table=table,
+        comparison=comparison,
     )
+
+
+def units_of(operand: DesignOperand) -> float:
+    """Return the real value of one unit of F."""
+    return float(operand.scale[0] * 2**operand.shift / operand.multiplier[0])
 
 
 def never_negative(network: Network, population: Population) -> bool:
     """Whether what a population expresses cannot be below 0."""
     if population.function in UNARY:
         return UNARY[population.function].nonnegative
+    if population.function == "divide":
+        dividend = population.operands[0]
+        return _adds_up(network, dividend) and bool((dividend.bias >= 0).all())
     if population.function != MAX:
         return population.function == "relu"
 
-    def positive(operand) -> np.ndarray:
-        each = all(
-            (p.map.weights >= 0).all() and never_negative(network, network[p.source])
-            for p in operand.projections
-        )
-        return np.broadcast_to(operand.bias >= 0, population.shape) & each
+    positive = [
+        np.broadcast_to(operand.bias >= 0, population.shape) & _adds_up(network, operand)
+        for operand in population.operands
+    ]
+    return bool(np.any(positive, axis=0).all())
 
-    return bool(np.any(list(map(positive, population.operands)), axis=0).all())
+
+def _adds_up(network: Network, operand: Operand) -> bool:
+    """Whether the projections of an operand cannot sum up to less than 0."""
+    return all(
+        (p.map.weights >= 0).all() and never_negative(network, network[p.source])
+        for p in operand.projections
+    )
 
 
 def passed_on(population: Population) -> str | None:

@@ -19,7 +19,9 @@ import numpy as np
 from .codes import SpikeCode
 from .functions import FunctionTable
 from .network import FUNCTIONS, INPUT, MAPS, READOUT, LinearMap, check_graph
+from .products import Product
 from .reading import parallel_of, word_of
+from .several import SEVERAL, Comparison
 
 FORMAT_VERSION = 1
 FIRINGS = ("settled", "overlapped")
@@ -105,6 +107,8 @@ class DesignOperand:
     below
         (channels,) int64, the multiplier where X < 0, in 0..65535, or -multiplier for abs; ``None``
         where it is ``multiplier``.
+    products
+        Of values of two populations, in the place of projections.
     """
 
     projections: tuple[DesignProjection, ...]
@@ -113,6 +117,7 @@ class DesignOperand:
     multiplier: np.ndarray
     shift: int
     below: np.ndarray | None = None
+    products: tuple[Product, ...] = ()
 
     @property
     def is_magnitude(self) -> bool:
@@ -126,7 +131,7 @@ class DesignPopulation:
 
     ``folding`` is ``None`` where none was chosen yet. ``limit`` is the greatest target that a ReLU
     fires on, ``None`` where nothing but the code bounds it. ``table`` holds the targets of a
-    function that is not decided by comparison.
+    function that is not decided by comparison, ``comparison`` what decides one of two operands.
     """
 
     name: str
@@ -138,6 +143,7 @@ class DesignPopulation:
     place: str = ""
     limit: int | None = None
     table: FunctionTable | None = None
+    comparison: Comparison | None = None
 
     @property
     def size(self) -> int:
@@ -156,6 +162,8 @@ class DesignPopulation:
         """
         if self.table is not None:
             return self.table.error
+        if self.comparison is not None:
+            return self.comparison.error
         if self.code is None or not self.code.is_binary or not self.operands:
             return None
         below = self.operands[0].below
@@ -210,6 +218,12 @@ class Design:
             if population.folding is not None:
                 check_folding(self, population, population.folding)
         if self.firing == "overlapped":
+            for population in self.populations:
+                if any(op.products for op in population.operands):
+                    raise ValueError(
+                        f"{population.name!r} sums products of trains, for which firing must be "
+                        f"settled"
+                    )
             steps = {p.name: p.code.steps for p in self.populations if p.code is not None}
             if len(set(steps.values())) > 1:
                 listed = ", ".join(f"{name} {t}" for name, t in steps.items())
@@ -219,6 +233,8 @@ class Design:
         """Refuse a function without what decides it."""
         name, function, table = population.name, population.function, population.table
         operands = population.operands
+        if (population.comparison is None) != (function not in SEVERAL):
+            raise ValueError(f"{function} of {name!r} needs a fraction, and no other function does")
         if function in FUNCTIONS:
             if table is not None or any(op.below is not None for op in operands):
                 raise ValueError(f"{function} of {name!r} needs neither table nor second factors")
@@ -304,6 +320,13 @@ class Design:
             reach = max(abs(code.low), abs(code.high))
             weights = projection.map.gain.astype(np.float64)
             total = total + reach * weights.reshape(-1, *[1] * (len(population.shape) - 1))
+        for product in op.products:
+            reaches = []
+            for name in (product.source, product.other):
+                code = self[name].code
+                assert code is not None
+                reaches.append(max(abs(code.low), abs(code.high)))
+            total = total + product.terms * reaches[0] * reaches[1]
         return int(total.max())
 
     def raw_samples(self, x: np.ndarray) -> np.ndarray:
@@ -356,6 +379,21 @@ class Design:
                             if op.below is None
                             else {"below": keep(f"p{i}_o{j}_below", op.below.astype(np.int64))}
                         ),
+                        **(
+                            {}
+                            if not op.products
+                            else {
+                                "products": [
+                                    {
+                                        "source": q.source,
+                                        "other": q.other,
+                                        "left": keep(f"p{i}_o{j}_left{k}", q.left),
+                                        "right": keep(f"p{i}_o{j}_right{k}", q.right),
+                                    }
+                                    for k, q in enumerate(op.products)
+                                ]
+                            }
+                        ),
                         "projections": [
                             {
                                 "source": q.source,
@@ -379,6 +417,8 @@ class Design:
                 }
                 | ({} if p.limit is None else {"limit": p.limit})
             )
+            if p.comparison is not None:
+                populations[-1]["comparison"] = vars(p.comparison)
             if p.table is not None:
                 entries = keep(f"p{i}_table", p.table.entries.astype(np.int64))
                 populations[-1]["table"] = vars(p.table) | {"entries": entries}
@@ -466,6 +506,10 @@ class Design:
                     multiplier=arrays[op["multiplier"]],
                     shift=op["shift"],
                     below=arrays[op["below"]] if "below" in op else None,
+                    products=tuple(
+                        Product(**q | {"left": arrays[q["left"]], "right": arrays[q["right"]]})
+                        for q in op.get("products", ())
+                    ),
                     projections=tuple(
                         DesignProjection(
                             source=q["source"],
@@ -490,6 +534,7 @@ class Design:
                     place=header["places"].get(p["name"], ""),
                     limit=p.get("limit"),
                     table=_table_of(p["table"], arrays) if "table" in p else None,
+                    comparison=Comparison(**p["comparison"]) if "comparison" in p else None,
                 )
             )
         return cls(

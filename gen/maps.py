@@ -287,10 +287,13 @@ class Conv(Sliding):
         (n_out, n_in / groups, height, width).
     groups
         Runs of channels that are convolved apart; as many as there are channels is depthwise.
+    fixed
+        The kernel holds plain factors, such as those of a mean over channels.
     """
 
     kernel: np.ndarray
     groups: int = 1
+    fixed: bool = False
 
     kind = "conv"
 
@@ -364,12 +367,18 @@ class Conv(Sliding):
         return np.repeat(channel, self.window[0] * self.window[1], axis=1)
 
     def parameters(self) -> dict[str, object]:
-        return {**super().parameters(), "kernel": list(self.kernel.shape), "groups": self.groups}
+        found = {**super().parameters(), "kernel": list(self.kernel.shape), "groups": self.groups}
+        return found | ({"fixed": True} if self.fixed else {})
 
     @classmethod
     def rebuild(cls, weights: np.ndarray, parameters: Mapping[str, object]) -> "Conv":
         kernel = weights.reshape(parameters["kernel"])
-        return cls(kernel=kernel, groups=parameters["groups"], **cls.geometry(parameters))
+        return cls(
+            kernel=kernel,
+            groups=parameters["groups"],
+            fixed=parameters.get("fixed", False),
+            **cls.geometry(parameters),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -656,6 +656,9 @@ def result_pace(population: DesignPopulation, overlapped: bool) -> int:
 
 FUNCTION_WORDS = {  # of functions that there is no hardware for
     "linear": "a population without ReLU",
+    "multiply": "a product of two operands",
+    "divide": "a quotient of two operands",
+    "divide_root": "a quotient by a root",
 }
 
 
@@ -664,15 +667,17 @@ def no_hardware(design: Design) -> str | None:
     read = {q.source for p in design.populations for q in p.sources}
     for population in design.populations[1:]:
         projections = list(population.sources)
-        source = design[projections[0].source]
         found = ""
         if population.function in FUNCTION_WORDS:
             found = f"is {FUNCTION_WORDS[population.function]}"
         elif population.function == MAX:
-            found = _no_maximum(design, source, population)
+            found = _no_maximum(design, design[projections[0].source], population)
+        elif any(op.products for op in population.operands):
+            found = "sums products of trains"
         elif len(projections) > 1:
             found = _no_join(design, population)
         elif projections[0].map.kind != "dense":
+            source = design[projections[0].source]
             found = _no_windows(design, source, population, projections[0].map)
         if not found and population.name not in read | {design.readout.name}:
             found = "is read by no other"

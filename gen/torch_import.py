@@ -24,7 +24,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from . import torch_functions, torch_operators, torch_planes
+from . import torch_composites, torch_functions, torch_operators, torch_planes
 from .network import Network
 from .torch_quantised import frozen
 from .torch_reader import Reader, Refusal, UnsupportedModel, as_float64, flatten
@@ -32,6 +32,7 @@ from .torch_reader import Reader, Refusal, UnsupportedModel, as_float64, flatten
 __all__ = ["UnsupportedModel", "import_network", "load_model"]
 
 OPERATOR_MODULES = (
+    torch_composites,
     torch_functions,
     torch_operators,
     torch_planes,

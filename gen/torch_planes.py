@@ -82,7 +82,7 @@ def convolution(call: Call) -> Value:
         kernel=kernel.reshape(*kernel.shape[:2], *size),
         groups=int(call["groups"]),
     )
-    result = call.reader.through_planes(call, x, outer, weight_name(call, "weight"))
+    result = call.reader.through_planes(call.features, x, outer, weight_name(call, "weight"))
     if call["bias"] is None:
         return result
     return result.shifted(call.constant("bias").reshape(-1, *[1] * axes))
@@ -106,7 +106,7 @@ def windowed(
         sources=tuple(range(planes[0])),
         window=window,
     )
-    return call.reader.through_planes(call, x, outer)
+    return call.reader.through_planes(call.features, x, outer)
 
 
 def pooling(call: Call, x: Affine) -> tuple[tuple[int, int], tuple[int, int], Padding]:
@@ -163,6 +163,11 @@ def mean(call: Call) -> Value:
         result = windowed(call, x, planes[1:], (1, 1), (0, 0, 0, 0))
         return result.reshaped(call.features).scaled(scale)
     rest = [d for d in range(len(x.shape)) if d + 1 not in dims]
+    rows = math.prod(x.shape[d] for d in rest)
+    if rows > 1:
+        order = x.places.transpose(*(d - 1 for d in dims), *rest).reshape(count, rows)
+        one = np.full((1, count), scale)
+        return call.reader.mixed(x.rearranged(order), one, fixed=True).reshaped(call.features)
     moved = x.rearranged(x.places.transpose(*rest, *(d - 1 for d in dims)))
     kept = math.prod(x.shape[d] for d in rest)
     try:

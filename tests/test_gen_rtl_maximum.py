@@ -1,5 +1,7 @@
 """Cores with max pooling: every maximum, logit and cycle as golden model and cycle model say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from signfire.gen.plan import TECHNOLOGIES
 from signfire.gen.rtl import Core, core_timing, layer_latency
 from signfire.gen.specimen import random_windows
 from signfire.sim import golden
+from signfire.sim.cycle import check_cycles
 
 CONV = {"conv": 4, "window": (3, 3), "padding": (1, 1, 1, 1)}
 HALF = {"max": (2, 2), "stride": (2, 2)}
@@ -20,13 +23,15 @@ DESIGNS = {  # arguments of random_windows, technology
     ),
     "all channels, unroll means nothing": (
         dict(
+            shape=(5, 4),
             layers=(CONV, HALF, {"dense": 3}),
-            folding={"conv1": F(pe=4, unroll=2), "max2": F(pe=4, unroll=3), "dense3": F(simd=12)},
+            folding={"conv1": F(pe=4, unroll=2), "max2": F(pe=4, unroll=3), "dense3": F(simd=8)},
         ),
         "ice40-up",
     ),
     "padded, offset code, results of a tile in groups": (
         dict(
+            shape=(6, 5),
             code="offset",
             layers=(
                 CONV,
@@ -35,7 +40,7 @@ DESIGNS = {  # arguments of random_windows, technology
                 {"dense": 3},
             ),
             folding={
-                "conv1": F(pe=2),
+                "conv1": F(pe=4, unroll=2),
                 "max2": F(pe=4),
                 "conv3": F(pe=2, simd=1),
                 "dense4": F(pe=3, simd=2),
@@ -45,7 +50,7 @@ DESIGNS = {  # arguments of random_windows, technology
     ),
     "windows that overlap, signed input, seven steps": (
         dict(
-            shape=(6, 5, 3),
+            shape=(5, 4, 3),
             code="offset",
             steps=7,
             input_range=(-20, 20),
@@ -61,7 +66,7 @@ DESIGNS = {  # arguments of random_windows, technology
     ),
     "of the input, of a maximum, of one step": (
         dict(
-            shape=(9, 8),
+            shape=(7, 6),
             steps=1,
             input_steps=3,
             layers=(HALF, CONV, {"max": (2, 1)}, {"max": (1, 2), "stride": (1, 2)}, {"dense": 2}),
@@ -90,12 +95,6 @@ DESIGNS = {  # arguments of random_windows, technology
 }
 
 
-@pytest.fixture(params=DESIGNS)
-def made(request):
-    arguments, technology = DESIGNS[request.param]
-    return random_windows(**arguments), technology
-
-
 def samples(design, count: int, seed: int = 0) -> np.ndarray:
     fmt = design.input_format
     raw = np.random.default_rng(seed).integers(fmt.low, fmt.high + 1, (count, design.input.size))
@@ -108,15 +107,17 @@ def logits(run, design) -> list[list[int]]:
     return np.reshape(found, (-1, design.readout.size)).tolist()
 
 
-def test_every_maximum_and_logit_is_the_golden_models_on_its_cycle(made, run_core):
-    design, technology = made
-    raw = samples(design, 3)
+@pytest.mark.parametrize("name", DESIGNS)
+def test_every_maximum_and_logit_is_the_golden_models_on_its_cycle(run_core, name):
+    arguments, technology = DESIGNS[name]
+    design = random_windows(**arguments)
+    raw = samples(design, 2)
     core = Core(design, technology)
 
     run = run_core(core, raw)
 
     assert golden.run(design, raw).logits.tolist() == logits(run, design)
-    expected = predict(core_timing(design, technology), 3)
+    expected = predict(core_timing(design, technology), 2)
     for n, layer in enumerate(core.layers):
         plan = layer.plan
         for what in ("begins", "pushed", "taken", "released"):
@@ -136,21 +137,25 @@ def test_every_maximum_and_logit_is_the_golden_models_on_its_cycle(made, run_cor
         assert len({tuple(lanes) for lanes in greatest}) > 1
 
 
-def test_stalls_at_both_ends_change_no_answer(made, run_core):
-    design, technology = made
+@pytest.mark.parametrize("name", list(DESIGNS)[1:3])
+def test_stalls_at_both_ends_change_no_answer(run_core, name):
+    arguments, technology = DESIGNS[name]
+    design = random_windows(**arguments)
     raw = samples(design, 3, seed=1)
     core = Core(design, technology)
     rng = np.random.default_rng(raw.size)
     gaps = (rng.geometric(0.5, raw.size // core.lanes) - 1).tolist()
-    ready = rng.random(3000) < 0.5
-    free = predict(core_timing(design, technology), 3, gaps=gaps)
-    ready[: free.layers[-1].taken[-1]] = False
+    free = predict(core_timing(design, technology), 3, gaps=gaps).layers[-1].taken[-1]
+    ready = np.concatenate([np.zeros(free, bool), rng.random(30) < 0.5])
 
     run = run_core(core, raw, gaps=gaps, ready=ready.tolist())
 
     assert golden.run(design, raw).logits.tolist() == logits(run, design)
     blocked = predict(
-        core_timing(design, technology), 3, gaps=gaps, ready=lambda c: c >= 3000 or bool(ready[c])
+        core_timing(design, technology),
+        3,
+        gaps=gaps,
+        ready=lambda cycle: cycle >= len(ready) or bool(ready[cycle]),
     )
     assert [layer.taken for layer in blocked.layers] == [
         run.moved["taken", n] for n in range(len(core.layers))
@@ -158,7 +163,7 @@ def test_stalls_at_both_ends_change_no_answer(made, run_core):
 
 
 def test_reset_in_the_middle_leaves_a_clean_state(run_core):
-    arguments, technology = DESIGNS["padded, offset code, results of a tile in groups"]
+    arguments, technology = DESIGNS["all channels, unroll means nothing"]
     design = random_windows(**arguments)
     raw = samples(design, 2, seed=2)
     latency, _ = steady(core_timing(design, technology))
@@ -179,23 +184,55 @@ def test_a_comparison_that_weighs_the_last_step_most_is_seen(run_core, monkeypat
     assert golden.run(design, raw).logits.tolist() != logits(run, design)
 
 
-@pytest.mark.parametrize("technology", TECHNOLOGIES)
-def test_latency_and_cost_are_those_of_the_components(made, technology):
-    design, _ = made
-    core = Core(design, technology)
-    found = estimate(design, technology)
+def test_latency_and_cost_are_those_of_the_components():
+    design = random_windows(**DESIGNS["one by one"][0])
+    for technology in TECHNOLOGIES.values():
+        layer = Core(design, technology).layers[1]
+        latency, parts = layer_latency(layer.plan), estimate(design, technology).layers[2].parts
 
-    for layer in core.layers:
-        if layer.plan.population.function != "max":
-            continue
-        latency, registered = layer_latency(layer.plan), layer.plan.technology.rom_registered
-        assert 1 + registered + layer.maximum.LATENCY == latency.total
-        assert (layer.drain.LATENCY, 0, 0, 0) == (
+        total = 1 + technology.rom_registered + layer.maximum.LATENCY
+        assert (total, layer.drain.LATENCY, 0, 0, 0) == (
+            latency.total,
             latency.drain,
             latency.x,
             latency.target,
             latency.result,
         )
-        parts = next(e.parts for e in found.layers if e.name == layer.plan.name)
         assert {"buffer", "maxima", "fifo", "control"} == set(parts)
         assert layer.roms == {}
+
+
+def test_every_word_stands_on_its_cycle_in_verilator(tmp_path_factory):
+    arguments, technology = DESIGNS["padded, offset code, results of a tile in groups"]
+    design = random_windows(**arguments)
+    folder = tmp_path_factory.getbasetemp() / "maximum"  # equal RTL is compiled once
+
+    result = check_cycles(
+        design, samples(design, 4), folder, technology=technology, stalls=(0.3, 0.5), seed=3
+    )
+
+    assert result.mismatches == ()
+    assert result.words > 1000
+
+
+def test_a_wrong_train_is_named(tmp_path_factory):
+    arguments, technology = DESIGNS["padded, offset code, results of a tile in groups"]
+    design = random_windows(**arguments)
+    pool = design["max2"]
+    high = pool.code.high  # wins where it should stand for nothing
+    beyond = [replace(o, bias=np.where(o.bias < 0, high, 0)) for o in pool.operands]
+    wrong = replace(pool, operands=tuple(beyond))
+    populations = tuple(wrong if p is pool else p for p in design.populations)
+    folder = tmp_path_factory.getbasetemp() / "maximum"
+
+    result = check_cycles(
+        replace(design, populations=populations),
+        samples(design, 4),
+        folder,
+        technology=technology,
+        under_test=Core(design, technology),
+    )
+
+    first = result.mismatches[0]
+    assert (first.layer, first.what) == ("max2", "maximum")
+    assert first.cycle and first.neuron is not None
