@@ -25,6 +25,7 @@ from .several import SEVERAL, Comparison
 
 FORMAT_VERSION = 1
 FIRINGS = ("settled", "overlapped")
+EVENTS, MULTIPLY, MULTIPLY_LUT = SYNAPSES = ("events", "multiply", "multiply-lut")
 MULTIPLIER_LIMIT = 1 << 16  # requantisation factors M are unsigned, at most 16 bits
 
 
@@ -73,12 +74,22 @@ class Folding:
         output channel reads one channel (depthwise, pooling).
     unroll
         Time steps in parallel; divides the T of the source; above 1 only for binary schedules
-        with settled firing.
+        with settled firing. A layer that multiplies takes all T, and 1 stands for them there.
+    synapse
+        How weights meet inputs: ``events`` adds a weight where an event arrived, step by step;
+        ``multiply`` multiplies it with what the whole train says, in DSP blocks where the device
+        family has them, and ``multiply-lut`` in LUTs. The sums are the same.
     """
 
     pe: int = 1
     simd: int = 1
     unroll: int = 1
+    synapse: str = EVENTS
+
+    @property
+    def multiplies(self) -> bool:
+        """Whether products of whole trains take the place of events."""
+        return self.synapse != EVENTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,9 +309,36 @@ class Design:
         return replace(
             self,
             populations=tuple(
-                replace(p, folding=folding.get(p.name, p.folding)) for p in self.populations
+                replace(p, folding=self._whole(p, folding.get(p.name, p.folding)))
+                for p in self.populations
             ),
         )
+
+    def with_synapse(self, synapse: str) -> "Design":
+        """Return the same integers with every folded layer's weights meeting inputs so.
+
+        Lanes stay as they are. A layer that multiplied, and adds where events arrive now, takes
+        one step at a time.
+        """
+        if synapse not in SYNAPSES:
+            raise ValueError(f"a synapse is one of {', '.join(SYNAPSES)}, not {synapse!r}")
+
+        def other(folding: Folding) -> Folding:
+            if folding.synapse == synapse:
+                return folding
+            unroll = folding.unroll if synapse == EVENTS and not folding.multiplies else 1
+            return replace(folding, synapse=synapse, unroll=unroll)
+
+        return self.with_folding(
+            {p.name: other(p.folding) for p in self.populations[1:] if p.folding}
+        )
+
+    def _whole(self, population: DesignPopulation, folding: Folding | None) -> Folding | None:
+        """Return a folding in which a layer that multiplies takes all steps of its source."""
+        if folding is None or not folding.multiplies or folding.unroll > 1:
+            return folding
+        code = self[next(population.sources).source].code if population.operands else None
+        return folding if code is None else replace(folding, unroll=code.steps)
 
     @property
     def is_folded(self) -> bool:
@@ -563,6 +601,27 @@ def divisors(n: int) -> list[int]:
     return [d for d in range(1, n + 1) if n % d == 0]
 
 
+def _check_multiplying(
+    design: Design, population: DesignPopulation, folding: Folding, code: SpikeCode
+) -> None:
+    """Refuse multipliers where a train is not the binary number that they take."""
+    name = population.name
+    if folding.synapse not in SYNAPSES:
+        raise ValueError(
+            f"the synapse of {name!r} is one of {', '.join(SYNAPSES)}, not {folding.synapse!r}"
+        )
+    if design.firing != "settled" or not code.is_binary:
+        raise ValueError(
+            f"{name!r} cannot multiply: only with settled firing and a binary schedule is a train "
+            f"a number as it stands (leave it at synapse=events)"
+        )
+    if folding.unroll != code.steps:
+        raise ValueError(
+            f"{name!r} multiplies with all {code.steps} input steps at once, not {folding.unroll} "
+            f"(leave out unroll)"
+        )
+
+
 def check_folding(design: Design, population: DesignPopulation, folding: Folding) -> None:
     """Refuse a folding that does not divide what it folds, and say which would."""
 
@@ -592,7 +651,9 @@ def check_folding(design: Design, population: DesignPopulation, folding: Folding
     must_divide("pe", folding.pe, population.shape[0], "outputs")
     must_divide("simd", folding.simd, *parallel_of([q.map for q in projections]))
     must_divide("unroll", folding.unroll, source.code.steps, "input steps")
-    if folding.unroll > 1 and (design.firing != "settled" or not source.code.is_binary):
+    if folding.multiplies:
+        _check_multiplying(design, population, folding, source.code)
+    elif folding.unroll > 1 and (design.firing != "settled" or not source.code.is_binary):
         raise ValueError(
             f"unroll must be 1 for {population.name!r}: only settled firing with a binary "
             f"schedule takes several steps at once"

@@ -6,10 +6,18 @@ are counted as synthesis counts them; LUTs and flip-flops are close, which the t
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .design import Design, InputFormat, bits_for
-from .plan import InputPlan, LayerPlan, MaximumPlan, Technology, find_technology, plan_layers
+from .plan import (
+    InputPlan,
+    LayerPlan,
+    MaximumPlan,
+    Technology,
+    find_technology,
+    packed_width,
+    plan_layers,
+)
 from .reader import Reader
 
 PARTS = ("encoder", "buffer", "weights", "synapses", "integrators", "neurons", "fifo", "control")
@@ -235,15 +243,12 @@ def counter_luts(count: int) -> int:
 
 def dsp_blocks(technology: Technology, a: int, b: int) -> int:
     """Multiplier blocks for a signed a x b product; wider factors are cut into pieces."""
-    limit = MULTIPLIER_BITS[technology.name]
+    limit = technology.multiplier_bits
 
     def pieces(width: int) -> int:
         return 1 if width <= limit else -(-(width - 1) // (limit - 1))
 
     return pieces(a) * pieces(b)
-
-
-MULTIPLIER_BITS = {"ice40-up": 16, "ice40-hx": 16, "ecp5": 18, "gowin": 18}
 
 
 def product_cost(technology: Technology, x_width: int, factor_bits: int) -> Resources:
@@ -498,6 +503,8 @@ def weights_cost(plan: LayerPlan) -> Resources:
 def synapses_cost(plan: LayerPlan) -> Resources:
     """Gates: a LUT a weight bit and step; trees: a LUT a bit of every adder."""
     fold, bits = plan.folding, plan.weight_bits
+    if fold.multiplies:
+        return multipliers_cost(plan)
     tree = tree_cost(plan.technology, fold.simd, bits)
     wider = plan.first_bits - bits  # of one gate, and of one adder at every level
     gates = fold.simd * bits + wider * (1 + address_bits(fold.simd))
@@ -505,6 +512,36 @@ def synapses_cost(plan: LayerPlan) -> Resources:
     width = plan.first_bits + address_bits(fold.simd) + fold.unroll - 1
     join = tree_cost(plan.technology, fold.unroll, width)
     return scaled(one + join, fold.pe)
+
+
+def multipliers_cost(plan: LayerPlan) -> Resources:
+    """Products, in the fields of a block's or each of LUTs, the borrows given back, the trees."""
+    fold, technology, packed = plan.folding, plan.technology, plan.packed
+    field = plan.weight_bits + fold.unroll
+    trees = scaled(tree_cost(technology, fold.simd, field), fold.pe)
+    if not packed:
+        technology = replace(technology, multiplier="lut")
+        one = product_cost(technology, plan.weight_bits, fold.unroll)
+        return scaled(one, fold.pe * fold.simd) + trees
+    count = -(-fold.pe // packed)
+    least, more = divmod(fold.pe, count)  # outputs of a block are shared evenly
+    blocks = scaled(_block_cost(plan, least), (count - more) * fold.simd)
+    if more:
+        blocks += scaled(_block_cost(plan, least + 1), more * fold.simd)
+    return blocks + trees
+
+
+def _block_cost(plan: LayerPlan, outputs: int) -> Resources:
+    """Price a DSP block that multiplies the weights of ``outputs`` with one input."""
+    technology, unroll = plan.technology, plan.folding.unroll
+    field = plan.weight_bits + unroll
+    width = packed_width(weight_bits=plan.weight_bits, unroll=unroll, packed=outputs)
+    product = product_cost(technology, width, unroll)
+    if plan.packed == 1:
+        return product
+    return product + Resources(
+        lut=(outputs - 1) * carry_luts(technology, field), ff=outputs * field, lone_ff=field
+    )
 
 
 def integrators_cost(plan: LayerPlan) -> Resources:
@@ -616,6 +653,8 @@ def control_cost(plan: LayerPlan) -> Resources:
     """Loop counters, and control and event bits that travel beside the pipeline."""
     fold = plan.folding
     depth = 1 + address_bits(fold.simd) + address_bits(fold.unroll)
+    if plan.packed:
+        depth = 1 + (plan.packed > 1) + address_bits(fold.simd)
     depth += 2 if plan.technology.rom_registered else 1
     inputs = fold.simd - 1 + (fold.pe if plan.apart else 1)
     events = inputs * fold.unroll if plan.technology.rom_registered else 0

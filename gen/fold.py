@@ -5,8 +5,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf
+from typing import Any
 
-from .design import Design, Folding, divisors
+from .design import EVENTS, MULTIPLY, MULTIPLY_LUT, SYNAPSES, Design, Folding, divisors
 from .estimate import (
     Budget,
     Estimate,
@@ -29,11 +30,14 @@ from .plan import (
 from .reading import parallel_inputs, word_of
 
 _WORD = re.compile(r"(?P<layer>[^:=,;\s]+):(?P<numbers>[^:;\s]+)")
-_KEYS = ("pe", "simd", "unroll")
+_KEYS = ("pe", "simd", "unroll", "synapse")
 
 
-def parse_fold(text: str) -> dict[str, Folding]:
+def parse_fold(text: str, synapse: str = EVENTS) -> dict[str, Folding]:
     """Read ``fc1:pe=16,simd=16,unroll=2; fc2:pe=2`` by layer name; what is left out is 1.
+
+    ``synapse=multiply`` puts multipliers in the place of event-gated adders; ``synapse`` is what a
+    word takes that says nothing of it.
 
     Raises
     ------
@@ -47,23 +51,67 @@ def parse_fold(text: str) -> dict[str, Folding]:
             raise ValueError(f"a folding reads like fc1:pe=16,simd=16,unroll=1, not {word!r}")
         if match["layer"] in folding:
             raise ValueError(f"layer {match['layer']!r} is folded twice in {text!r} (fold it once)")
-        folding[match["layer"]] = Folding(**dict(_numbers(match["numbers"], word)))
+        folding[match["layer"]] = _folding(dict(_numbers(match["numbers"], word)), synapse)
     if not folding:
         raise ValueError(f"a folding reads like fc1:pe=16,simd=16,unroll=1, not {text!r}")
     return folding
 
 
-def _numbers(text: str, word: str) -> Iterator[tuple[str, int]]:
-    """Yield (key, value) of ``pe=16,simd=8``."""
+def _folding(numbers: dict[str, Any], synapse: str) -> Folding:
+    """Return what a word says, with ``synapse`` where it does not: multipliers take all steps."""
+    if "synapse" not in numbers and synapse != EVENTS:
+        numbers = numbers | {"synapse": synapse, "unroll": 1}
+    return Folding(**numbers)
+
+
+def _numbers(text: str, word: str) -> Iterator[tuple[str, Any]]:
+    """Yield (key, value) of ``pe=16,simd=8,synapse=events``."""
     seen = set()
     for item in text.split(","):
         key, _, value = item.partition("=")
         if key not in _KEYS or key in seen:
-            raise ValueError(f"a folding has pe, simd and unroll, each once, not {item!r} ({word})")
+            raise ValueError(
+                f"a folding has pe, simd, unroll and synapse, each once, not {item!r} ({word})"
+            )
+        seen.add(key)
+        if key == "synapse":
+            if value not in SYNAPSES:
+                raise ValueError(
+                    f"synapse must be one of {', '.join(SYNAPSES)}, not {value!r} ({word})"
+                )
+            yield key, value
+            continue
         if not (value.isascii() and value.isdigit()) or int(value) < 1:
             raise ValueError(f"{key} must be a whole number above 0, not {value!r} ({word})")
-        seen.add(key)
         yield key, int(value)
+
+
+ALL_LAYERS = "*:synapse="  # a word that says of every layer how its weights meet inputs
+# What a search may take where such a word stands: DSP blocks as far as they reach, or both kinds.
+ANY = "any"
+CHOICES = {
+    EVENTS: (EVENTS,),
+    MULTIPLY: (MULTIPLY, MULTIPLY_LUT),
+    MULTIPLY_LUT: (MULTIPLY_LUT,),
+    ANY: SYNAPSES,
+}
+
+
+def split_synapse(words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
+    """Return the other words, and what ``*:synapse=multiply`` says, ``None`` where it is missing.
+
+    Raises
+    ------
+    ValueError
+        Where it names no kind, or where two such words differ.
+    """
+    said = {w.removeprefix(ALL_LAYERS) for w in words if w.startswith(ALL_LAYERS)}
+    if len(said) > 1 or not said <= set(CHOICES):
+        raise ValueError(
+            f"synapses are all of one kind, {', '.join(CHOICES)}, not {' and '.join(sorted(said))}"
+        )
+    others = tuple(word for word in words if not word.startswith(ALL_LAYERS))
+    return others, next(iter(said), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,13 +167,18 @@ class _Option:
 _Options = dict[tuple[int, int], list[_Option]]
 
 
-def auto_fold(design: Design, technology: Technology | str, budget: Budget) -> FoldChoice:
+def auto_fold(
+    design: Design,
+    technology: Technology | str,
+    budget: Budget,
+    synapses: Sequence[str] = (EVENTS,),
+) -> FoldChoice:
     """Return the fastest folding that the estimate says fits ``budget``.
 
     The interval between samples comes first. Among the foldings that reach it, a cycle of latency
     is worth as many LUTs as the one with fewest LUTs spends for a cycle of its latency: lanes that
     do not shorten the slowest layer are added only where they shorten the response by more than
-    they add.
+    they add. ``synapses`` are the ways in which the weights of a layer may meet its inputs.
 
     Raises
     ------
@@ -133,7 +186,7 @@ def auto_fold(design: Design, technology: Technology | str, budget: Budget) -> F
         If not even the most frugal folding fits.
     """
     technology = find_technology(technology)
-    layers = _all_options(design, technology, budget)
+    layers = _all_options(design, technology, budget, synapses)
     targets = _intervals(layers)
     search = _Search(layers, budget)
     fastest = _first(targets, search.possible)
@@ -213,9 +266,9 @@ class _Search:
         return min(ends, key=lambda o: (key(o), _words(o)), default=None)
 
 
-def _words(option: _Option) -> tuple[tuple[int, int, int], ...]:
+def _words(option: _Option) -> tuple[tuple[int, int, int, str], ...]:
     """Order of equals, so that the answer is always the same one."""
-    return tuple((f.pe, f.simd, f.unroll) for f in option.foldings)
+    return tuple((f.pe, f.simd, f.unroll, f.synapse) for f in option.foldings)
 
 
 def _undominated(
@@ -237,15 +290,19 @@ def _first_two(rated: tuple) -> tuple:
 # -- what each layer can do --------------------------------------------------------------------
 
 
-def _all_options(design: Design, technology: Technology, budget: Budget) -> list[_Options]:
+def _all_options(
+    design: Design, technology: Technology, budget: Budget, synapses: Sequence[str]
+) -> list[_Options]:
     """Return every folding of every layer, the input's first."""
-    serial = {p.name: Folding() for p in design.populations}
+    # Where nothing but multipliers will do, a layer that cannot have them is refused here.
+    first = EVENTS if EVENTS in synapses else synapses[0]
+    serial = {p.name: Folding(synapse=first) for p in design.populations}
     entry, plans = plan_layers(design.with_folding(serial), technology)
     following = [*plans[1:], None]
     return [
         _input_options(entry, design, technology, plans[0]),
         *(
-            _layer_options(plan, after, design, budget)
+            _layer_options(plan, after, design, budget, synapses)
             for plan, after in zip(plans, following, strict=True)
         ),
     ]
@@ -267,25 +324,41 @@ def _input_options(
 
 
 def _layer_options(
-    plan: LayerPlan, after: LayerPlan | None, design: Design, budget: Budget
+    plan: LayerPlan,
+    after: LayerPlan | None,
+    design: Design,
+    budget: Budget,
+    synapses: Sequence[str],
 ) -> _Options:
     """Return every folding of one layer that could fit."""
     next_words = [1] if after is None else after.word_options
     settled = design.firing == "settled" and plan.source_code.is_binary
+    steps = plan.source_code.steps
+    ways = [(EVENTS, unroll) for unroll in (divisors(steps) if settled else [1])]
+    ways = [way for way in ways if EVENTS in synapses]
+    ways += [(kind, steps) for kind in synapses if kind != EVENTS and settled]
     if isinstance(plan, MaximumPlan):
-        settled = False  # it reads whole trains
-    unrolls = divisors(plan.source_code.steps) if settled else [1]
+        ways = [(EVENTS, 1)]  # it reads whole trains, and has no synapses
     options: _Options = defaultdict(list)
     for simd in divisors(parallel_inputs(plan.map)[0]):
         for pe in divisors(plan.outputs):
-            for unroll in unrolls:
-                if pe * simd * unroll * plan.weight_bits > budget.lut:
-                    break  # the gates alone are too many
-                folding = Folding(pe=pe, simd=simd, unroll=unroll)
+            for synapse, unroll in ways:
+                folding = Folding(pe=pe, simd=simd, unroll=unroll, synapse=synapse)
+                if not _may_fit(plan, folding, budget):
+                    continue
                 word = word_of(plan.map, folding)
                 for following, option in _fold_options(plan, folding, next_words):
                     options[word, following].append(option)
     return options
+
+
+def _may_fit(plan: LayerPlan, folding: Folding, budget: Budget) -> bool:
+    """Whether the gates, or the multipliers, are not alone too many."""
+    lanes = folding.pe * folding.simd
+    if folding.synapse == MULTIPLY:
+        packed = replace(plan, folding=folding).packed  # 0: the same as multiply-lut
+        return packed > 0 and lanes // packed <= budget.multipliers
+    return lanes * folding.unroll * plan.weight_bits <= budget.lut
 
 
 def _fold_options(

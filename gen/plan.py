@@ -13,13 +13,14 @@ import numpy as np
 
 from .codes import SpikeCode
 from .cycles import Band
-from .design import Design, DesignPopulation, Folding, bits_for, divisors
+from .design import MULTIPLY, Design, DesignPopulation, Folding, bits_for, divisors
 from .maps import Conv, LinearMap, Sliding
 from .maximum import Maximum, maximum_of
 from .network import INPUT, MAX, READOUT
 from .reader import Reader
 from .reading import (
     WindowPlaces,
+    is_apart,
     parallel_inputs,
     raster_order,
     repeats_of,
@@ -56,6 +57,10 @@ class Technology:
         A memory goes to block RAM where it would take more LUTs than this times its blocks.
     lut_ram
         LUTs can be a RAM of 16 words of 4 bits (else such a RAM takes flip-flops).
+    multiplier_bits
+        Widest signed factors of a DSP block.
+    least_factor, least_product
+        Bits of a factor and of a product below which Yosys takes LUTs all the same.
     """
 
     name: str
@@ -65,6 +70,18 @@ class Technology:
     block_cost: int
     luts_per_block: int
     lut_ram: bool
+    multiplier_bits: int = 18
+    least_factor: int = 2
+    least_product: int = 0
+
+    def takes_product(self, a: int, b: int) -> bool:
+        """Whether a signed a x b product becomes one DSP block."""
+        return (
+            self.multiplier == "dsp"
+            and max(a, b) <= self.multiplier_bits
+            and min(a, b) >= self.least_factor
+            and a + b >= self.least_product
+        )
 
     def blocks(self, depth: int, width: int) -> int:
         """Block RAMs for ``depth`` words of ``width`` bits, as Yosys lays them out."""
@@ -129,6 +146,8 @@ TECHNOLOGIES = {
             block_cost=64,
             luts_per_block=176,
             lut_ram=False,
+            multiplier_bits=16,
+            least_product=11,
         ),
         Technology(
             name="ice40-hx",
@@ -156,6 +175,7 @@ TECHNOLOGIES = {
             block_cost=128,
             luts_per_block=250,
             lut_ram=True,
+            least_factor=4,
         ),
     )
 }
@@ -385,6 +405,28 @@ class LayerPlan:
     def groups(self) -> int:
         """Words of results a tile gives."""
         return self.folding.pe // self.lanes
+
+    @cached_property
+    def packed(self) -> int:
+        """Outputs that share a multiplier of a DSP block; 0 where weights meet inputs in LUTs.
+
+        As many as a block holds side by side. Factors that no one trained (pooling) need no block.
+        """
+        folding, bits = self.folding, self.weight_bits
+        if folding.synapse != MULTIPLY or self.map.fixed:
+            return 0
+
+        def taken(outputs: int) -> bool:
+            width = packed_width(weight_bits=bits, unroll=folding.unroll, packed=outputs)
+            return self.technology.takes_product(width, folding.unroll + 1)
+
+        most = 1 if self.apart else folding.pe
+        for blocks in range(-(-folding.pe // most), folding.pe + 1):
+            # About evenly shared: some take one more than the others.
+            least, greatest = folding.pe // blocks, -(-folding.pe // blocks)
+            if taken(least) and taken(greatest):
+                return greatest
+        return 0
 
     @property
     def tile_cycles(self) -> int:
@@ -647,6 +689,11 @@ def choose_lanes(plan: LayerPlan, simd: int) -> tuple[int, int]:
     return lanes, period(lanes)
 
 
+def packed_width(*, weight_bits: int, unroll: int, packed: int) -> int:
+    """Bits of the signed factor in which ``packed`` weights lie side by side."""
+    return (packed - 1) * (weight_bits + unroll) + weight_bits
+
+
 def result_pace(population: DesignPopulation, overlapped: bool) -> int:
     """Cycles a group of results needs: T where it fires settled, 1 where overlapped."""
     if population.code is None:
@@ -766,6 +813,17 @@ def check_hardware(design: Design) -> None:
     for population in design.populations[1:]:
         if population.folding is None:
             raise ValueError(f"{population.name!r} has no folding (give --fold, or --fold auto)")
+        if population.folding.multiplies and _sums_channels_apart(population):
+            raise ValueError(
+                f"{population.name!r} adds channels one by one, which multipliers do not (fold it "
+                f"with synapse=events)"
+            )
+
+
+def _sums_channels_apart(population: DesignPopulation) -> bool:
+    """Whether an operand sums several projections, of one channel an output among them."""
+    apart = [is_apart(q.map) for q in population.operands[0].projections]
+    return len(apart) > 1 and any(apart)
 
 
 def plan_layers(

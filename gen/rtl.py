@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from amaranth.back import verilog
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, unsigned
 from amaranth.lib import data, fifo, stream, wiring
@@ -34,6 +35,7 @@ from ..hdl.integrator import (
     weighted_latency,
 )
 from ..hdl.line_buffer import LineBuffer
+from ..hdl.multiplier_array import MultiplierArray, multiplier_latency, shared_groups
 from ..hdl.readout import Readout, result_layout
 from ..hdl.requantise import Requantiser, requantiser_latency
 from ..hdl.running_maximum import RunningMaximum
@@ -109,14 +111,7 @@ class Layer(wiring.Component):
         self.readers = [TrainReader(reader, p.technology) for reader in p.readers]
         self.sequencer = make_sequencer(p)
         self.weights = weight_rom(p)
-        self.synapses = SynapseArray(
-            pe=fold.pe,
-            simd=fold.simd,
-            unroll=fold.unroll,
-            weight_bits=p.weight_bits,
-            apart=p.apart,
-            first_bits=p.first_bits,
-        )
+        self.synapses = make_synapses(p)
         self.accumulator = Accumulator(
             pe=fold.pe,
             sum_shape=self.synapses.sum_shape,
@@ -556,6 +551,8 @@ def weight_rom(plan: LayerPlan) -> Rom:
     """Weights of a layer: word tile·words + w holds pe x simd weights, output-major."""
     pe, simd = plan.folding.pe, plan.folding.simd
     rows = plan.weights.reshape(plan.tiles, pe, plan.weight_words, simd).transpose(0, 2, 1, 3)
+    if plan.packed > 1:
+        rows = stored_rows(rows, plan.packed)
     rows = rows.reshape(plan.tiles * plan.weight_words, pe * simd)
     bits = [plan.first_bits, *[plan.weight_bits] * (simd - 1)] * pe
     return Rom(
@@ -564,6 +561,40 @@ def weight_rom(plan: LayerPlan) -> Rom:
         registered=plan.technology.rom_registered,
         style=plan.technology.rom_style(len(rows), plan.word_bits),
     )
+
+
+def stored_rows(rows: np.ndarray, packed: int) -> np.ndarray:
+    """Return weights (tiles, words, pe, simd) as outputs that share a multiplier keep them.
+
+    See :func:`.multiplier_array.stored_weights`, which says the same of one group.
+    """
+    stored = rows.copy()
+    for group in shared_groups(pe=rows.shape[2], packed=packed):
+        for p in group[1:]:
+            stored[:, :, p] -= stored[:, :, p - 1] < 0
+    return stored
+
+
+def make_synapses(plan: LayerPlan) -> SynapseArray | MultiplierArray:
+    """Event-gated adders, or multipliers."""
+    settings = {
+        "pe": plan.folding.pe,
+        "simd": plan.folding.simd,
+        "unroll": plan.folding.unroll,
+        "weight_bits": plan.weight_bits,
+        "apart": plan.apart,
+    }
+    if plan.folding.multiplies:
+        return MultiplierArray(packed=plan.packed, **settings)
+    return SynapseArray(first_bits=plan.first_bits, **settings)
+
+
+def plan_synapse_latency(plan: LayerPlan) -> int:
+    """Cycles from weights and events to the sums."""
+    simd, unroll = plan.folding.simd, plan.folding.unroll
+    if plan.folding.multiplies:
+        return multiplier_latency(simd=simd, unroll=unroll, packed=plan.packed)
+    return synapse_latency(simd=simd, unroll=unroll)
 
 
 def make_integrator(plan: LayerPlan) -> ShiftIntegrator | WeightedIntegrator:
@@ -889,9 +920,7 @@ def layer_latency(plan: LayerPlan) -> LayerLatency:
     eta_bits = max(plan.source_code.eta).bit_length()
     registered = plan.technology.rom_registered
     return LayerLatency(
-        total=rom_latency(registered=registered)
-        + synapse_latency(simd=plan.folding.simd, unroll=plan.folding.unroll)
-        + Accumulator.LATENCY,
+        total=rom_latency(registered=registered) + plan_synapse_latency(plan) + Accumulator.LATENCY,
         drain=Drain.LATENCY,
         x=weighted_latency(kind=kind, eta_bits=eta_bits, registered=registered)
         if plan.weighted

@@ -47,6 +47,20 @@ DESIGNS = {  # arguments of random_design, technology
         ),
         "ecp5",
     ),
+    "multipliers": (
+        dict(
+            folding={
+                "input": F(pe=4),
+                "fc1": F(pe=3, simd=4, synapse="multiply"),
+                "fc2": F(pe=2, simd=2, synapse="multiply"),
+            }
+        ),
+        "ice40-up",
+    ),
+    "multipliers of LUTs, then events": (
+        dict(folding={"fc1": F(pe=3, simd=8, synapse="multiply-lut"), "fc2": F(pe=4, simd=3)}),
+        "gowin",
+    ),
     "one layer": (dict(sizes=(9, 5), folding={"fc1": F(pe=5, simd=3)}), "gowin"),
     "slow encoder": (
         dict(input_steps=6, folding={"fc1": F(pe=6, simd=8), "fc2": F(pe=4, simd=6)}),
@@ -103,6 +117,13 @@ WINDOWS = {  # arguments of random_windows
     "one by one": dict(folding={"conv1": F(), "pool2": F(), "dense3": F()}),
     "faster than its source": dict(
         folding={"conv1": F(pe=4, unroll=2), "pool2": F(pe=4, unroll=3), "dense3": F(pe=3, simd=12)}
+    ),
+    "multipliers": dict(
+        folding={
+            "conv1": F(pe=4, synapse="multiply"),
+            "pool2": F(pe=2),
+            "dense3": F(pe=3, simd=4, synapse="multiply"),
+        }
     ),
     "slower at each layer": dict(
         layers=(CONV, CONV, {"conv": 6, "window": (2, 2), "stride": (2, 2)}, {"pooled": 3}),

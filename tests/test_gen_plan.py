@@ -17,7 +17,7 @@ from signfire.gen.plan import (
     no_hardware,
     plan_layers,
 )
-from signfire.gen.specimen import random_planes_network
+from signfire.gen.specimen import random_design, random_planes_network
 from signfire.sim import golden
 
 FOLDING = {"input": F(pe=2), "fc1": F(pe=3, simd=4, unroll=2), "fc2": F(pe=2, simd=3)}
@@ -292,3 +292,25 @@ def test_loops_of_windows_by_hand(make_windows):
     assert [(4, 6), (5, 6), (2, 6)] == [(p.lines, p.line_words) for p in (conv, pool, dense)]
     assert [1, 4, 6] == [p.word for p in (conv, pool, dense)]
     assert (42 * 2 * 2 * 9, 42) == (conv.interval, len(conv.order) // conv.outputs)
+
+
+@pytest.mark.parametrize(
+    ("technology", "bits", "steps", "pe", "packed"),
+    [
+        ("ecp5", 4, 2, 6, 3),  # fields of 6 bits: 6 + 6 + 4 of 18
+        ("ecp5", 4, 2, 4, 2),  # two blocks either way, so two outputs each
+        ("ecp5", 8, 8, 6, 1),
+        ("ice40-up", 4, 4, 6, 2),  # 8 + 4 of 16
+        ("ice40-up", 4, 2, 1, 0),  # 4 + 3 bits: Yosys takes LUTs below 11
+        ("gowin", 4, 2, 6, 0),  # a factor below 4 bits goes to LUTs
+        ("gowin", 4, 3, 6, 3),
+        ("ice40-hx", 4, 4, 6, 0),  # has no blocks
+    ],
+)
+def test_a_block_serves_as_many_outputs_as_lie_in_it(technology, bits, steps, pe, packed):
+    design = random_design(sizes=(8, 12, 4), weight_bits=bits, input_steps=steps)
+    folding = {"fc1": F(pe=pe, simd=2, synapse="multiply"), "fc2": F()}
+
+    _, plans = plan_layers(design.with_folding(folding), TECHNOLOGIES[technology])
+
+    assert [packed, 0] == [plan.packed for plan in plans]

@@ -166,6 +166,15 @@ def test_other_firings_and_schedules_stand_on_their_cycles(tmp_path, options, wa
         assert result.waves is None
 
 
+def test_products_in_the_place_of_events_stand_on_their_cycles(tmp_path):
+    folding = {"fc1": Folding(pe=6, simd=4), "fc2": Folding(pe=2, simd=3)}
+    design = specimen.random_design(seed=6, folding=folding).with_synapse("multiply")
+
+    result = check_cycles(design, RAW, tmp_path, technology="ecp5", stalls=(0.2, 0.3))
+
+    assert result.mismatches == ()
+
+
 def test_no_sample_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"^the cycle check needs at least one sample$"):
         check_cycles(settled(), RAW[:0], tmp_path)

@@ -26,9 +26,9 @@ from ..gen.calibrate import LayerOptions, Options
 from ..gen.calibrate import calibrate as calibrate_network
 from ..gen.codes import Schedule
 from ..gen.cycles import steady
-from ..gen.design import Design, Folding
+from ..gen.design import EVENTS, Design, Folding
 from ..gen.estimate import Budget, budget_for, estimate
-from ..gen.fold import auto_fold, parse_fold
+from ..gen.fold import ANY, CHOICES, auto_fold, parse_fold, split_synapse
 from ..gen.functions import register_neuron
 from ..gen.network import Network
 from ..gen.plan import TECHNOLOGIES, no_hardware
@@ -307,21 +307,26 @@ def folded(design: Design, words: Sequence[str], board: Board | str | None = Non
 
 
 def choose_fold(design: Design, words: Sequence[str], board: Board | str | None = None) -> Folded:
-    """Fold the Design as ``words`` say, ``fc1:pe=16,simd=16`` or ``auto``.
+    """Fold the Design as ``words`` say, ``fc1:pe=16,simd=16``, ``auto``, ``*:synapse=multiply``.
 
     ``auto`` takes the fastest folding that the estimate says fits ``board``. Without words a Design
     stays as it is folded, and one that is not gets ``auto``, for :data:`DEFAULT_BOARD` if need be,
     unless there is no hardware for it yet, or it reads planes, for which the search takes long:
-    that stays as it is too.
+    that stays as it is too. The word of all layers says how their weights meet inputs, of those
+    that are folded already and of those that other words fold; ``any`` lets the search choose.
     """
+    words, synapse = split_synapse(words)
     planes = any(q.map.kind != "dense" for p in design.populations for q in p.sources)
-    if not words and (no_hardware(design) is not None or planes):
-        return Folded(design=design, auto=None)
-    assumed = not words and not design.is_folded and board is None
-    if not words and not design.is_folded:
+    stays = design.is_folded or no_hardware(design) is not None or planes
+    assumed = not words and not stays and board is None
+    if not words and not stays:
         words, board = ("auto",), board or DEFAULT_BOARD
     if "auto" not in words:
-        by_hand = design.with_folding(parse_fold("; ".join(words))) if words else design
+        if synapse == ANY:
+            raise ValueError("--synapse any leaves the choice to a search (give --fold auto)")
+        by_hand = design if synapse is None else design.with_synapse(synapse)
+        if words:
+            by_hand = by_hand.with_folding(parse_fold("; ".join(words), synapse or EVENTS))
         return Folded(design=by_hand, auto=None)
     if len(words) > 1:
         raise ValueError("--fold auto folds every layer: leave out the other foldings")
@@ -329,7 +334,7 @@ def choose_fold(design: Design, words: Sequence[str], board: Board | str | None 
         raise ValueError("--fold auto needs to know the board (give --board)")
     board = find_board(board) if isinstance(board, str) else board
     budget = budget_of(board)
-    choice = auto_fold(design, technology_of(board), budget)
+    choice = auto_fold(design, technology_of(board), budget, CHOICES[synapse or EVENTS])
     why = AutoFold(
         board=board.name,
         assumed=assumed,

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from ..boards.boards import Board, find_board
+from ..gen.alternative import EQUAL_LANES
 from ..gen.calibrate import Options
 from ..sim import golden
-from . import api
-from .measure import ROOT, Measurement, bench, open_data
+from . import api, comparison, demo
+from .measure import ROOT, SEED, Measurement, bench, example, open_data
 
 TITLE = "Convolutional and residual networks"
 SHARED = ROOT.parent / "shared" / "models"
@@ -283,3 +285,65 @@ def anomalies() -> Iterator[Measurement]:
         f"calibration; against float 95 % within {low:+.3f} to {high:+.3f}",
         details={"design_hash": design.hash, "layers": design.provenance["layers"]},
     )
+
+
+# -- the plain alternative ---------------------------------------------------------------------
+
+COMPARED = {"icebreaker": (32, demo.SMALL), "ulx3s-25f": (128, demo.LARGE)}
+CLOSE = 20  # per cent, between an estimate of LUTs and place and route
+
+
+@bench("C7", "the same integers on multipliers, beside the example's perceptrons")
+def multipliers() -> Iterator[Measurement]:
+    """Route what fits of events and alternatives, and run the products' Verilog on every image."""
+    data = open_data("mnist_test_open.npz")
+    for name, (hidden, choice) in COMPARED.items():
+        board, folder = find_board(name), ROOT / "build" / "bench" / f"compare-{name}"
+        design = api.folded(api.convert(example(hidden)).design, choice.folding, board)
+        designs = comparison.designs_on(design, board)
+        builds = comparison.build_all(
+            designs, board, folder, seeds=(SEED,), progress=lambda stage: None
+        )
+        for row in comparison.compare(designs, board, builds):
+            yield from compared(row, board, f"784-{hidden}-10, {name}")
+        lanes = designs[EQUAL_LANES]
+        run = api.simulate_bulk(lanes, data, folder, technology=api.technology_of(board))
+        yield Measurement(
+            what=f"words of the Verilog unlike golden, 784-{hidden}-10, {EQUAL_LANES}",
+            value=run.differing,
+            unit="",
+            target="== 0",
+            note=f"{run.words:,} words of {run.samples:,} images",
+        )
+
+
+def compared(row: comparison.Row, board: Board, what: str) -> Iterator[Measurement]:
+    """Yield what a design takes, and of a routed one how far the estimate is from that."""
+    synapse = row.name if row.name == comparison.EVENTS else f"multiply, {row.name}"
+    clock = f"{row.clock_hz / 1e6:.1f} MHz" if row.routed else f"{row.clock_is} clock"
+    state = "routed" if row.routed else "estimate" if row.fits else "estimate, does not fit"
+    microjoule = "" if row.energy is None else f", about {row.energy.energy_j * 1e6:.2g} µJ"
+    yield Measurement(
+        what=f"{what}, {synapse}",
+        value=row.lut,
+        unit="LUT",
+        note=f"{state}; {row.multipliers} DSP, {row.block_ram} block RAM, {clock}, "
+        f"{row.latency_s * 1e6:.2f} µs, interval {row.interval_cycles:,} cycles{microjoule}",
+        details=row.record(),
+    )
+    if row.routed and row.name != comparison.EVENTS:
+        lut, block_ram, blocks, _ = comparison.resources_of(row.design, board, None)
+        yield Measurement(
+            what=f"LUTs estimated less routed, {what}, {row.name}",
+            value=round(abs(100 * (lut / row.lut - 1)), 1),
+            unit="%",
+            target=f"<= {CLOSE}",
+            note=f"{lut:,} for {row.lut:,}",
+        )
+        yield Measurement(
+            what=f"block RAMs and DSP blocks estimated less routed, {what}, {row.name}",
+            value=abs(block_ram - row.block_ram) + abs(blocks - row.multipliers),
+            unit="",
+            target="== 0",
+            note=f"{block_ram} and {blocks}",
+        )
