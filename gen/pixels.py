@@ -1,9 +1,12 @@
 """Order of an input of several planes: pixel after pixel, as windows read its trains."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
-from .design import Design, DesignPopulation
-from .maps import Layout, Pooled, Sliding
+import numpy as np
+
+from .design import Design, DesignOperand, DesignPopulation
+from .maps import Dense, Layout, LinearMap, Pooled, Sliding
 from .network import INPUT
 
 
@@ -20,10 +23,18 @@ def pixel_after_pixel(design: Design) -> Design:
     if len(shape) not in (2, 3) or shape[0] == 1 or any(p.products for p in _operands(design)):
         return design
     usual = Layout.of(shape)
-    if not all(isinstance(m, Sliding | Pooled) and _alike(m.layout, usual) for m in readers):
+    seen = [m for m in readers if isinstance(m, Sliding | Pooled)]
+    others = [m for m in readers if not isinstance(m, Sliding | Pooled | Dense)]
+    if not seen or others or not all(_alike(m.layout, usual) for m in seen):
         return design
     taken = (*shape[1:], shape[0])
     layout = replace(usual, axes=(2, 0, 1))
+
+    def turned(linear: LinearMap) -> LinearMap:
+        if isinstance(linear, Sliding | Pooled):
+            return replace(linear, in_shape=taken, layout=layout)
+        rows = linear.weights.reshape(-1, *shape)
+        return Dense(np.moveaxis(rows, 1, -1).reshape(len(rows), -1), taken)
 
     def reread(population: DesignPopulation) -> DesignPopulation:
         if population.function == INPUT:
@@ -32,9 +43,7 @@ def pixel_after_pixel(design: Design) -> Design:
             replace(
                 operand,
                 projections=tuple(
-                    replace(q, map=replace(q.map, in_shape=taken, layout=layout))
-                    if q.source == first
-                    else q
+                    replace(q, map=turned(q.map)) if q.source == first else q
                     for q in operand.projections
                 ),
             )
@@ -50,5 +59,5 @@ def _alike(one: Layout, other: Layout) -> bool:
     return one.planes == other.planes and one.order == other.order
 
 
-def _operands(design: Design):
+def _operands(design: Design) -> Iterator[DesignOperand]:
     return (operand for p in design.populations for operand in p.operands)

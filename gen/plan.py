@@ -20,6 +20,7 @@ from .network import INPUT, MAX, READOUT
 from .reader import Reader
 from .reading import (
     WindowPlaces,
+    is_apart,
     parallel_inputs,
     raster_order,
     repeats_of,
@@ -729,6 +730,7 @@ def no_hardware(design: Design) -> str | None:
         elif len(projections) > 1:
             found = _no_join(design, population)
         elif projections[0].map.kind != "dense":
+            source = design[projections[0].source]
             found = _no_windows(design, source, population, projections[0].map)
         if not found and population.name not in read | {design.readout.name}:
             found = "is read by no other"
@@ -817,6 +819,17 @@ def check_hardware(design: Design) -> None:
     for population in design.populations[1:]:
         if population.folding is None:
             raise ValueError(f"{population.name!r} has no folding (give --fold, or --fold auto)")
+        if population.folding.multiplies and _sums_channels_apart(population):
+            raise ValueError(
+                f"{population.name!r} adds channels one by one, which multipliers do not (fold it "
+                f"with synapse=events)"
+            )
+
+
+def _sums_channels_apart(population: DesignPopulation) -> bool:
+    """Whether an operand sums several projections, of one channel an output among them."""
+    apart = [is_apart(q.map) for q in population.operands[0].projections]
+    return len(apart) > 1 and any(apart)
 
 
 def plan_layers(
