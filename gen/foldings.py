@@ -146,6 +146,7 @@ def layer_foldings(
     plan: LayerPlan, design: Design, budget: Budget, next_words: Sequence[int]
 ) -> LayerFoldings:
     """Return every folding of one layer that could fit."""
+    layer_cost(plan)  # works out what all foldings of the layer share
     shapes: dict[tuple[Folding, int], LayerPlan] = {}  # by lanes that results may share
     costs: dict[tuple[Folding, int], Resources] = {}
 
