@@ -42,6 +42,7 @@ def test_every_window_reads_its_weights():
 
     assert found.cycles[BLOCK_RAM_PORTS] == 16 * 4 * 9 * 4 / 36  # 4x4 windows of 4 outputs
     assert found.cycles[LUTS] == 16 * 4 * 9 * 2 * 8 / 100
+    assert bound_of([pool], 300, luts=100, block_ram_bits=36).cycles[BLOCK_RAM_PORTS] == 0
 
 
 def test_no_folding_is_faster_than_the_bound_of_what_it_takes():
