@@ -588,9 +588,9 @@ def has_no_sign(form: Form) -> bool:
 
 
 def layout_of(form: Form, shape: tuple[int, ...]) -> Layout | None:
-    """Return the planes that a plain order of a population's neurons makes, if it is one."""
+    """Return the planes that the order of a population's neurons makes, scaled or not."""
     whole = isinstance(form, Gather) and form.n_out == form.n_in and 1 <= len(shape) <= 3
-    if not whole or not (form.scale == 1).all():
+    if not whole:
         return None
     planes = Layout.of(shape).planes
     index = form.index.reshape(planes)

@@ -36,7 +36,7 @@ def test_every_window_reads_its_weights():
     layers = ({"conv": 4, "window": (3, 3)}, {"pool": (2, 2), "stride": (2, 2)}, {"dense": 3})
     folding = {"conv1": Folding(pe=4), "pool2": Folding(), "dense3": Folding()}
     design = random_windows(shape=(6, 6), layers=layers, input_steps=2, folding=folding)
-    conv, _pool, _dense = plans_of(design)
+    conv, pool, _ = plans_of(design)
 
     found = bound_of([conv], 300, luts=100, block_ram_bits=36)
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from signfire.boards import toolchain
 from signfire.boards.boards import list_boards
-from signfire.tools import cli, console, tables
+from signfire.tools import api, cli, console, tables
 from signfire.tools.dataset import load
 
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
@@ -276,14 +276,22 @@ def test_the_manifest_and_the_example_fit_the_verilog(signfire, files) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "title", "luts"),
+    ("options", "title", "board"),
     [
-        ([], "folded automatically for ulx3s-25f, as no board was named (--board NAME)", 24288),
-        (["--board", "icebreaker"], "folded automatically for icebreaker", 5280),
-        (["--board", "ecp5-5g-evn", "--fold", "auto"], "folded automatically for ecp5-5g-", 83640),
+        (
+            [],
+            "folded automatically for ulx3s-25f, as no board was named (--board NAME)",
+            "ulx3s-25f",
+        ),
+        (["--board", "icebreaker"], "folded automatically for icebreaker", "icebreaker"),
+        (
+            ["--board", "ecp5-5g-evn", "--fold", "auto"],
+            "folded automatically for ecp5-5g-",
+            "ecp5-5g-evn",
+        ),
     ],
 )
-def test_what_auto_chose_is_shown_beside_the_budget(signfire, files, options, title, luts) -> None:
+def test_what_auto_chose_is_shown_beside_the_budget(signfire, files, options, title, board) -> None:
     status, out, err = signfire(
         "generate", files / "design.npz", *options, "-o", files / "own", "--json"
     )
@@ -295,7 +303,7 @@ def test_what_auto_chose_is_shown_beside_the_budget(signfire, files, options, ti
     assert "module signfire_core" in Path(result["verilog"]).read_text()
     assert err.startswith(title)
     assert f"{needed:,}" in err and f"{available:,}" in err
-    assert 0 < needed <= available == int(0.7 * luts) - 700
+    assert 0 < needed <= available == api.budget_of(api.find_board(board)).lut
     assert f"not faster: {auto['explanation']}\n" in err
 
 

@@ -18,7 +18,8 @@ from ..gen.alternative import EQUAL_LANES
 from ..gen.calibrate import Options
 from ..sim import golden
 from . import api, comparison, demo
-from .measure import ROOT, SEED, Measurement, bench, example, open_data
+from .bench_perceptron import against_estimate, speed
+from .measure import ROOT, SEED, Measurement, bench, example, open_data, routed
 
 TITLE = "Convolutional and residual networks"
 SHARED = ROOT.parent / "shared" / "models"
@@ -287,9 +288,57 @@ def anomalies() -> Iterator[Measurement]:
     )
 
 
+# -- the repository's own ----------------------------------------------------------------------
+
+BOARD = "icebreaker"
+ESTIMATE = 20  # percent by which the estimate of LUTs may be wrong
+
+
+@bench("C6", "Small MNIST CNN, 4-bit weights, T = 4, 2-bit input, on an iCE40UP5K (iCEBreaker)")
+def own() -> Iterator[Measurement]:
+    """Accuracy, every image in bulk RTL, then routed with four seeds, host link included."""
+    choice, data = demo.CONVOLUTIONS, open_data("mnist_test_open.npz")
+    found = routed(choice.model, BOARD, choice.folding)
+    network = api.load_network(example(choice.model), data.x)
+    yield Measurement(
+        what="float accuracy", value=round(100 * api.float_accuracy(network, data), 2), unit="%"
+    )
+    yield Measurement(
+        what="golden accuracy",
+        value=round(100 * api.evaluate(found.design, data).accuracy, 2),
+        unit="%",
+        target=">= 98.3",
+        note=f"of {len(data):,}",
+    )
+    run = api.simulate_bulk(
+        found.design,
+        data,
+        ROOT / "build" / "bench" / f"bulk-{choice.model}",
+        technology=api.technology_of(find_board(BOARD)),
+    )
+    wrong = {m.sample for m in run.mismatches}
+    yield Measurement(
+        what="logit vectors equal to golden in bulk RTL, with class and cycle",
+        value=run.samples - (len(wrong) if run.passed or wrong else run.samples),
+        unit="images",
+        target=f"== {len(data)}",
+        note=f"{run.cycles:,} cycles",
+        details={"differing": run.differing, "design_hash": found.design.hash},
+    )
+    yield from speed(found, mhz=24, latency_us=5000)
+    yield Measurement(
+        what="interval",
+        value=round(found.interval / found.built.clock_hz * 1e6, 2),
+        unit="µs",
+        note=f"{found.interval:,} cycles; {found.built.clock_hz / found.interval:,.0f} images/s",
+    )
+    yield from against_estimate(found, BOARD, bound=ESTIMATE)
+
+
 # -- the plain alternative ---------------------------------------------------------------------
 
-COMPARED = {"icebreaker": (32, demo.SMALL), "ulx3s-25f": (128, demo.LARGE)}
+SMALL = ("input:pe=14", "fc1:pe=8,simd=14", "fc2:simd=2,unroll=4")
+COMPARED = {"icebreaker": (32, SMALL), "ulx3s-25f": (128, demo.LARGE.folding)}
 CLOSE = 20  # per cent, between an estimate of LUTs and place and route
 
 
@@ -297,9 +346,9 @@ CLOSE = 20  # per cent, between an estimate of LUTs and place and route
 def multipliers() -> Iterator[Measurement]:
     """Route what fits of events and alternatives, and run the products' Verilog on every image."""
     data = open_data("mnist_test_open.npz")
-    for name, (hidden, choice) in COMPARED.items():
+    for name, (hidden, folding) in COMPARED.items():
         board, folder = find_board(name), ROOT / "build" / "bench" / f"compare-{name}"
-        design = api.folded(api.convert(example(hidden)).design, choice.folding, board)
+        design = api.folded(api.convert(example(hidden)).design, folding, board)
         designs = comparison.designs_on(design, board)
         builds = comparison.build_all(
             designs, board, folder, seeds=(SEED,), progress=lambda stage: None

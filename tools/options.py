@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import DIFFERENCE, DONE, Outcome, progress
+from .console import DIFFERENCE, DONE, Outcome, progress, working
 
 if TYPE_CHECKING:
     from ..boards.boards import Board
     from ..gen.design import Design
-    from .api import AutoFold
+    from .api import AutoFold, Folded
 
 FILE = click.Path(path_type=Path)
 COUNT = click.IntRange(0)
@@ -107,13 +107,26 @@ def link_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-def fold_as_told(
-    design: "Design", words: tuple[str, ...], board: "Board | str | None"
-) -> "tuple[Design, dict[str, Any]]":
-    """Fold a design; what ``auto`` chose goes to standard error, and into the JSON object."""
-    from . import api, tables
+def choose_fold(
+    design: "Design", words: tuple[str, ...], board: "Board | str | None", link: str
+) -> "Folded":
+    """Fold a design as the command line says, and show on standard error how far it is."""
+    from . import api
 
-    choice = api.choose_fold(design, words, board)
+    with working("folding") as doing:
+        return api.choose_fold(design, words, board, link=link, progress=doing)
+
+
+def fold_as_told(
+    design: "Design", words: tuple[str, ...], board: "Board | str | None", link: str = "uart"
+) -> "tuple[Design, dict[str, Any]]":
+    """Fold a design; what ``auto`` chose goes to standard error, and into the JSON object.
+
+    ``link`` has its place on the board beside the design.
+    """
+    from . import tables
+
+    choice = choose_fold(design, words, board, link)
     if choice.auto is not None:
         for part in tables.of_auto(choice.design, choice.auto):
             progress.print(part, highlight=False, soft_wrap=isinstance(part, str))
