@@ -311,7 +311,7 @@ def product_cost(technology: Technology, x_width: int, factor_bits: int) -> Reso
         pairs, odd = divmod(count, 2)
         lut += pairs * carry_luts(technology, span + 1)
         ff += pairs * (span + distance + 1) + odd * span
-        lone += pairs * distance + odd * span
+        lone += pairs * (distance + apart_from_adder(technology, span + 1)) + odd * span
         count, span, distance = pairs + odd, span + distance + 1, 2 * distance
     return Resources(lut=lut, ff=ff, lone_ff=lone)
 
@@ -579,7 +579,9 @@ def _block_cost(plan: LayerPlan, outputs: int) -> Resources:
     if plan.packed == 1:
         return product
     return product + Resources(
-        lut=(outputs - 1) * carry_luts(technology, field), ff=outputs * field, lone_ff=field
+        lut=(outputs - 1) * carry_luts(technology, field),
+        ff=outputs * field,
+        lone_ff=field + (outputs - 1) * apart_from_adder(technology, field),
     )
 
 

@@ -387,13 +387,13 @@ def test_a_search_among_multipliers_takes_blocks_as_far_as_they_reach():
     design = random_design(sizes=(64, 32, 10), steps=4)
     budget = Budget(lut=4000, ff=10**5, block_ram=30, multipliers=8)
 
-    choice = auto_fold(design, "ecp5", budget, CHOICES["multiply"])
+    choice = auto_fold(design, "ecp5", budget, synapses=CHOICES["multiply"])
 
     folding = [p.folding for p in choice.design.populations[1:]]
     assert {f.synapse for f in folding} <= {"multiply", "multiply-lut"}
     assert [f.unroll for f in folding] == [2, 4]
     assert budget.fits(choice.estimate.resources)
-    more = auto_fold(design, "ecp5", replace(budget, multipliers=40), CHOICES["multiply"])
+    more = auto_fold(design, "ecp5", replace(budget, multipliers=40), synapses=CHOICES["multiply"])
     assert more.interval < choice.interval
 
 
@@ -402,12 +402,12 @@ def test_a_search_among_all_ways_is_as_fast_as_the_best_of_them():
     budget = Budget(lut=3000, ff=10**5, block_ram=30, multipliers=20)
 
     intervals = {
-        name: auto_fold(design, "ecp5", budget, CHOICES[name]).interval
+        name: auto_fold(design, "ecp5", budget, synapses=CHOICES[name]).interval
         for name in ("events", "multiply", "any")
     }
 
     assert intervals["any"] <= min(intervals["events"], intervals["multiply"])
-    mixed = auto_fold(design, "ecp5", budget, CHOICES["any"])
+    mixed = auto_fold(design, "ecp5", budget, synapses=CHOICES["any"])
     assert slowest(mixed.design, "ecp5") == mixed.interval
 
 
@@ -415,9 +415,9 @@ def test_a_search_among_multipliers_where_a_train_is_no_number_is_refused():
     design = random_design(firing="overlapped")
 
     with pytest.raises(ValueError, match=r"^'fc1' cannot multiply: only with settled firing"):
-        auto_fold(design, "ecp5", AMPLE, CHOICES["multiply"])
+        auto_fold(design, "ecp5", AMPLE, synapses=CHOICES["multiply"])
 
-    assert auto_fold(design, "ecp5", AMPLE, CHOICES["any"]).interval > 0
+    assert auto_fold(design, "ecp5", AMPLE, synapses=CHOICES["any"]).interval > 0
 
 
 def test_one_word_says_it_of_all_layers():

@@ -352,7 +352,11 @@ def choose_fold(
     budget = budget_of(board, link)
     try:
         choice = auto_fold(
-            design, technology_of(board), budget, CHOICES[synapse or EVENTS], progress
+            design,
+            technology_of(board),
+            budget,
+            synapses=CHOICES[synapse or EVENTS],
+            progress=progress,
         )
     except ValueError:
         if assumed:

@@ -446,7 +446,8 @@ def own() -> Iterator[Measurement]:
 
 # -- the plain alternative ---------------------------------------------------------------------
 
-COMPARED = {"icebreaker": (32, demo.SMALL), "ulx3s-25f": (128, demo.LARGE)}
+SMALL = ("input:pe=14", "fc1:pe=8,simd=14", "fc2:simd=2,unroll=4")
+COMPARED = {"icebreaker": (32, SMALL), "ulx3s-25f": (128, demo.LARGE.folding)}
 CLOSE = 20  # per cent, between an estimate of LUTs and place and route
 
 
@@ -454,9 +455,9 @@ CLOSE = 20  # per cent, between an estimate of LUTs and place and route
 def multipliers() -> Iterator[Measurement]:
     """Route what fits of events and alternatives, and run the products' Verilog on every image."""
     data = open_data("mnist_test_open.npz")
-    for name, (hidden, choice) in COMPARED.items():
+    for name, (hidden, folding) in COMPARED.items():
         board, folder = find_board(name), ROOT / "build" / "bench" / f"compare-{name}"
-        design = api.folded(api.convert(example(hidden)).design, choice.folding, board)
+        design = api.folded(api.convert(example(hidden)).design, folding, board)
         designs = comparison.designs_on(design, board)
         builds = comparison.build_all(
             designs, board, folder, seeds=(SEED,), progress=lambda stage: None

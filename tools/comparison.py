@@ -162,11 +162,10 @@ def resources_of(
     if built is not None:
         lut, ram = (built.utilisation[c] for c in (device.lut_cell, device.block_ram.cell))
         return lut.used, ram.used, multipliers_of(built, device), True
-    budget = api.budget_of(board)
-    found = estimate(design, technology_of(board), budget)
-    needs = found.resources + link_cost(technology_of(board), UART)
-    cells = budget.used(needs)["LUTs"][0]
-    return cells, needs.block_ram, needs.multipliers, bool(found.fits)
+    technology, budget = technology_of(board), api.budget_of(board)
+    needs = estimate(design, technology).resources
+    cells = budget.used(needs + link_cost(technology, UART))["LUTs"][0]
+    return cells, needs.block_ram, needs.multipliers, budget.fits(needs)
 
 
 def build_all(
