@@ -257,3 +257,16 @@ def test_command_writes_a_design_and_says_how_to_make_it(tmp_path, capfd):
     assert console.run_program(cli.cli, "signfire", convert) == 0
     again = api.load_design(tmp_path / "again.npz")
     assert again.hash == first["design_hash"]
+
+
+def test_maximum_of_values_keeps_the_code_of_its_source():
+    from signfire.gen.specimen import random_planes_network
+
+    network = random_planes_network()
+    names = tune.own_codes(network)
+
+    assert "pool" not in names and names[0] == "input" and "join" in names
+    x = np.random.default_rng(0).uniform(0, 1, (40, *network.input.shape))
+    one = tune.Search(network, x, tune.Goal(budget=5), images=20, firings=("settled",))
+    best = one.run(2).design
+    assert best["pool"].code == best["join"].code

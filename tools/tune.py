@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..gen.calibrate import LayerOptions, Options, Seen, calibrate, equalised, forward
+from ..gen.calibrate import LayerOptions, Options, Seen, calibrate, equalised, forward, passed_on
 from ..gen.codes import Schedule
 from ..gen.design import Design
 from ..gen.network import Network
@@ -57,7 +57,7 @@ class Goal:
     Parameters
     ----------
     budget
-        Mean T of the populations that may not be passed.
+        Mean T that the populations may have, those that choose a code.
     loss
         Differing answers allowed, in points; the fewest steps that keep it are sought. ``None``
         seeks the best answers within the budget.
@@ -163,6 +163,11 @@ def depths(network: Network) -> dict[str, int]:
     return found
 
 
+def own_codes(network: Network) -> list[str]:
+    """Return the populations that choose a code: not a maximum that passes its source's on."""
+    return [p.name for p in network.populations[:-1] if passed_on(p) is None]
+
+
 def parametric(steps: int, gamma: float) -> tuple[int, ...]:
     """Return η(t) = max(1, FINEST γ^t), rounded."""
     return tuple(max(1, round(FINEST * gamma**t)) for t in range(steps))
@@ -188,7 +193,7 @@ def overlapped_options(
             kind="list", eta0=None if spread else eta0, values=tuple(map(float, values))
         )
 
-    hidden = [p.name for p in network.populations[1:-1]]
+    hidden = own_codes(network)[1:]
     late = {name: min(steps - 1, round(delay * k)) for name, k in depths(network).items()}
     return replace(
         base,
@@ -223,8 +228,8 @@ def settled_options(
         input_steps=steps[network.input.name],
         steps=max(steps.values()),
         layers={
-            p.name: replace(base.layers.get(p.name, LayerOptions()), steps=steps[p.name])
-            for p in network.populations[1:-1]
+            name: replace(base.layers.get(name, LayerOptions()), steps=steps[name])
+            for name in own_codes(network)[1:]
         },
     )
 
@@ -257,7 +262,7 @@ def draw(
             )
         return overlapped_options(network, base, eta, **drawn)
     most = min(LARGEST_STEPS, max(2 * goal.budget - 2, goal.budget))
-    names = [p.name for p in network.populations[:-1]]
+    names = own_codes(network)
     steps = {name: trial.suggest_int(f"steps of {name}", 2, most) for name in names}
     binary = trial.suggest_categorical("schedule", ("binary", "exponential")) == "binary"
     gamma = trial.suggest_float("gamma", 0.4, 0.8)
@@ -280,7 +285,7 @@ def first_trials(firing: str, network: Network, goal: Goal) -> list[dict[str, An
             {"eta0": 0.3, "gamma": 0.8, "delay": 1.0, **common},
             {"eta0": 0.3, "gamma": 0.7, "delay": 1.0, **common},
         ]
-    names = [p.name for p in network.populations[:-1]]
+    names = own_codes(network)
     even = [goal.budget] if goal.loss is None else [goal.budget, (goal.budget + 2) // 2]
     common = {"schedule": "binary", "gamma": 0.5, "code": "auto"}
     return [
