@@ -130,8 +130,8 @@ def auto_fold(
     design: Design,
     technology: Technology | str,
     budget: Budget,
-    synapses: Sequence[str] = (EVENTS,),
     progress: Callable[[str], None] = lambda doing: None,
+    synapses: Sequence[str] = (EVENTS,),
 ) -> FoldChoice:
     """Return the fastest folding that the estimate says fits ``budget``.
 
@@ -146,7 +146,7 @@ def auto_fold(
         If not even the most frugal folding fits.
     """
     technology = find_technology(technology)
-    layers = all_foldings(design, technology, budget, synapses, progress)
+    layers = all_foldings(design, technology, budget, progress, synapses)
     targets = _intervals(layers)
     search = _Search(layers, budget)
 

@@ -103,8 +103,8 @@ def all_foldings(
     design: Design,
     technology: Technology,
     budget: Budget,
-    synapses: Sequence[str] = (EVENTS,),
     progress: Callable[[str], None] = lambda doing: None,
+    synapses: Sequence[str] = (EVENTS,),
 ) -> list[LayerFoldings]:
     """Return the choices of every population, the input first, sources before their readers."""
     # Where nothing but multipliers will do, a layer that cannot have them is refused here.
