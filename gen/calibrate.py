@@ -142,7 +142,9 @@ class Options:
         if self.dynamics not in DYNAMICS:
             raise ValueError(f"dynamics must be {', '.join(DYNAMICS)}, not {self.dynamics!r}")
         if self.rounding not in ROUNDINGS:
-            raise ValueError(f"rounding must be {' or '.join(ROUNDINGS)}, not {self.rounding!r}")
+            raise ValueError(
+                f"rounding must be one of {', '.join(ROUNDINGS)}, not {self.rounding!r}"
+            )
         _check_range("input_bits", self.input_bits, 1, 16)
         _check_range("multiplier_bits", self.multiplier_bits, 4, 16)
         _check_range("leak", self.leak, 1, MAX_LEAK)
