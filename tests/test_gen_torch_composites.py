@@ -1,4 +1,4 @@
-"""Normalisation, softmax and attention however they are written: network, golden model, refusals."""
+"""Normalisation, softmax and attention in every way they are written, against the float network."""
 
 import re
 
