@@ -35,9 +35,7 @@ Place = tuple[int, int]
 def recover_gowin(bitstream: Path, board: Board) -> Recovered:
     """See :func:`.readback.recover`."""
     chip = _Chip(bitstream, board)
-    pins = package_pins(board)
-    pads = {role: chip.pad(pin) for role, (pin, _) in pins.items()}
-    netlist = _Netlist(chip, pads, rest=int(pins.get("reset", ("", False))[1]))
+    netlist = netlist_of(chip, board)
     verilog, cells = netlist.verilog()
     found = Chip(
         verilog=verilog,
@@ -49,6 +47,13 @@ def recover_gowin(bitstream: Path, board: Board) -> Recovered:
         baud=board.baud,
     )
     return Recovered(chip=found, cells=cells)
+
+
+def netlist_of(chip: "_Chip", board: Board) -> "_Netlist":
+    """Return the netlist behind a board's pins, nothing of it traced yet."""
+    pins = package_pins(board)
+    pads = {role: chip.pad(pin) for role, (pin, _) in pins.items()}
+    return _Netlist(chip, pads, rest=int(pins.get("reset", ("", False))[1]))
 
 
 class _Chip:
@@ -347,7 +352,7 @@ class _Netlist:
             if f"DFF{i}" in bels:
                 self._offer(place, f"Q{i}", self._flip_flop(place, i, bels[f"DFF{i}"]))
 
-    def _table(self, place: Place, i: int) -> int:
+    def table(self, place: Place, i: int) -> int:
         """Return the truth table; a burnt fuse is a 0."""
         tile = self.chip.tiles[place]
         table = 0xFFFF
@@ -358,7 +363,7 @@ class _Netlist:
 
     def _lut(self, place: Place, i: int) -> Callable[[str], None]:
         def make(name: str) -> None:
-            table = self._table(place, i)
+            table = self.table(place, i)
             inputs = [self.wire(place, f"{letter}{i}") for letter in "DCBA"]
             self.lines.append(f"assign {name} = {_expression_of(table, inputs)};")
             self.cells["LUT4"] += 1
@@ -370,7 +375,7 @@ class _Netlist:
 
         def make(name: str) -> None:
             inputs = [self.wire(place, f"{letter}{i}") for letter in "DCBA"]
-            whole = _expression_of(self._table(place, i), inputs)
+            whole = _expression_of(self.table(place, i), inputs)
             self.lines.append(f"assign {name} = ({whole}) ^ {self._carry(place, i)};")
             self.cells["ALU"] += 1
 
@@ -388,7 +393,7 @@ class _Netlist:
 
             def make() -> None:
                 # COUT = LUT4 ? CIN : LUT2(A, B), which shares the lowest four bits of the table.
-                table = self._table(at, k)
+                table = self.table(at, k)
                 inputs = [self.wire(at, f"{letter}{k}") for letter in "DCBA"]
                 pick = _expression_of(table & 0xF, inputs[2:])
                 whole = _expression_of(table, inputs)

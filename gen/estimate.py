@@ -25,8 +25,10 @@ class Resources:
     ff
         Flip-flops.
     lone_ff
-        Those of them that no LUT feeds: they take a logic cell of their own where a cell holds one
-        LUT and one flip-flop that cannot be reached past it (iCE40, Gowin).
+        Logic cells beyond those of the LUTs, where a cell holds one LUT and one flip-flop that
+        cannot be reached past it (iCE40, Gowin): a flip-flop that no LUT feeds takes one. On Gowin
+        those behind adders, and the heads of carry chains, are among them, see
+        :func:`apart_from_adder`.
     block_ram, multipliers
         Blocks.
     """
@@ -200,6 +202,20 @@ def carry_luts(technology: Technology, width: int) -> int:
     return width + width % 2 if technology.name == "ecp5" else width
 
 
+def apart_from_adder(technology: Technology, width: int) -> int:
+    """Logic cells of an adder's register that the adder does not share.
+
+    On Gowin nextpnr starts every carry chain with a cell of its own, fills it up to an even number,
+    and places a register apart from the adder that feeds it (gowin/pack_luts.cc: pairs are made of
+    LUTs and flip-flops alone).
+    """
+    if technology.name != "gowin":
+        return 0
+    head = 1
+    filler = (head + width) % 2
+    return width + head + filler
+
+
 def multiplexer_luts(ways: int) -> float:
     """LUT4s a bit of choosing one of ``ways``: two choose one of four."""
     return max(0, ways - 1) * 2 / 3
@@ -263,7 +279,7 @@ def tree_cost(technology: Technology, count: int, width: int) -> Resources:
         width += 1
         lut += pairs * carry_luts(technology, width)
         ff += (pairs + odd) * width
-        lone += odd * (width - 1)
+        lone += odd * (width - 1) + pairs * apart_from_adder(technology, width)
         count = pairs + odd
     return Resources(lut=lut, ff=ff, lone_ff=lone)
 
@@ -323,6 +339,7 @@ def encoder_cost(entry: InputPlan, fmt: InputFormat, technology: Technology) -> 
     lane = Resources(
         lut=terms * carry_luts(technology, raw + odd.bit_length()),  # additions, and the rounding
         ff=target,
+        lone_ff=apart_from_adder(technology, target),
     )
     neuron = neuron_cost(technology, entry.code.rest, entry.code.eta, low, high)
     return scaled(lane + neuron, entry.lanes) + Resources(lut=10, ff=4)
@@ -349,7 +366,7 @@ def neuron_cost(
     return Resources(
         lut=2 * carry_luts(technology, bits) + bits,
         ff=bits + steps - 1,
-        lone_ff=steps - 1,
+        lone_ff=steps - 1 + apart_from_adder(technology, bits),
     )
 
 
@@ -464,14 +481,18 @@ def integrators_cost(plan: LayerPlan) -> Resources:
     """Accumulators (a choice and an adder a bit), the drain's shift, bias and constants."""
     technology, pe, lanes = plan.technology, plan.folding.pe, plan.lanes
     width, x = plan.total_width, plan.x_width
-    accumulator = Resources(lut=width + carry_luts(technology, width), ff=width)
+    accumulator = Resources(
+        lut=width + carry_luts(technology, width),
+        ff=width,
+        lone_ff=apart_from_adder(technology, width),
+    )
     shifting = (pe - lanes) * width
     drain = Resources(lut=shifting, ff=pe * width, lone_ff=lanes * width)
     constants = rom_cost(technology, plan.constant_words, plan.constant_width, False)
     lane = Resources(
         lut=carry_luts(technology, x),
         ff=width + x + plan.factor_bits,
-        lone_ff=width + plan.factor_bits,
+        lone_ff=width + plan.factor_bits + apart_from_adder(technology, x),
     )
     if plan.weighted:
         eta_bits = max(plan.source_code.eta).bit_length()
@@ -482,7 +503,7 @@ def integrators_cost(plan: LayerPlan) -> Resources:
         lane = lane + Resources(
             lut=carry_luts(technology, width + 2) + x,
             ff=width + 2 + carried,
-            lone_ff=carried,
+            lone_ff=carried + apart_from_adder(technology, width + 2),
         )
         state = ram_cost(technology, plan.groups, lanes * x, _auto_style(plan, lanes * x))
         constants = constants + state

@@ -1,5 +1,6 @@
 """A packed bitstream answers as golden does, and one wrong bit of it is seen."""
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from signfire.boards.boards import find_board
 from signfire.boards.build import build
 from signfire.boards.placed import PlacedBuild
 from signfire.boards.readback import ReadbackError, recover
-from signfire.boards.readback_gowin import _Chip, _expression_of
+from signfire.boards.readback_gowin import _Chip, _expression_of, netlist_of
 from signfire.boards.rom_cells import BLOCK, LOGIC
 from signfire.boards.toolchain import executable
 from signfire.gen.design import Folding
@@ -21,6 +22,7 @@ from signfire.sim import golden
 from signfire.tools import api, proof
 
 SAMPLES = 2
+TABLES = 8  # of a Gowin chip, inverted together
 # Bits of a logic cell's twenty that are its truth table, in the table's order.
 LUT_BITS = [4, 14, 15, 5, 6, 16, 17, 7, 3, 13, 12, 2, 1, 11, 10, 0]
 
@@ -188,6 +190,36 @@ def test_a_flipped_bit_of_a_block_ram_is_seen_on_gowin(built, design, samples) -
     )
 
     wrong = rewritten(bitstream, (chip.db.height + row, column))
+
+    assert not check(wrong, "tang-nano-9k", design, samples).passed
+
+
+def passing_tables(chip: _Chip):
+    """Find the tables that pass or invert one input for a register that the answer depends on."""
+    netlist = netlist_of(chip, find_board("tang-nano-9k"))
+    netlist.verilog()
+    for at, k in itertools.product(chip.tiles, range(6)):
+        traced = {chip.net(at, f"F{k}"), chip.net(at, f"Q{k}")} <= netlist.names.keys()
+        if traced and f"DFF{k}" in chip.bels[at] and f"ALU{k}" not in chip.bels[at]:
+            table = np.array([netlist.table(at, k) >> i & 1 for i in range(16)]).reshape([2] * 4)
+            matters = [(np.diff(table, axis=axis) != 0).any() for axis in range(4)]
+            if sum(matters) == 1:
+                yield at, k
+
+
+def test_inverted_look_up_tables_are_seen_on_gowin(built, design, samples) -> None:
+    bitstream = built("tang-nano-9k")
+    chip = _Chip(bitstream, find_board("tang-nano-9k"))
+    passing = list(passing_tables(chip))
+    chosen = np.random.default_rng(3).choice(len(passing), TABLES, replace=False)
+    flips = []  # of some such tables together, as no single one of them need matter to a sample
+    for at, k in (passing[i] for i in chosen):
+        top = sum(chip.db[r, 0].height for r in range(at[0]))
+        left = sum(chip.db[0, c].width for c in range(at[1]))
+        fuses = chip.db[at].bels[f"LUT{k}"].flags.values()
+        flips += [(top + y, left + x) for ((y, x),) in fuses]
+
+    wrong = rewritten(bitstream, *flips)
 
     assert not check(wrong, "tang-nano-9k", design, samples).passed
 

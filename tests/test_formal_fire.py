@@ -311,8 +311,8 @@ def test_an_overlapped_neuron_with_a_fault_is_refuted(fault, mutated, tmp_path):
 
 
 REQUANTISER_FAULTS = {
-    "rounded down": ("(value + ((1 << shift) - 1)) >> shift", "value >> shift"),
-    "rounded to nearest": ("(1 << shift) - 1", "1 << (shift - 1)"),
+    "rounded down": ("(value + ((1 << shift) - 1 - (first << shift)))", "value"),
+    "rounded to nearest": ("(1 << shift) - 1 -", "(1 << (shift - 1)) -"),
     "a negative target": ("~rounded[-1].replicate", "rounded[-1].replicate"),
     "valid too late": ("m, self.valid, self.LATENCY,", "m, self.valid, self.LATENCY + 1,"),
 }

@@ -10,7 +10,6 @@ import numpy as np
 
 from ..boards.accelerator import technology_of
 from ..boards.boards import find_board
-from ..boards.devices import ICE40
 from ..gen.calibrate import Options
 from ..gen.codes import Schedule
 from ..gen.design import Folding
@@ -113,7 +112,7 @@ def against_estimate(found: Routed, board: str) -> Iterator[Measurement]:
     """Yield how far the estimate of core and link lies from place and route."""
     target = find_board(board)
     guess = estimate(found.design, technology_of(target)).resources
-    cells = guess.lut + (guess.lone_ff if target.family == ICE40 else 0) + LINK_LUTS
+    cells = api.budget_of(target).used(guess)["LUTs"][0] + LINK_LUTS
     used = found.built.utilisation[target.device.lut_cell].used
     yield Measurement(
         what="estimate of LUTs against place and route",
