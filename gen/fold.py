@@ -197,7 +197,7 @@ def _first(targets: Sequence[int], possible: Callable[[int], bool]) -> int | Non
 # -- the search --------------------------------------------------------------------------------
 
 LABELS = 48  # partial foldings of equal words that are kept where none of them is the better one
-COMPARED = 1024  # of how many at most it is found out which are
+COMPARED = 384  # of how many at most it is found out which are
 SLACK = 4  # a folding that spends lanes for nothing is looked at where no other fits
 CELLS, CYCLES, INTERVAL = 0, 4, 5  # columns of the numbers of a label, behind those of the budget
 
@@ -356,11 +356,11 @@ def _kept(
     """Return the labels that are worth keeping, from the cheapest on."""
     sums = np.concatenate(numbers)
     order = _best_of(sums, _order(sums, exchange), room, COMPARED)
-    rated = np.column_stack(
-        [sums[order, CELLS] + exchange * sums[order, CYCLES], sums[order, :CYCLES]]
-    )
-    worse = (rated[None] <= rated[:, None]).all(axis=2)  # [i, j]: j is at least equal to i
-    order = order[~np.tril(worse, -1).any(axis=1)]
+    columns = [sums[order, CELLS] + exchange * sums[order, CYCLES], *sums[order, :CYCLES].T]
+    worse = np.tri(len(order), k=-1, dtype=bool)  # [i, j]: j comes first and is at least equal
+    for column in columns:
+        worse &= column <= column[:, None]
+    order = order[~worse.any(axis=1)]
     order = _best_of(sums, order, room, LABELS)
     starts = np.cumsum([0, *(len(part) for part in numbers)])
     chosen = []

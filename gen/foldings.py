@@ -154,6 +154,7 @@ def layer_foldings(
     synapses: Sequence[str] = (EVENTS,),
 ) -> LayerFoldings:
     """Return every folding of one layer that could fit."""
+    layer_cost(plan)  # works out what all foldings of the layer share
     shapes: dict[tuple[Folding, int], LayerPlan] = {}  # by lanes that results may share
     costs: dict[tuple[Folding, int], Resources] = {}
 

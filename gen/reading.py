@@ -100,7 +100,7 @@ class WindowPlaces:
     def _freed_before(self) -> list[int]:
         return [0, *(band.frees for band in self.bands[:-1])]
 
-    @property
+    @cached_property
     def lines(self) -> int:
         """Lines to hold: what a row of windows needs, and what the next one waits for beside.
 
