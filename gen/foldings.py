@@ -11,9 +11,9 @@ from math import gcd
 
 import numpy as np
 
-from .design import EVENTS, MULTIPLY, Design, Folding, divisors
+from .design import EVENTS, MULTIPLY, Design, Folding, divisors, has_synapses
 from .estimate import Budget, Resources, encoder_cost, gather_cost, layer_cost, total
-from .plan import InputPlan, LayerPlan, Technology, plan_layers
+from .plan import InputPlan, LayerPlan, MaximumPlan, Technology, plan_layers
 from .reading import parallel_inputs, word_of
 
 
@@ -24,7 +24,7 @@ class Choice:
     Parameters
     ----------
     folding
-        pe, simd, unroll, and how weights meet inputs.
+        pe, simd, unroll.
     words
         Neurons it reads at a time of each of its sources.
     following
@@ -40,8 +40,8 @@ class Choice:
 
     @property
     def lanes(self) -> int:
-        folding = self.folding
-        return folding.pe * folding.simd * (1 if folding.multiplies else folding.unroll)
+        lanes = self.folding.pe * self.folding.simd
+        return lanes * self.folding.unroll if self.folding.synapse == EVENTS else lanes
 
 
 class LayerFoldings:
@@ -109,7 +109,9 @@ def all_foldings(
     """Return the choices of every population, the input first, sources before their readers."""
     # Where nothing but multipliers will do, a layer that cannot have them is refused here.
     first = EVENTS if EVENTS in synapses else synapses[0]
-    serial = {p.name: Folding(synapse=first) for p in design.populations}
+    serial = {
+        p.name: Folding(synapse=first if has_synapses(p) else EVENTS) for p in design.populations
+    }
     entry, plans = plan_layers(design.with_folding(serial), technology)
     readers = {
         p.name: [plan for plan in plans if p.name in words_of(plan, Folding())]
@@ -151,7 +153,7 @@ def layer_foldings(
     design: Design,
     budget: Budget,
     next_words: Sequence[int],
-    synapses: Sequence[str] = (EVENTS,),
+    synapses: Sequence[str],
 ) -> LayerFoldings:
     """Return every folding of one layer that could fit."""
     layer_cost(plan)  # works out what all foldings of the layer share
@@ -186,12 +188,15 @@ def layer_foldings(
 
 
 def foldings_of(
-    plan: LayerPlan, design: Design, budget: Budget, synapses: Sequence[str] = (EVENTS,)
+    plan: LayerPlan, design: Design, budget: Budget, synapses: Sequence[str]
 ) -> Iterator[Folding]:
-    """Yield the foldings that the rules allow and whose gates, or blocks, alone could fit."""
+    """Yield the foldings that the rules allow and whose gates or multipliers alone could fit."""
     settled = design.firing == "settled" and plan.source_code.is_binary
+    several = settled and not isinstance(plan, MaximumPlan)  # which reads whole trains anyway
     steps = plan.source_code.steps
-    ways = [(EVENTS, unroll) for unroll in (divisors(steps) if settled else [1])]
+    if not has_synapses(plan.population):
+        synapses = (EVENTS,)
+    ways = [(EVENTS, unroll) for unroll in (divisors(steps) if several else [1])]
     ways = [way for way in ways if EVENTS in synapses]
     ways += [(kind, steps) for kind in synapses if kind != EVENTS and settled]
     for pe in divisors(plan.outputs):
@@ -203,7 +208,7 @@ def foldings_of(
 
 
 def _may_fit(plan: LayerPlan, folding: Folding, budget: Budget) -> bool:
-    """Whether the gates, or the blocks, are not alone too many."""
+    """Whether the gates, or the multipliers, are not alone too many."""
     lanes = folding.pe * folding.simd
     if folding.synapse == MULTIPLY:
         packed = replace(plan, folding=folding).packed  # 0: the same as multiply-lut

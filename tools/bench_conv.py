@@ -13,13 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from ..boards.accelerator import technology_of
 from ..boards.boards import Board, find_board
 from ..gen.alternative import EQUAL_LANES
 from ..gen.calibrate import Options
+from ..gen.cycles import predict, steady
+from ..gen.design import Design
+from ..gen.rtl import core_timing
 from ..sim import golden
 from . import api, comparison, demo
 from .bench_perceptron import against_estimate, speed
-from .measure import ROOT, SEED, Measurement, bench, example, open_data, routed
+from .measure import ROOT, SEED, Measurement, Routed, bench, example, open_data, routed
 
 TITLE = "Convolutional and residual networks"
 SHARED = ROOT.parent / "shared" / "models"
@@ -116,6 +120,14 @@ def float_answers(make: Callable[[], Task]) -> np.ndarray:
     return network.answers(task.test.x)
 
 
+@cache
+def converted(make: Callable[[], Task], **options: Any) -> Design:
+    """Return the Design of a task in integers, not folded."""
+    task = make()
+    options = Options(input_steps=INPUT_STEPS, **options)
+    return api.convert(model_of(task), task.calibrate, options).design
+
+
 def paired(right: np.ndarray, exact: np.ndarray) -> tuple[float, float]:
     """Return a difference of accuracies on the same samples and its standard error, in points.
 
@@ -133,8 +145,7 @@ def classified(
     task = make()
     truth = task.test.classes
     exact = float_answers(make).argmax(axis=1) == truth
-    options = Options(input_steps=INPUT_STEPS, **options)
-    design = api.convert(model_of(task), task.calibrate, options).design
+    design = converted(make, **options)
     start = time.perf_counter()
     result = golden.run(design, design.raw_samples(task.test.x))
     seconds = time.perf_counter() - start
@@ -156,12 +167,12 @@ def classified(
             "samples_per_s": len(truth) / seconds,
         },
     )
-    if options.budget_bits is not None:
+    if "budget_bits" in options:
         yield Measurement(
             what=f"mean bits of a weight, {what}",
             value=round(mean_bits(design), 3),
             unit="bits",
-            target=f"<= {options.budget_bits:g}",
+            target=f"<= {options['budget_bits']:g}",
         )
 
 
@@ -174,6 +185,64 @@ def mean_bits(design) -> float:
         if not q.map.fixed
     ]
     return sum(bits * n for bits, n in stored) / sum(n for _, n in stored)
+
+
+def in_rtl(design: Design, data: api.Dataset, *, folder: str, least: int) -> Measurement:
+    """Run samples through the Verilog, and count how many come before the first difference."""
+    found = api.simulate_bulk(design, data, ROOT / "build" / "bench" / folder)
+    equal = found.samples if found.passed else min(m.sample or 0 for m in found.mismatches)
+    latency = predict(core_timing(design, "ecp5"), 1).latency()
+    return Measurement(
+        what="samples in a row with every logit, class and cycle equal in bulk RTL",
+        value=equal,
+        unit="samples",
+        target=f">= {least}",
+        note=f"of {found.samples}; {found.words:,} words, {found.cycles:,} cycles; latency "
+        f"{latency:,} cycles",
+        details={
+            "differing": found.differing,
+            "mismatches": [str(m) for m in found.mismatches],
+            "design_hash": design.hash,
+            "folding": {p.name: vars(p.folding) for p in design.populations if p.folding},
+        },
+    )
+
+
+def placed(design: Design, board: str, folder: str) -> Routed:
+    """Build a Design for a board with one seed, since so large a one takes long."""
+    built = api.build(design, board, ROOT / "build" / "bench" / folder, seeds=(SEED,))
+    latency, interval = steady(core_timing(design, technology_of(find_board(board))))
+    return Routed(design=design, built=built, latency=latency, interval=interval)
+
+
+def response(found: Routed, *, latency_ms: float) -> Iterator[Measurement]:
+    """Yield fmax, latency and interval at the clock of the bitstream."""
+    clock = found.built.clock_hz
+    yield Measurement(
+        what="fmax, routed with the host link",
+        value=round(max(run.fmax_hz for run in found.built.seeds) / 1e6, 1),
+        unit="MHz",
+        note=f"clock of the bitstream {clock / 1e6:.1f} MHz",
+        details={
+            "clock_hz": clock,
+            "utilisation": {cell: vars(use) for cell, use in found.built.utilisation.items()},
+            "folding": {p.name: vars(p.folding) for p in found.design.populations if p.folding},
+            "design_hash": found.design.hash,
+        },
+    )
+    yield Measurement(
+        what="latency",
+        value=round(found.latency / clock * 1e3, 3),
+        unit="ms",
+        target=f"<= {latency_ms:g}",
+        note=f"{found.latency:,} cycles",
+    )
+    yield Measurement(
+        what="interval",
+        value=round(found.interval / clock * 1e3, 3),
+        unit="ms",
+        note=f"{found.interval:,} cycles",
+    )
 
 
 def float_accuracy(make: Callable[[], Task]) -> Measurement:
@@ -196,11 +265,29 @@ def residual() -> Iterator[Measurement]:
     yield from classified(resnet8, least=86, what="T = 6, mean of 4 bits", steps=6, budget_bits=4)
 
 
-@bench("C2", "DSCNN, keyword spotting")
+# Balanced by hand: a sample in 40,000 cycles, for which half of an ECP5-45F is enough.
+KEYWORD_BOARD = "ulx3s-45f"
+KEYWORD_FOLDING = (
+    "input:pe=1",
+    "conv0:pe=8,unroll=8",
+    *(f"dw.{i}:pe=8,unroll=2; pw.{i}:pe=4,simd=8,unroll=3" for i in range(4)),
+    "fc:pe=6,simd=8,unroll=2",
+)
+IN_RTL = 100  # samples
+ESTIMATE = 20  # per cent by which the estimate of LUTs may be wrong
+
+
+@bench("C2", "DSCNN, keyword spotting, on an ECP5-45F (ULX3S)")
 def keyword_spotting() -> Iterator[Measurement]:
-    """All 500 samples."""
+    """All 500 samples in integers, 100 of them in bulk RTL, then routed, host link included."""
+    options = {"steps": 6, "weight_bits": 8}
     yield float_accuracy(keywords)
-    yield from classified(keywords, least=89.5, what="T = 6, 8-bit weights", steps=6, weight_bits=8)
+    yield from classified(keywords, least=89.5, what="T = 6, 8-bit weights", **options)
+    design = api.folded(converted(keywords, **options), KEYWORD_FOLDING)
+    yield in_rtl(design, keywords().test.first(IN_RTL), folder="bulk-dscnn", least=IN_RTL)
+    found = placed(design, KEYWORD_BOARD, "dscnn-ulx3s-45f")
+    yield from response(found, latency_ms=1)
+    yield from against_estimate(found, KEYWORD_BOARD, bound=ESTIMATE)
 
 
 @bench("C3", "CifarResNet(20), CIFAR-10")
@@ -210,15 +297,34 @@ def deep_residual() -> Iterator[Measurement]:
     yield from classified(resnet20, least=92, what="T = 6, 8-bit weights", steps=6, weight_bits=8)
 
 
+# Near 300,000 cycles a layer: steps in parallel, and few channels.
+WAKE_WORD_FOLDING = (
+    "input:pe=1",
+    "conv.0:simd=3,unroll=4",
+    *(f"conv.{i}:simd={simd},unroll=4" for i, simd in enumerate((2, 2, 4, 2, 4, 2), 1)),
+    *(f"conv.{i}:simd={simd},unroll=4" for i, simd in enumerate((4, 4, 4, 4, 4, 2, 4), 7)),
+    *(f"dw.{i}:unroll={unroll}" for i, unroll in enumerate((4, 2, 4, 1, 2))),
+    *(f"dw.{i}:pe=1" for i in range(5, 13)),
+    "fc:pe=1",
+)
+FEW_IN_RTL = 3  # photographs
+
+
 @bench("C4", "MobileNetV1, visual wake words")
 def mobile() -> Iterator[Measurement]:
-    """All 500 photographs of 96x96."""
+    """All 500 photographs of 96x96 in integers, three of them in bulk RTL."""
+    options = {"steps": 8, "weight_bits": 8}
     yield float_accuracy(wake_words)
-    yield from classified(wake_words, least=84, what="T = 8, 8-bit weights", steps=8, weight_bits=8)
+    yield from classified(wake_words, least=84, what="T = 8, 8-bit weights", **options)
+    design = api.folded(converted(wake_words, **options), WAKE_WORD_FOLDING)
+    some = wake_words().test.first(FEW_IN_RTL)
+    yield in_rtl(design, some, folder="bulk-mobilenet", least=FEW_IN_RTL)
 
 
 # -- anomalies ---------------------------------------------------------------------------------
 
+SOUND_FOLDING = ("input:pe=1", *(f"fc.{i}:pe=8,simd=8" for i in range(10)))
+WINDOWS_IN_RTL = 20
 FRAMES = 5  # log-mel frames of a window
 CLIPS = 12  # normal ones, whose windows calibrate
 
@@ -286,6 +392,9 @@ def anomalies() -> Iterator[Measurement]:
         f"calibration; against float 95 % within {low:+.3f} to {high:+.3f}",
         details={"design_hash": design.hash, "layers": design.provenance["layers"]},
     )
+    folded = api.folded(design, SOUND_FOLDING)
+    some = dataset(flat[:: len(flat) // WINDOWS_IN_RTL][:WINDOWS_IN_RTL], name=data.path)
+    yield in_rtl(folded, some, folder="bulk-toycar", least=10)
 
 
 # -- the repository's own ----------------------------------------------------------------------
