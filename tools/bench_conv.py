@@ -21,6 +21,7 @@ from ..gen.cycles import predict, steady
 from ..gen.design import Design
 from ..gen.rtl import core_timing
 from ..sim import golden
+from ..sim.bulk import BulkResult
 from . import api, comparison, demo
 from .bench_perceptron import against_estimate, speed
 from .measure import ROOT, SEED, Measurement, Routed, bench, example, open_data, routed
@@ -187,14 +188,18 @@ def mean_bits(design) -> float:
     return sum(bits * n for bits, n in stored) / sum(n for _, n in stored)
 
 
+def in_a_row(found: BulkResult) -> int:
+    """Return how many samples come before the first difference."""
+    return found.samples if found.passed else min(m.sample or 0 for m in found.mismatches)
+
+
 def in_rtl(design: Design, data: api.Dataset, *, folder: str, least: int) -> Measurement:
-    """Run samples through the Verilog, and count how many come before the first difference."""
+    """Run samples through the Verilog, and count those before the first difference."""
     found = api.simulate_bulk(design, data, ROOT / "build" / "bench" / folder)
-    equal = found.samples if found.passed else min(m.sample or 0 for m in found.mismatches)
     latency = predict(core_timing(design, "ecp5"), 1).latency()
     return Measurement(
         what="samples in a row with every logit, class and cycle equal in bulk RTL",
-        value=equal,
+        value=in_a_row(found),
         unit="samples",
         target=f">= {least}",
         note=f"of {found.samples}; {found.words:,} words, {found.cycles:,} cycles; latency "
