@@ -21,10 +21,11 @@ from .reader import Reader
 from .reading import (
     WindowPlaces,
     is_apart,
-    parallel_inputs,
+    parallel_of,
     raster_order,
     repeats_of,
     travels_in_raster_order,
+    word_of,
 )
 from .skew import lines_ahead
 
@@ -368,10 +369,14 @@ class LayerPlan:
         return self.readers[0].word
 
     @property
+    def simd_options(self) -> list[int]:
+        """Numbers of inputs that can be read in parallel."""
+        return divisors(parallel_of([reader.map for reader in self.readers])[0])
+
+    @property
     def word_options(self) -> list[int]:
-        """Words that some folding of this layer reads."""
-        limit = self.outputs if self.readers[0].apart else parallel_inputs(self.map)[0]
-        return divisors(limit)
+        """Words that some folding of this layer reads of one source or another."""
+        return sorted({word for reader in self.readers for word in reader.word_options})
 
     @property
     def pixel_words(self) -> int:
@@ -458,13 +463,14 @@ class LayerPlan:
         Parameters
         ----------
         source_lanes
-            Of all sources, or of each.
+            Of each source; one number for all says the most, of what each reads at a time.
         simd
             What the layers behind read at a time; where there are several, the greatest common
             divisor.
         """
         if isinstance(source_lanes, int):
-            source_lanes = [source_lanes] * len(self.readers)
+            words = [word_of(reader.map, folding) for reader in self.readers]
+            source_lanes = [gcd(source_lanes, word) for word in words]
         readers = tuple(
             reader.refolded(folding, lanes)
             for reader, lanes in zip(self.readers, source_lanes, strict=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from .codes import SpikeCode
 from .cycles import WHOLE_SAMPLE, Band
-from .design import DesignPopulation, Folding
+from .design import DesignPopulation, Folding, divisors
 from .maps import LinearMap, Sliding, Window
 from .network import INPUT
 from .reading import (
@@ -16,6 +16,7 @@ from .reading import (
     column_order,
     is_apart,
     is_picked,
+    parallel_inputs,
     places_of,
     repeats_of,
     word_of,
@@ -145,6 +146,13 @@ class Reader:
     def word(self) -> int:
         """Neurons of a word of the buffer: the simd inputs, or those of all pe outputs."""
         return word_of(self.map, self.folding)
+
+    @property
+    def word_options(self) -> list[int]:
+        """Words that some folding reads."""
+        if self.picked:
+            return [self.word]
+        return divisors(self.map.channels if self.apart else parallel_inputs(self.map)[0])
 
     @property
     def pixel_words(self) -> int:

@@ -32,23 +32,6 @@ UNEVEN = {  # the wide window lies on the short way; one source is read twice; a
     "out": [("half", {"pooled": 3})],
 }
 DESIGNS = {  # arguments of random_joins, technology
-    "residual, joins one by one": (
-        dict(
-            shape=(4, 5),
-            steps=2,
-            folding={
-                "first": F(pe=4),
-                "inner1": F(pe=4, simd=4),
-                "join1": F(pe=1, simd=4),
-                "inner2": F(pe=6, simd=4),
-                "join2": F(pe=3, unroll=2),
-                "inner3": F(pe=8, simd=6),
-                "join3": F(pe=1, simd=8),
-                "out": F(),
-            },
-        ),
-        "ecp5",
-    ),
     "residual, offset code, signed input of two planes": (
         dict(
             shape=(6, 5, 2),
@@ -178,8 +161,10 @@ def test_a_buffer_too_short_for_the_long_way_stands_still_and_is_seen(run_core, 
         run_core(Core(design, technology), samples(design, 2))
 
 
-def test_stalls_at_both_ends_change_no_answer_and_are_predicted(made, run_core):
-    design, technology = made
+@pytest.mark.parametrize("name", ["concatenation", "whole samples"])
+def test_stalls_at_both_ends_change_no_answer_and_are_predicted(run_core, name):
+    arguments, technology = DESIGNS[name]
+    design = random_joins(**arguments)
     raw = samples(design, 2, seed=1)
     core = Core(design, technology)
     timing = core_timing(design, technology)
