@@ -23,9 +23,11 @@ from .design import (
 from .equalise import equalise
 from .functions import UNARY, make_table, slope_below
 from .maps import Window
-from .network import INPUT, MAX, READOUT, Network, Population, evaluate
+from .network import INPUT, MAX, READOUT, Network, Operand, Population, evaluate
 from .operand import by_channel, convert_operand
+from .pixels import pixel_after_pixel
 from .quantise import grid
+from .several import SEVERAL, make_comparison
 
 AUTO = "auto"
 ROUNDINGS = ("feedback", "nearest", "plain")
@@ -140,7 +142,9 @@ class Options:
         if self.dynamics not in DYNAMICS:
             raise ValueError(f"dynamics must be {', '.join(DYNAMICS)}, not {self.dynamics!r}")
         if self.rounding not in ROUNDINGS:
-            raise ValueError(f"rounding must be {' or '.join(ROUNDINGS)}, not {self.rounding!r}")
+            raise ValueError(
+                f"rounding must be one of {', '.join(ROUNDINGS)}, not {self.rounding!r}"
+            )
         _check_range("input_bits", self.input_bits, 1, 16)
         _check_range("multiplier_bits", self.multiplier_bits, 4, 16)
         _check_range("leak", self.leak, 1, MAX_LEAK)
@@ -479,10 +483,11 @@ class Converted:
         self, population: DesignPopulation, values: Mapping[str, np.ndarray]
     ) -> list[np.ndarray]:
         """X = B + Σ W·v of each operand, (n, *shape) float64 integers."""
-        return [
-            sum((p.map.apply(values[p.source]) for p in operand.projections), operand.bias)
-            for operand in population.operands
-        ]
+        found = []
+        for operand in population.operands:
+            x = sum((p.map.apply(values[p.source]) for p in operand.projections), operand.bias)
+            found.append(sum((product.apply(values) for product in operand.products), x))
+        return found
 
     def _target(self, population, values, encoded) -> np.ndarray:
         if population.function == INPUT:
@@ -495,6 +500,9 @@ class Converted:
         ]
         if population.table is not None:
             return population.table(requantised[0])
+        if population.comparison is not None:
+            integers = [f.astype(np.int64) for f in requantised]
+            return SEVERAL[population.function].target(*integers, population.comparison.fraction)
         if population.operands[0].below is not None:
             return requantised[0]
         return evaluate(population.function, requantised, population.limit)
@@ -651,7 +659,7 @@ def calibrate(
         sums = converted.integrators(integers, converted.values)
         seen = sums[0] * by_channel(integers.operands[0].scale, integers.shape)
         layers.append(_report(integers, exact[0], seen))
-    return Design(
+    design = Design(
         name=network.name,
         firing=converted.firing,
         input_format=fmt,
@@ -662,6 +670,7 @@ def calibrate(
             "layers": layers,
         },
     )
+    return pixel_after_pixel(design)
 
 
 def has_planes(network: Network) -> bool:
@@ -755,6 +764,7 @@ def convert_population(
     ``like`` is taken over, see :func:`calibrate`.
     """
     code, limit = (None, None) if like is None else (like.code, like.limit)
+    same = passed_on(population) if population.name not in options.layers else None
     if population.function != READOUT and like is None:
         own = options.of(population.name)
         kind = _kind(network, population, own)
@@ -768,9 +778,8 @@ def convert_population(
             )
         else:
             code = choose_code(activations, kind, own, options.percentile)
-        source = passed_on(population)
-        if source is not None and population.name not in options.layers:
-            code = next(p.code for p in converted.populations if p.name == source)
+        if same is not None:
+            code = next(p.code for p in converted.populations if p.name == same)
         if population.limit is not None:
             limit = int(np.ceil(population.limit / code.unit - ROUNDING))
             if options.firing == "settled" and code.high <= limit:
@@ -780,6 +789,17 @@ def convert_population(
     if population.function in UNARY and slope is None and like is None:
         ends = float(exact[0].min()), float(exact[0].max())
         table = make_table(UNARY[population.function], population.parameters, code, ends)
+    comparison, units = None if like is None else like.comparison, [None] * len(exact)
+    if table is not None:
+        units = [table.unit]
+    if population.function in SEVERAL:
+        if like is None:
+            try:
+                comparison, units = make_comparison(population.function, code, *exact)
+            except ValueError as error:
+                raise ValueError(f"{population.name!r}: {error}") from error
+        else:
+            units = [units_of(operand) for operand in like.operands]
     multiplier_bits = options.multiplier_bits
     if slope is not None and slope >= 0:  # the lesser slope needs as many bits as the code has
         multiplier_bits = min(16, max(multiplier_bits, code.total.bit_length() + SLOPE_BITS))
@@ -799,34 +819,52 @@ def convert_population(
                 like=held,
                 weight_bits=options.of(population.name).weight_bits,
                 multiplier_bits=multiplier_bits,
-                unit=None if table is None else table.unit,
+                unit=unit,
+                centred=comparison is not None,
                 slope=slope,
                 feedback=options.rounding == "feedback",
                 blind=options.rounding == "plain",
-                bias_correction=options.bias_correction and options.rounding != "plain",
+                bias_correction=options.bias_correction
+                and options.rounding != "plain"
+                and same is None,
             )
-            for operand, x, held in zip(population.operands, exact, alike, strict=True)
+            for operand, x, held, unit in zip(population.operands, exact, alike, units, strict=True)
         ),
         place=population.place,
         limit=limit,
         table=table,
+        comparison=comparison,
     )
+
+
+def units_of(operand: DesignOperand) -> float:
+    """Return the real value of one unit of F."""
+    return float(operand.scale[0] * 2**operand.shift / operand.multiplier[0])
 
 
 def never_negative(network: Network, population: Population) -> bool:
     """Whether what a population expresses cannot be below 0."""
     if population.function in UNARY:
         return UNARY[population.function].nonnegative
+    if population.function == "divide":
+        dividend = population.operands[0]
+        return _adds_up(network, dividend) and bool((dividend.bias >= 0).all())
     if population.function != MAX:
         return population.function == "relu"
 
-    def positive(operand) -> bool:
-        return bool((operand.bias >= 0).all()) and all(
-            (p.map.weights >= 0).all() and never_negative(network, network[p.source])
-            for p in operand.projections
-        )
+    positive = [
+        np.broadcast_to(operand.bias >= 0, population.shape) & _adds_up(network, operand)
+        for operand in population.operands
+    ]
+    return bool(np.any(positive, axis=0).all())
 
-    return any(map(positive, population.operands))
+
+def _adds_up(network: Network, operand: Operand) -> bool:
+    """Whether the projections of an operand cannot sum up to less than 0."""
+    return all(
+        (p.map.weights >= 0).all() and never_negative(network, network[p.source])
+        for p in operand.projections
+    )
 
 
 def passed_on(population: Population) -> str | None:
@@ -836,7 +874,9 @@ def passed_on(population: Population) -> str | None:
         isinstance(p.map, Window) and p.map.window == (1, 1) and np.allclose(p.map.factor, 1)
         for p in population.sources
     )
-    unbiased = not any(operand.bias.any() for operand in population.operands)
+    unbiased = not any(
+        operand.bias[~np.isneginf(operand.bias)].any() for operand in population.operands
+    )
     if population.function != MAX or len(sources) != 1 or not plain or not unbiased:
         return None
     return sources.pop()
@@ -844,6 +884,8 @@ def passed_on(population: Population) -> str | None:
 
 def noise_db(exact: np.ndarray, seen: np.ndarray) -> float | None:
     """Return the signal-to-quantisation-noise ratio in dB, ``None`` where one of them is zero."""
+    if np.isneginf(exact).any():  # an operand that is left out says nothing
+        exact, seen = exact[~np.isneginf(exact)], seen[~np.isneginf(exact)]
     signal, noise = float((exact**2).mean()), float(((seen - exact) ** 2).mean())
     return round(10 * float(np.log10(signal / noise)), 2) if signal > 0 and noise > 0 else None
 
@@ -903,7 +945,8 @@ def _check_like(network: Network, like: Design) -> None:
             f"{p.name} {'x'.join(map(str, p.shape))} {p.function}" for p in populations
         )
 
-    wanted, given = listed(like.populations), listed(network.populations)
+    first = replace(like.input, shape=like.sample_shape)
+    wanted, given = listed((first, *like.populations[1:])), listed(network.populations)
     if wanted != given:
         raise ValueError(
             f"a model like the design {like.name!r} must have its layers, {wanted}, not {given}"

@@ -12,6 +12,59 @@ SAMPLES_TO_SETTLE = 8  # after so many samples the interval no longer changes
 
 
 @dataclass(frozen=True, kw_only=True)
+class Band:
+    """A row of windows over the lines of a sample, counted from the sample's first line.
+
+    Parameters
+    ----------
+    windows
+        How many there are.
+    needs
+        They are read once so many lines are held.
+    frees
+        After them so many lines are done with.
+    """
+
+    windows: int
+    needs: int
+    frees: int
+
+
+WHOLE_SAMPLE = (Band(windows=1, needs=1, frees=1),)  # of a dense layer, whose line is the sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReaderTiming:
+    """What the cycle model must know of how a layer reads one source.
+
+    Parameters
+    ----------
+    stream
+        Where the trains come from: 0 the input, n + 1 the layer number n.
+    rows, parts
+        Of the buffer: rows of a line, incoming words a row.
+    banks
+        Lines the buffer holds.
+    bands
+        Rows of windows in order; the last is done with all lines of a sample.
+    end
+        Words of a step that are read when this source's have been.
+    """
+
+    stream: int
+    rows: int
+    parts: int
+    banks: int
+    end: int
+    bands: tuple[Band, ...] = WHOLE_SAMPLE
+
+    @property
+    def lines(self) -> int:
+        """Lines of a sample."""
+        return self.bands[-1].frees
+
+
+@dataclass(frozen=True, kw_only=True)
 class LayerTiming:
     """What the cycle model must know of one layer, all in cycles or counts.
 
@@ -19,12 +72,12 @@ class LayerTiming:
     ----------
     name
         Of the population.
-    rows, parts, planes
-        Train buffer: rows of a sample, incoming words a row, memory words a row.
-    banks
-        Samples the buffer holds.
+    readers
+        One for each source, which are read in this order in every step.
+    planes
+        Words of the buffers' memories a row.
     tiles, words, period
-        Sequencer: tiles a sample, reads a step, cycles a step. A tile takes planes·period.
+        Sequencer: tiles a window, reads a step, cycles a step. A tile takes planes·period.
     groups, pace
         Result words a tile, cycles between them.
     fifo_depth
@@ -38,10 +91,8 @@ class LayerTiming:
     """
 
     name: str
-    rows: int
-    parts: int
+    readers: tuple[ReaderTiming, ...]
     planes: int
-    banks: int
     tiles: int
     words: int
     period: int
@@ -56,6 +107,16 @@ class LayerTiming:
     each_step: bool
     fire_offset: int
     fire_steps: int
+
+    @property
+    def bands(self) -> tuple[Band, ...]:
+        """Rows of windows of the first source; there are as many of every other."""
+        return self.readers[0].bands
+
+    @property
+    def windows(self) -> int:
+        """Windows of a sample; a dense layer has one."""
+        return sum(band.windows for band in self.bands)
 
     @property
     def tile_cycles(self) -> int:
@@ -79,13 +140,15 @@ class LayerCycles:
     -------
     begins : first cycle of every tile
     pushed, taken : cycle in which every result word enters and leaves the FIFO
-    released : cycle of the last read of every sample
+    released : cycle of the last read of every window
+    freed : by source, the cycle in which every line is given back
     """
 
     begins: list[int] = field(default_factory=list)
     pushed: list[int] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
+    freed: list[list[int]] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -149,14 +212,16 @@ def predict(
     machine = [
         _Layer(spec, cycles) for spec, cycles in zip(timing.layers, prediction.layers, strict=True)
     ]
-    for layer, following in pairwise(machine):
-        layer.take = following.gather
+    takers: list[list[_Gather]] = [[] for _ in range(len(machine) + 1)]  # by stream
+    for layer in machine:
+        for gather in layer.gathers:
+            takers[gather.spec.stream].append(gather)
+    for layer, gathers in zip(machine, takers[1:], strict=True):
+        layer.take = _taken_by(gathers)
     machine[-1].take = _Sink(ready)
-    encoder = _Encoder(timing, prediction, machine[0].gather)
+    encoder = _Encoder(timing, prediction, _taken_by(takers[0]))
     for n in range(samples):
         encoder.sample(n, gaps)
-        for layer in machine:
-            layer.sample(n)
     return prediction
 
 
@@ -181,14 +246,34 @@ class _Sink:
         return earliest
 
 
-class _Gather:
-    """Rows of words into a bank; a word may enter while the row before leaves."""
+class Deadlock(RuntimeError):
+    """A machine that waits for itself."""
 
-    def __init__(self, spec: LayerTiming, released: list[int]) -> None:
-        self.spec, self.released = spec, released
-        self.part = self.row = self.sample = 0
+
+def _taken_by(gathers: Sequence["_Gather"]) -> Callable[[int], int]:
+    """Return what takes a word into all of ``gathers``: the last of them says when it is taken."""
+    if len(gathers) == 1:
+        return gathers[0]
+    return lambda earliest: max(gather(earliest) for gather in gathers)
+
+
+class _Gather:
+    """Rows of words into a line; a word may enter while the row before leaves.
+
+    A whole line is announced at once, and the layer reads all windows that it completes; so a place
+    in the buffer is always given back before the model asks when. (It is asked for the line that
+    takes the place of another only after all places were filled, and so many lines are enough for
+    any row of windows; :mod:`.skew` says why they are in a join.) Where they are not enough, the
+    layer waits for a source that is held up by this buffer, and the model says so.
+    """
+
+    def __init__(
+        self, spec: ReaderTiming, layer: LayerTiming, freed: list[int], announce: Callable[[], None]
+    ) -> None:
+        self.spec, self.layer, self.freed, self.announce = spec, layer, freed, announce
+        self.part = self.row = 0
         self.free_from = 0  # from here on a word can enter
-        self.full: list[int] = []  # by sample, the cycle from which it can be read
+        self.full: list[int] = []  # by line, the cycle from which it can be read
 
     def __call__(self, earliest: int) -> int:
         """Take a word that is offered from ``earliest`` on; return the cycle of its transfer."""
@@ -198,20 +283,35 @@ class _Gather:
         self.part += 1
         if self.part == spec.parts:
             self.part = 0
-            freed = self.sample - spec.banks
-            begin = max(taken + 1, self.released[freed] + 1 if freed >= 0 else 0)
-            self.free_from = begin + spec.planes - 1
+            begin = max(taken + 1, self._place())
+            self.free_from = begin + self.layer.planes - 1
             self.row += 1
             if self.row == spec.rows:
-                self.full.append(begin + spec.planes)
-                self.row, self.sample = 0, self.sample + 1
+                self.full.append(begin + self.layer.planes)
+                self.row = 0
+                self.announce()
         return taken
+
+    def _place(self) -> int:
+        """First cycle in which the line under way has a place."""
+        freed = len(self.full) - self.spec.banks
+        if freed < 0:
+            return 0
+        if freed >= len(self.freed):
+            raise Deadlock(
+                f"{self.layer.name!r} waits for ever: it holds {self.spec.banks} lines of stream "
+                f"{self.spec.stream}, and what it reads beside them cannot come before more are "
+                f"taken"
+            )
+        return self.freed[freed] + 1
 
 
 class _Encoder:
     """One register of targets in front of neurons that fire T steps a word."""
 
-    def __init__(self, timing: CoreTiming, prediction: Prediction, take: _Gather) -> None:
+    def __init__(
+        self, timing: CoreTiming, prediction: Prediction, take: Callable[[int], int]
+    ) -> None:
         self.timing, self.prediction, self.take = timing, prediction, take
 
     def sample(self, n: int, gaps: Sequence[int] | None) -> None:
@@ -231,15 +331,41 @@ class _Layer:
 
     def __init__(self, spec: LayerTiming, cycles: LayerCycles) -> None:
         self.spec, self.cycles = spec, cycles
-        self.gather = _Gather(spec, cycles.released)
+        cycles.freed = [[] for _ in spec.readers]
+        self.gathers = [
+            _Gather(reader, spec, freed, self.proceed)
+            for reader, freed in zip(spec.readers, cycles.freed, strict=True)
+        ]
         self.take: Callable[[int], int]
+        self.sample = self.band = 0  # the row of windows that is read next
 
-    def sample(self, n: int) -> None:
+    def proceed(self) -> None:
+        """Read all rows of windows whose lines are there."""
+        while True:
+            held = 0
+            for gather in self.gathers:
+                band = gather.spec.bands[self.band]
+                needed = self.sample * gather.spec.lines + band.needs
+                if needed > len(gather.full):
+                    return
+                held = max(held, gather.full[needed - 1] if band.needs else 0)
+            for _ in range(band.windows):
+                self._window(held)
+            for gather in self.gathers:
+                done = self.sample * gather.spec.lines + gather.spec.bands[self.band].frees
+                end = self.cycles.released[-1] + gather.spec.end - self.spec.words
+                gather.freed.extend([end] * (done - len(gather.freed)))
+            self.band += 1
+            if self.band == len(self.spec.bands):
+                self.band, self.sample = 0, self.sample + 1
+
+    def _window(self, held: int) -> None:
+        """Read one window, whose lines are held from cycle ``held`` on."""
         spec, cycles = self.spec, self.cycles
         for tile in range(spec.tiles):
             begin = cycles.begins[-1] + spec.tile_cycles if cycles.begins else 0
             if tile == 0:
-                begin = max(begin, self.gather.full[n])
+                begin = max(begin, held)
             begin = max(begin, self._credit())
             cycles.begins.append(begin)
             for push in result_cycles(spec, begin):

@@ -1,6 +1,8 @@
 """Random Designs and Networks of a wanted shape: what runs where no model is needed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
@@ -14,8 +16,9 @@ from .design import (
     InputFormat,
 )
 from .functions import UNARY, FunctionTable, make_table, slope_below
-from .maps import Conv, Dense, Layout, Pooled, Window
+from .maps import Conv, Dense, Layout, LinearMap, Pooled, Window
 from .network import INPUT, LINEAR, MAX, READOUT, Network, Operand, Population, Projection
+from .reading import repeats_of
 
 SEEN = (-3.0, 3.0)  # operands that a table is made for
 SHIFT = 12  # of the requantisation; factors M then lie around 2^12 or below
@@ -102,7 +105,13 @@ def random_design(
                 code=own,
                 operands=(
                     _random_operand(
-                        rng, source, size, weight_bits, code=own, table=table, slope=slope
+                        rng,
+                        source,
+                        Dense(np.zeros((size, source.size), np.int64), source.shape),
+                        weight_bits,
+                        code=own,
+                        table=table,
+                        slope=slope,
                     ),
                 ),
                 limit=None if last else limit,
@@ -121,20 +130,28 @@ def random_design(
 def _random_operand(
     rng: np.random.Generator,
     source: DesignPopulation,
-    size: int,
+    empty: LinearMap,
     weight_bits: int,
     *,
     code: SpikeCode | None,
     table: FunctionTable | None = None,
     slope: float | None = None,
 ) -> DesignOperand:
-    """Return random weights and biases with factors that spread F over the code or the table."""
+    """Return random weights and biases with factors that spread F over the code or the table.
+
+    ``empty`` is the map without weights; fixed coefficients are all 1.
+    """
     assert source.code is not None
     limit = 2 ** (weight_bits - 1) - 1
-    weights = rng.integers(-limit, limit + 1, (size, source.size))
+    size, fan_in = empty.weights.shape
+    weights = rng.integers(-limit, limit + 1, (size, fan_in))
     weights.flat[0] = limit  # both ends of the range always occur
     weights.flat[-1] = -limit
-    spread = limit * max(abs(source.code.low), source.code.high) * source.size**0.5 / 2
+    strength = limit / 2
+    if empty.fixed:
+        weights, strength = np.ones((size, fan_in), np.int64), 1.0
+    inputs = fan_in * repeats_of(empty)
+    spread = strength * max(abs(source.code.low), source.code.high) * inputs**0.5
     bias = np.rint(rng.normal(0, spread / 4, size)).astype(np.int64)
     if code is None:
         multiplier, shift = np.ones(size, np.int64), 0
@@ -147,15 +164,159 @@ def _random_operand(
     return DesignOperand(
         projections=(
             DesignProjection(
-                source=source.name, map=Dense(weights, source.shape), weight_bits=weight_bits
+                source=source.name, map=empty.with_weights(weights), weight_bits=weight_bits
             ),
         ),
-        bias=bias,
+        bias=bias.reshape(-1, *[1] * (len(empty.out_shape) - 1)),
         scale=multiplier / 2**shift * unit,
         multiplier=multiplier,
         shift=shift,
         below=None if slope is None else np.rint(multiplier * slope).astype(np.int64),
     )
+
+
+def random_windows(
+    *,
+    seed: int = 0,
+    shape: tuple[int, ...] = (7, 6),
+    layers: Sequence[Mapping[str, object]] = (
+        {"conv": 4, "window": (3, 3), "padding": (1, 1, 1, 1)},
+        {"pool": (2, 2), "stride": (2, 2)},
+        {"dense": 3},
+    ),
+    code: str = "silent",
+    steps: int = 3,
+    input_steps: int = 2,
+    weight_bits: int = 4,
+    input_range: tuple[int, int] = (0, 255),
+    folding: Mapping[str, Folding] | None = None,
+) -> Design:
+    """Return a chain of windows over planes, settled and binary, the last layer the read-out.
+
+    Parameters
+    ----------
+    shape
+        Of a sample: (height, width), or (height, width, channels).
+    layers
+        Of each its kind and number: ``conv`` with the output channels and ``depthwise`` (True),
+        both with ``window``; ``pool`` (sums) and ``max`` with the window; ``dense`` and ``pooled``
+        with the outputs.
+        ``stride`` and ``padding`` as in :class:`signfire.gen.maps.Sliding`. The layers are called
+        by their kind and position: ``conv1``, ``pool2``, ``dense3``.
+    code
+        Of the layers between, and of the input where its samples may be negative.
+    """
+    rng = np.random.default_rng(seed)
+    schedule = Schedule(kind="binary")
+    low, high = input_range
+    input_code = make_code(
+        kind="offset" if low < 0 else "silent",
+        schedule=schedule,
+        steps=input_steps,
+        low=low,
+        high=high,
+    )
+    hidden = make_code(
+        kind=code, schedule=schedule, steps=steps, low=0 if code == "silent" else -0.5, high=1
+    )
+    populations = [DesignPopulation(name="input", shape=shape, function=INPUT, code=input_code)]
+    layout = Layout(
+        planes=(shape[2] if len(shape) == 3 else 1, *shape[:2]),
+        axes=(2, 0, 1) if len(shape) == 3 else (0, 1, 2),
+    )
+    for k, spec in enumerate(layers, 1):
+        kind = next(iter(spec))
+        source, last = populations[-1], k == len(layers)
+        if kind == MAX:
+            populations.append(_maximum(f"{kind}{k}", dict(spec), source, layout))
+            layout = Layout(planes=populations[-1].shape)
+            continue
+        empty = _empty_map(kind, dict(spec), source.shape, layout)
+        populations.append(
+            DesignPopulation(
+                name=f"{kind}{k}",
+                shape=empty.out_shape,
+                function=READOUT if last else "relu",
+                code=None if last else hidden,
+                operands=(
+                    _random_operand(rng, source, empty, weight_bits, code=None if last else hidden),
+                ),
+            )
+        )
+        if len(empty.out_shape) == 3:
+            layout = Layout(planes=empty.out_shape)
+    design = Design(
+        name=f"windows{seed}",
+        firing="settled",
+        input_format=InputFormat(
+            low=low,
+            high=high,
+            scale=1.0,
+            multiplier=min(65535, max(1, round(input_code.high * 2**SHIFT / high))),
+            shift=SHIFT,
+        ),
+        populations=tuple(populations),
+    )
+    return design if folding is None else design.with_folding(folding)
+
+
+def _maximum(
+    name: str, spec: dict[str, object], source: DesignPopulation, layout: Layout
+) -> DesignPopulation:
+    """Return a maximum over windows that says its source's values; beyond the planes is nothing."""
+    size = spec.pop(MAX)
+    whole = _empty_map("pool", {"pool": size, **spec}, source.shape, layout)
+    assert isinstance(whole, Window) and source.code is not None
+    top, _, left, _ = whole.padding
+    operands = []
+    for u, v in product(*map(range, size)):
+        ends = [
+            (whole.out_planes[k + 1] - 1) * whole.stride[k] + 1 - layout.planes[k + 1] - first
+            for k, first in enumerate((top - u, left - v))
+        ]
+        tap = replace(whole, window=(1, 1), padding=(top - u, ends[0], left - v, ends[1]))
+        inside = tap.apply(np.ones((1, *source.shape)))[0] != 0
+        operands.append(
+            DesignOperand(
+                projections=(DesignProjection(source=source.name, map=tap, weight_bits=2),),
+                bias=np.where(inside, 0, source.code.low).astype(np.int64),
+                scale=np.full(whole.channels, source.code.unit),
+                multiplier=np.full(whole.channels, 2**SHIFT, np.int64),
+                shift=SHIFT,
+            )
+        )
+    return DesignPopulation(
+        name=name,
+        shape=whole.out_shape,
+        function=MAX,
+        code=source.code,
+        operands=tuple(operands),
+    )
+
+
+def _empty_map(
+    kind: str, spec: dict[str, object], shape: tuple[int, ...], layout: Layout
+) -> LinearMap:
+    """Return a map of one layer of :func:`random_windows`, its weights 0."""
+    number = spec.pop(kind)
+    channels = layout.planes[0]
+    if kind == "dense":
+        return Dense(np.zeros((number, int(np.prod(shape))), np.int64), shape)
+    if kind == "pooled":
+        return Pooled(matrix=np.zeros((number, channels), np.int64), in_shape=shape, layout=layout)
+    if kind == "pool":
+        return Window(
+            in_shape=shape,
+            layout=layout,
+            window=number,
+            factor=np.ones(channels, np.int64),
+            sources=tuple(range(channels)),
+            **spec,
+        )
+    window = spec.pop("window")
+    groups = channels if kind == "depthwise" else 1
+    kernel = np.zeros((channels if groups > 1 else number, channels // groups, *window), np.int64)
+    return Conv(in_shape=shape, layout=layout, kernel=kernel, groups=groups, **spec)
 
 
 def random_planes_network(*, seed: int = 0, planes: tuple[int, int, int] = (2, 7, 6)) -> Network:

@@ -1,6 +1,6 @@
 """Loop counters of a layer: tiles of outputs, time steps, words of inputs."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,6 +18,8 @@ class Sequencer(wiring.Component):
         Loop bounds, outermost first.
     period
         Cycles a step takes, at least ``words``.
+    repeats
+        How often the rows of the weights are gone through in a step; divides ``words``.
 
     Members
     -------
@@ -26,18 +28,23 @@ class Sequencer(wiring.Component):
     valid : Out, a word is read in this cycle
     begin : Out, this is the first cycle of a tile
     tile, plane, word : Out, the indices, valid with ``valid``
-    address : Out, tile·words + word, the row of the weights
+    address : Out, tile·rows + word modulo rows, the row of the weights, of words/repeats rows
     first_word, last_word, first_plane, last_plane : Out
     release : Out, the last word of the sample is read in this cycle
     """
 
-    def __init__(self, *, tiles: int, planes: int, words: int, period: int) -> None:
+    def __init__(
+        self, *, tiles: int, planes: int, words: int, period: int, repeats: int = 1
+    ) -> None:
         if min(tiles, planes, words) < 1 or period < words:
             raise ValueError(
                 f"a step of {words} words does not fit {period} cycles, or a loop is empty "
                 f"({tiles} tiles, {planes} planes)"
             )
+        if repeats < 1 or words % repeats:
+            raise ValueError(f"repeats must divide {words} words, not {repeats}")
         self.tiles, self.planes, self.words, self.period = tiles, planes, words, period
+        self.rows = words // repeats
         super().__init__(
             {
                 "full": In(1),
@@ -47,7 +54,7 @@ class Sequencer(wiring.Component):
                 "tile": Out(range(tiles)),
                 "plane": Out(range(planes)),
                 "word": Out(range(words)),
-                "address": Out(range(tiles * words)),
+                "address": Out(range(tiles * self.rows)),
                 "first_word": Out(1),
                 "last_word": Out(1),
                 "first_plane": Out(1),
@@ -78,7 +85,7 @@ class Sequencer(wiring.Component):
         with m.If(run):
             m.d.sync += [cycle.eq(Mux(step_end, 0, cycle + 1)), at_start.eq(0)]
             with m.If(self.valid):
-                m.d.sync += self.address.eq(self.address + 1)
+                m.d.sync += self.address.eq(self._following(m, base))
             with m.If(step_end):
                 m.d.sync += [
                     self.plane.eq(Mux(self.last_plane, 0, self.plane + 1)),
@@ -86,7 +93,7 @@ class Sequencer(wiring.Component):
                 ]
                 with m.If(self.last_plane):
                     last_tile = self.tile == self.tiles - 1
-                    following = Mux(last_tile, 0, base + self.words)
+                    following = Mux(last_tile, 0, base + self.rows)
                     m.d.sync += [
                         at_start.eq(1),
                         self.tile.eq(Mux(last_tile, 0, self.tile + 1)),
@@ -94,3 +101,13 @@ class Sequencer(wiring.Component):
                         self.address.eq(following),
                     ]
         return m
+
+    def _following(self, m: Module, base: Signal) -> Value:
+        """Return the row of the next word: one on, or the tile's first one again."""
+        if self.rows == self.words:
+            return self.address + 1
+        row = Signal(range(self.rows))
+        last_row = row == self.rows - 1
+        with m.If(self.valid):
+            m.d.sync += row.eq(Mux(last_row, 0, row + 1))
+        return Mux(last_row, base, self.address + 1)

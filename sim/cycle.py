@@ -215,7 +215,7 @@ def _explain(probe: Probe, cycle: int, expected: int | None, got: int | None) ->
             expected=probe.lane(expected, lane),
             got=probe.lane(got, lane),
             sample=word.sample,
-            neuron=word.first + lane,
+            neuron=word.first + lane * word.apart,
             step=word.step,
             **place,
         )

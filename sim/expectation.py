@@ -6,6 +6,7 @@ over the other. A probe is one place in the RTL: a valid signal and a word of la
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from ..gen.cycles import (
     x_cycles,
 )
 from ..gen.design import Design, bits_for
-from ..gen.plan import InputPlan, LayerPlan, plan_layers
+from ..gen.plan import InputPlan, LayerPlan, MaximumPlan, plan_layers
 from .golden import PopulationTrace, Trace, trace
 
 
@@ -35,12 +36,15 @@ class Word:
         Where the word belongs; ``step`` is ``None`` where there is none.
     first
         Neuron of lane 0.
+    apart
+        Neurons from one lane to the next: of planes, as many as there are pixels.
     """
 
     value: int
     sample: int
     first: int
     step: int | None = None
+    apart: int = 1
 
 
 @dataclass(kw_only=True)
@@ -70,7 +74,13 @@ class Probe:
     words: dict[int, Word] = field(default_factory=dict)
 
     def expect(
-        self, cycle: int, lanes: Sequence[int], sample: int, first: int, step: int | None = None
+        self,
+        cycle: int,
+        lanes: Sequence[int],
+        sample: int,
+        first: int,
+        step: int | None = None,
+        apart: int = 1,
     ) -> None:
         """Expect ``lanes`` in ``cycle``."""
         mask = (1 << self.lane_bits) - 1
@@ -79,7 +89,7 @@ class Probe:
             packed |= (int(number) & mask) << (lane * self.lane_bits)
         if cycle in self.words:
             raise ValueError(f"two words of {self.layer} {self.what} fall on cycle {cycle}")
-        self.words[cycle] = Word(value=packed, sample=sample, first=first, step=step)
+        self.words[cycle] = Word(value=packed, sample=sample, first=first, step=step, apart=apart)
 
     def lane(self, value: int, index: int) -> int:
         """Take lane ``index`` out of a word."""
@@ -161,8 +171,8 @@ def expect(
     traces = [trace(design, sample) for sample in raw]
     probes = _encoder_probes(design, entry, raw, prediction, traces)
     for i, plan in enumerate(plans):
-        layer = _LayerProbes(i, plan, timing.layers[i], prediction.layers[i])
-        probes += layer.build(traces)
+        kind = _MaximumProbes if isinstance(plan, MaximumPlan) else _LayerProbes
+        probes += kind(i, plan, timing.layers[i], prediction.layers[i]).build(traces)
     words = raw.reshape(count, entry.lanes)
     bits = design.input_format.bits
     packed = Probe(layer="", what="", valid=(), value="", lane_bits=bits, signed=False)
@@ -249,6 +259,17 @@ class _LayerProbes:
         self.index, self.plan = index, plan
         self.timing, self.cycles = timing, cycles
         self.last = plan.is_readout
+        # Σ_j W of what lies within the planes, and by source of what its windows cover beyond them.
+        inside = [
+            reader.held_map.apply(np.ones((1, *reader.map.in_shape), np.int64)).ravel()
+            for reader in plan.readers
+        ]
+        self.inside = sum(inside)
+        self.outside = [
+            np.repeat(reader.sums, plan.windows) - within
+            for reader, within in zip(plan.readers, inside, strict=True)
+        ]
+        self.known_sums: dict[tuple[int, int], np.ndarray] = {}
 
     def _probe(self, what: str, valid: str, value: str, bits: int, *, signed: bool = True) -> Probe:
         base = f"layer_{self.index}.seen__"
@@ -275,8 +296,9 @@ class _LayerProbes:
             probes += [self.targets, self.membranes, self.events]
         self.results = self._result_probe()
         for n, sample in enumerate(traces):
-            for tile in range(plan.tiles):
-                self._tile(n, tile, sample.populations[plan.name])
+            for window in range(plan.windows):
+                for tile in range(plan.tiles):
+                    self._tile(n, window, tile, sample.populations[plan.name])
             self._results(n, sample)
         return [*probes, self.results]
 
@@ -300,57 +322,79 @@ class _LayerProbes:
             signed=False,
         )
 
-    def _tile(self, n: int, tile: int, seen: PopulationTrace) -> None:
+    def _neurons(self, window: int, first: int, count: int) -> slice:
+        """Return the neurons of ``count`` outputs of a window, from output ``first`` on."""
+        apart = self.plan.windows
+        start = first * apart + window
+        return slice(start, start + count * apart, apart)
+
+    def _expect(
+        self, probe: Probe, cycle: int, values: np.ndarray, which: slice, n: int, step: int
+    ) -> None:
+        """Expect what some neurons of sample ``n`` show out of the values of all."""
+        probe.expect(cycle, values[which], n, which.start, step, which.step)
+
+    def _tile(self, n: int, window: int, tile: int, seen: PopulationTrace) -> None:
         plan, timing = self.plan, self.timing
-        begin = self.cycles.begins[n * plan.tiles + tile]
+        begin = self.cycles.begins[(n * plan.windows + window) * plan.tiles + tile]
         base = tile * plan.folding.pe
-        whole = slice(base, base + plan.folding.pe)
+        whole = self._neurons(window, base, plan.folding.pe)
         for step, cycle in enumerate(total_cycles(timing, begin)):
-            self.totals.expect(cycle, self._sums(seen, step)[whole], n, base, step)
+            self._expect(self.totals, cycle, self._sums(n, seen, step), whole, n, step)
         x = seen.integrators[0]
         for k, group_cycles in enumerate(x_cycles(timing, begin)):
             step = k if timing.each_step else plan.source_code.steps - 1
             for i, cycle in enumerate(group_cycles):
-                first = base + i * plan.lanes
-                which = slice(first, first + plan.lanes)
-                self.integrators.expect(cycle, x[step + 1, which], n, first, step)
+                which = self._neurons(window, base + i * plan.lanes, plan.lanes)
+                self._expect(self.integrators, cycle, x[step + 1], which, n, step)
                 final = k == len(x_cycles(timing, begin)) - 1
                 if not self.last and (final or plan.overlapped):
                     self._fire(cycle + timing.target, seen, which, n, k if plan.overlapped else 0)
 
     def _fire(self, cycle: int, seen: PopulationTrace, which: slice, n: int, step: int) -> None:
         """Expect a target in ``cycle`` and the steps that follow it."""
-        targets = seen.targets[step, which]
+        targets = seen.targets[step]
         if not self.plan.has_plain_relu:  # the hardware clamps where f makes no difference any more
             targets = np.clip(targets, *self.plan.target_range)
-        self.targets.expect(cycle, targets, n, which.start, step)
+        self._expect(self.targets, cycle, targets, which, n, step)
         for t in range(step, step + self.timing.fire_steps):
             at = cycle + self.timing.fire_offset + t - step
-            self.membranes.expect(at, seen.membranes[t, which], n, which.start, t)
-            self.events.expect(at, seen.events[t, which], n, which.start, t)
+            self._expect(self.membranes, at, seen.membranes[t], which, n, t)
+            self._expect(self.events, at, seen.events[t], which, n, t)
 
-    def _sums(self, seen: PopulationTrace, plane: int) -> np.ndarray:
+    def _sums(self, n: int, seen: PopulationTrace, plane: int) -> np.ndarray:
         """Return what the accumulators hold after ``plane``, worked back from golden integrators.
 
         x(t') - x(0) = Σ_{t<t'} η(t)(2 S_t - R) with S_t = Σ_j W e, R = Σ_j W. With the binary
         schedule the accumulator holds A = Σ_{t<t'} 2^(t'-1-t) S_t, and η(t) = 2^(T-t') 2^(t'-1-t).
+        The golden model leaves out what lies beyond the planes; in the accumulators it sends the
+        train of 0.
         """
-        eta, x, row = self.plan.source_code.eta, seen.integrators[0], self.plan.row
+        if (n, plane) in self.known_sums:
+            return self.known_sums[n, plane]
+        eta, x, row = self.plan.source_code.eta, seen.integrators[0], self.inside
         if self.plan.weighted:
-            return ((x[plane + 1] - x[plane]) // eta[plane] + row) // 2
-        done = (plane + 1) * self.plan.folding.unroll
-        moved = x[done] - x[0] + sum(eta[:done]) * row
-        return moved >> (len(eta) - done + 1)
+            sums = ((x[plane + 1] - x[plane]) // eta[plane] + row) // 2
+        else:
+            done = (plane + 1) * self.plan.folding.unroll
+            moved = x[done] - x[0] + sum(eta[:done]) * row
+            sums = moved >> (len(eta) - done + 1)
+            for reader, outside in zip(self.plan.readers, self.outside, strict=True):
+                train = reader.padding_train[:done]
+                sums += sum(event << (done - 1 - t) for t, event in enumerate(train)) * outside
+        self.known_sums[n, plane] = sums
+        return sums
 
     def _results(self, n: int, sample: Trace) -> None:
         plan = self.plan
-        words = plan.outputs // plan.lanes
+        words = plan.windows * plan.outputs // plan.lanes
         taken = self.cycles.taken[n * words : (n + 1) * words]
         if not self.last:
             trains = _trains(sample.populations[plan.name].events)
             for k, cycle in enumerate(taken):
-                first = k * plan.lanes
-                self.results.expect(cycle, trains[first : first + plan.lanes], n, first)
+                window, group = divmod(k, plan.outputs // plan.lanes)
+                which = self._neurons(window, group * plan.lanes, plan.lanes)
+                self.results.expect(cycle, trains[which], n, which.start, None, which.step)
             return
         label_bits = max(1, (plan.outputs - 1).bit_length())
         mask = (1 << plan.x_width) - 1
@@ -359,3 +403,22 @@ class _LayerProbes:
             word = (int(logit) & mask) | label << plan.x_width
             word |= (k == plan.outputs - 1) << (plan.x_width + label_bits)
             self.results.expect(cycle, [word], n, k)
+
+
+class _MaximumProbes(_LayerProbes):
+    """Expectations of a maximum: the greatest trains of every window, results."""
+
+    def build(self, traces: Sequence[Trace]) -> list[Probe]:
+        plan = self.plan
+        steps = plan.population.code.steps
+        greatest = self._probe("maximum", "greatest_valid", "greatest", steps, signed=False)
+        self.results = self._result_probe()
+        for n, sample in enumerate(traces):
+            trains = _trains(sample.populations[plan.name].events)
+            for window, tile in product(range(plan.windows), range(plan.tiles)):
+                begin = self.cycles.begins[(n * plan.windows + window) * plan.tiles + tile]
+                (cycle,) = total_cycles(self.timing, begin)
+                whole = self._neurons(window, tile * plan.folding.pe, plan.folding.pe)
+                greatest.expect(cycle, trains[whole], n, whole.start, None, whole.step)
+            self._results(n, sample)
+        return [greatest, self.results]

@@ -211,12 +211,13 @@ def load_refuses(path: Path) -> str | None:
 def weight_at(plan: LayerPlan, address: int, bit: int) -> tuple[Number, int]:
     """Return the weight that a bit of the weight ROM belongs to, and the bit in the weight.
 
-    Word tile·words + w holds pe x simd weights, output-major.
+    Word tile·words + w holds pe x simd weights, output-major, columns in the order of the reading.
     """
-    tile, word = divmod(address, plan.words)
+    tile, word = divmod(address, plan.weight_words)
     place, bit = divmod(bit, plan.weight_bits)
     output, column = divmod(place, plan.folding.simd)
-    index = (tile * plan.folding.pe + output, word * plan.folding.simd + column)
+    column = int(plan.columns[word * plan.folding.simd + column])
+    index = (tile * plan.folding.pe + output, column)
     return Number(kind="weight", layer=plan.name, index=index), bit
 
 

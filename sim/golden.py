@@ -16,6 +16,8 @@ import numpy as np
 from ..gen.codes import SpikeCode
 from ..gen.design import Design, DesignOperand, DesignPopulation
 from ..gen.network import INPUT
+from ..gen.products import Product
+from ..gen.several import SEVERAL
 from . import integrate_fire
 
 # f on requantised operands F, integers; the read-out is no neuron and does not stand here.
@@ -32,6 +34,10 @@ BATCH_VALUES = 2**22  # neurons times samples at a time: what is held of them st
 def requantise(x: np.ndarray, multiplier: np.ndarray | int, shift: int) -> np.ndarray:
     """Return F = ceil(x·M / 2^S), int64; v >= F holds exactly where v·2^S >= x·M does."""
     return (x * multiplier + (1 << shift) - 1) >> shift
+
+
+def sources_of(product: Product) -> tuple[str, str]:
+    return product.source, product.other
 
 
 def input_target(design: Design, raw: np.ndarray) -> np.ndarray:
@@ -58,6 +64,8 @@ def target_of(population: DesignPopulation, requantised: list[np.ndarray]) -> np
     """Return f(F) of every operand's F; a table holds it; a limit is where it ends."""
     if population.table is not None:
         return population.table(requantised[0])
+    if population.comparison is not None:
+        return SEVERAL[population.function].target(*requantised, population.comparison.fraction)
     target = FUNCTIONS[population.function](*requantised)
     return target if population.limit is None else np.minimum(target, population.limit)
 
@@ -77,7 +85,8 @@ class PopulationTrace:
     requantised : per operand (T, n) int64, the F that step t applies f to; one row in settled
         firing, where F no longer moves; none for input and read-out
     integrators : per operand (T_in + 1, n) int64, X(0)..X(T_in); T_in is the T of the sources
-        (the longest of them), row t is X before the events of step t are added
+        (the longest of them), row t is X before the events of step t are added; of products of
+        trains, X without and with them
     """
 
     events: np.ndarray
@@ -136,6 +145,13 @@ class _Neurons:
                     after = after - eta[t] * projection.map.apply(sigma)
             x.append(after)
 
+    def multiply(self, neurons: Mapping[str, "_Neurons"]) -> None:
+        """Add products of the values that all sources have settled at to the last X."""
+        for operand, x in zip(self.operands, self.integrators, strict=True):
+            for product in operand.products:
+                values = {name: neurons[name].membranes[-1] for name in sources_of(product)}
+                x.append(x[-1] + product.apply(values))
+
     def target(self, design: Design, raw: np.ndarray) -> np.ndarray:
         """f(x) of the integrators as they stand now."""
         if self.population.function == INPUT:
@@ -193,6 +209,7 @@ def trace(design: Design, raw: np.ndarray) -> Trace:
             arriving = [design[p.source].code.steps for p in each.population.sources]
             for t in range(max(arriving, default=0)):
                 each.integrate(t, neurons)
+            each.multiply(neurons)
             if each.population.code is not None:
                 target = each.target(design, raw)
                 for t in range(each.population.code.steps):
@@ -384,13 +401,19 @@ class ClosedForm:
     ) -> Iterator[np.ndarray]:
         """Yield X = B + Σ W·v of every operand, (n, *shape) int64, from float64 ``values``."""
         number = 0
-        for operand in population.operands:
+        for k, operand in enumerate(population.operands):
             x = operand.bias
             for projection in operand.projections:
                 linear, dtype = self.maps[population.name, number]
                 sums = linear.apply(values[projection.source].astype(dtype, copy=False))
                 x = x + sums.astype(np.int64)
                 number += 1
+            for product in operand.products:
+                dtype = precision(self.design.integrator_bound(population, k))
+                read = {
+                    name: values[name].astype(dtype, copy=False) for name in sources_of(product)
+                }
+                x = x + product.apply(read).astype(np.int64)
             yield x
 
     def _target(
@@ -473,6 +496,7 @@ def _checked(design: Design, raw: np.ndarray) -> np.ndarray:
 def _check_int64(design: Design) -> None:
     """Refuse a Design whose sums pass 2^53 or whose products with M pass 2^63."""
     for population in design.populations:
+        _check_operands(design, population)
         for k, operand in enumerate(population.operands):
             bound = design.integrator_bound(population, k)
             product = bound * int(operand.multiplier.max()) + (1 << operand.shift)
@@ -481,3 +505,24 @@ def _check_int64(design: Design) -> None:
                     f"integrators of {population.name!r} must stay below 2^53 and their products "
                     f"below 2^63, but they may reach {bound} and {product}"
                 )
+
+
+def _check_operands(design: Design, population: DesignPopulation) -> None:
+    """Refuse two operands whose products pass 2^62."""
+    if population.comparison is None:
+        return
+    f1, f2 = (
+        (design.integrator_bound(population, k) * int(op.multiplier.max()) >> op.shift) + 1
+        for k, op in enumerate(population.operands)
+    )
+    p = population.comparison.fraction
+    greatest = {
+        "multiply": f1 * f2,
+        "divide": max(f1, f2 << p),
+        "divide_root": max(f1 * f1, f2 << 2 * p),
+    }[population.function]
+    if greatest >= 1 << 62:
+        raise ValueError(
+            f"products of the operands of {population.name!r} must stay below 2^62, but they may "
+            f"reach {greatest}"
+        )

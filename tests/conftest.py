@@ -15,7 +15,7 @@ from amaranth.lib import data
 from amaranth.sim import Simulator
 
 from signfire.gen.linkformat import SampleFormat, identity_of
-from signfire.gen.specimen import random_design
+from signfire.gen.specimen import random_design, random_windows
 from signfire.hdl.protocol import (
     ERROR_REPLY,
     REPLY,
@@ -38,6 +38,12 @@ def pytest_configure(config):
 def make_design():
     """:func:`signfire.gen.specimen.random_design`: Designs of a wanted shape, by seed."""
     return random_design
+
+
+@pytest.fixture
+def make_windows():
+    """:func:`signfire.gen.specimen.random_windows`: chains of layers over planes, by seed."""
+    return random_windows
 
 
 @pytest.fixture(scope="session")
@@ -130,7 +136,7 @@ class CoreRun:
     values : what the observation ports showed, in order, by (port, layer); the encoder is layer -1
     """
 
-    LIMIT = 20_000  # cycles after which a run has hung
+    LIMIT = 60_000  # cycles after which a run has hung
 
     def __init__(self, core, raw, *, gaps=None, ready=(), reset_at=None) -> None:
         self.core, self.ready, self.reset_at = core, ready, reset_at
@@ -198,8 +204,11 @@ class CoreRun:
         for n, layer in enumerate(layers):
             moves(("begins", n), layer.sequencer.begin)
             moves(("released", n), layer.sequencer.release)
-            moves(("pushed", n), layer.tail.result_valid)
+            moves(("pushed", n), layer.pushed)
             moves(("taken", n), layer.results.valid, layer.results.ready)
+            if layer.plan.population.function == "max":
+                shows("greatest", n, layer.seen.greatest_valid, layer.seen.greatest)
+                continue
             shows("x", n, layer.seen.x_valid, layer.seen.x)
             if not layer.plan.is_readout:
                 seen = layer.seen

@@ -5,8 +5,10 @@ import pytest
 
 from signfire.gen.codes import Schedule
 from signfire.gen.cycles import (
+    Band,
     CoreTiming,
     LayerTiming,
+    ReaderTiming,
     predict,
     result_cycles,
     steady,
@@ -44,6 +46,20 @@ DESIGNS = {  # arguments of random_design, technology
             folding={"fc1": F(pe=4, simd=2), "fc2": F(pe=1, simd=2), "fc3": F(pe=3, simd=4)},
         ),
         "ecp5",
+    ),
+    "multipliers": (
+        dict(
+            folding={
+                "input": F(pe=4),
+                "fc1": F(pe=3, simd=4, synapse="multiply"),
+                "fc2": F(pe=2, simd=2, synapse="multiply"),
+            }
+        ),
+        "ice40-up",
+    ),
+    "multipliers of LUTs, then events": (
+        dict(folding={"fc1": F(pe=3, simd=8, synapse="multiply-lut"), "fc2": F(pe=4, simd=3)}),
+        "gowin",
     ),
     "one layer": (dict(sizes=(9, 5), folding={"fc1": F(pe=5, simd=3)}), "gowin"),
     "slow encoder": (
@@ -96,17 +112,46 @@ DESIGNS = {  # arguments of random_design, technology
         "ecp5",
     ),
 }
+CONV = {"conv": 4, "window": (3, 3), "padding": (1, 1, 1, 1)}
+WINDOWS = {  # arguments of random_windows
+    "one by one": dict(folding={"conv1": F(), "pool2": F(), "dense3": F()}),
+    "faster than its source": dict(
+        folding={"conv1": F(pe=4, unroll=2), "pool2": F(pe=4, unroll=3), "dense3": F(pe=3, simd=12)}
+    ),
+    "multipliers": dict(
+        folding={
+            "conv1": F(pe=4, synapse="multiply"),
+            "pool2": F(pe=2),
+            "dense3": F(pe=3, simd=4, synapse="multiply"),
+        }
+    ),
+    "slower at each layer": dict(
+        layers=(CONV, CONV, {"conv": 6, "window": (2, 2), "stride": (2, 2)}, {"pooled": 3}),
+        folding={
+            "conv1": F(pe=4, unroll=2),
+            "conv2": F(pe=2, simd=4),
+            "conv3": F(),
+            "pooled4": F(pe=3, simd=2),
+        },
+    ),
+    "depthwise, lines left over": dict(
+        shape=(8, 5, 2),
+        layers=(
+            {"depthwise": True, "window": (3, 3), "padding": (2, 0, 1, 1), "stride": (2, 1)},
+            {"conv": 2, "window": (1, 1), "stride": (3, 2)},
+            {"dense": 3},
+        ),
+        folding={"input": F(pe=2), "depthwise1": F(pe=2), "conv2": F(pe=2), "dense3": F(simd=2)},
+    ),
+}
 STALLS = {"free": (0.0, 0.0), "stalled": (0.3, 0.6)}  # how often source and sink pause
 SAMPLES = 3
 
 
-@pytest.mark.parametrize("stalls", STALLS)
-@pytest.mark.parametrize("name", DESIGNS)
-def test_every_transfer_falls_on_its_predicted_cycle(make_design, run_core, name, stalls):
-    arguments, technology = DESIGNS[name]
-    design = make_design(**arguments)
+def check_transfers(design, technology: str, run_core, seed: int, stalls: str) -> None:
+    """Compare every transfer of a run with its prediction."""
     core = Core(design, technology)
-    rng = np.random.default_rng(len(name))
+    rng = np.random.default_rng(seed)
     fmt = design.input_format
     raw = rng.integers(fmt.low, fmt.high + 1, (SAMPLES, design.input.size))
     source, sink = STALLS[stalls]
@@ -128,6 +173,54 @@ def test_every_transfer_falls_on_its_predicted_cycle(make_design, run_core, name
             assert getattr(layer, place) == run.moved[place, n], (place, n)
 
 
+@pytest.mark.parametrize("stalls", STALLS)
+@pytest.mark.parametrize("name", DESIGNS)
+def test_every_transfer_falls_on_its_predicted_cycle(make_design, run_core, name, stalls):
+    arguments, technology = DESIGNS[name]
+
+    check_transfers(make_design(**arguments), technology, run_core, len(name), stalls)
+
+
+@pytest.mark.parametrize("stalls", STALLS)
+@pytest.mark.parametrize("name", WINDOWS)
+def test_every_transfer_of_windows_falls_on_its_predicted_cycle(
+    make_windows, run_core, name, stalls
+):
+    check_transfers(make_windows(**WINDOWS[name]), "ecp5", run_core, len(name), stalls)
+
+
+@pytest.mark.parametrize("stalls", STALLS)
+@pytest.mark.parametrize("seed", range(6))
+def test_windows_of_any_shape_keep_their_cycles(make_windows, run_core, seed, stalls):
+    rng = np.random.default_rng(seed)
+
+    def sliding(kind, number, size, limit):
+        window = tuple(int(min(n, k)) for n, k in zip(rng.integers(1, 4, 2), size, strict=True))
+        stride = tuple(int(n) for n in rng.integers(1, 3, 2))
+        padding = tuple(int(n) for n in rng.integers(0, 3, 4))
+        settings = {"stride": stride, "padding": padding}
+        after = [
+            (size[k] + padding[2 * k] + padding[2 * k + 1] - window[k]) // stride[k] + 1
+            for k in range(2)
+        ]
+        layer = {kind: window} if kind == "pool" else {kind: number, "window": window}
+        return {**layer, **settings}, after
+
+    first, size = sliding("conv", 2, (6, 5), 3)
+    kind = ["conv", "pool", "depthwise"][seed % 3]
+    second, _ = sliding(kind, 4 if kind == "conv" else True, size, 3)
+    last = {"pooled": 2} if seed % 2 else {"dense": 2}
+    folding = {
+        "input": F(),
+        "conv1": F(pe=int(rng.integers(1, 3))),
+        f"{kind}2": F(pe=2, unroll=int(rng.choice([1, 3]))),
+        f"{next(iter(last))}3": F(pe=int(rng.integers(1, 3)), simd=2),
+    }
+    design = make_windows(shape=(6, 5), layers=(first, second, last), seed=seed, folding=folding)
+
+    check_transfers(design, "ice40-up", run_core, seed, stalls)
+
+
 @pytest.mark.parametrize("name", DESIGNS)
 def test_the_interval_has_settled(make_design, name):
     arguments, technology = DESIGNS[name]
@@ -142,12 +235,16 @@ def test_the_interval_has_settled(make_design, name):
 
 def layer(**changes) -> LayerTiming:
     """One layer with round numbers: 2 tiles of 3 planes of 4 words in 5 cycles."""
+    reader = dict(stream=0, rows=4, parts=2, banks=2, end=4)
+    reader |= {
+        key: changes.pop(key)
+        for key in ("rows", "parts", "banks", "bands", "end")
+        if key in changes
+    }
     numbers = dict(
         name="fc",
-        rows=4,
-        parts=2,
+        readers=(ReaderTiming(**reader),),
         planes=3,
-        banks=2,
         tiles=2,
         words=4,
         period=5,
@@ -194,6 +291,22 @@ def test_a_core_by_hand():
     assert [first, first + 3, first + 15, first + 18] == predicted.layers[0].pushed
     assert first + 1 - 0 == predicted.latency()
     assert first + 1 - predicted.accepted[7] == predicted.answer()
+
+
+def test_windows_by_hand():
+    # four lines of a word; pairs of lines, then the third with the fourth; two lines fit at a time
+    bands = (Band(windows=2, needs=2, frees=1), Band(windows=1, needs=3, frees=4))
+    spec = layer(rows=1, parts=1, planes=1, banks=4, bands=bands, end=2, tiles=1, words=2, period=2)
+    timing = CoreTiming(input_words=4, input_steps=1, layers=(spec,))
+
+    predicted = predict(timing, 1)
+
+    # a word is encoded every other cycle and written in the next one
+    assert [2, 3, 4, 5] == predicted.encoded
+    # the second line is there from cycle 5 on, the third one from cycle 6
+    assert [5, 7, 9] == predicted.layers[0].begins
+    assert [6, 8, 10] == predicted.layers[0].released
+    assert [8] == predicted.layers[0].freed[0][:1]
 
 
 def test_gaps_count_from_the_transfer_before():

@@ -7,13 +7,19 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import wiring
 
-from signfire.gen.design import Folding
+from signfire.boards.accelerator import Accelerator, technology_of
+from signfire.boards.boards import find_board
+from signfire.boards.build import synthesise as synthesise_for
+from signfire.boards.rom_cells import FAMILIES, RomCells
+from signfire.gen.design import Design, Folding
 from signfire.gen.estimate import (
     PARTS,
     Budget,
@@ -23,14 +29,16 @@ from signfire.gen.estimate import (
     carry_luts,
     estimate,
     layer_cost,
+    link_cost,
+    multipliers_cost,
     product_cost,
     synapses_cost,
     tree_cost,
 )
-from signfire.gen.plan import BANKS, TECHNOLOGIES, plan_layers
+from signfire.gen.plan import TECHNOLOGIES, packed_width, plan_layers
 from signfire.gen.rtl import Core
-from signfire.gen.specimen import random_design
-from signfire.hdl import train_buffer
+from signfire.gen.specimen import random_design, random_windows
+from signfire.hdl import multiplier_array, train_buffer
 from signfire.hdl.storage import Ram, Rom
 
 ICE40, ECP5, GOWIN = (TECHNOLOGIES[name] for name in ("ice40-up", "ecp5", "gowin"))
@@ -66,6 +74,19 @@ def test_a_tree_is_a_lut_and_a_flip_flop_a_bit_of_every_adder():
     # 3 numbers: a sum of 5 bits beside a register (4 bits that no adder feeds), then one of 6
     assert tree_cost(ICE40, 3, 4) == Resources(lut=11, ff=16, lone_ff=4)
     assert tree_cost(ICE40, 1, 4) == Resources()
+
+
+def test_multipliers_by_hand():
+    fc1 = {"pe": 4, "simd": 2, "synapse": "multiply"}
+    _, plans = plan_layers(folded(fc1=fc1), ECP5)
+
+    # Products of 4 bits and 2 in fields of 6: a factor of 16 bits holds three, and four outputs
+    # take two blocks an input, with two each. A block's product of 10 + 2 bits stands in registers,
+    # then the two fields do, one of them behind an adder; an output adds up two inputs in 7 bits.
+    block = Resources(lut=6, ff=12 + 12, lone_ff=12 + 6, multipliers=1)
+    expected = sum([block] * 4, Resources()) + Resources(lut=4 * 8, ff=4 * 7)
+    assert plans[0].packed == 2
+    assert multipliers_cost(plans[0]) == synapses_cost(plans[0]) == expected
 
 
 def test_ecp5_takes_carry_chains_in_pairs():
@@ -117,29 +138,38 @@ def test_an_unfolded_design_is_refused():
 
 
 def test_numbers_that_the_rtl_repeats_are_the_same():
-    for rows, planes in [(1, 1), (7, 1), (1, 3), (49, 4), (5, 6)]:
-        assert buffer_depth(rows, planes) == train_buffer.buffer_depth(
-            banks=BANKS, rows=rows, planes=planes
+    for banks, rows, planes in [(2, 1, 1), (2, 7, 1), (5, 1, 3), (3, 49, 4), (4, 5, 6)]:
+        assert buffer_depth(banks, rows, planes) == train_buffer.buffer_depth(
+            banks=banks, rows=rows, planes=planes
         )
+    for bits, unroll, packed in [(4, 2, 3), (8, 8, 1), (2, 1, 4)]:
+        numbers = {"weight_bits": bits, "unroll": unroll, "packed": packed}
+        assert packed_width(**numbers) == multiplier_array.packed_width(**numbers)
 
 
 # -- budget ------------------------------------------------------------------------------------
 
 
 def test_a_budget_leaves_room_for_routing_and_the_link():
-    budget = budget_for(
-        luts=10000, flip_flops=10000, block_rams=50, multipliers=7, shared_cells=False
-    )
+    numbers = {"luts": 10000, "flip_flops": 10000, "block_rams": 50, "multipliers": 7}
+    link = Resources(lut=700, ff=600, lone_ff=100)
 
-    assert budget == Budget(lut=7000 - 700, ff=9000 - 700, block_ram=45, multipliers=7)
+    apart = budget_for(**numbers, shared_cells=False, link=link)
+    shared = budget_for(**numbers, shared_cells=True, link=link)
+
+    assert apart == Budget(lut=7000 - 700, ff=9000 - 600, block_ram=45, multipliers=7)
+    assert shared == replace(apart, lut=7000 - 800, shared_cells=True)
 
 
-def test_a_small_device_gives_all_its_block_rams():
+def test_a_small_device_gives_all_its_block_rams_and_more_of_its_luts():
     numbers = {"luts": 5280, "flip_flops": 5280, "multipliers": 8, "shared_cells": True}
+    link = Resources(block_ram=2)
 
-    assert budget_for(block_rams=30, **numbers).block_ram == 30
-    assert budget_for(block_rams=30, link_block_rams=2, **numbers).block_ram == 28
-    assert budget_for(block_rams=30, block_ram_fraction=0.5, **numbers).block_ram == 15
+    assert budget_for(block_rams=30, link=Resources(), **numbers).block_ram == 30
+    assert budget_for(block_rams=30, link=link, **numbers).block_ram == 28
+    assert budget_for(block_rams=30, block_ram_fraction=0.5, link=link, **numbers).block_ram == 13
+    assert budget_for(block_rams=30, link=link, **numbers).lut == 4224
+    assert budget_for(block_rams=30, lut_fraction=0.5, link=link, **numbers).lut == 2640
 
 
 def test_a_flip_flop_that_no_lut_feeds_takes_a_shared_cell():
@@ -154,9 +184,10 @@ def test_a_flip_flop_that_no_lut_feeds_takes_a_shared_cell():
 # -- against Yosys -----------------------------------------------------------------------------
 
 
-def synthesise(folder: Path, module: Module, ports: list, script: str) -> dict:
+def synthesise(folder: Path, module: Module, ports: list, script: str, platform=None) -> dict:
     """Return the modules of the netlist that a Yosys script makes of ``module``."""
-    (folder / "top.il").write_text(rtlil.convert(module, ports=ports, emit_src=False))
+    text = rtlil.convert(module, ports=ports, platform=platform, emit_src=False)
+    (folder / "top.il").write_text(text)
     script = f"read_rtlil top.il; {Ram.KEEP_OPEN}; {script}; write_json top.json"
     done = subprocess.run([YOSYS, "-q", "-p", script], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -221,6 +252,15 @@ def shell(core: Core) -> tuple[Module, list]:
     return module, [pin_in, pin_out]
 
 
+class Platform:
+    """Keeps what is in the ROMs from synthesis, as the boards of iCE40 and ECP5 do."""
+
+    def __init__(self, core: Core, technology: str) -> None:
+        family = technology.partition("-")[0]
+        if family in FAMILIES:
+            self.get_rom = RomCells(core.roms, TECHNOLOGIES[technology], family)
+
+
 def cost_of(cells: Counter) -> Resources:
     """Count a netlist's cells as the estimate does."""
 
@@ -237,17 +277,8 @@ def cost_of(cells: Counter) -> Resources:
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "function"),
-    [
-        *((name, "relu") for name in SYNTHESIS),
-        ("ice40-hx", "gelu"),  # a table in LUTs
-        ("ecp5", "softplus"),
-        ("ice40-up", "leaky_relu"),
-    ],
-)
-def test_the_estimate_is_close_to_synthesis(name, function, tmp_path):
-    design = random_design(
+def dense_layers(function: str = "relu") -> Design:
+    return random_design(
         sizes=(24, 16, 6),
         steps=4,
         weight_bits=4,
@@ -260,10 +291,54 @@ def test_the_estimate_is_close_to_synthesis(name, function, tmp_path):
             "fc2": Folding(pe=2, simd=4, unroll=1),
         }
     )
-    expected = estimate(design, name).resources
-    module, ports = shell(Core(design, name))
 
-    modules = synthesise(tmp_path, module, ports, f"{SYNTHESIS[name]} -top top")
+
+def windows() -> Design:
+    window = {"window": (3, 3), "padding": (1, 1, 1, 1)}
+    return random_windows(
+        shape=(12, 12),
+        layers=(
+            {"conv": 8, **window},
+            {"depthwise": True, **window, "stride": (2, 2)},
+            {"conv": 8, "window": (1, 1)},
+            {"dense": 6},
+        ),
+        steps=4,
+        folding={
+            "conv1": Folding(pe=4),
+            "depthwise2": Folding(pe=4),
+            "conv3": Folding(pe=4, simd=4, unroll=2),
+            "dense4": Folding(pe=2, simd=8),
+        },
+    )
+
+
+def multiplying(make) -> Design:
+    return make().with_synapse("multiply")
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        *((name, dense_layers) for name in SYNTHESIS),
+        ("ice40-hx", partial(dense_layers, "gelu")),  # a table in LUTs
+        ("ecp5", partial(dense_layers, "softplus")),
+        ("ice40-up", partial(dense_layers, "leaky_relu")),
+        *((name, partial(multiplying, dense_layers)) for name in ("ice40-up", "gowin")),
+        ("ice40-hx", partial(multiplying, dense_layers)),  # products of LUTs
+        ("ecp5", partial(multiplying, windows)),
+        *((name, windows) for name in SYNTHESIS),
+    ],
+)
+def test_the_estimate_is_close_to_synthesis(name, make, tmp_path):
+    design = make()
+    expected = estimate(design, name).resources
+    core = Core(design, name)
+    module, ports = shell(core)
+
+    modules = synthesise(
+        tmp_path, module, ports, f"{SYNTHESIS[name]} -top top", Platform(core, name)
+    )
 
     cells = Counter(cell["type"] for cell in modules["top"]["cells"].values())
     measured = cost_of(cells)
@@ -271,3 +346,51 @@ def test_the_estimate_is_close_to_synthesis(name, function, tmp_path):
     assert expected.multipliers == measured.multipliers
     assert expected.lut == pytest.approx(measured.lut, rel=0.2)
     assert expected.ff == pytest.approx(measured.ff, rel=0.2)
+
+
+class LinkAlone(Accelerator):
+    """The link of an accelerator; a shift register stands for the core."""
+
+    @property
+    def roms(self) -> dict[str, Rom]:
+        return {"identity": self.record}
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.link = link = self.link
+        wiring.connect(m, wiring.flipped(self.received), link.rx)
+        wiring.connect(m, link.tx, wiring.flipped(self.sent))
+        result = link.results.payload.as_value()
+        taken = Cat(link.samples.payload.as_value(), link.samples.valid, link.core_reset)
+        parity, held = Signal(), Signal(len(result) + 2)
+        m.d.sync += [parity.eq(taken.xor()), held.eq(Cat(parity, held))]
+        m.d.comb += [
+            Cat(result, link.results.valid, link.samples.ready).eq(held),
+            link.lost.eq(self.lost),
+            self.alarm.eq(link.error),
+        ]
+        return m
+
+
+@pytest.mark.parametrize(
+    ("board", "link"),
+    [
+        ("icebreaker", "uart"),
+        ("icebreaker", "both"),
+        ("ice40-hx8k-b-evn", "spi"),
+        ("ulx3s-25f", "both"),
+        ("tang-nano-9k", "uart"),
+    ],
+)
+def test_the_link_costs_what_is_kept_free_for_it(board, link, tmp_path):
+    board = find_board(board)
+    application = LinkAlone(dense_layers(), board)
+
+    found = synthesise_for(application, board, tmp_path, link=link)
+
+    modules = json.loads(found.netlist.read_text())["modules"]
+    cells = Counter(cell["type"] for cell in modules["signfire"]["cells"].values())
+    measured, expected = cost_of(cells), link_cost(technology_of(board), link)
+    assert expected.lut == pytest.approx(measured.lut, rel=0.1)
+    assert expected.ff == pytest.approx(measured.ff, rel=0.1)
+    assert expected.block_ram == measured.block_ram == 0

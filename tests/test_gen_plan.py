@@ -12,11 +12,12 @@ from signfire.gen.plan import (
     FEEDBACK_CYCLES,
     READOUT_PACE,
     TECHNOLOGIES,
-    check_dense,
+    check_hardware,
     find_technology,
+    no_hardware,
     plan_layers,
 )
-from signfire.gen.specimen import random_planes_network
+from signfire.gen.specimen import random_design, random_planes_network
 from signfire.sim import golden
 
 FOLDING = {"input": F(pe=2), "fc1": F(pe=3, simd=4, unroll=2), "fc2": F(pe=2, simd=3)}
@@ -191,10 +192,10 @@ def test_a_layer_without_folding_is_refused(make_design):
     design = make_design(folding={"fc1": F()})
 
     with pytest.raises(ValueError, match=r"^'fc2' has no folding \(give --fold, or --fold auto\)$"):
-        check_dense(design)
+        check_hardware(design)
 
 
-def test_a_layer_that_skips_one_is_refused(make_design):
+def test_a_layer_that_nobody_reads_is_refused(make_design):
     design = make_design(sizes=(4, 4, 3), folding={"fc1": F(), "fc2": F()})
     readout = design.readout
     projection = replace(
@@ -207,20 +208,98 @@ def test_a_layer_that_skips_one_is_refused(make_design):
 
     with pytest.raises(
         ValueError,
-        match=r"^RTL is generated for a chain of dense layers; 'fc2' reads input \(the golden "
+        match=r"^there is no RTL for this network: 'fc1' is read by no other \(the golden "
         r"model runs it: use signfire evaluate\)$",
     ):
-        check_dense(skipping)
+        check_hardware(skipping)
 
 
-def test_convolutions_are_refused_by_name():
-    network = random_planes_network(seed=0)
+def test_a_population_without_a_function_is_refused_by_name():
+    network = random_planes_network(seed=0, planes=(1, 7, 6))
     samples = np.random.default_rng(0).integers(0, 256, (9, *network.input.shape), np.uint8)
     design = calibrate(network, samples)
 
     with pytest.raises(
         ValueError,
-        match=r"^RTL is generated for a chain of dense layers; 'conv1' has a convolution \(the "
+        match=r"^there is no RTL for this network: 'mean' is a population without ReLU \(the "
         r"golden model runs it: use signfire evaluate\)$",
     ):
-        check_dense(design)
+        check_hardware(design)
+
+
+WINDOW = {"window": (3, 3), "padding": (1, 1, 1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "change", "reason"),
+    [
+        (
+            {"layers": ({"conv": 4, **WINDOW}, {"conv": 4, **WINDOW}, {"dense": 2})},
+            {"groups": 2},
+            "'conv2' is a convolution of 2 groups that are not its channels",
+        ),
+        (
+            {"layers": ({"conv": 4, **WINDOW}, {"conv": 4, **WINDOW}, {"dense": 2})},
+            {"code": "centred"},
+            "'conv2' is padded with zeros, and the code of 'conv1' has none",
+        ),
+        (
+            {"layers": ({"conv": 4, **WINDOW}, {"pool": (2, 2)})},
+            {},
+            "'pool2' has planes for outputs",
+        ),
+    ],
+)
+def test_windows_that_there_is_no_hardware_for(make_windows, arguments, change, reason):
+    if "code" in change:
+        arguments = {**arguments, **change}
+    design = make_windows(**arguments)
+    second = design.populations[2]
+    operand = second.operands[0]
+    linear = operand.projections[0].map
+    if "groups" in change:
+        linear = replace(linear, kernel=linear.kernel[:, :2], groups=2)
+    projection = replace(operand.projections[0], map=linear)
+    second = replace(second, operands=(replace(operand, projections=(projection,)),))
+    populations = (*design.populations[:2], second, *design.populations[3:])
+    design = replace(design, populations=populations)
+
+    assert no_hardware(design) == (
+        f"there is no RTL for this network: {reason} (the golden model runs it: use signfire "
+        f"evaluate)"
+    )
+
+
+def test_loops_of_windows_by_hand(make_windows):
+    # 7x6 pixels, 3x3 padded, 4 channels; then the means of 2x2; then 3x3x4 values to 3 outputs
+    folding = {"conv1": F(pe=2), "pool2": F(pe=4), "dense3": F(pe=3, simd=6)}
+    _, (conv, pool, dense) = plans(make_windows(folding=folding))
+
+    assert (42, 2, 9, 9) == (conv.windows, conv.tiles, conv.words, conv.weight_words)
+    assert (9, 1, 4, 1) == (pool.windows, pool.tiles, pool.words, pool.weight_words)
+    assert (1, 1, 6, 6) == (dense.windows, dense.tiles, dense.words, dense.weight_words)
+    assert [(4, 6), (5, 6), (2, 6)] == [(p.lines, p.line_words) for p in (conv, pool, dense)]
+    assert [1, 4, 6] == [p.word for p in (conv, pool, dense)]
+    assert (42 * 2 * 2 * 9, 42) == (conv.interval, len(conv.order) // conv.outputs)
+
+
+@pytest.mark.parametrize(
+    ("technology", "bits", "steps", "pe", "packed"),
+    [
+        ("ecp5", 4, 2, 6, 3),  # fields of 6 bits: 6 + 6 + 4 of 18
+        ("ecp5", 4, 2, 4, 2),  # two blocks either way, so two outputs each
+        ("ecp5", 8, 8, 6, 1),
+        ("ice40-up", 4, 4, 6, 2),  # 8 + 4 of 16
+        ("ice40-up", 4, 2, 1, 0),  # 4 + 3 bits: Yosys takes LUTs below 11
+        ("gowin", 4, 2, 6, 0),  # a factor below 4 bits goes to LUTs
+        ("gowin", 4, 3, 6, 3),
+        ("ice40-hx", 4, 4, 6, 0),  # has no blocks
+    ],
+)
+def test_a_block_serves_as_many_outputs_as_lie_in_it(technology, bits, steps, pe, packed):
+    design = random_design(sizes=(8, 12, 4), weight_bits=bits, input_steps=steps)
+    folding = {"fc1": F(pe=pe, simd=2, synapse="multiply"), "fc2": F()}
+
+    _, plans = plan_layers(design.with_folding(folding), TECHNOLOGIES[technology])
+
+    assert [packed, 0] == [plan.packed for plan in plans]

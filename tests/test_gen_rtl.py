@@ -1,6 +1,6 @@
 """Whole cores in Amaranth's simulator against the golden model, integrator by integrator."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -11,9 +11,11 @@ from signfire.gen.cycles import predict, steady
 from signfire.gen.design import Folding as F
 from signfire.gen.plan import TECHNOLOGIES
 from signfire.gen.rtl import Core, core_timing, layer_latency, to_verilog, weight_rom
+from signfire.hdl.multiplier_array import stored_weights
 from signfire.sim import golden
 
 LIST = Schedule(kind="list", values=(7, 3, 4, 1))
+TIMES = {"synapse": "multiply"}
 DESIGNS = {  # arguments of random_design, technology
     "one layer": (dict(sizes=(6, 5), folding={"fc1": F(pe=5, simd=2)}), "ecp5"),
     "pe and simd 1": (dict(folding={"fc1": F(), "fc2": F()}), "ecp5"),
@@ -56,6 +58,28 @@ DESIGNS = {  # arguments of random_design, technology
         "gowin",
     ),
     "multipliers in LUTs": (dict(folding={"fc1": F(pe=2, simd=2), "fc2": F(pe=4)}), "ice40-hx"),
+    "multipliers in the place of events": (
+        dict(folding={"fc1": F(pe=6, simd=8, **TIMES), "fc2": F(pe=4, simd=3, **TIMES)}),
+        "ice40-up",
+    ),
+    "multipliers beside events, an output each": (
+        dict(
+            code="centred",
+            input_range=(-7, 3),
+            weight_bits=8,
+            folding={"fc1": F(pe=3, simd=2), "fc2": F(pe=1, simd=3, **TIMES)},
+        ),
+        "gowin",
+    ),
+    "products of LUTs": (
+        dict(
+            folding={
+                "fc1": F(pe=2, simd=4, **TIMES),
+                "fc2": F(pe=2, simd=2, synapse="multiply-lut"),
+            }
+        ),
+        "ice40-hx",
+    ),
     "exponential, settled": (
         dict(schedule="exponential", code="offset", folding={"fc1": F(pe=2, simd=4), "fc2": F()}),
         "ecp5",
@@ -111,6 +135,121 @@ SWEEP = [  # foldings of 8-6-4: pe, simd, unroll of each layer, input lanes
 ]
 
 
+CONV = {"conv": 4, "window": (3, 3), "padding": (1, 1, 1, 1)}
+DEPTHWISE = {"depthwise": True, "window": (3, 3), "padding": (1, 1, 1, 1)}
+WINDOWS = {  # arguments of random_windows, technology
+    "one by one": (
+        dict(folding={"conv1": F(), "pool2": F(), "dense3": F()}),
+        "ecp5",
+    ),
+    "lanes and steps in parallel": (
+        dict(
+            folding={
+                "conv1": F(pe=2, unroll=2),
+                "pool2": F(pe=4, unroll=3),
+                "dense3": F(pe=3, simd=6),
+            }
+        ),
+        "ice40-up",
+    ),
+    "multipliers": (
+        dict(
+            layers=(CONV, DEPTHWISE, {"pool": (2, 2)}, {"conv": 6, "window": (1, 1)}, {"dense": 3}),
+            code="offset",
+            input_range=(-20, 20),
+            folding={
+                "conv1": F(pe=4, **TIMES),
+                "depthwise2": F(pe=2, **TIMES),
+                "pool3": F(pe=2, **TIMES),
+                "conv4": F(pe=6, simd=2, **TIMES),
+                "dense5": F(pe=1, simd=3, **TIMES),
+            },
+        ),
+        "ecp5",
+    ),
+    "strides, depthwise, one pixel, mean": (
+        dict(
+            layers=(
+                {**CONV, "stride": (2, 2)},
+                DEPTHWISE,
+                {"conv": 6, "window": (1, 1)},
+                {"pooled": 3},
+            ),
+            folding={
+                "conv1": F(pe=2),
+                "depthwise2": F(pe=2),
+                "conv3": F(pe=3, simd=2),
+                "pooled4": F(pe=3, simd=3),
+            },
+        ),
+        "gowin",
+    ),
+    "three signed planes, offset code": (
+        dict(
+            shape=(6, 5, 3),
+            code="offset",
+            input_range=(-20, 20),
+            layers=(CONV, DEPTHWISE, {"dense": 3}),
+            folding={
+                "input": F(pe=3),
+                "conv1": F(pe=4, simd=3),
+                "depthwise2": F(pe=4, unroll=3),
+                "dense3": F(pe=1, simd=4),
+            },
+        ),
+        "ecp5",
+    ),
+    "windows of any shape": (
+        dict(
+            shape=(9, 11),
+            layers=(
+                {"conv": 2, "window": (1, 1), "stride": (2, 2)},
+                {"conv": 4, "window": (2, 3), "padding": (0, 2, 3, -1), "stride": (1, 2)},
+                {"pool": (4, 2)},
+                {"dense": 3},
+            ),
+            folding={
+                "conv1": F(pe=2),
+                "conv2": F(pe=2, simd=2),
+                "pool3": F(pe=4),
+                "dense4": F(pe=3, simd=4),
+            },
+        ),
+        "ice40-hx",
+    ),
+    "signals": (
+        dict(
+            shape=(1, 20),
+            layers=(
+                {"conv": 4, "window": (1, 5), "padding": (0, 0, 2, 2)},
+                {"conv": 4, "window": (1, 3), "stride": (1, 2)},
+                {"dense": 3},
+            ),
+            folding={
+                "conv1": F(pe=2),
+                "conv2": F(pe=2, simd=2),
+                "dense3": F(pe=3, simd=4),
+            },
+        ),
+        "ecp5",
+    ),
+}
+ORDER = [(p, i, j) for p in (0, 2) for i in (0, 1) for j in (2, 3)]  # of a word of 4 x 2 weights
+ALL = {name: ("make_design", *rest) for name, rest in DESIGNS.items()}
+ALL |= {f"windows, {name}": ("make_windows", *rest) for name, rest in WINDOWS.items()}
+
+
+@pytest.fixture
+def made(request):
+    """Return the function that makes the Design of a name in :data:`ALL`, and its technology."""
+
+    def make(name: str):
+        fixture, arguments, technology = ALL[name]
+        return request.getfixturevalue(fixture)(**arguments), technology
+
+    return make
+
+
 def samples(design, count: int, seed: int = 0) -> np.ndarray:
     """Raw samples, the first at the low end of the range and the second at the high end."""
     fmt = design.input_format
@@ -146,10 +285,10 @@ def inner_values(core: Core, traces: list[golden.Trace]) -> dict:
         for port in ("x",) if plan.is_readout else ("x", "target", "fire"):
             values[port, n] = []
         for trace in traces:
-            seen = trace.populations[plan.name]
-            for tile in range(plan.tiles):
+            seen, apart = trace.populations[plan.name], plan.windows
+            for window, tile in product(range(plan.windows), range(plan.tiles)):
                 groups = [
-                    slice(first, first + lanes)
+                    slice(first * apart + window, (first + lanes) * apart, apart)
                     for first in range(tile * pe, (tile + 1) * pe, lanes)
                 ]
                 x = seen.integrators[0][1:] if plan.weighted else seen.integrators[0][-1:]
@@ -172,12 +311,9 @@ def inner_values(core: Core, traces: list[golden.Trace]) -> dict:
     return values
 
 
-@pytest.mark.parametrize("name", DESIGNS)
-def test_every_integrator_target_membrane_and_logit_is_the_golden_models(
-    make_design, run_core, name
-):
-    arguments, technology = DESIGNS[name]
-    design = make_design(**arguments)
+@pytest.mark.parametrize("name", ALL)
+def test_every_integrator_target_membrane_and_logit_is_the_golden_models(made, run_core, name):
+    design, technology = made(name)
     raw = samples(design, 3)
     core = Core(design, technology)
 
@@ -191,10 +327,9 @@ def test_every_integrator_target_membrane_and_logit_is_the_golden_models(
         assert len(values) == len(run.values[place]), place
 
 
-@pytest.mark.parametrize("name", DESIGNS)
-def test_stalls_at_both_ends_change_no_answer(make_design, run_core, name):
-    arguments, technology = DESIGNS[name]
-    design = make_design(**arguments)
+@pytest.mark.parametrize("name", ALL)
+def test_stalls_at_both_ends_change_no_answer(made, run_core, name):
+    design, technology = made(name)
     raw = samples(design, 3, seed=1)
     core = Core(design, technology)
     rng = np.random.default_rng(len(name))
@@ -208,11 +343,17 @@ def test_stalls_at_both_ends_change_no_answer(make_design, run_core, name):
     assert answers(design, raw) == without_open_labels(run.results)
 
 
-@pytest.mark.parametrize("name", ["three layers, T differs", "exponential, overlapped, centred"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "three layers, T differs",
+        "exponential, overlapped, centred",
+        "windows, strides, depthwise, one pixel, mean",
+    ],
+)
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
-def test_reset_in_the_middle_leaves_a_clean_state(make_design, run_core, name, share):
-    arguments, technology = DESIGNS[name]
-    design = make_design(**arguments)
+def test_reset_in_the_middle_leaves_a_clean_state(made, run_core, name, share):
+    design, technology = made(name)
     raw = samples(design, 3, seed=2)
     core = Core(design, technology)
     latency, _ = steady(core_timing(design, technology))
@@ -266,11 +407,11 @@ def test_equal_logits_give_the_first_label(make_design, run_core):
 
 
 @pytest.mark.parametrize("technology", TECHNOLOGIES)
-@pytest.mark.parametrize("name", DESIGNS)
-def test_latency_is_read_off_the_components(make_design, name, technology):
-    arguments, _ = DESIGNS[name]
+@pytest.mark.parametrize("name", ALL)
+def test_latency_is_read_off_the_components(made, name, technology):
+    design, _ = made(name)
 
-    for layer in Core(make_design(**arguments), technology).layers:
+    for layer in Core(design, technology).layers:
         latency = layer_latency(layer.plan)
 
         parts = (layer.weights, layer.synapses, layer.accumulator)
@@ -293,6 +434,35 @@ def test_weights_lie_output_by_output_in_words_of_a_tile(make_design):
     # tile 1, word 0: outputs 2 and 3, inputs 0 and 1
     fields = [int(w[2, 0]), int(w[2, 1]), int(w[3, 0]), int(w[3, 1])]
     assert sum((f & 15) << (4 * i) for i, f in enumerate(fields)) == rom.content[2]
+
+
+def test_weights_that_share_a_multiplier_lend_each_other(make_design):
+    folding = {"fc1": F(pe=4, simd=2, **TIMES)}
+    design = make_design(sizes=(4, 4), folding=folding, weight_bits=4, seed=3)
+    plan = Core(design, "ecp5").plans[0]
+    w = plan.weights
+
+    rom = weight_rom(plan)
+
+    assert (2, 32, 2) == (len(rom.content), rom.width, plan.packed)
+    # word 1: outputs 0 and 1 share, 2 and 3 do; of each the inputs 2 and 3
+    fields = [stored_weights([w[p, j], w[p + 1, j]])[i] for p, i, j in ORDER]
+    assert sum((int(f) & 15) << (4 * i) for i, f in enumerate(fields)) == rom.content[1]
+    assert fields != [w[p + i, j] for p, i, j in ORDER]  # some are less one
+
+
+def test_kernels_lie_pixel_by_pixel_in_words_of_a_tile(make_windows):
+    layers = ({"conv": 4, "window": (1, 3)}, {"dense": 2})
+    folding = {"conv1": F(pe=2, simd=2), "dense2": F()}
+    design = make_windows(shape=(1, 4, 2), layers=layers, folding=folding)
+    kernel = next(design["conv1"].sources).map.kernel
+
+    rom = weight_rom(Core(design).plans[0])
+
+    assert (2 * 3, 2 * 2 * 4) == (len(rom.content), rom.width)
+    # tile 1, word 2: outputs 2 and 3, both channels of the third pixel
+    fields = [int(kernel[o, c, 0, 2]) for o in (2, 3) for c in (0, 1)]
+    assert sum((f & 15) << (4 * i) for i, f in enumerate(fields)) == rom.content[3 + 2]
 
 
 def test_ports_are_the_documented_streams(make_design):

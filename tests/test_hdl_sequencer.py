@@ -124,3 +124,28 @@ def test_loops_that_do_not_fit_are_refused(shape):
         rf"\({tiles} tiles, {planes} planes\)$",
     ):
         Sequencer(tiles=tiles, planes=planes, words=words, period=period)
+
+
+@pytest.mark.parametrize(("words", "repeats"), [(6, 3), (6, 2), (4, 4), (1, 1)])
+def test_repeated_weights_are_gone_through_again(play, words, repeats):
+    tiles, planes, rows = 3, 2, words // repeats
+    dut = Sequencer(tiles=tiles, planes=planes, words=words, period=words + 1, repeats=repeats)
+
+    seen = play(
+        dut,
+        [{"full": 1, "credit": 1}] * (2 * tiles * planes * (words + 1)),
+        ["valid", "address"],
+    )
+
+    once = [
+        tile * rows + word % rows
+        for tile in range(tiles)
+        for _ in range(planes)
+        for word in range(words)
+    ]
+    assert once * 2 == [s["address"] for s in seen if s["valid"]]
+
+
+def test_repeats_that_do_not_divide_the_words_are_refused():
+    with pytest.raises(ValueError, match=r"^repeats must divide 6 words, not 4$"):
+        Sequencer(tiles=1, planes=1, words=6, period=6, repeats=4)

@@ -166,6 +166,15 @@ def test_other_firings_and_schedules_stand_on_their_cycles(tmp_path, options, wa
         assert result.waves is None
 
 
+def test_products_in_the_place_of_events_stand_on_their_cycles(tmp_path):
+    folding = {"fc1": Folding(pe=6, simd=4), "fc2": Folding(pe=2, simd=3)}
+    design = specimen.random_design(seed=6, folding=folding).with_synapse("multiply")
+
+    result = check_cycles(design, RAW, tmp_path, technology="ecp5", stalls=(0.2, 0.3))
+
+    assert result.mismatches == ()
+
+
 def test_no_sample_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"^the cycle check needs at least one sample$"):
         check_cycles(settled(), RAW[:0], tmp_path)
@@ -182,6 +191,103 @@ def test_a_system_without_a_compiler_is_refused_before_anything_is_written(tmp_p
         check_cycles(settled(), RAW, tmp_path / "check")
 
     assert not (tmp_path / "check").exists()
+
+
+# -- windows -----------------------------------------------------------------------------------
+
+LAYERS = (
+    {"conv": 4, "window": (3, 3), "padding": (1, 1, 1, 1)},
+    {"depthwise": True, "window": (3, 2), "padding": (1, 1, 1, 0), "stride": (2, 2)},
+    {"conv": 2, "window": (1, 1)},
+    {"pooled": 3},
+)
+IMAGES = np.random.default_rng(2).integers(-20, 21, (2, 6 * 5 * 2))
+
+
+def windows():
+    """Return a chain whose padding sends events, for its code is an offset one."""
+    return specimen.random_windows(
+        shape=(6, 5, 2),
+        layers=LAYERS,
+        code="offset",
+        input_range=(-20, 20),
+        folding={
+            "input": Folding(pe=2),
+            "conv1": Folding(pe=2, simd=2),
+            "depthwise2": Folding(pe=2, unroll=3),
+            "conv3": Folding(pe=2, simd=2),
+            "pooled4": Folding(pe=3, simd=2, unroll=3),
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return tmp_path_factory.mktemp("images")
+
+
+@pytest.mark.parametrize("stalls", [(0.0, 0.0), (0.4, 0.5)])
+def test_every_word_of_windows_stands_on_its_cycle(images, stalls):
+    result = check_cycles(windows(), IMAGES, images, stalls=stalls)
+
+    assert result.mismatches == ()
+    assert result.words > 1500
+
+
+def test_a_weight_of_a_kernel_is_seen_and_named(images):
+    design = windows()
+    operand = design["conv1"].operands[0]
+    projection = operand.projections[0]
+    kernel = projection.map.kernel.copy()
+    kernel[3, 1, 2, 0] ^= 1
+    faulty = replace(projection, map=replace(projection.map, kernel=kernel))
+    other = changed(design, "conv1", operands=(replace(operand, projections=(faulty,)),))
+
+    found = check_cycles(other, IMAGES, images, under_test=Core(design, "ecp5")).mismatches
+
+    assert found
+    first = next(m for m in found if m.what == "sum")
+    assert first.layer == "conv1"
+    assert first.neuron // 30 == 3
+    assert {m.neuron // 30 for m in found if m.layer == "conv1" and m.what == "sum"} == {3}
+
+
+def test_a_window_that_waits_for_a_line_too_many_is_seen(images):
+    timing = core_timing(windows(), "ecp5")
+    conv1 = timing.layers[0]
+    first = replace(conv1.bands[0], needs=conv1.bands[0].needs + 1)
+    reader = replace(conv1.readers[0], bands=(first, *conv1.bands[1:]))
+    late = replace(conv1, readers=(reader,))
+
+    found = check_cycles(
+        windows(), IMAGES, images, timing=replace(timing, layers=(late, *timing.layers[1:]))
+    ).mismatches
+
+    assert found
+    assert found[0].layer == "conv1"
+
+
+def column_to_the_right(walk):
+    """Read every tap from the pixel beside its own."""
+    top, left = walk.padding
+    walk.padding = top, left - 1
+
+
+def line_too_early(walk):
+    """Give each line back a row of windows before the last one that reads it."""
+    walk.releases = (*walk.releases[1:], walk.releases[0])
+    walk.needs = (walk.needs[0], *(need - 1 for need in walk.needs[1:]))
+
+
+@pytest.mark.parametrize("plant", [column_to_the_right, line_too_early])
+def test_a_window_led_astray_is_seen_in_its_sums(images, plant):
+    core = Core(windows(), "ecp5")
+    plant(core.layers[0].walk)
+
+    found = check_cycles(windows(), IMAGES, images, under_test=core).mismatches
+
+    sums = {m.layer for m in found if m.what == "sum"}
+    assert "conv1" in sums
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,9 @@ from ..gen.calibrate import LayerOptions, Options
 from ..gen.calibrate import calibrate as calibrate_network
 from ..gen.codes import Schedule
 from ..gen.cycles import steady
-from ..gen.design import Design, Folding
-from ..gen.estimate import Budget, budget_for, estimate
-from ..gen.fold import auto_fold, parse_fold
+from ..gen.design import EVENTS, Design, Folding
+from ..gen.estimate import Budget, budget_for, estimate, link_cost
+from ..gen.fold import ANY, CHOICES, auto_fold, parse_fold, split_synapse
 from ..gen.functions import register_neuron
 from ..gen.network import Network
 from ..gen.plan import TECHNOLOGIES, no_hardware
@@ -308,33 +308,60 @@ class Folded:
     auto: AutoFold | None
 
 
-def folded(design: Design, words: Sequence[str], board: Board | str | None = None) -> Design:
+def folded(
+    design: Design, words: Sequence[str], board: Board | str | None = None, *, link: str = UART
+) -> Design:
     """Return the Design of :func:`choose_fold`."""
-    return choose_fold(design, words, board).design
+    return choose_fold(design, words, board, link=link).design
 
 
-def choose_fold(design: Design, words: Sequence[str], board: Board | str | None = None) -> Folded:
-    """Fold the Design as ``words`` say, ``fc1:pe=16,simd=16`` or ``auto``.
+def choose_fold(
+    design: Design,
+    words: Sequence[str],
+    board: Board | str | None = None,
+    *,
+    link: str = UART,
+    progress: Callable[[str], None] = lambda doing: None,
+) -> Folded:
+    """Fold the Design as ``words`` say, ``fc1:pe=16,simd=16``, ``auto``, ``*:synapse=multiply``.
 
-    ``auto`` takes the fastest folding that the estimate says fits ``board``. Without words a Design
-    stays as it is folded, and one that is not gets ``auto``, for :data:`DEFAULT_BOARD` if need be,
-    unless there is no hardware for it yet: that stays as it is too.
+    ``auto`` takes the fastest folding that the estimate says fits ``board`` beside the ``link`` to
+    the host. Without words a Design stays as it is folded, and one that is not gets ``auto``,
+    unless there is no hardware for it yet: that stays as it is too. Where no board was named it is
+    folded for :data:`DEFAULT_BOARD`, and stays as it is if it does not fit. The word of all layers
+    says how their weights meet inputs, of those that are folded already and of those that other
+    words fold; ``any`` lets the search choose.
     """
-    if not words and no_hardware(design) is not None:
-        return Folded(design=design, auto=None)
-    assumed = not words and not design.is_folded and board is None
-    if not words and not design.is_folded:
+    words, synapse = split_synapse(words)
+    stays = design.is_folded or no_hardware(design) is not None
+    assumed = not words and not stays and board is None
+    if not words and not stays:
         words, board = ("auto",), board or DEFAULT_BOARD
     if "auto" not in words:
-        by_hand = design.with_folding(parse_fold("; ".join(words))) if words else design
+        if synapse == ANY:
+            raise ValueError("--synapse any leaves the choice to a search (give --fold auto)")
+        by_hand = design if synapse is None else design.with_synapse(synapse)
+        if words:
+            by_hand = by_hand.with_folding(parse_fold("; ".join(words), synapse or EVENTS))
         return Folded(design=by_hand, auto=None)
     if len(words) > 1:
         raise ValueError("--fold auto folds every layer: leave out the other foldings")
     if board is None:
         raise ValueError("--fold auto needs to know the board (give --board)")
     board = find_board(board) if isinstance(board, str) else board
-    budget = budget_of(board)
-    choice = auto_fold(design, technology_of(board), budget)
+    budget = budget_of(board, link)
+    try:
+        choice = auto_fold(
+            design,
+            technology_of(board),
+            budget,
+            synapses=CHOICES[synapse or EVENTS],
+            progress=progress,
+        )
+    except ValueError:
+        if assumed:
+            return Folded(design=design, auto=None)
+        raise
     why = AutoFold(
         board=board.name,
         assumed=assumed,
@@ -344,8 +371,8 @@ def choose_fold(design: Design, words: Sequence[str], board: Board | str | None 
     return Folded(design=choice.design, auto=why)
 
 
-def budget_of(board: Board) -> Budget:
-    """Return what a core may use of a board's device."""
+def budget_of(board: Board, link: str = UART) -> Budget:
+    """Return what a core may use of a board's device beside the link to the host."""
     device = board.device
     if device is None:
         raise ValueError(
@@ -357,6 +384,7 @@ def budget_of(board: Board) -> Budget:
         flip_flops=device.flip_flops,
         block_rams=device.block_ram.count,
         multipliers=device.multipliers,
+        link=link_cost(technology_of(board), link),
         # A flip-flop that no LUT feeds blocks the LUT of its site on iCE40, where the two form one
         # cell, and on Gowin, whose flip-flops take D from the LUT or adder beside them (slice_valid
         # of nextpnr-himbaechel) though reports count them apart. ECP5 has an input past the LUT.
@@ -430,14 +458,14 @@ class Costs:
     fits: bool | None
 
 
-def estimate_on(design: Design, board: Board | str) -> Costs:
+def estimate_on(design: Design, board: Board | str, *, link: str = UART) -> Costs:
     """Estimate the cost of a folded Design on a board by arithmetic, without synthesis."""
     board = find_board(board) if isinstance(board, str) else board
     technology = technology_of(board)
     latency, interval = steady(core_timing(design, technology))
     if board.device is None:
         return Costs(latency=latency, interval=interval, needs={}, fits=None)
-    budget = budget_of(board)
+    budget = budget_of(board, link)
     found = estimate(design, technology, budget)
     return Costs(
         latency=latency, interval=interval, needs=budget.used(found.resources), fits=found.fits

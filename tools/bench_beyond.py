@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +11,10 @@ from ..gen.calibrate import Options, calibrate
 from ..gen.codes import Schedule, SpikeCode, make_code
 from ..gen.design import Folding
 from ..gen.functions import BUILT_IN, UNARY, Unary, make_table, slope_below
+from ..gen.several import SEVERAL, make_comparison
 from ..sim import golden
 from . import analysis, api, plots, robustness, tune
-from .bench_conv import model_of, resnet8
+from .bench_conv import SHARED, model_of, resnet8
 from .console import progress, to_json
 from .measure import ROOT, TOOLS, Measurement, bench, example, open_data
 from .page import Plot, Section, write_page
@@ -347,3 +349,96 @@ def robust_perceptron() -> Iterator[Measurement]:
                 note="; ".join(f"{n} {a:.1f} %" for n, a in shares.items() if n != first),
                 details=shares,
             )
+
+
+# -- several operands --------------------------------------------------------------------------
+
+RANGES = {  # of both operands
+    "multiply": ((-2.0, 3.0), (-1.5, 0.5)),
+    "divide": ((-4.0, 4.0), (0.3, 5.0)),
+    "divide_root": ((-4.0, 4.0), (0.05, 9.0)),
+}
+GRID = 1501  # points of each operand
+KEYWORD_STEPS = 9
+KEYWORD_OWN = 100  # of the test inputs, without labels, for the calibration
+CLASSES = "down go left no off on right stop up yes _silence_ _unknown_".split()
+
+
+def worst_of_two(name: str, steps: int) -> tuple[float, float]:
+    """Return the worst error of a function of two operands and the one stated, in levels."""
+    x1, x2 = np.meshgrid(*(np.linspace(*ends, GRID) for ends in RANGES[name]))
+    exact = SEVERAL[name].evaluate(x1, x2)
+    code = make_code(
+        kind="offset", schedule=Schedule(), steps=steps, low=exact.min() / 2, high=exact.max() / 2
+    )
+    comparison, units = make_comparison(name, code, x1, x2)
+    f1, f2 = (np.ceil(x / u - 0.5).astype(np.int64) for x, u in zip((x1, x2), units, strict=True))
+    settled = code.settle(SEVERAL[name].target(f1, f2, comparison.fraction))
+    wanted = np.clip(exact / code.unit, code.low, code.high)
+    return float(np.abs(settled - wanted).max()) / 2, comparison.error
+
+
+@bench("D4", "Neurons of two operands")
+def two_operands() -> Iterator[Measurement]:
+    for name in SEVERAL:
+        found = {steps: worst_of_two(name, steps) for steps in STEPS}
+        at = max(found, key=lambda steps: found[steps][0] - found[steps][1])
+        yield Measurement(
+            what=f"{name}, worst error over its domain, T = {STEPS[0]} to {STEPS[-1]}",
+            value=round(found[at][0], 4),
+            unit="levels",
+            target=f"<= {found[at][1] + 5e-5:.4f}",
+            note=f"at T = {at}, which comes nearest to the error that the unit states; "
+            f"{GRID} x {GRID} pairs",
+            details={str(steps): {"error": e, "stated": s} for steps, (e, s) in found.items()},
+        )
+
+
+def keyword_features() -> tuple[Any, np.ndarray, np.ndarray]:
+    """Return KWT1 from its features on, the features of the 500 inputs, and their classes."""
+    import torch
+    from torch import nn
+
+    from ..gen.torch_import import load_model
+
+    model = load_model(f"{SHARED / 'reference_models.py'}:KWT1", SHARED / "kwt1_arm.pth").eval()
+    data = open_data("mlperf_kws01_audio_test_open.npz", inputs="audio")
+    audio = torch.from_numpy(data.x.astype(np.float32) / 2**15)
+    with torch.no_grad():
+        features = torch.cat([model.features(part) for part in audio.split(50)]).numpy()
+
+    class Classifier(nn.Module):
+        """The model behind its features, which are computed in float."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.model.classify(x)
+
+    order = np.array([model.CLASSES.index(name) for name in CLASSES])
+    return Classifier(), features, order[data.y]
+
+
+@bench("D5", "KWT1, keyword spotting by attention")
+def keyword_transformer() -> Iterator[Measurement]:
+    """All 500 inputs; twelve blocks of attention, LayerNorm and GELU."""
+    from ..gen.torch_import import import_network
+
+    model, features, classes = keyword_features()
+    network = import_network(model, features[:8], "kwt1")
+    options = Options(steps=KEYWORD_STEPS, weight_bits=8, input_steps=8)
+    design = calibrate(network, features[:KEYWORD_OWN], options)
+    exact = network.answers(features).argmax(axis=1) == classes
+    right = golden.run(design, design.raw_samples(features)).labels == classes
+    others = 100 * float(right[KEYWORD_OWN:].mean())
+    yield Measurement(
+        what=f"golden accuracy at T = {KEYWORD_STEPS}, 8-bit weights",
+        value=round(100 * float(right.mean()), 2),
+        unit="%",
+        target=">= 90",
+        note=f"of {len(right)}, {others:.1f} % of those that did not calibrate; float "
+        f"{100 * float(exact.mean()):.1f} %; {len(design.populations)} populations",
+        details={"design_hash": design.hash, "layers": design.provenance["layers"]},
+    )

@@ -10,10 +10,11 @@ import numpy as np
 
 from ..boards.accelerator import technology_of
 from ..boards.boards import find_board
+from ..boards.top import UART
 from ..gen.calibrate import Options
 from ..gen.codes import Schedule
 from ..gen.design import Folding
-from ..gen.estimate import LINK_LUTS, estimate
+from ..gen.estimate import estimate, link_cost
 from ..gen.specimen import random_design
 from ..sim import float_reference, golden
 from ..sim.cycle import check_cycles
@@ -108,16 +109,24 @@ def speed(found: Routed, *, mhz: float, latency_us: float) -> Iterator[Measureme
     )
 
 
-def against_estimate(found: Routed, board: str) -> Iterator[Measurement]:
-    """Yield how far the estimate of core and link lies from place and route."""
+def against_estimate(
+    found: Routed, board: str, *, bound: float | None = None
+) -> Iterator[Measurement]:
+    """Yield how far the estimate of core and link lies from place and route.
+
+    With a ``bound`` in percent that is a bar, and that block RAMs are exact another.
+    """
     target = find_board(board)
-    guess = estimate(found.design, technology_of(target)).resources
-    cells = api.budget_of(target).used(guess)["LUTs"][0] + LINK_LUTS
+    technology = technology_of(target)
+    guess = estimate(found.design, technology).resources + link_cost(technology, UART)
+    cells = api.budget_of(target).used(guess)["LUTs"][0]
     used = found.built.utilisation[target.device.lut_cell].used
+    error = round(100 * (cells / used - 1), 1)
     yield Measurement(
-        what="estimate of LUTs against place and route",
-        value=round(100 * (cells / used - 1), 1),
+        what="estimate of LUTs against place and route" + (", either way" if bound else ""),
+        value=error if bound is None else abs(error),
         unit="%",
+        target="" if bound is None else f"<= {bound:g}",
         note=f"{cells:,} for {used:,}, link included",
     )
     blocks = found.built.utilisation[target.device.block_ram.cell].used
@@ -125,6 +134,7 @@ def against_estimate(found: Routed, board: str) -> Iterator[Measurement]:
         what="estimate of block RAMs less place and route",
         value=guess.block_ram - blocks,
         unit="",
+        target="" if bound is None else "== 0",
         note=f"{guess.block_ram} for {blocks}",
     )
 

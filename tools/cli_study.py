@@ -139,7 +139,7 @@ def tune_schedule(
 
 
 @click.command(
-    short_help="Write a page on what neurons, codes and schedules of a model do.",
+    short_help="Write a page on neurons, codes and schedules.",
     epilog=examples(
         "signfire analyse design.npz --data test.npz --samples 500",
         "signfire analyse design.npz --data test.npz --settled 3,4,5 --overlapped 16,32 -o pages",

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import DIFFERENCE, DONE, Outcome, progress
+from .console import DIFFERENCE, DONE, Outcome, progress, working
 
 if TYPE_CHECKING:
     from ..boards.boards import Board
     from ..gen.design import Design
-    from .api import AutoFold
+    from .api import AutoFold, Folded
 
 FILE = click.Path(path_type=Path)
 COUNT = click.IntRange(0)
@@ -73,14 +73,37 @@ def weight_options(bits: str, budget: float | None) -> dict[str, Any]:
 
 
 def fold_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--fold``."""
-    return click.option(
+    """Add ``--fold``, and ``--synapse``, which becomes one of its words."""
+    synapse = click.option(
+        "--synapse",
+        type=click.Choice(["events", "multiply", "multiply-lut", "any"]),
+        is_eager=True,  # before --fold, which takes it up
+        expose_value=False,
+        callback=_keep_synapse,
+        help="How weights meet inputs, in every layer: added where an event arrived, or multiplied "
+        "with what the whole train says, in DSP blocks where the device has them (the plain "
+        "alternative; the answers are the same). any: --fold auto chooses for each layer.",
+    )
+    fold = click.option(
         "--fold",
         multiple=True,
-        metavar="auto|NAME:pe=N,simd=N,unroll=N",
+        callback=_with_synapse,
+        metavar="auto|NAME:pe=N,simd=N,unroll=N,synapse=KIND",
         help="Outputs, inputs and input steps of a layer that are worked on at once; may be "
         "repeated. auto: the fastest that the estimate says fits the board.",
-    )(function)
+    )
+    return fold(synapse(function))
+
+
+def _keep_synapse(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    context.meta["synapse"] = value
+
+
+def _with_synapse(
+    context: click.Context, _: click.Parameter, words: tuple[str, ...]
+) -> tuple[str, ...]:
+    synapse = context.meta.get("synapse")
+    return words if synapse is None else (*words, f"*:synapse={synapse}")
 
 
 def link_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -95,13 +118,26 @@ def link_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-def fold_as_told(
-    design: "Design", words: tuple[str, ...], board: "Board | str | None"
-) -> "tuple[Design, dict[str, Any]]":
-    """Fold a design; what ``auto`` chose goes to standard error, and into the JSON object."""
-    from . import api, tables
+def choose_fold(
+    design: "Design", words: tuple[str, ...], board: "Board | str | None", link: str
+) -> "Folded":
+    """Fold a design as the command line says, and show on standard error how far it is."""
+    from . import api
 
-    choice = api.choose_fold(design, words, board)
+    with working("folding") as doing:
+        return api.choose_fold(design, words, board, link=link, progress=doing)
+
+
+def fold_as_told(
+    design: "Design", words: tuple[str, ...], board: "Board | str | None", link: str = "uart"
+) -> "tuple[Design, dict[str, Any]]":
+    """Fold a design; what ``auto`` chose goes to standard error, and into the JSON object.
+
+    ``link`` has its place on the board beside the design.
+    """
+    from . import tables
+
+    choice = choose_fold(design, words, board, link)
     if choice.auto is not None:
         for part in tables.of_auto(choice.design, choice.auto):
             progress.print(part, highlight=False, soft_wrap=isinstance(part, str))

@@ -84,11 +84,13 @@ def measure(
     for deviation in noise:
         raw = noisy(first, data.x, deviation, seed)
         progress(f"noise {deviation:g}, float")
-        found["float"].append(right(network.answers(raw * first.input_format.scale)))
+        given = first.given_order(raw) * first.input_format.scale
+        found["float"].append(right(network.answers(given)))
         for name, design in designs.items():
             progress(f"noise {deviation:g}, {name}")
             found[name].append(right(golden.run(design, raw, batch=64).logits))
-    clean = network.answers(first.raw_samples(data.x) * first.input_format.scale)
+    raw = first.given_order(first.raw_samples(data.x))
+    clean = network.answers(raw * first.input_format.scale)
     flipped: dict[str, list[float]] = {"float": [right(clean)] * len(flips)}
     for name, design in designs.items():
         raw = design.raw_samples(data.x)

@@ -234,13 +234,16 @@ def of_embedding(result: Embedding) -> list[RenderableType]:
 
 
 def of_folding(design: Design) -> Table:
-    """One line a layer: what is worked on at once."""
+    """One line a layer: what is worked on at once, and how, where some layer multiplies."""
+    multiplies = any(p.folding is not None and p.folding.multiplies for p in design.populations)
     rows = [
         (p.name, p.folding.pe, p.folding.simd, p.folding.unroll)
+        + ((p.folding.synapse,) if multiplies else ())
         for p in design.populations
         if p.folding is not None
     ]
-    return table(["layer", "pe>", "simd>", "unroll>"], rows)
+    headers = ["layer", "pe>", "simd>", "unroll>", *(["synapse"] if multiplies else [])]
+    return table(headers, rows)
 
 
 def of_needs(needs: Mapping[str, tuple[int, int]]) -> Table:
@@ -412,10 +415,42 @@ def of_report(record: Mapping[str, Any], page: Path) -> list[RenderableType]:
         lines.append(record["link"]["hint"])
     if record["energy"]:
         lines.append(f"energy, estimated: {si(record['energy']['energy_j'], 'J', 2)} a sample")
+    if record["bound"]:
+        lines.append(record["bound"]["said"])
     done = [f"{name} {verdict(check)}" for name, check in record["checks"].items() if check]
     if done:
         lines.append(f"checks: {', '.join(done)}")
     return [*lines, f"report: {page}"]
+
+
+def of_comparison(rows: Sequence[Mapping[str, Any]], bound: str) -> list[RenderableType]:
+    """One line a design, records of :class:`.comparison.Row`; then what they rest on."""
+    lines = []
+    for row in rows:
+        clock = si(row["clock_hz"], "Hz")
+        found = row["energy"]
+        lines.append(
+            (
+                "events" if row["name"] == "events" else f"multiply, {row['name']}",
+                "routed" if row["routed"] else "estimate" if row["fits"] else "does not fit",
+                f"{row['lut']:,}",
+                row["multipliers"],
+                row["block_ram"],
+                clock if row["routed"] else f"({clock})",
+                f"{row['latency_cycles']:,}",
+                si(row["latency_s"], "s"),
+                f"{row['interval_cycles']:,}",
+                "-" if found is None else si(found["energy_j"], "J", 2),
+            )
+        )
+    headers = ["design", "", "LUT>", "DSP>", "RAM>", "clock>", "latency>", "in time>", "interval>"]
+    parts: list[RenderableType] = [table([*headers, "energy>"], lines)]
+    if not all(row["routed"] for row in rows):
+        parts.append(
+            "cycles are exact; cells that were not routed are an estimate, and a clock in brackets "
+            "is assumed"
+        )
+    return [*parts, "energy is an estimate in every line; the host link is included", bound]
 
 
 def verdict(check: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Train the example's perceptrons on MNIST and write their weights and the example's images.
+"""Train the example's networks on MNIST and write their weights and the example's images.
 
 Half of the batches see what the hardware will do: pixels of few levels, weights of few bits,
 activations of few levels, with the gradient passed straight through the rounding. The other half
@@ -18,12 +18,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from .mnist_cnn import cnn
 from .mnist_mlp import gelu128, mlp32, mlp128
 
 FACTORIES: Mapping[str, Callable[[], nn.Module]] = {
     "mlp128": mlp128,
     "mlp32": mlp32,
     "gelu128": gelu128,
+    "cnn": cnn,
 }
 BATCH = 256
 LEARNING_RATE = 3e-3
@@ -50,10 +52,12 @@ def quantise_rows(weight: Tensor, bits: int) -> Tensor:
     Parameters
     ----------
     weight
-        (n_out, n_in)
+        (n_out, n_in), or the kernel of a convolution, a row for each output channel.
     bits
         2..8
     """
+    if weight.ndim > 2:
+        return quantise_rows(weight.flatten(1), bits).reshape(weight.shape)
     top = 2 ** (bits - 1) - 1
     with torch.no_grad():
         peak = weight.abs().amax(dim=1, keepdim=True).clamp(min=1e-12)
@@ -101,7 +105,7 @@ def quantised_forward(
     weights = {
         name: quantise_rows(p, weight_bits)
         for name, p in model.named_parameters()
-        if name.endswith("weight") and p.ndim == 2
+        if name.endswith("weight") and p.ndim >= 2
     }
     with quantised_activations(model, steps, clip):
         return functional_call(model, weights, (quantise_pixels(pixels, input_steps),))
@@ -197,7 +201,7 @@ def main(
     input_steps: int,
     steps: int,
 ) -> None:
-    """Train the MNIST perceptrons; DATA and TEST are .npz files with x (n, 28, 28) and y."""
+    """Train the MNIST networks; DATA and TEST are .npz files with x (n, 28, 28) and y."""
     torch.set_num_threads(1)  # the order of sums, and so the result, is then the same everywhere
     x, y = load(data)
     test_x, test_y = load(test)
