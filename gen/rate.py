@@ -83,6 +83,11 @@ def convert(
                 f"{population.place and f'({population.place}) '}computes {population.function} "
                 f"(use the dynamics signgd)"
             )
+        if any(operand.products for operand in population.operands):
+            raise ValueError(
+                f"integrate-and-fire neurons multiply no trains, as {population.name!r} does (use "
+                f"the dynamics signgd)"
+            )
     low, high, scale = raw
     leak = options.leak if options.dynamics == "lif" else 0
     name, shape = network.input.name, network.input.shape

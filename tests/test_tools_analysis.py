@@ -10,7 +10,7 @@ import pytest
 
 from signfire.gen.calibrate import Options, calibrate
 from signfire.gen.codes import Schedule
-from signfire.gen.maps import Dense
+from signfire.gen.maps import Conv, Dense, Layout
 from signfire.gen.network import Network, Operand, Population, Projection
 from signfire.sim import golden
 from signfire.tools import analysis, api, cli, console, robustness
@@ -173,12 +173,53 @@ def test_noise_is_of_the_deviation_that_was_asked_for(data):
     design = calibrate(network(), data.x, Options(steps=5))
     x = np.full((4000, 8), 0.5)
 
-    raw = robustness.noisy(design, x, 0.1, seed=0)
+    fmt = design.input_format
+    seen = robustness.noisy(design, x, 0.1, seed=0)
 
-    assert raw.std() == pytest.approx(0.1 * 255, rel=0.03)
-    assert (robustness.noisy(design, x, 0.1, seed=0) == raw).all()
-    assert (robustness.noisy(design, x, 0, seed=0) == design.raw_samples(x)).all()
-    assert robustness.noisy(design, x, 3, seed=0).max() == design.input_format.high
+    assert seen.std() == pytest.approx(0.1 * 255 * fmt.scale, rel=0.03)
+    assert (robustness.noisy(design, x, 0.1, seed=0) == seen).all()
+    clean = robustness.noisy(design, x, 0, seed=0)
+    assert (design.raw_samples(clean) == design.raw_samples(x)).all()
+    assert robustness.noisy(design, x, 3, seed=0).max() == fmt.high * fmt.scale
+
+
+def test_all_forms_see_the_same_planes_whatever_order_they_take_them_in():
+    """Signgd takes planes pixel after pixel, integrate-and-fire neurons channel after channel."""
+    rng = np.random.default_rng(4)
+    shape = (3, 4, 5)
+    linear = Conv(
+        in_shape=shape,
+        layout=Layout(planes=shape),
+        kernel=rng.normal(0, 0.5, (4, 3, 3, 3)),
+        padding=(1, 1, 1, 1),
+    )
+    operand = Operand(
+        projections=(Projection(source="input", map=linear),), bias=np.zeros((4, 1, 1))
+    )
+    inner = Population(name="conv", shape=linear.out_shape, function="relu", operands=(operand,))
+    dense = Dense(rng.normal(0, 0.5, (5, inner.size)), inner.shape)
+    last = Operand(projections=(Projection(source="conv", map=dense),), bias=np.zeros(5))
+    net = Network(
+        name="planes",
+        populations=(
+            Population(name="input", shape=shape, function="input"),
+            inner,
+            Population(name="out", shape=(5,), function="readout", operands=(last,)),
+        ),
+    )
+    x = rng.uniform(0, 1, (60, *shape))
+    data = api.Dataset(path="memory", x=x, y=net.answers(x).argmax(axis=1))
+    designs = {
+        "settled": calibrate(net, x, Options(weight_bits=8, steps=8)),
+        "rate": calibrate(net, x, Options(weight_bits=8, steps=200, dynamics="if")),
+    }
+
+    found = robustness.measure(designs, net, data, noise=(0, 0.05), flips=(0,))
+
+    assert designs["settled"].channels_first
+    for name in ("float", *designs):
+        assert min(found["noise"][name]) > 0.75
+        assert found["flips"][name][0] > 0.9
 
 
 def test_accuracy_falls_with_noise_and_flips_for_all_forms(data):

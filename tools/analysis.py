@@ -181,7 +181,10 @@ def rate_as(options: Options, steps: int) -> Options:
 
 def relu_only(network: Network) -> bool:
     """Whether integrate-and-fire neurons can say a network."""
-    return all(p.function in NEURONS for p in network.populations)
+    return all(
+        p.function in NEURONS and not any(operand.products for operand in p.operands)
+        for p in network.populations
+    )
 
 
 def over_steps(

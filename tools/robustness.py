@@ -22,18 +22,18 @@ FLIPS = (0.0, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
 
 
 def noisy(design: Design, x: np.ndarray, deviation: float, seed: int) -> np.ndarray:
-    """Return samples with noise as raw integers p, (n, input size) int64.
+    """Return samples with noise, (n, *sample shape) float64, on the grid of the raw integers.
 
-    ``deviation`` is a share of the range of p.
+    ``deviation`` is a share of the range of the raw integers.
     """
     if not 0 <= deviation < 10:
         raise ValueError(
-            f"the noise must lie in 0 up to 10 times the input's range, not {deviation}"
+            f"the noise must lie in 0 up to 10 times the input's range, not {deviation:g}"
         )
     fmt = design.input_format
-    raw = design.raw_samples(x)
+    raw = design.given_order(design.raw_samples(x))
     drawn = np.random.default_rng(seed).normal(0, 1, raw.shape) * deviation * (fmt.high - fmt.low)
-    return np.clip(np.rint(raw + drawn), fmt.low, fmt.high).astype(np.int64)
+    return np.clip(np.rint(raw + drawn), fmt.low, fmt.high) * fmt.scale
 
 
 def measure(
@@ -82,15 +82,15 @@ def measure(
         return float((answers.argmax(axis=1) == truth).mean())
 
     for deviation in noise:
-        raw = noisy(first, data.x, deviation, seed)
+        samples = noisy(first, data.x, deviation, seed)
         progress(f"noise {deviation:g}, float")
-        given = first.given_order(raw) * first.input_format.scale
-        found["float"].append(right(network.answers(given)))
+        found["float"].append(right(network.answers(samples)))
         for name, design in designs.items():
             progress(f"noise {deviation:g}, {name}")
-            found[name].append(right(golden.run(design, raw, batch=64).logits))
-    raw = first.given_order(first.raw_samples(data.x))
-    clean = network.answers(raw * first.input_format.scale)
+            found[name].append(
+                right(golden.run(design, design.raw_samples(samples), batch=64).logits)
+            )
+    clean = network.answers(noisy(first, data.x, 0, seed))
     flipped: dict[str, list[float]] = {"float": [right(clean)] * len(flips)}
     for name, design in designs.items():
         raw = design.raw_samples(data.x)
