@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .codes import SpikeCode
+from .codes import RateCode, SpikeCode
 from .functions import FunctionTable
 from .network import FUNCTIONS, INPUT, MAPS, READOUT, LinearMap, check_graph
 from .products import Product
@@ -25,6 +25,7 @@ from .several import SEVERAL, Comparison
 
 FORMAT_VERSION = 1
 FIRINGS = ("settled", "overlapped")
+DYNAMICS = ("signgd", "if", "lif")
 MULTIPLIER_LIMIT = 1 << 16  # requantisation factors M are unsigned, at most 16 bits
 
 
@@ -132,18 +133,21 @@ class DesignPopulation:
     ``folding`` is ``None`` where none was chosen yet. ``limit`` is the greatest target that a ReLU
     fires on, ``None`` where nothing but the code bounds it. ``table`` holds the targets of a
     function that is not decided by comparison, ``comparison`` what decides one of two operands.
+    ``threshold`` is θ of integrate-and-fire neurons in units of X, (channels,) int64; of the input,
+    in raw steps, (1,); ``None`` for all others.
     """
 
     name: str
     shape: tuple[int, ...]
     function: str
-    code: SpikeCode | None
+    code: SpikeCode | RateCode | None
     operands: tuple[DesignOperand, ...] = ()
     folding: Folding | None = None
     place: str = ""
     limit: int | None = None
     table: FunctionTable | None = None
     comparison: Comparison | None = None
+    threshold: np.ndarray | None = None
 
     @property
     def size(self) -> int:
@@ -186,6 +190,9 @@ class Design:
         Raw samples.
     populations
         Topological order; input first, read-out last.
+    dynamics
+        ``signgd``; or ``if`` and ``lif``, the baseline: integrate-and-fire neurons with a rate
+        code, and leaky ones with an exponential average (see :mod:`signfire.gen.rate`).
     provenance
         Free JSON values (command, versions, noise, float accuracy); not part of the hash.
 
@@ -206,14 +213,15 @@ class Design:
         check_graph(self.populations)
         if self.firing not in FIRINGS:
             raise ValueError(f"firing must be settled or overlapped, not {self.firing!r}")
-        if self.dynamics != "signgd":
-            raise ValueError(f"dynamics must be signgd, not {self.dynamics!r}")
+        if self.dynamics not in DYNAMICS:
+            raise ValueError(f"dynamics must be {', '.join(DYNAMICS)}, not {self.dynamics!r}")
         for population in self.populations:
             if (population.code is None) != (population.function == READOUT):
                 raise ValueError(
                     f"every population but the read-out has a code ({population.name})"
                 )
             self._check_numbers(population)
+            self._check_dynamics(population)
             self._check_function(population)
             if population.folding is not None:
                 check_folding(self, population, population.folding)
@@ -228,6 +236,31 @@ class Design:
             if len(set(steps.values())) > 1:
                 listed = ", ".join(f"{name} {t}" for name, t in steps.items())
                 raise ValueError(f"overlapped firing needs one T for all populations, not {listed}")
+
+    def _check_dynamics(self, population: DesignPopulation) -> None:
+        """Refuse a code or a threshold that the dynamics do not have."""
+        name, code, threshold = population.name, population.code, population.threshold
+        if self.dynamics == "signgd":
+            if isinstance(code, RateCode) or threshold is not None:
+                raise ValueError(f"signgd has neither thresholds nor rate codes ({name})")
+            return
+        if self.firing != "overlapped":
+            raise ValueError(
+                f"integrate-and-fire neurons fire in the step of their inputs, so firing must be "
+                f"overlapped, not {self.firing!r}"
+            )
+        if population.function not in (INPUT, READOUT, "relu"):
+            raise ValueError(
+                f"integrate-and-fire neurons compute relu alone, not {population.function} ({name})"
+            )
+        if code is None:
+            return
+        if not isinstance(code, RateCode) or (code.leak > 0) != (self.dynamics == "lif"):
+            kind = "an average" if self.dynamics == "lif" else "a rate"
+            raise ValueError(f"{name!r} needs {kind} code for the dynamics {self.dynamics}")
+        channels = 1 if population.function == INPUT else population.shape[0]
+        if threshold is None or threshold.shape != (channels,) or threshold.min() < 1:
+            raise ValueError(f"{name!r} needs {channels} thresholds of at least 1")
 
     def _check_function(self, population: DesignPopulation) -> None:
         """Refuse a function without what decides it."""
@@ -270,7 +303,8 @@ class Design:
                         f"{projection.weight_bits} bits"
                     )
             m = operand.multiplier
-            if population.function != READOUT and not (
+            plain = population.function == READOUT or self.dynamics != "signgd"
+            if not plain and not (
                 m.min() >= 1 and m.max() < MULTIPLIER_LIMIT and operand.shift >= 1
             ):
                 raise ValueError(
@@ -406,7 +440,9 @@ class Design:
                         ],
                     }
                 )
-            code = None if p.code is None else vars(p.code) | {"eta": list(p.code.eta)}
+            code = None if p.code is None else dict(vars(p.code))
+            if isinstance(p.code, SpikeCode):
+                code["eta"] = list(p.code.eta)
             populations.append(
                 {
                     "name": p.name,
@@ -419,6 +455,9 @@ class Design:
             )
             if p.comparison is not None:
                 populations[-1]["comparison"] = vars(p.comparison)
+            if p.threshold is not None:
+                thresholds = keep(f"p{i}_threshold", p.threshold.astype(np.int64))
+                populations[-1]["threshold"] = thresholds
             if p.table is not None:
                 entries = keep(f"p{i}_table", p.table.entries.astype(np.int64))
                 populations[-1]["table"] = vars(p.table) | {"entries": entries}
@@ -528,13 +567,14 @@ class Design:
                     name=p["name"],
                     shape=tuple(p["shape"]),
                     function=p["function"],
-                    code=None if code is None else SpikeCode(**code | {"eta": tuple(code["eta"])}),
+                    code=None if code is None else _code_of(code),
                     operands=operands,
                     folding=None if folding is None else Folding(**folding),
                     place=header["places"].get(p["name"], ""),
                     limit=p.get("limit"),
                     table=_table_of(p["table"], arrays) if "table" in p else None,
                     comparison=Comparison(**p["comparison"]) if "comparison" in p else None,
+                    threshold=arrays[p["threshold"]] if "threshold" in p else None,
                 )
             )
         return cls(
@@ -545,6 +585,12 @@ class Design:
             populations=tuple(populations),
             provenance=header["provenance"],
         )
+
+
+def _code_of(header: dict) -> SpikeCode | RateCode:
+    if "theta" in header:
+        return RateCode(**header)
+    return SpikeCode(**header | {"eta": tuple(header["eta"])})
 
 
 def _table_of(header: dict, arrays: Mapping[str, np.ndarray]) -> FunctionTable:

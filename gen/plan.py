@@ -642,6 +642,11 @@ FUNCTION_WORDS = {  # of functions that there is no hardware for
 
 def no_hardware(design: Design) -> str | None:
     """Return why the RTL cannot build a Design, in one sentence; ``None`` where it can."""
+    if design.dynamics != "signgd":
+        return (
+            "RTL is generated for signgd; integrate-and-fire neurons are a baseline that the "
+            "golden model runs (use signfire evaluate)"
+        )
     for previous, population in zip(design.populations, design.populations[1:], strict=False):
         projections = list(population.sources)
         found = ""

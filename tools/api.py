@@ -271,6 +271,13 @@ def model_of(design: Design) -> Model:
     return Model(**record)
 
 
+def source_of(design: Design) -> tuple[Network, Dataset]:
+    """Return the float network that a Design was converted from, and its calibration samples."""
+    model = model_of(design)
+    samples = load_data(model.calibrate, inputs=model.inputs, need_labels=False)
+    return load_network(model, samples.x, name=design.name), samples
+
+
 @dataclass(frozen=True, kw_only=True)
 class AutoFold:
     """Why ``auto`` chose the folding that it chose.
@@ -645,14 +652,15 @@ def over_steps(conversion: Conversion, data: Dataset, steps: Sequence[int]) -> l
     points = []
     for t in steps:
         design = calibrate_network(
-            conversion.network, conversion.calibrate.x, _with_steps(options, t)
+            conversion.network, conversion.calibrate.x, with_steps(options, t)
         )
         points.append({"steps": t, "golden": evaluate(design, data).accuracy})
     return points
 
 
-def _with_steps(options: Options, steps: int) -> Options:
-    if options.firing == "overlapped":
+def with_steps(options: Options, steps: int) -> Options:
+    """Return options of another T; in settled firing layers and input may have their own."""
+    if options.firing == "overlapped" or options.dynamics != "signgd":
         layers = {name: replace(own, steps=None) for name, own in options.layers.items()}
         return replace(options, steps=steps, input_steps=None, layers=layers)
     return replace(options, steps=steps)

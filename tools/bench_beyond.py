@@ -1,6 +1,8 @@
 """Benches of group D: neurons beyond ReLU."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,12 @@ from ..gen.design import Folding
 from ..gen.functions import BUILT_IN, UNARY, Unary, make_table, slope_below
 from ..gen.several import SEVERAL, make_comparison
 from ..sim import golden
-from . import api
-from .bench_conv import SHARED
-from .measure import ROOT, TOOLS, Measurement, bench, open_data
+from . import analysis, api, plots, robustness, tune
+from .bench_conv import SHARED, model_of, resnet8
+from .console import progress, to_json
+from .measure import ROOT, TOOLS, Measurement, bench, example, open_data
+from .page import Plot, Section, write_page
+from .report import write_text
 
 TITLE = "Beyond ReLU, and the schedules"
 STEPS = (4, 5, 6, 7, 8)
@@ -231,3 +236,209 @@ def keyword_transformer() -> Iterator[Measurement]:
         f"{100 * float(exact.mean()):.1f} %; {len(design.populations)} populations",
         details={"design_hash": design.hash, "layers": design.provenance["layers"]},
     )
+
+
+# -- schedules and the baseline ----------------------------------------------------------------
+
+BASELINE = ROOT / "build" / "bench" / "baseline"
+CURVE_IMAGES = 100  # the first of ResNet8's 592
+CURVE_SAMPLES = 64  # of calibration
+RATE_STEPS = (8, 16, 32, 64, 128, 256)
+PAPER_STEPS = (8, 16, 32, 64)
+HELD_STEPS = (8, 16, 24, 32)
+SETTLED_STEPS = (3, 4, 6)
+HELD = {"eta0": 0.3, "delay": 1.0, "percentile": 99.99, "code": "centred"}  # gamma: 0.8
+CURVES = {
+    "if": "integrate-and-fire, rate code",
+    "paper": "signGD overlapped, the paper's schedule",
+    "held": "signGD overlapped, steps held by depth",
+    "settled": "signGD settled",
+}
+
+
+def say(line: str) -> None:
+    progress.print(line, highlight=False)
+
+
+def resnet8_curves() -> tuple[dict[str, dict[int, float]], float]:
+    """Return accuracies in %, by form and T, and that of the float network."""
+    task = resnet8()
+    network = api.load_network(model_of(task), task.calibrate.x)
+    data = task.test.first(CURVE_IMAGES)
+    base = Options(weight_bits=8, samples=CURVE_SAMPLES)
+    eta = tune.parametric(max(HELD_STEPS), 0.8)
+    forms = {
+        "if": (analysis.rate_as(base, max(RATE_STEPS)), RATE_STEPS),
+        "paper": (
+            replace(analysis.overlapped_as(base, max(PAPER_STEPS)), percentile=99.99),
+            PAPER_STEPS,
+        ),
+        "held": (tune.overlapped_options(network, base, eta, **HELD), HELD_STEPS),
+    }
+    found: dict[str, dict[int, float]] = {}
+    for name, (options, steps) in forms.items():
+        say(f"  {CURVES[name]}")
+        design = calibrate(network, task.calibrate.x, replace(options, rounding="plain"))
+        kept = BASELINE / f"{design.hash[:16]}-{CURVE_IMAGES}.json"  # an hour's work is kept
+        if not kept.is_file():
+            curve = analysis.over_steps(design, data, steps, say)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_text(kept, to_json(curve))
+        curve = json.loads(kept.read_text())
+        found[name] = {p["steps"]: 100 * p["accuracy"] for p in curve}
+    found["settled"] = {}
+    for t in SETTLED_STEPS:
+        say(f"  {CURVES['settled']}, T = {t}")
+        options = replace(base, steps=t, rounding="nearest")
+        design = calibrate(network, task.calibrate.x, options)
+        found["settled"][t] = 100 * api.evaluate(design, data).accuracy
+    return found, 100 * api.float_accuracy(network, data)
+
+
+@bench("D6", "Integrate-and-fire beside signGD, ResNet8, CIFAR-10")
+def baseline() -> Iterator[Measurement]:
+    """Take the first 100 images and 8-bit weights; a page goes to build/bench/baseline."""
+    found, exact = resnet8_curves()
+    lines = [
+        plots.Curve(name=CURVES[name], points=list(curve.items()), dashed=name == "if")
+        for name, curve in found.items()
+    ]
+    steps = sorted({t for curve in found.values() for t in curve})
+    drawn = plots.curves(
+        lines,
+        "baseline",
+        x="steps T",
+        y="accuracy, %",
+        log_x=True,
+        level=("float network", exact),
+    )
+    write_page(
+        BASELINE,
+        "baseline",
+        {"float": exact, "images": CURVE_IMAGES, "curves": found},
+        title="Integrate-and-fire beside signGD",
+        intro=f"ResNet8, CIFAR-10, the first {CURVE_IMAGES} test images, 8-bit weights.",
+        sections=[
+            Section(
+                title="Accuracy over T",
+                plots=[Plot(svg=drawn)],
+                head=["", *(CURVES[name] for name in found)],
+                rows=[
+                    [f"T = {t}", *(f"{c[t]:.0f} %" if t in c else "" for c in found.values())]
+                    for t in steps
+                ],
+            )
+        ],
+    )
+    for t in steps:
+        beside = [f"{CURVES[n]} {c[t]:.0f} %" for n, c in found.items() if n != "if" and t in c]
+        name = "if" if t in found["if"] else next(n for n in found if t in found[n])
+        yield Measurement(
+            what=f"{CURVES[name]}, T = {t}",
+            value=round(found[name][t], 1),
+            unit="%",
+            note="; ".join(b for b in beside if not b.startswith(CURVES[name]))
+            or f"float {exact:.0f} % of these {CURVE_IMAGES} images",
+            details={n: c[t] for n, c in found.items() if t in c},
+        )
+
+
+TUNE_BUDGET = 24
+TUNE_TRIALS = 24
+TUNE_SAMPLES = 48  # of a full conversion
+TUNE_IMAGES = 40  # whose answers are compared; the training half's, without labels
+
+
+@bench("D7", "Tuned overlapped firing, ResNet8, CIFAR-10")
+def tuned_residual() -> Iterator[Measurement]:
+    """Search on training images, and measure the choice on all 592 test images."""
+    task = resnet8()
+    network = api.load_network(model_of(task), task.calibrate.x)
+    search = tune.Search(
+        network,
+        task.calibrate.x,
+        tune.Goal(budget=TUNE_BUDGET),
+        base=Options(weight_bits=8, samples=TUNE_SAMPLES),
+        firings=("overlapped",),
+        images=TUNE_IMAGES,
+        record=ROOT / "build" / "bench" / "resnet8.tune.jsonl",
+    )
+    found = search.run(TUNE_TRIALS, say)
+    data = task.test
+    exact = 100 * api.float_accuracy(network, data)
+    say("  all test images")
+    integers = 100 * api.evaluate(found.design, data).accuracy
+    steps = found.design.input.code.steps
+    yield Measurement(
+        what="steps",
+        value=steps,
+        unit="steps",
+        target="<= 32",
+        note=f"of {TUNE_TRIALS} trials {found.pruned} ended early; "
+        f"{100 * found.best.differing:.1f} % of {TUNE_IMAGES} answers differ in the search",
+        details=tune.record_of(found)["best"],
+    )
+    yield Measurement(
+        what=f"loss of accuracy at T = {steps}",
+        value=round(exact - integers, 2),
+        unit="points",
+        target="<= 1",
+        note=f"float {exact:.2f} %, golden {integers:.2f} % of {len(data.x)} images",
+        details={
+            "float": exact,
+            "golden": integers,
+            "design_hash": found.design.hash,
+            "convert": tune.words(found.best.options),
+        },
+    )
+
+
+ROBUST_IMAGES = 1000
+ROBUST_RATE_STEPS = 64
+SHOWN_NOISE, SHOWN_FLIPS = (0.0, 0.1, 0.2, 0.3), (0.0, 0.001, 0.01, 0.03, 0.1)
+
+
+@bench("D8", "Robustness, MNIST 784-128-10")
+def robust_perceptron() -> Iterator[Measurement]:
+    """Measure the first 1,000 images; a page goes to build/bench/robustness."""
+    model = example(128)
+    data = open_data("mnist_test_open.npz").first(ROBUST_IMAGES)
+    settled = api.convert(model, options=Options(steps=4, weight_bits=8, input_steps=4))
+    network, samples = settled.network, settled.calibrate.x
+    base = api.options_of(settled.design)
+    eta = tune.parametric(16, 0.75)
+    designs = {
+        "settled, T = 4": settled.design,
+        "overlapped, T = 16": calibrate(
+            network,
+            samples,
+            tune.overlapped_options(network, analysis.without_steps(base), eta, **HELD),
+        ),
+        f"integrate-and-fire, T = {ROBUST_RATE_STEPS}": calibrate(
+            network, samples, analysis.rate_as(base, ROBUST_RATE_STEPS)
+        ),
+    }
+    record = robustness.measure(
+        designs, network, data, noise=SHOWN_NOISE, flips=SHOWN_FLIPS, progress=say
+    )
+    write_page(
+        ROOT / "build" / "bench" / "robustness",
+        "robustness",
+        record,
+        title="Robustness of the MNIST perceptron",
+        intro=f"784-128-10, {ROBUST_IMAGES:,} test images.",
+        sections=robustness.sections(record),
+    )
+    for kind, key, what in (("noise", "deviations", "noise of"), ("flips", "rates", "flips at")):
+        found = record[kind]
+        for k, level in enumerate(found[key]):
+            shares = {name: 100 * found[name][k] for name in ("float", *designs)}
+            first = next(iter(designs))
+            said = f"{100 * level:g} % of the input's range" if kind == "noise" else f"{level:g}"
+            yield Measurement(
+                what=f"accuracy, {what} {said}, {first}",
+                value=round(shares[first], 1),
+                unit="%",
+                note="; ".join(f"{n} {a:.1f} %" for n, a in shares.items() if n != first),
+                details=shares,
+            )

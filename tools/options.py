@@ -48,6 +48,17 @@ def whole_numbers(option: str, text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
+def numbers(option: str, text: str) -> tuple[float, ...]:
+    """Read ``0,0.1,0.5``."""
+    try:
+        found = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise ValueError(f"{option} takes numbers like 0,0.1,0.5, not {text!r}") from None
+    if min(found) < 0:
+        raise ValueError(f"{option} takes numbers from 0 on, not {min(found):g}")
+    return found
+
+
 def weight_options(bits: str, budget: float | None) -> dict[str, Any]:
     """Read ``--weight-bits`` and ``--budget-bits`` as options of the conversion."""
     if bits == "auto":
