@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .maps import Layout, LinearMap, Pooled
-from .planes import Entangled, as_window, behind, merged
+from .planes import Entangled, across, as_window, behind, merged
 
 LARGEST_MATRIX = 2**27  # elements (1 GiB of float64); what needs more was not meant to be dense
 
@@ -73,13 +73,24 @@ class Matrix:
 
 
 @dataclass(frozen=True, eq=False)
+class Turned:
+    """y = outer(inner(x)): elements of a map of planes in an order that no map has.
+
+    It waits for another order to undo it; else ``inner`` becomes a population of its own.
+    """
+
+    outer: Gather
+    inner: LinearMap
+
+
+@dataclass(frozen=True, eq=False)
 class Sum:
     """y = Σ part(x), parts that stay apart: each becomes a projection of its own."""
 
     parts: tuple["Form", ...]
 
 
-Form = Gather | Matrix | Sum | LinearMap  # of maps, those of planes
+Form = Gather | Matrix | Sum | Turned | LinearMap  # of maps, those of planes
 
 
 def check_size(n_out: int, n_in: int) -> None:
@@ -112,6 +123,10 @@ def compose(outer: Form, inner: Form, shape: tuple[int, ...] = ()) -> Form:
         return Sum(tuple(compose(outer, part, shape) for part in inner.parts))
     if isinstance(outer, Sum):
         return Sum(tuple(compose(part, inner, shape) for part in outer.parts))
+    if isinstance(inner, Turned):
+        if isinstance(outer, LinearMap):
+            raise Entangled("its argument is no slice, padding or order of planes that is known")
+        return compose(compose(outer, inner.outer), inner.inner, shape)
     if isinstance(outer, LinearMap) or isinstance(inner, LinearMap):
         return _compose_planes(outer, inner, shape)
     if isinstance(outer, Gather):
@@ -148,8 +163,11 @@ def _compose_planes(outer: Form, inner: Form, shape: tuple[int, ...]) -> Form:
             layout = Layout(planes=inner.out_shape)
             found = as_window(outer.index, outer.scale, out, inner.out_shape, layout)
             if found is not None:
-                return merged(found, inner)
-    raise Entangled("single elements of a convolution")
+                try:
+                    return merged(found, inner)
+                except Entangled:
+                    continue
+    return Turned(outer, across(inner))
 
 
 def total(a: Form, b: Form, *, apart: bool) -> Form:
@@ -171,6 +189,8 @@ def applied(form: Form, x: np.ndarray) -> np.ndarray:
         return form.matrix @ x
     if isinstance(form, Sum):
         return sum(applied(part, x) for part in form.parts)
+    if isinstance(form, Turned):
+        return applied(form.outer, applied(form.inner, x))
     return form.apply(x.reshape(1, *form.in_shape)).reshape(-1)
 
 

@@ -34,6 +34,37 @@ WHOLE_SAMPLE = (Band(windows=1, needs=1, frees=1),)  # of a dense layer, whose l
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReaderTiming:
+    """What the cycle model must know of how a layer reads one source.
+
+    Parameters
+    ----------
+    stream
+        Where the trains come from: 0 the input, n + 1 the layer number n.
+    rows, parts
+        Of the buffer: rows of a line, incoming words a row.
+    banks
+        Lines the buffer holds.
+    bands
+        Rows of windows in order; the last is done with all lines of a sample.
+    end
+        Words of a step that are read when this source's have been.
+    """
+
+    stream: int
+    rows: int
+    parts: int
+    banks: int
+    end: int
+    bands: tuple[Band, ...] = WHOLE_SAMPLE
+
+    @property
+    def lines(self) -> int:
+        """Lines of a sample."""
+        return self.bands[-1].frees
+
+
+@dataclass(frozen=True, kw_only=True)
 class LayerTiming:
     """What the cycle model must know of one layer, all in cycles or counts.
 
@@ -41,12 +72,10 @@ class LayerTiming:
     ----------
     name
         Of the population.
-    rows, parts, planes
-        Train buffer: rows of a line, incoming words a row, memory words a row.
-    banks
-        Lines the buffer holds.
-    bands
-        Rows of windows in order; the last is done with all lines of a sample.
+    readers
+        One for each source, which are read in this order in every step.
+    planes
+        Words of the buffers' memories a row.
     tiles, words, period
         Sequencer: tiles a window, reads a step, cycles a step. A tile takes planes·period.
     groups, pace
@@ -62,10 +91,8 @@ class LayerTiming:
     """
 
     name: str
-    rows: int
-    parts: int
+    readers: tuple[ReaderTiming, ...]
     planes: int
-    banks: int
     tiles: int
     words: int
     period: int
@@ -80,12 +107,11 @@ class LayerTiming:
     each_step: bool
     fire_offset: int
     fire_steps: int
-    bands: tuple[Band, ...] = WHOLE_SAMPLE
 
     @property
-    def lines(self) -> int:
-        """Lines of a sample."""
-        return self.bands[-1].frees
+    def bands(self) -> tuple[Band, ...]:
+        """Rows of windows of the first source; there are as many of every other."""
+        return self.readers[0].bands
 
     @property
     def windows(self) -> int:
@@ -115,14 +141,14 @@ class LayerCycles:
     begins : first cycle of every tile
     pushed, taken : cycle in which every result word enters and leaves the FIFO
     released : cycle of the last read of every window
-    freed : cycle in which every line is given back
+    freed : by source, the cycle in which every line is given back
     """
 
     begins: list[int] = field(default_factory=list)
     pushed: list[int] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
-    freed: list[int] = field(default_factory=list)
+    freed: list[list[int]] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -186,10 +212,14 @@ def predict(
     machine = [
         _Layer(spec, cycles) for spec, cycles in zip(timing.layers, prediction.layers, strict=True)
     ]
-    for layer, following in pairwise(machine):
-        layer.take = following.gather
+    takers: list[list[_Gather]] = [[] for _ in range(len(machine) + 1)]  # by stream
+    for layer in machine:
+        for gather in layer.gathers:
+            takers[gather.spec.stream].append(gather)
+    for layer, gathers in zip(machine, takers[1:], strict=True):
+        layer.take = _taken_by(gathers)
     machine[-1].take = _Sink(ready)
-    encoder = _Encoder(timing, prediction, machine[0].gather)
+    encoder = _Encoder(timing, prediction, _taken_by(takers[0]))
     for n in range(samples):
         encoder.sample(n, gaps)
     return prediction
@@ -216,17 +246,31 @@ class _Sink:
         return earliest
 
 
+class Deadlock(RuntimeError):
+    """A machine that waits for itself."""
+
+
+def _taken_by(gathers: Sequence["_Gather"]) -> Callable[[int], int]:
+    """Return what takes a word into all of ``gathers``: the last of them says when it is taken."""
+    if len(gathers) == 1:
+        return gathers[0]
+    return lambda earliest: max(gather(earliest) for gather in gathers)
+
+
 class _Gather:
     """Rows of words into a line; a word may enter while the row before leaves.
 
     A whole line is announced at once, and the layer reads all windows that it completes; so a place
     in the buffer is always given back before the model asks when. (It is asked for the line that
     takes the place of another only after all places were filled, and so many lines are enough for
-    any row of windows.)
+    any row of windows; :mod:`.skew` says why they are in a join.) Where they are not enough, the
+    layer waits for a source that is held up by this buffer, and the model says so.
     """
 
-    def __init__(self, spec: LayerTiming, freed: list[int], announce: Callable[[], None]) -> None:
-        self.spec, self.freed, self.announce = spec, freed, announce
+    def __init__(
+        self, spec: ReaderTiming, layer: LayerTiming, freed: list[int], announce: Callable[[], None]
+    ) -> None:
+        self.spec, self.layer, self.freed, self.announce = spec, layer, freed, announce
         self.part = self.row = 0
         self.free_from = 0  # from here on a word can enter
         self.full: list[int] = []  # by line, the cycle from which it can be read
@@ -239,21 +283,35 @@ class _Gather:
         self.part += 1
         if self.part == spec.parts:
             self.part = 0
-            freed = len(self.full) - spec.banks
-            begin = max(taken + 1, self.freed[freed] + 1 if freed >= 0 else 0)
-            self.free_from = begin + spec.planes - 1
+            begin = max(taken + 1, self._place())
+            self.free_from = begin + self.layer.planes - 1
             self.row += 1
             if self.row == spec.rows:
-                self.full.append(begin + spec.planes)
+                self.full.append(begin + self.layer.planes)
                 self.row = 0
                 self.announce()
         return taken
+
+    def _place(self) -> int:
+        """First cycle in which the line under way has a place."""
+        freed = len(self.full) - self.spec.banks
+        if freed < 0:
+            return 0
+        if freed >= len(self.freed):
+            raise Deadlock(
+                f"{self.layer.name!r} waits for ever: it holds {self.spec.banks} lines of stream "
+                f"{self.spec.stream}, and what it reads beside them cannot come before more are "
+                f"taken"
+            )
+        return self.freed[freed] + 1
 
 
 class _Encoder:
     """One register of targets in front of neurons that fire T steps a word."""
 
-    def __init__(self, timing: CoreTiming, prediction: Prediction, take: _Gather) -> None:
+    def __init__(
+        self, timing: CoreTiming, prediction: Prediction, take: Callable[[int], int]
+    ) -> None:
         self.timing, self.prediction, self.take = timing, prediction, take
 
     def sample(self, n: int, gaps: Sequence[int] | None) -> None:
@@ -273,24 +331,32 @@ class _Layer:
 
     def __init__(self, spec: LayerTiming, cycles: LayerCycles) -> None:
         self.spec, self.cycles = spec, cycles
-        self.gather = _Gather(spec, cycles.freed, self.proceed)
+        cycles.freed = [[] for _ in spec.readers]
+        self.gathers = [
+            _Gather(reader, spec, freed, self.proceed)
+            for reader, freed in zip(spec.readers, cycles.freed, strict=True)
+        ]
         self.take: Callable[[int], int]
         self.sample = self.band = 0  # the row of windows that is read next
 
     def proceed(self) -> None:
         """Read all rows of windows whose lines are there."""
-        spec, cycles, full = self.spec, self.cycles, self.gather.full
         while True:
-            band, before = spec.bands[self.band], self.sample * spec.lines
-            if before + band.needs > len(full):
-                return
-            held = full[before + band.needs - 1] if band.needs else 0
+            held = 0
+            for gather in self.gathers:
+                band = gather.spec.bands[self.band]
+                needed = self.sample * gather.spec.lines + band.needs
+                if needed > len(gather.full):
+                    return
+                held = max(held, gather.full[needed - 1] if band.needs else 0)
             for _ in range(band.windows):
                 self._window(held)
-            done = before + band.frees - len(cycles.freed)
-            cycles.freed.extend([cycles.released[-1]] * done)
+            for gather in self.gathers:
+                done = self.sample * gather.spec.lines + gather.spec.bands[self.band].frees
+                end = self.cycles.released[-1] + gather.spec.end - self.spec.words
+                gather.freed.extend([end] * (done - len(gather.freed)))
             self.band += 1
-            if self.band == len(spec.bands):
+            if self.band == len(self.spec.bands):
                 self.band, self.sample = 0, self.sample + 1
 
     def _window(self, held: int) -> None:

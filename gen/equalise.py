@@ -48,7 +48,12 @@ def equalise(
         The same function of the input; (channels,) k by population name.
     """
     factors: dict[str, np.ndarray] = {}
+    products = [(p.name, q) for p in network.populations for op in p.operands for q in op.products]
+    bound = {name for own, q in products for name in (own, q.source, q.other)}  # no weights there
+    bound |= {q.source for p in network.populations for q in p.sources if turns(q.map)}
     for population in network.populations:
+        if population.name in bound:
+            continue
         if population.function not in HOMOGENEOUS or population.limit is not None:
             continue
         found = _passed_on(population, factors) if population.function == MAX else units(population)
@@ -58,6 +63,14 @@ def equalise(
             )
     populations = tuple(_rescaled(p, factors) for p in network.populations)
     return replace(network, populations=populations), factors
+
+
+def turns(linear: LinearMap) -> bool:
+    """Whether a map takes something else for channels than the channels of its source."""
+    layout = getattr(linear, "layout", None)
+    if layout is None:
+        return False
+    return layout.planes[0] != linear.in_shape[0] or layout.memory[0] != layout.planes[0]
 
 
 def levelled(units: np.ndarray) -> np.ndarray:
@@ -102,6 +115,7 @@ def _rescaled(population: Population, factors: Mapping[str, np.ndarray]) -> Popu
                 Projection(source=p.source, map=weighted(p.map, p.source)) for p in old.projections
             ),
             bias=old.bias / own.reshape(-1, *[1] * (len(population.shape) - 1)),
+            products=old.products,
         )
 
     return replace(population, operands=tuple(map(operand, population.operands)))

@@ -6,10 +6,19 @@ are counted as synthesis counts them; LUTs and flip-flops are close, which the t
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .design import Design, InputFormat, bits_for
-from .plan import InputPlan, LayerPlan, Technology, find_technology, plan_layers
+from .plan import (
+    InputPlan,
+    LayerPlan,
+    MaximumPlan,
+    Technology,
+    find_technology,
+    packed_width,
+    plan_layers,
+)
+from .reader import Reader
 
 PARTS = ("encoder", "buffer", "weights", "synapses", "integrators", "neurons", "fifo", "control")
 
@@ -273,15 +282,12 @@ def counter_luts(count: int) -> int:
 
 def dsp_blocks(technology: Technology, a: int, b: int) -> int:
     """Multiplier blocks for a signed a x b product; wider factors are cut into pieces."""
-    limit = MULTIPLIER_BITS[technology.name]
+    limit = technology.multiplier_bits
 
     def pieces(width: int) -> int:
         return 1 if width <= limit else -(-(width - 1) // (limit - 1))
 
     return pieces(a) * pieces(b)
-
-
-MULTIPLIER_BITS = {"ice40-up": 16, "ice40-hx": 16, "ecp5": 18, "gowin": 18}
 
 
 def product_cost(technology: Technology, x_width: int, factor_bits: int) -> Resources:
@@ -305,7 +311,7 @@ def product_cost(technology: Technology, x_width: int, factor_bits: int) -> Reso
         pairs, odd = divmod(count, 2)
         lut += pairs * carry_luts(technology, span + 1)
         ff += pairs * (span + distance + 1) + odd * span
-        lone += pairs * distance + odd * span
+        lone += pairs * (distance + apart_from_adder(technology, span + 1)) + odd * span
         count, span, distance = pairs + odd, span + distance + 1, 2 * distance
     return Resources(lut=lut, ff=ff, lone_ff=lone)
 
@@ -411,6 +417,13 @@ def neuron_cost(
 
 def layer_cost(plan: LayerPlan) -> dict[str, Resources]:
     """Resources of a layer, by part."""
+    if isinstance(plan, MaximumPlan):
+        return {
+            "buffer": buffer_cost(plan),
+            "maxima": maxima_cost(plan),
+            "fifo": fifo_cost(plan),
+            "control": control_cost(plan),
+        }
     return {
         "buffer": buffer_cost(plan),
         "weights": weights_cost(plan),
@@ -423,45 +436,75 @@ def layer_cost(plan: LayerPlan) -> dict[str, Resources]:
 
 
 def buffer_cost(plan: LayerPlan) -> Resources:
+    """Readers of all sources, and the choice among them where there are several."""
+    readers = total(reader_cost(reader, plan.technology) for reader in plan.readers)
+    return readers + choice_cost(plan) if plan.is_join else readers
+
+
+def reader_cost(reader: Reader, technology: Technology) -> Resources:
     """Row of trains under collection (a choice a bit), the memory, counters."""
-    technology = plan.technology
-    steps = plan.source_code.steps
-    row, width = plan.word * steps, plan.word * plan.folding.unroll
-    depth = buffer_depth(plan.lines, plan.line_words, plan.planes)
+    steps = reader.source_code.steps
+    row, width = reader.word * steps, reader.word * reader.folding.unroll
+    depth = buffer_depth(reader.lines, reader.line_words, reader.planes)
     memory = ram_cost(technology, depth, width, technology.ram_style(depth, width))
-    counters = counter_luts(plan.line_words) + counter_luts(plan.planes)
-    shifting = row if plan.planes > 1 else 0  # a bit moves on, or the row is entered
-    gather = gather_cost(technology, plan.word, plan.source_lanes, steps)
+    counters = counter_luts(reader.line_words) + counter_luts(reader.planes)
+    shifting = row if reader.planes > 1 else 0  # a bit moves on, or the row is entered
+    gather = gather_cost(technology, reader.word, reader.source_lanes, steps)
     own = Resources(
         lut=shifting + counters + 10,
-        ff=row + address_bits(plan.line_words) + address_bits(plan.planes) + 5,
+        ff=row + address_bits(reader.line_words) + address_bits(reader.planes) + 5,
         lone_ff=row - shifting,
     )
-    return gather + memory + own + (Resources() if plan.places is None else walk_cost(plan))
+    return gather + memory + own + (Resources() if reader.places is None else walk_cost(reader))
 
 
-def walk_cost(plan: LayerPlan) -> Resources:
-    """Counters of windows, place and start in a line and in the planes, events of the padding."""
-    places = plan.places
+def choice_cost(plan: LayerPlan) -> Resources:
+    """Events of the reader whose turn it is, and whose turn that is."""
+    fold, turns = plan.folding, address_bits(len(plan.readers))
+    firsts = fold.pe if plan.apart else 1
+    shared = sum(not reader.apart for reader in plan.readers)
+    ways = firsts * multiplexer_luts(len(plan.readers))
+    ways += (fold.simd - 1) * multiplexer_luts(shared)
+    ends = len(plan.readers) * -(-address_bits(plan.words) // 3)
+    words = sum(counter_luts(reader.words) for reader in plan.readers[1:])
+    return Resources(
+        lut=round(fold.unroll * ways) + ends + words + 2 * turns,
+        ff=2 * turns + sum(address_bits(reader.words) for reader in plan.readers[1:]),
+        lone_ff=turns,
+    )
+
+
+def walk_cost(reader: Reader) -> Resources:
+    """Counters of windows, place and start in a line and in the planes, events of the padding.
+
+    Where channels are picked, a choice among as many as there are tiles.
+    """
+    places = reader.places
     assert places is not None
+    apart = reader.apart and not reader.picked
     windows = sum(counter_luts(n) for n in places.positions)
-    run = places.size[1] * (1 if plan.apart else plan.pixel_words)
-    column = address_bits(plan.line_words) + 1
-    line, circle = address_bits(places.height) + 1, address_bits(plan.lines)
-    starts = 2 if plan.apart else 1
+    run = places.size[1] * (1 if apart else reader.pixel_words)
+    column = address_bits(reader.line_words) + 1
+    line, circle = address_bits(places.height) + 1, address_bits(reader.lines)
+    starts = 2 if apart else 1
+    picks = 0.0
+    if reader.picked:
+        tiles = len(reader.weights) // reader.folding.pe
+        picks = reader.folding.pe * reader.folding.unroll * multiplexer_luts(tiles)
     return Resources(
         lut=windows
         + counter_luts(run)
         + (2 + starts) * column  # one on, the start of the next window, which of them
         + 3 * line
-        + 8 * circle,
+        + 8 * circle
+        + round(picks),
         ff=sum(address_bits(n) for n in places.positions)
         + address_bits(run)
         + (1 + starts) * column
         + 2 * line
         + 3 * circle
         + 1
-        + address_bits(plan.planes),
+        + address_bits(reader.planes),
     )
 
 
@@ -483,22 +526,63 @@ def buffer_depth(banks: int, rows: int, planes: int) -> int:
     return ((last | (planes - 1)) << address_bits(rows)) + rows
 
 
+def maxima_cost(plan: MaximumPlan) -> Resources:
+    """Price a comparison and a train for each lane, and the drain's shift."""
+    steps, pe, lanes = plan.source_code.steps, plan.folding.pe, plan.lanes
+    lane = Resources(lut=carry_luts(plan.technology, steps), ff=steps)
+    drain = Resources(lut=(pe - lanes) * steps, ff=pe * steps, lone_ff=lanes * steps)
+    return scaled(lane, pe) + drain
+
+
 def weights_cost(plan: LayerPlan) -> Resources:
-    fold = plan.folding
-    width = fold.pe * fold.simd * plan.weight_bits
     words = plan.tiles * plan.weight_words
-    return rom_cost(plan.technology, words, width, plan.technology.rom_registered)
+    return rom_cost(plan.technology, words, plan.word_bits, plan.technology.rom_registered)
 
 
 def synapses_cost(plan: LayerPlan) -> Resources:
     """Gates: a LUT a weight bit and step; trees: a LUT a bit of every adder."""
     fold, bits = plan.folding, plan.weight_bits
+    if fold.multiplies:
+        return multipliers_cost(plan)
     tree = tree_cost(plan.technology, fold.simd, bits)
-    gates = fold.simd * bits
+    wider = plan.first_bits - bits  # of one gate, and of one adder at every level
+    gates = fold.simd * bits + wider * (1 + address_bits(fold.simd))
     one = scaled(Resources(lut=gates, ff=gates) + tree, fold.unroll)
-    width = bits + address_bits(fold.simd) + fold.unroll - 1
+    width = plan.first_bits + address_bits(fold.simd) + fold.unroll - 1
     join = tree_cost(plan.technology, fold.unroll, width)
     return scaled(one + join, fold.pe)
+
+
+def multipliers_cost(plan: LayerPlan) -> Resources:
+    """Products, in the fields of a block's or each of LUTs, the borrows given back, the trees."""
+    fold, technology, packed = plan.folding, plan.technology, plan.packed
+    field = plan.weight_bits + fold.unroll
+    trees = scaled(tree_cost(technology, fold.simd, field), fold.pe)
+    if not packed:
+        technology = replace(technology, multiplier="lut")
+        one = product_cost(technology, plan.weight_bits, fold.unroll)
+        return scaled(one, fold.pe * fold.simd) + trees
+    count = -(-fold.pe // packed)
+    least, more = divmod(fold.pe, count)  # outputs of a block are shared evenly
+    blocks = scaled(_block_cost(plan, least), (count - more) * fold.simd)
+    if more:
+        blocks += scaled(_block_cost(plan, least + 1), more * fold.simd)
+    return blocks + trees
+
+
+def _block_cost(plan: LayerPlan, outputs: int) -> Resources:
+    """Price a DSP block that multiplies the weights of ``outputs`` with one input."""
+    technology, unroll = plan.technology, plan.folding.unroll
+    field = plan.weight_bits + unroll
+    width = packed_width(weight_bits=plan.weight_bits, unroll=unroll, packed=outputs)
+    product = product_cost(technology, width, unroll)
+    if plan.packed == 1:
+        return product
+    return product + Resources(
+        lut=(outputs - 1) * carry_luts(technology, field),
+        ff=outputs * field,
+        lone_ff=field + (outputs - 1) * apart_from_adder(technology, field),
+    )
 
 
 def integrators_cost(plan: LayerPlan) -> Resources:
@@ -610,8 +694,11 @@ def control_cost(plan: LayerPlan) -> Resources:
     """Loop counters, and control and event bits that travel beside the pipeline."""
     fold = plan.folding
     depth = 1 + address_bits(fold.simd) + address_bits(fold.unroll)
+    if plan.packed:
+        depth = 1 + (plan.packed > 1) + address_bits(fold.simd)
     depth += 2 if plan.technology.rom_registered else 1
-    events = plan.word * fold.unroll if plan.technology.rom_registered else 0
+    inputs = fold.simd - 1 + (fold.pe if plan.apart else 1)
+    events = inputs * fold.unroll if plan.technology.rom_registered else 0
     address = address_bits(plan.tiles * plan.weight_words)
     counters = address_bits(plan.tiles) + address_bits(plan.planes) + address_bits(plan.period)
     return Resources(

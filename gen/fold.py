@@ -4,21 +4,25 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
+from typing import Any
 
 import numpy as np
 
-from .design import Design, Folding
+from .design import EVENTS, MULTIPLY, MULTIPLY_LUT, SYNAPSES, Design, Folding
 from .estimate import Budget, Estimate, estimate
 from .foldings import LayerFoldings, all_foldings
 from .plan import Technology, find_technology, plan_layers
 from .reading import parallel_inputs, word_of
 
 _WORD = re.compile(r"(?P<layer>[^:=,;\s]+):(?P<numbers>[^:;\s]+)")
-_KEYS = ("pe", "simd", "unroll")
+_KEYS = ("pe", "simd", "unroll", "synapse")
 
 
-def parse_fold(text: str) -> dict[str, Folding]:
+def parse_fold(text: str, synapse: str = EVENTS) -> dict[str, Folding]:
     """Read ``fc1:pe=16,simd=16,unroll=2; fc2:pe=2`` by layer name; what is left out is 1.
+
+    ``synapse=multiply`` puts multipliers in the place of event-gated adders; ``synapse`` is what a
+    word takes that says nothing of it.
 
     Raises
     ------
@@ -32,23 +36,67 @@ def parse_fold(text: str) -> dict[str, Folding]:
             raise ValueError(f"a folding reads like fc1:pe=16,simd=16,unroll=1, not {word!r}")
         if match["layer"] in folding:
             raise ValueError(f"layer {match['layer']!r} is folded twice in {text!r} (fold it once)")
-        folding[match["layer"]] = Folding(**dict(_numbers(match["numbers"], word)))
+        folding[match["layer"]] = _folding(dict(_numbers(match["numbers"], word)), synapse)
     if not folding:
         raise ValueError(f"a folding reads like fc1:pe=16,simd=16,unroll=1, not {text!r}")
     return folding
 
 
-def _numbers(text: str, word: str) -> Iterator[tuple[str, int]]:
-    """Yield (key, value) of ``pe=16,simd=8``."""
+def _folding(numbers: dict[str, Any], synapse: str) -> Folding:
+    """Return what a word says, with ``synapse`` where it does not: multipliers take all steps."""
+    if "synapse" not in numbers and synapse != EVENTS:
+        numbers = numbers | {"synapse": synapse, "unroll": 1}
+    return Folding(**numbers)
+
+
+def _numbers(text: str, word: str) -> Iterator[tuple[str, Any]]:
+    """Yield (key, value) of ``pe=16,simd=8,synapse=events``."""
     seen = set()
     for item in text.split(","):
         key, _, value = item.partition("=")
         if key not in _KEYS or key in seen:
-            raise ValueError(f"a folding has pe, simd and unroll, each once, not {item!r} ({word})")
+            raise ValueError(
+                f"a folding has pe, simd, unroll and synapse, each once, not {item!r} ({word})"
+            )
+        seen.add(key)
+        if key == "synapse":
+            if value not in SYNAPSES:
+                raise ValueError(
+                    f"synapse must be one of {', '.join(SYNAPSES)}, not {value!r} ({word})"
+                )
+            yield key, value
+            continue
         if not (value.isascii() and value.isdigit()) or int(value) < 1:
             raise ValueError(f"{key} must be a whole number above 0, not {value!r} ({word})")
-        seen.add(key)
         yield key, int(value)
+
+
+ALL_LAYERS = "*:synapse="  # a word that says of every layer how its weights meet inputs
+# What a search may take where such a word stands: DSP blocks as far as they reach, or both kinds.
+ANY = "any"
+CHOICES = {
+    EVENTS: (EVENTS,),
+    MULTIPLY: (MULTIPLY, MULTIPLY_LUT),
+    MULTIPLY_LUT: (MULTIPLY_LUT,),
+    ANY: SYNAPSES,
+}
+
+
+def split_synapse(words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
+    """Return the other words, and what ``*:synapse=multiply`` says, ``None`` where it is missing.
+
+    Raises
+    ------
+    ValueError
+        Where it names no kind, or where two such words differ.
+    """
+    said = {w.removeprefix(ALL_LAYERS) for w in words if w.startswith(ALL_LAYERS)}
+    if len(said) > 1 or not said <= set(CHOICES):
+        raise ValueError(
+            f"synapses are all of one kind, {', '.join(CHOICES)}, not {' and '.join(sorted(said))}"
+        )
+    others = tuple(word for word in words if not word.startswith(ALL_LAYERS))
+    return others, next(iter(said), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +131,7 @@ def auto_fold(
     technology: Technology | str,
     budget: Budget,
     progress: Callable[[str], None] = lambda doing: None,
+    synapses: Sequence[str] = (EVENTS,),
 ) -> FoldChoice:
     """Return the fastest folding that the estimate says fits ``budget``.
 
@@ -90,7 +139,8 @@ def auto_fold(
     at the same time, and lanes that do not shorten the slowest layer shorten nothing: no layer is
     more than twice as fast. In a chain of dense layers one begins when the other ends, and more
     lanes shorten the response. Among the foldings left, a cycle of latency is worth as many LUTs as
-    the one with fewest LUTs spends for a cycle of its latency.
+    the one with fewest LUTs spends for a cycle of its latency. ``synapses`` are the
+    ways in which the weights of a layer may meet its inputs.
 
     Raises
     ------
@@ -98,7 +148,7 @@ def auto_fold(
         If not even the most frugal folding fits.
     """
     technology = find_technology(technology)
-    layers = all_foldings(design, technology, budget, progress)
+    layers = all_foldings(design, technology, budget, progress, synapses)
     targets = _intervals(layers)
     windows = any(q.map.kind != "dense" for p in design.populations for q in p.sources)
     search = _Search(layers, budget, balanced=windows)

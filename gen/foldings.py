@@ -11,9 +11,9 @@ from math import gcd
 
 import numpy as np
 
-from .design import Design, Folding, divisors
+from .design import EVENTS, MULTIPLY, Design, Folding, divisors, has_synapses
 from .estimate import Budget, Resources, encoder_cost, gather_cost, layer_cost, total
-from .plan import InputPlan, LayerPlan, Technology, plan_layers
+from .plan import InputPlan, LayerPlan, MaximumPlan, Technology, plan_layers
 from .reading import parallel_inputs, word_of
 
 
@@ -40,7 +40,8 @@ class Choice:
 
     @property
     def lanes(self) -> int:
-        return self.folding.pe * self.folding.simd * self.folding.unroll
+        lanes = self.folding.pe * self.folding.simd
+        return lanes * self.folding.unroll if self.folding.synapse == EVENTS else lanes
 
 
 class LayerFoldings:
@@ -103,9 +104,14 @@ def all_foldings(
     technology: Technology,
     budget: Budget,
     progress: Callable[[str], None] = lambda doing: None,
+    synapses: Sequence[str] = (EVENTS,),
 ) -> list[LayerFoldings]:
     """Return the choices of every population, the input first, sources before their readers."""
-    serial = {p.name: Folding() for p in design.populations}
+    # Where nothing but multipliers will do, a layer that cannot have them is refused here.
+    first = EVENTS if EVENTS in synapses else synapses[0]
+    serial = {
+        p.name: Folding(synapse=first if has_synapses(p) else EVENTS) for p in design.populations
+    }
     entry, plans = plan_layers(design.with_folding(serial), technology)
     readers = {
         p.name: [plan for plan in plans if p.name in words_of(plan, Folding())]
@@ -114,7 +120,7 @@ def all_foldings(
     found = [input_foldings(entry, design, technology, next_words(readers[entry.name]))]
     for number, plan in enumerate(plans, 1):
         progress(f"foldings of {plan.name!r}, layer {number} of {len(plans)}")
-        found.append(layer_foldings(plan, design, budget, next_words(readers[plan.name])))
+        found.append(layer_foldings(plan, design, budget, next_words(readers[plan.name]), synapses))
     return found
 
 
@@ -143,7 +149,11 @@ def input_foldings(
 
 
 def layer_foldings(
-    plan: LayerPlan, design: Design, budget: Budget, next_words: Sequence[int]
+    plan: LayerPlan,
+    design: Design,
+    budget: Budget,
+    next_words: Sequence[int],
+    synapses: Sequence[str],
 ) -> LayerFoldings:
     """Return every folding of one layer that could fit."""
     layer_cost(plan)  # works out what all foldings of the layer share
@@ -171,20 +181,39 @@ def layer_foldings(
         Choice(
             folding, tuple(words_of(plan, folding).values()), word, shape(folding, word).interval
         )
-        for folding in foldings_of(plan, design, budget)
+        for folding in foldings_of(plan, design, budget, synapses)
         for word in next_words
     ]
     return LayerFoldings(plan.name, tuple(words_of(plan, Folding())), choices, price)
 
 
-def foldings_of(plan: LayerPlan, design: Design, budget: Budget) -> Iterator[Folding]:
-    """Yield the foldings that the rules allow and whose gates alone could fit."""
+def foldings_of(
+    plan: LayerPlan, design: Design, budget: Budget, synapses: Sequence[str]
+) -> Iterator[Folding]:
+    """Yield the foldings that the rules allow and whose gates or multipliers alone could fit."""
     settled = design.firing == "settled" and plan.source_code.is_binary
+    several = settled and not isinstance(plan, MaximumPlan)  # which reads whole trains anyway
+    steps = plan.source_code.steps
+    if not has_synapses(plan.population):
+        synapses = (EVENTS,)
+    ways = [(EVENTS, unroll) for unroll in (divisors(steps) if several else [1])]
+    ways = [way for way in ways if EVENTS in synapses]
+    ways += [(kind, steps) for kind in synapses if kind != EVENTS and settled]
     for pe in divisors(plan.outputs):
         for simd in divisors(parallel_inputs(plan.map)[0]):
-            for unroll in divisors(plan.source_code.steps) if settled else [1]:
-                if pe * simd * unroll * plan.weight_bits <= budget.lut:
-                    yield Folding(pe=pe, simd=simd, unroll=unroll)
+            for synapse, unroll in ways:
+                folding = Folding(pe=pe, simd=simd, unroll=unroll, synapse=synapse)
+                if _may_fit(plan, folding, budget):
+                    yield folding
+
+
+def _may_fit(plan: LayerPlan, folding: Folding, budget: Budget) -> bool:
+    """Whether the gates, or the multipliers, are not alone too many."""
+    lanes = folding.pe * folding.simd
+    if folding.synapse == MULTIPLY:
+        packed = replace(plan, folding=folding).packed  # 0: the same as multiply-lut
+        return packed > 0 and lanes // packed <= budget.multipliers
+    return lanes * folding.unroll * plan.weight_bits <= budget.lut
 
 
 def words_of(plan: LayerPlan, folding: Folding) -> dict[str, int]:

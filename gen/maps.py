@@ -170,6 +170,14 @@ class Layout:
             sizes[axis] = size
         return tuple(sizes)
 
+    @property
+    def order(self) -> list[int]:
+        """Axes of more than one element, the slowest in the order of the neurons first.
+
+        0 is the channel, 1 the line, 2 the column.
+        """
+        return [int(k) for k in np.argsort(self.axes) if self.planes[k] > 1]
+
     def seen(self, x: np.ndarray) -> np.ndarray:
         """(n, ...) in the order of the neurons as (n, channels, height, width)."""
         return x.reshape(len(x), *self.memory).transpose(0, *(axis + 1 for axis in self.axes))
@@ -287,10 +295,13 @@ class Conv(Sliding):
         (n_out, n_in / groups, height, width).
     groups
         Runs of channels that are convolved apart; as many as there are channels is depthwise.
+    fixed
+        The kernel holds plain factors, such as those of a mean over channels.
     """
 
     kernel: np.ndarray
     groups: int = 1
+    fixed: bool = False
 
     kind = "conv"
 
@@ -364,12 +375,18 @@ class Conv(Sliding):
         return np.repeat(channel, self.window[0] * self.window[1], axis=1)
 
     def parameters(self) -> dict[str, object]:
-        return {**super().parameters(), "kernel": list(self.kernel.shape), "groups": self.groups}
+        found = {**super().parameters(), "kernel": list(self.kernel.shape), "groups": self.groups}
+        return found | ({"fixed": True} if self.fixed else {})
 
     @classmethod
     def rebuild(cls, weights: np.ndarray, parameters: Mapping[str, object]) -> "Conv":
         kernel = weights.reshape(parameters["kernel"])
-        return cls(kernel=kernel, groups=parameters["groups"], **cls.geometry(parameters))
+        return cls(
+            kernel=kernel,
+            groups=parameters["groups"],
+            fixed=parameters.get("fixed", False),
+            **cls.geometry(parameters),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

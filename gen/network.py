@@ -5,13 +5,15 @@ A population applies its function to its operands; an operand sums projections o
 populations and a bias: x = bias + Σ_k map_k(population_k).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from .functions import UNARY
 from .maps import MAPS, Dense, LinearMap
+from .products import Product
+from .several import SEVERAL
 
 __all__ = ["FUNCTIONS", "INPUT", "MAPS", "READOUT", "Dense", "LinearMap", "Network", "Operand"]
 __all__ += ["Population", "Projection", "check_graph", "evaluate"]
@@ -21,7 +23,14 @@ READOUT = "readout"
 LINEAR = "linear"
 MAX = "max"
 # function -> number of operands, None for one or more; those of UNARY take one
-FUNCTIONS: dict[str, int | None] = {INPUT: 0, READOUT: 1, "relu": 1, LINEAR: 1, MAX: None}
+FUNCTIONS: dict[str, int | None] = {
+    INPUT: 0,
+    READOUT: 1,
+    "relu": 1,
+    LINEAR: 1,
+    MAX: None,
+    **dict.fromkeys(SEVERAL, 2),
+}
 FORWARD_BATCH = 64  # samples whose populations are held at a time where only answers are wanted
 
 
@@ -35,10 +44,24 @@ class Projection:
 
 @dataclass(frozen=True, kw_only=True)
 class Operand:
-    """x = bias + Σ projections; ``bias`` broadcasts to the population's shape, float64."""
+    """x = bias + Σ projections; ``bias`` broadcasts to the population's shape, float64.
+
+    A maximum's bias is -inf where the operand is left out, as beyond the border of a pooled plane.
+    An operand may sum products of two populations instead of projections.
+    """
 
     projections: tuple[Projection, ...]
     bias: np.ndarray
+    products: tuple[Product, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.products and self.projections:
+            raise ValueError("an operand sums projections or products, not both")
+
+    def sums(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return x of float values by population, (n, *shape)."""
+        x = sum((p.map.apply(values[p.source]) for p in self.projections), self.bias)
+        return sum((product.apply(values) for product in self.products), x)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +135,8 @@ def evaluate(
         return positive if limit is None else np.minimum(positive, limit)
     if function == MAX:
         return np.max(operands, axis=0)
+    if function in SEVERAL:
+        return SEVERAL[function].evaluate(*operands)
     raise ValueError(f"there is no neuron function {function!r}")
 
 
@@ -160,10 +185,7 @@ class Network:
         outputs = {self.input.name: self.input.expressed(real)}
         operands: dict[str, list[np.ndarray]] = {self.input.name: []}
         for population in self.populations[1:]:
-            operands[population.name] = [
-                sum((p.map.apply(outputs[p.source]) for p in operand.projections), operand.bias)
-                for operand in population.operands
-            ]
+            operands[population.name] = [op.sums(outputs) for op in population.operands]
             found = population.apply(operands[population.name])
             outputs[population.name] = population.expressed(found)
         return outputs, operands
@@ -203,6 +225,12 @@ def check_graph(populations) -> None:
                 f"{population.function} takes {wanted or 'some'} operands, {name!r} has "
                 f"{len(population.operands)}"
             )
+        for product in (p for operand in population.operands for p in operand.products):
+            for source, places in ((product.source, product.left), (product.other, product.right)):
+                if source not in seen:
+                    raise ValueError(f"{name!r} reads {source!r}, which does not stand before it")
+                if places.max() >= np.prod(seen[source]) or product.out_shape != population.shape:
+                    raise ValueError(f"a product of {name!r} does not fit the shapes")
         for projection in population.sources:
             if projection.source not in seen:
                 raise ValueError(

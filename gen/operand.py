@@ -79,9 +79,11 @@ def convert_operand(
     multiplier_bits: int,
     feedback: bool,
     bias_correction: bool,
+    blind: bool = False,
     like: DesignOperand | None = None,
     unit: float | None = None,
     slope: float | None = None,
+    centred: bool = False,
 ) -> DesignOperand:
     """Quantise weights and bias of one operand.
 
@@ -97,15 +99,21 @@ def convert_operand(
         Of trained weights, and of the requantisation factors.
     feedback, bias_correction
         See :class:`signfire.gen.calibrate.Options`.
+    blind
+        Weigh all inputs alike, whatever meets the weights.
     like
         Whose weight bits, shift and bits of factors are taken over.
     unit
         Real value of one unit of F; ``None`` is that of the code.
     slope
         Of the function where X < 0, relative to that above; ``None`` is no other.
+    centred
+        Take half a unit of F off the bias, so that F, which is rounded up, is rounded to nearest.
     """
     if unit is None and code is not None:
         unit = code.unit
+    if operand.products:
+        return _of_products(population, operand, sources, unit, centred=centred)
     if like is not None:
         widths = [p.weight_bits for p in like.projections if not p.map.fixed]
         weight_bits = widths[0] if widths else weight_bits
@@ -127,6 +135,7 @@ def convert_operand(
             multiplier_bits=multiplier_bits,
             feedback=feedback,
             centre=bias_correction,
+            blind=blind,
             like=like,
         )
     else:
@@ -140,21 +149,71 @@ def convert_operand(
         start = stop
     for k in fixed:
         projections[k] = _integers(projections[k], np.rint(rows[k] / found.scale[:, None]), None)
-    bias, scale = operand.bias, by_channel(found.scale, population.shape)
+    scale = by_channel(found.scale, population.shape)
+    nothing = np.isneginf(operand.bias)
+    bias = np.where(nothing, 0.0, operand.bias)
     if bias_correction:
         seen = sum(p.map.apply(sources.values[p.source]) for p in projections) * scale
         around = (0, *range(2, exact.ndim))
-        bias = bias + by_channel((exact - operand.bias - seen).mean(axis=around), population.shape)
+        some = np.broadcast_to(~nothing, exact.shape)
+        missed = np.where(some, exact, 0.0) - bias - seen
+        bias = bias + by_channel(missed.mean(axis=around, where=some), population.shape)
+    if centred:
+        bias = bias - unit / 2
+    integers = np.rint(bias / scale).astype(np.int64)
+    if nothing.any():
+        integers = np.where(nothing, integers + _least(projections, sources, population), integers)
     ones = np.ones(population.shape[0], np.int64)
     multiplier = ones if code is None else factors.multiplier(found.scale)
     return DesignOperand(
         projections=tuple(projections),
-        bias=np.rint(bias / scale).astype(np.int64),
+        bias=integers,
         scale=found.scale,
         multiplier=multiplier,
         shift=0 if code is None else factors.shift,
         below=None if slope is None else np.rint(multiplier * slope).astype(np.int64),
     )
+
+
+def _of_products(
+    population: Population,
+    operand: Operand,
+    sources: Sources,
+    unit: float | None,
+    *,
+    centred: bool,
+) -> DesignOperand:
+    """Return an operand of products, whose scale is the product of the units of its sources."""
+    units = {p.name: p.code.unit for p in sources.populations}
+    scales = {units[p.source] * units[p.other] for p in operand.products}
+    if len(scales) > 1:
+        raise ValueError(f"products of different units cannot be summed in {population.name!r}")
+    scale = scales.pop()
+    bias = operand.bias - (unit / 2 if centred and unit is not None else 0)
+    each = np.full(population.shape[0], scale)
+    factors = None if unit is None else Factors.reaching(population.name, unit, scale, 16)
+    return DesignOperand(
+        projections=(),
+        products=operand.products,
+        bias=np.rint(bias / scale).astype(np.int64),
+        scale=each,
+        multiplier=np.ones(len(each), np.int64) if factors is None else factors.multiplier(each),
+        shift=0 if factors is None else factors.shift,
+    )
+
+
+def _least(
+    projections: list[DesignProjection], sources: Sources, population: Population
+) -> np.ndarray:
+    """Return the least Σ W·value of each channel: what stands for an operand that is left out."""
+    codes = {p.name: p.code for p in sources.populations}
+    least = sum(
+        np.minimum(p.map.weights * codes[p.source].low, p.map.weights * codes[p.source].high).sum(
+            axis=1
+        )
+        for p in projections
+    )
+    return by_channel(least, population.shape)
 
 
 def _integers(projection: Projection, weights: np.ndarray, bits: int | None) -> DesignProjection:
@@ -181,6 +240,7 @@ def _trained(
     multiplier_bits: int,
     feedback: bool,
     centre: bool,
+    blind: bool,
     like: DesignOperand | None,
 ) -> tuple[QuantisedRows, Factors | None]:
     """Search scales and integers of trained weights, (channels, fan_in) in ``rows``."""
@@ -192,7 +252,8 @@ def _trained(
         and np.abs(rows / steps[:, None]).max() <= limits[0] + 1.5
     ):
         return _taken_over(name, rows, steps, limits, unit)
-    rounder = Rounder(moments(projections, sources, centre=centre), feedback=feedback)
+    met = np.eye(rows.shape[1]) if blind else moments(projections, sources, centre=centre)
+    rounder = Rounder(met, feedback=feedback)
     settings = {"shared": unit is None}
     least = 0.0
     if beside is not None:

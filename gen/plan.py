@@ -3,35 +3,38 @@
 RTL, cycle model and estimate read the same plan, so that they speak of the same machine.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import accumulate
+from math import gcd
 
 import numpy as np
 
 from .codes import SpikeCode
-from .cycles import WHOLE_SAMPLE, Band
-from .design import Design, DesignPopulation, Folding, bits_for, divisors
-from .maps import Conv, LinearMap, Sliding, Window
-from .network import INPUT, READOUT
+from .cycles import Band
+from .design import MULTIPLY, Design, DesignPopulation, Folding, bits_for, divisors
+from .maps import Conv, LinearMap, Sliding
+from .maximum import Maximum, maximum_of
+from .network import INPUT, MAX, READOUT
+from .reader import Reader
 from .reading import (
     WindowPlaces,
-    column_order,
     is_apart,
-    parallel_inputs,
-    places_of,
+    parallel_of,
     raster_order,
     repeats_of,
     travels_in_raster_order,
     word_of,
-    zero_train,
 )
+from .skew import lines_ahead
 
 # Cycles for which the results of a tile may be under way; with too few the layer would pause
 # between tiles, never err.
 PIPELINE_ALLOWANCE = 32
 # A weighted integrator or an overlapped neuron takes a group again after so many cycles.
 FEEDBACK_CYCLES = 3
-BANKS = 2  # samples a train buffer holds: one is read while the next arrives
+MAXIMUM_ALLOWANCE = 8  # the same of a maximum, which is that short
 READOUT_PACE = 2  # cycles between two logits, for a comparison with a register of its own
 
 
@@ -55,6 +58,10 @@ class Technology:
         A memory goes to block RAM where it would take more LUTs than this times its blocks.
     lut_ram
         LUTs can be a RAM of 16 words of 4 bits (else such a RAM takes flip-flops).
+    multiplier_bits
+        Widest signed factors of a DSP block.
+    least_factor, least_product
+        Bits of a factor and of a product below which Yosys takes LUTs all the same.
     """
 
     name: str
@@ -64,6 +71,18 @@ class Technology:
     block_cost: int
     luts_per_block: int
     lut_ram: bool
+    multiplier_bits: int = 18
+    least_factor: int = 2
+    least_product: int = 0
+
+    def takes_product(self, a: int, b: int) -> bool:
+        """Whether a signed a x b product becomes one DSP block."""
+        return (
+            self.multiplier == "dsp"
+            and max(a, b) <= self.multiplier_bits
+            and min(a, b) >= self.least_factor
+            and a + b >= self.least_product
+        )
 
     def blocks(self, depth: int, width: int) -> int:
         """Block RAMs for ``depth`` words of ``width`` bits, as Yosys lays them out."""
@@ -128,6 +147,8 @@ TECHNOLOGIES = {
             block_cost=64,
             luts_per_block=176,
             lut_ram=False,
+            multiplier_bits=16,
+            least_product=11,
         ),
         Technology(
             name="ice40-hx",
@@ -155,6 +176,7 @@ TECHNOLOGIES = {
             block_cost=128,
             luts_per_block=250,
             lut_ram=True,
+            least_factor=4,
         ),
     )
 }
@@ -186,18 +208,20 @@ class InputPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPlan:
-    """One layer: reader, synapses, integrators, neurons or read-out.
+    """One layer: readers, synapses, integrators, neurons or read-out.
 
     A dense layer reads whole samples; a layer of planes reads windows, one after the other, and
-    computes for each what a dense layer computes for a sample.
+    computes for each what a dense layer computes for a sample. A join sums several projections: its
+    readers take turns within every step, so that one set of synapses and integrators does for all.
 
     Parameters
     ----------
-    population, source
-        Of the shape, from which every width, range and cycle is derived; ``operand`` 0 and its only
-        projection are computed.
-    held, held_source
-        The same two of the Design whose numbers lie in the memories, see :func:`plan_layers`.
+    population
+        Of the shape, from which every width, range and cycle is derived; operand 0 is computed.
+    held
+        The same of the Design whose numbers lie in the memories, see :func:`plan_layers`.
+    readers
+        One for each projection of the operand.
     folding
         pe, simd, unroll.
     x_bound
@@ -206,8 +230,6 @@ class LayerPlan:
         Firing mode.
     weighted
         Step sums go through a multiplier by η; else the schedule is binary and shifts do.
-    source_lanes
-        Neurons a word of the incoming train stream.
     lanes
         Outputs that leave together.
     period
@@ -217,14 +239,12 @@ class LayerPlan:
     """
 
     population: DesignPopulation
-    source: DesignPopulation
     held: DesignPopulation
-    held_source: DesignPopulation
+    readers: tuple[Reader, ...]
     folding: Folding
     x_bound: int
     overlapped: bool
     weighted: bool
-    source_lanes: int
     lanes: int
     period: int
     technology: Technology
@@ -238,38 +258,42 @@ class LayerPlan:
         return self.population.function == READOUT
 
     @property
-    def map(self) -> LinearMap:
-        """Of the shape."""
-        return next(self.population.sources).map
+    def is_join(self) -> bool:
+        """Whether several projections are summed."""
+        return len(self.readers) > 1
 
     @cached_property
     def weights(self) -> np.ndarray:
-        """(outputs, columns) int64, held in memory, columns in the order of :attr:`columns`."""
-        return next(self.held.sources).map.weights[:, self.columns]
+        """(outputs, columns) int64, held in memory, in the order in which the inputs are read."""
+        if not self.is_join:
+            return self.readers[0].weights
+        rows = np.concatenate([reader.rows for reader in self.readers], axis=1)
+        return rows.reshape(len(rows), -1)
 
     @cached_property
-    def columns(self) -> np.ndarray:
-        """Columns of the map's weights, in the order in which the inputs are read."""
-        return column_order(self.map, is_input=self.source.function == INPUT)
+    def weight_bits(self) -> int:
+        """Bits of a weight; of a join, of those for which inputs come in parallel."""
+        projections = self.population.operands[0].projections
+        shared = [
+            q for q, r in zip(projections, self.readers, strict=True) if not r.apart
+        ] or projections
+        return max(q.weight_bits for q in shared)
+
+    @cached_property
+    def first_bits(self) -> int:
+        """Bits of the first of the ``simd`` weights, which inputs of an output's own meet too."""
+        return max(q.weight_bits for q in self.population.operands[0].projections)
 
     @property
-    def weight_bits(self) -> int:
-        return next(self.population.sources).weight_bits
+    def word_bits(self) -> int:
+        """Bits of a word of weights."""
+        fold = self.folding
+        return fold.pe * (self.first_bits + (fold.simd - 1) * self.weight_bits)
 
     @property
     def outputs(self) -> int:
         """Outputs of a window; of a dense layer, all."""
         return self.weights.shape[0]
-
-    @cached_property
-    def repeats(self) -> int:
-        """Inputs that share a weight: the pixels of a sum, else 1."""
-        return repeats_of(self.map)
-
-    @property
-    def inputs(self) -> int:
-        """Inputs of an output, within its window."""
-        return self.weights.shape[1] * self.repeats
 
     @property
     def tiles(self) -> int:
@@ -277,81 +301,105 @@ class LayerPlan:
 
     @property
     def words(self) -> int:
-        """Words that a tile reads of a window: simd inputs of every output."""
-        return self.inputs // self.folding.simd
+        """Words that a tile reads of a window, of all sources."""
+        return sum(reader.words for reader in self.readers)
+
+    @property
+    def repeats(self) -> int:
+        """Inputs that share a weight in memory; in a join, none do."""
+        return 1 if self.is_join else self.readers[0].repeats
 
     @property
     def weight_words(self) -> int:
         """Words of weights of a tile, gone through ``repeats`` times."""
         return self.words // self.repeats
 
-    # -- windows -------------------------------------------------------------------------------
-
-    @cached_property
-    def places(self) -> WindowPlaces | None:
-        """Of the windows; ``None`` for a dense layer."""
-        return places_of(self.map)
-
-    @cached_property
-    def apart(self) -> bool:
-        """Each output channel reads one channel of the source, its own."""
-        return is_apart(self.map)
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """For each reader, how many words of a step are read when it is done."""
+        return tuple(accumulate(reader.words for reader in self.readers))
 
     @property
     def windows(self) -> int:
         """Windows of a sample; 1 for a dense layer, which reads all of it."""
-        return 1 if self.places is None else self.places.count
+        return sum(band.windows for band in self.bands)
+
+    @cached_property
+    def apart(self) -> bool:
+        """Some outputs' inputs are their own: each output channel reads one channel."""
+        return any(reader.apart for reader in self.readers)
+
+    # -- the first projection, which is the only one but in a join ------------------------------
+
+    @property
+    def source(self) -> DesignPopulation:
+        return self.readers[0].source
+
+    @property
+    def source_code(self) -> SpikeCode:
+        """Of all sources the same, but for its rest."""
+        return self.readers[0].source_code
+
+    @property
+    def held_source(self) -> DesignPopulation:
+        return self.readers[0].held_source
+
+    @property
+    def source_lanes(self) -> int:
+        return self.readers[0].source_lanes
+
+    @property
+    def map(self) -> LinearMap:
+        return self.readers[0].map
+
+    @property
+    def columns(self) -> np.ndarray:
+        return self.readers[0].columns
+
+    @property
+    def places(self) -> WindowPlaces | None:
+        return self.readers[0].places
 
     @property
     def bands(self) -> tuple[Band, ...]:
-        """Rows of windows; a dense layer's only line is the sample."""
-        return WHOLE_SAMPLE if self.places is None else self.places.bands
+        return self.readers[0].bands
 
     @property
     def word(self) -> int:
-        """Neurons of a word of the buffer: the simd inputs, or one of each of the pe outputs."""
-        return word_of(self.map, self.folding)
+        return self.readers[0].word
+
+    @property
+    def simd_options(self) -> list[int]:
+        """Numbers of inputs that can be read in parallel."""
+        return divisors(parallel_of([reader.map for reader in self.readers])[0])
 
     @property
     def word_options(self) -> list[int]:
-        """Words that some folding of this layer reads."""
-        limit = self.outputs if self.apart else parallel_inputs(self.map)[0]
-        return divisors(limit)
+        """Words that some folding of this layer reads of one source or another."""
+        return sorted({word for reader in self.readers for word in reader.word_options})
 
     @property
     def pixel_words(self) -> int:
-        """Words of a pixel of the source."""
-        assert isinstance(self.map, Sliding)
-        return self.map.layout.planes[0] // self.word
+        return self.readers[0].pixel_words
 
     @property
     def line_words(self) -> int:
-        """Words of a line of the buffer: of the planes, or of the whole sample."""
-        if self.places is None:
-            return self.words
-        return self.places.width * self.pixel_words
+        return self.readers[0].line_words
 
     @property
     def lines(self) -> int:
-        """Lines that the buffer holds."""
-        return BANKS if self.places is None else self.places.lines
+        return self.readers[0].lines
 
     @property
     def padding_train(self) -> list[int]:
-        """Events of what stands outside the planes, whose value is 0."""
-        return zero_train(self.source_code.eta, self.source_code.rest)
+        return self.readers[0].padding_train
+
+    # ------------------------------------------------------------------------------------------
 
     @property
     def order(self) -> np.ndarray:
         """Neurons in the order in which they are computed."""
         return raster_order(self.population.shape)
-
-    # ------------------------------------------------------------------------------------------
-
-    @property
-    def source_code(self) -> SpikeCode:
-        assert self.source.code is not None
-        return self.source.code
 
     @property
     def planes(self) -> int:
@@ -362,6 +410,28 @@ class LayerPlan:
     def groups(self) -> int:
         """Words of results a tile gives."""
         return self.folding.pe // self.lanes
+
+    @cached_property
+    def packed(self) -> int:
+        """Outputs that share a multiplier of a DSP block; 0 where weights meet inputs in LUTs.
+
+        As many as a block holds side by side. Factors that no one trained (pooling) need no block.
+        """
+        folding, bits = self.folding, self.weight_bits
+        if folding.synapse != MULTIPLY or self.map.fixed:
+            return 0
+
+        def taken(outputs: int) -> bool:
+            width = packed_width(weight_bits=bits, unroll=folding.unroll, packed=outputs)
+            return self.technology.takes_product(width, folding.unroll + 1)
+
+        most = 1 if self.apart else folding.pe
+        for blocks in range(-(-folding.pe // most), folding.pe + 1):
+            # About evenly shared: some take one more than the others.
+            least, greatest = folding.pe // blocks, -(-folding.pe // blocks)
+            if taken(least) and taken(greatest):
+                return greatest
+        return 0
 
     @property
     def tile_cycles(self) -> int:
@@ -383,12 +453,29 @@ class LayerPlan:
         under_way = -(-(PIPELINE_ALLOWANCE + self.groups * self.pace) // self.tile_cycles)
         return self.groups * (1 + under_way)
 
-    def refolded(self, folding: Folding, *, source_lanes: int, simd: int) -> "LayerPlan":
-        """Return the plan of the same layer folded otherwise; ``simd`` is the next layer's word.
+    def refolded(
+        self, folding: Folding, *, source_lanes: int | Sequence[int], simd: int
+    ) -> "LayerPlan":
+        """Return the plan of the same layer folded otherwise.
 
         What was derived from the weights is handed on, so that a search costs little.
+
+        Parameters
+        ----------
+        source_lanes
+            Of each source; one number for all says the most, of what each reads at a time.
+        simd
+            What the layers behind read at a time; where there are several, the greatest common
+            divisor.
         """
-        bare = _with_facts(replace(self, folding=folding, source_lanes=source_lanes), self)
+        if isinstance(source_lanes, int):
+            words = [word_of(reader.map, folding) for reader in self.readers]
+            source_lanes = [gcd(source_lanes, word) for word in words]
+        readers = tuple(
+            reader.refolded(folding, lanes)
+            for reader, lanes in zip(self.readers, source_lanes, strict=True)
+        )
+        bare = _with_facts(replace(self, folding=folding, readers=readers), self)
         lanes, period = choose_lanes(bare, simd)
         return _with_facts(replace(bare, lanes=lanes, period=period), self)
 
@@ -401,7 +488,8 @@ class LayerPlan:
     @cached_property
     def sum_range(self) -> tuple[int, int]:
         """Least and greatest Σ W e of one step over all outputs."""
-        w = next(self.population.sources).map.weights * self.repeats
+        projections = self.population.operands[0].projections
+        w = np.concatenate([q.map.weights * repeats_of(q.map) for q in projections], axis=1)
         return int(np.minimum(w, 0).sum(axis=1).min()), int(np.maximum(w, 0).sum(axis=1).max())
 
     @property
@@ -416,24 +504,20 @@ class LayerPlan:
         """(outputs,) B, held in memory."""
         return channel_bias(self.held)
 
-    @cached_property
+    @property
     def row(self) -> np.ndarray:
-        """(outputs,) Σ_j W_ij."""
-        return self.weights.sum(axis=1) * self.repeats
+        """(outputs,) Σ_j W_ij over all sources."""
+        return sum(reader.sums for reader in self.readers)
 
     @property
     def start(self) -> np.ndarray:
         """(outputs,) X before the first event: B + rest·ΣW."""
-        code = self.held_source.code
-        assert code is not None
-        return self.bias + code.rest * self.row
+        return self.bias + sum(r.held_code.rest * r.sums for r in self.readers)
 
     @property
     def folded_bias(self) -> np.ndarray:
         """(outputs,) everything constant in X = folded_bias + 2 Σ_t η(t) Σ_j W e."""
-        code = self.held_source.code
-        assert code is not None
-        return self.bias + (code.rest - code.total) * self.row
+        return self.start - sum(r.held_code.total * r.sums for r in self.readers)
 
     @cached_property
     def factor(self) -> np.ndarray:
@@ -531,16 +615,49 @@ class LayerPlan:
         return self.lanes * (self.x_width + self.stored_factor_bits)
 
 
+class MaximumPlan(LayerPlan):
+    """A layer whose neurons say the greatest value of a window: maxima of trains, nothing else.
+
+    A window is read once for each tile of ``pe`` channels, one pixel a cycle, all steps of a train
+    at once; ``simd`` is 1 and ``unroll`` the T of the source, whatever the Design says.
+    """
+
+    @classmethod
+    def of(cls, plan: LayerPlan) -> "MaximumPlan":
+        """Return the plan of a maximum with the numbers of a plain one."""
+        found = maximum_of(plan.population, plan.source)
+        assert isinstance(found, Maximum)  # else no_hardware has refused it
+        reader = replace(
+            plan.readers[0],
+            map=found.window,
+            held_map=found.window,
+            beyond=found.padding_train,
+        )
+        numbers = {f.name: getattr(plan, f.name) for f in fields(LayerPlan)}
+        return cls(**numbers | {"readers": (reader,)})
+
+    @property
+    def pace(self) -> int:
+        return 1
+
+    @property
+    def fifo_depth(self) -> int:
+        return self.groups * (1 + -(-(MAXIMUM_ALLOWANCE + self.groups) // self.tile_cycles))
+
+    def refolded(
+        self, folding: Folding, *, source_lanes: int | Sequence[int], simd: int
+    ) -> "LayerPlan":
+        whole = replace(folding, unroll=self.source_code.steps)
+        return super().refolded(whole, source_lanes=source_lanes, simd=simd)
+
+
 # Numbers of a layer that do not depend on its folding, kept once they are known.
 FACTS = (
-    "weights",
-    "columns",
-    "repeats",
-    "places",
+    "weight_bits",
+    "first_bits",
     "apart",
     "sum_range",
     "bias",
-    "row",
     "factor",
     "factor_bits",
     "requantised_range",
@@ -578,6 +695,11 @@ def choose_lanes(plan: LayerPlan, simd: int) -> tuple[int, int]:
     return lanes, period(lanes)
 
 
+def packed_width(*, weight_bits: int, unroll: int, packed: int) -> int:
+    """Bits of the signed factor in which ``packed`` weights lie side by side."""
+    return (packed - 1) * (weight_bits + unroll) + weight_bits
+
+
 def result_pace(population: DesignPopulation, overlapped: bool) -> int:
     """Cycles a group of results needs: T where it fires settled, 1 where overlapped."""
     if population.code is None:
@@ -586,28 +708,90 @@ def result_pace(population: DesignPopulation, overlapped: bool) -> int:
 
 
 FUNCTION_WORDS = {  # of functions that there is no hardware for
-    "max": "a maximum of several operands",
     "linear": "a population without ReLU",
+    "multiply": "a product of two operands",
+    "divide": "a quotient of two operands",
+    "divide_root": "a quotient by a root",
 }
 
 
 def no_hardware(design: Design) -> str | None:
     """Return why the RTL cannot build a Design, in one sentence; ``None`` where it can."""
-    for previous, population in zip(design.populations, design.populations[1:], strict=False):
+    if design.dynamics != "signgd":
+        return (
+            "RTL is generated for signgd; integrate-and-fire neurons are a baseline that the "
+            "golden model runs (use signfire evaluate)"
+        )
+    read = {q.source for p in design.populations for q in p.sources}
+    for population in design.populations[1:]:
         projections = list(population.sources)
+        source = design[projections[0].source] if projections else design.input
         found = ""
         if population.function in FUNCTION_WORDS:
             found = f"is {FUNCTION_WORDS[population.function]}"
-        elif len(projections) != 1 or projections[0].source != previous.name:
-            found = f"reads {', '.join(p.source for p in projections)}"
+        elif any(op.products for op in population.operands):
+            found = "sums products of trains"
+        elif population.function == MAX:
+            found = _no_maximum(design, source, population)
+        elif len(projections) > 1:
+            found = _no_join(design, population)
         elif projections[0].map.kind != "dense":
-            found = _no_windows(design, previous, population, projections[0].map)
+            source = design[projections[0].source]
+            found = _no_windows(design, source, population, projections[0].map)
+        if not found and population.name not in read | {design.readout.name}:
+            found = "is read by no other"
         if found:
             return (
-                f"RTL is generated for a chain of layers; {population.name!r} {found} (the "
+                f"there is no RTL for this network: {population.name!r} {found} (the "
                 f"golden model runs it: use signfire evaluate)"
             )
     return None
+
+
+def _no_join(design: Design, population: DesignPopulation) -> str:
+    """Return why there is no hardware for a sum of projections, as the end of a sentence."""
+    sources = [design[q.source] for q in population.sources]
+    codes = [source.code for source in sources]
+    if design.firing != "settled" or not all(code is not None and code.is_binary for code in codes):
+        return "sums sources, for which firing must be settled and the schedule binary"
+    steps = {source.name: source.code.steps for source in sources if source.code is not None}
+    if len(set(steps.values())) > 1:
+        listed = ", ".join(f"{name} {t}" for name, t in steps.items())
+        return f"sums sources of different T ({listed})"
+    reasons = (
+        _no_windows(design, source, population, q.map)
+        for source, q in zip(sources, population.sources, strict=True)
+        if q.map.kind != "dense"
+    )
+    return next(filter(None, reasons), "")
+
+
+def _no_maximum(design: Design, source: DesignPopulation, population: DesignPopulation) -> str:
+    """Return why there is no hardware for a maximum, as the end of a sentence."""
+    names = sorted({p.source for p in population.sources} - {source.name})
+    if names:
+        return f"reads {', '.join(names)}"
+    code = source.code
+    assert code is not None
+    if design.firing != "settled" or not code.is_binary:
+        return "is a maximum, for which firing must be settled and the schedule binary"
+    found = maximum_of(population, source)
+    if isinstance(found, str):
+        return found
+    if not found.window.in_order:
+        return "takes channels out of their order"
+    return _no_order(source, found.window)
+
+
+def _no_order(source: DesignPopulation, linear: LinearMap) -> str:
+    """Return why the trains of a source do not come as a map of its planes reads them."""
+    if not travels_in_raster_order(linear, source.shape, is_input=source.function == INPUT):
+        return (
+            f"reads planes in another order than they come (a sample of several planes has to be "
+            f"of shape height, width, channels; that of {source.name!r} is "
+            f"{'x'.join(map(str, source.shape))})"
+        )
+    return ""
 
 
 def _no_windows(
@@ -620,14 +804,9 @@ def _no_windows(
         return "reads planes, for which firing must be settled and the schedule binary"
     if isinstance(linear, Conv) and linear.groups > 1 and not linear.depthwise:
         return f"is a convolution of {linear.groups} groups that are not its channels"
-    if isinstance(linear, Window) and not linear.in_order:
-        return "takes channels out of their order"
-    if not travels_in_raster_order(linear, source.shape, is_input=source.function == INPUT):
-        return (
-            f"reads planes in another order than they come (a sample of several planes has to be "
-            f"of shape height, width, channels; that of {source.name!r} is "
-            f"{'x'.join(map(str, source.shape))})"
-        )
+    found = _no_order(source, linear)
+    if found:
+        return found
     if isinstance(linear, Sliding) and max(linear.padding) > 0 and code.zero != 0:
         return f"is padded with zeros, and the code of {source.name!r} has none"
     bias = np.broadcast_to(population.operands[0].bias, population.shape)
@@ -638,14 +817,25 @@ def _no_windows(
     return ""
 
 
-def check_chain(design: Design) -> None:
-    """Refuse what the RTL cannot build: it knows a chain of layers with ReLU."""
+def check_hardware(design: Design) -> None:
+    """Refuse what the RTL cannot build, and what is not folded."""
     reason = no_hardware(design)
     if reason is not None:
         raise ValueError(reason)
     for population in design.populations[1:]:
         if population.folding is None:
             raise ValueError(f"{population.name!r} has no folding (give --fold, or --fold auto)")
+        if population.folding.multiplies and _sums_channels_apart(population):
+            raise ValueError(
+                f"{population.name!r} adds channels one by one, which multipliers do not (fold it "
+                f"with synapse=events)"
+            )
+
+
+def _sums_channels_apart(population: DesignPopulation) -> bool:
+    """Whether an operand sums several projections, of one channel an output among them."""
+    apart = [is_apart(q.map) for q in population.operands[0].projections]
+    return len(apart) > 1 and any(apart)
 
 
 def plan_layers(
@@ -666,73 +856,97 @@ def plan_layers(
     Raises
     ------
     ValueError
-        If the shape is not folded, or is not a chain of layers.
+        If the shape is not folded, or has no hardware.
     """
     held = design.populations
     if shape is not None:
         design = shape
-    check_chain(design)
-    layers = list(design.populations[1:])
-    first = layers[0].folding
-    assert first is not None and design.input.code is not None
+    check_hardware(design)
+    assert design.input.code is not None
     entry = InputPlan(
         name=design.input.name,
         size=design.input.size,
         lanes=design.input.folding.pe if design.input.folding else 1,
         code=design.input.code,
     )
+    bare = [
+        plan_layer(design, population, {p.name: p for p in held}, technology=technology)
+        for population in design.populations[1:]
+    ]
+    place = {p.name: k for k, p in enumerate(design.populations)}  # of its stream
+    sources = [[place[reader.source.name] for reader in plan.readers] for plan in bare]
+    if any(plan.is_join for plan in bare):
+        bare = _with_skew(bare, sources)
+    lanes = [entry.lanes]
     plans: list[LayerPlan] = []
-    lanes = entry.lanes
-    for index, population in enumerate(layers):
-        following = layers[index + 1] if index + 1 < len(layers) else None
-        simd = 1
-        if following is not None and following.folding is not None:
-            simd = word_of(next(following.sources).map, following.folding)
-        plans.append(
-            plan_layer(
-                design,
-                population,
-                design.populations[index],
-                lanes,
-                held=(held[index + 1], held[index]),
-                simd=simd,
-                technology=technology,
-            )
-        )
-        lanes = plans[-1].lanes
+    for k, (plan, read) in enumerate(zip(bare, sources, strict=True), 1):
+        words = [
+            reader.word
+            for other, streams in zip(bare, sources, strict=True)
+            for reader, stream in zip(other.readers, streams, strict=True)
+            if stream == k
+        ]
+        simd = gcd(*words) if words else 1
+        plans.append(plan.refolded(plan.folding, source_lanes=[lanes[s] for s in read], simd=simd))
+        lanes.append(plans[-1].lanes)
     return entry, plans
+
+
+def _with_skew(plans: Sequence[LayerPlan], sources: Sequence[Sequence[int]]) -> list[LayerPlan]:
+    """Give the buffers the lines that a network with joins asks for."""
+    ahead = lines_ahead(
+        tuple(
+            tuple((stream, reader.bands) for reader, stream in zip(p.readers, read, strict=True))
+            for p, read in zip(plans, sources, strict=True)
+        )
+    )
+    return [
+        replace(
+            plan,
+            readers=tuple(replace(r, skew=n) for r, n in zip(plan.readers, lines, strict=True)),
+        )
+        for plan, lines in zip(plans, ahead, strict=True)
+    ]
 
 
 def plan_layer(
     design: Design,
     population: DesignPopulation,
-    source: DesignPopulation,
-    source_lanes: int,
+    held: Mapping[str, DesignPopulation],
     *,
-    held: tuple[DesignPopulation, DesignPopulation],
-    simd: int,
     technology: Technology,
 ) -> LayerPlan:
-    """Choose the result lanes and the step period of one layer; ``simd`` is the next one's word.
+    """Return the plan of one layer but for what its neighbours decide: lanes, period, skew.
 
-    ``held`` is what population and source hold in memory.
+    ``held`` is what populations hold in memory, by name.
     """
-    folding, code = population.folding, source.code
-    assert folding is not None and code is not None
+    folding = population.folding
+    assert folding is not None
+    projections = population.operands[0].projections
+    readers = tuple(
+        Reader(
+            source=design[shape.source],
+            map=shape.map,
+            held_source=held[kept.source],
+            held_map=kept.map,
+            folding=folding,
+            source_lanes=1,
+        )
+        for shape, kept in zip(
+            projections, held[population.name].operands[0].projections, strict=True
+        )
+    )
     overlapped = design.firing == "overlapped"
-    weighted = overlapped or not code.is_binary
     plan = LayerPlan(
         population=population,
-        source=source,
-        held=held[0],
-        held_source=held[1],
+        held=held[population.name],
+        readers=readers,
         folding=folding,
         x_bound=design.integrator_bound(population),
         overlapped=overlapped,
-        weighted=weighted,
-        source_lanes=source_lanes,
+        weighted=overlapped or not readers[0].source_code.is_binary,
         lanes=1,
         period=1,
         technology=technology,
     )
-    return plan.refolded(folding, source_lanes=source_lanes, simd=simd)
+    return MaximumPlan.of(plan) if population.function == MAX else plan

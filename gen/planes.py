@@ -128,6 +128,24 @@ def behind(matrix: np.ndarray, inner: LinearMap) -> LinearMap:
     raise Entangled(f"a matrix behind {inner.kind}")
 
 
+def across(inner: LinearMap) -> LinearMap:
+    """Return sums of whole lines as sums over channels, one for each pixel; others as they are.
+
+    What is seen as (lines, 1, n) planes is seen as (n, 1, lines) planes too, and the results have
+    the same order.
+    """
+    whole = isinstance(inner, Window) and inner.covers_planes and inner.window[0] == 1
+    if not whole or not inner.in_order or not (inner.factor == inner.factor[0]).all():
+        return inner
+    lines, _, n = inner.layout.planes
+    return Conv(
+        in_shape=inner.in_shape,
+        layout=Layout(planes=(n, 1, lines), axes=inner.layout.axes[::-1]),
+        kernel=np.full((1, n, 1, 1), inner.factor[0]),
+        fixed=True,
+    )
+
+
 def _behind_selection(outer: Sliding, inner: Window) -> Sliding:
     """Return ``outer`` on channels, slices and padding of planes."""
     stride = _strides(outer, inner)
@@ -169,8 +187,8 @@ def _strides(outer: Sliding, inner: Sliding) -> tuple[int, int]:
 
 def _selected(outer: Window, inner: Sliding) -> Sliding:
     """Return channels and slices of what ``inner`` gives."""
-    if max(outer.padding) > 0:
-        raise Entangled("padding behind a convolution")
+    if max(outer.padding) > 0 and (inner.window != (1, 1) or any(inner.padding)):
+        raise Entangled("padding behind a convolution")  # (a pixel of zeros stays zero)
     stride = _strides(outer, inner)
     first = [inner.padding[2 * k] + outer.padding[2 * k] * inner.stride[k] for k in range(2)]
     place = {

@@ -6,8 +6,10 @@ still need. Weights lie in memory in the order in which they are read, so that n
 the data.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import gcd
 from typing import Protocol
 
 import numpy as np
@@ -121,6 +123,11 @@ def is_apart(linear: LinearMap) -> bool:
     return isinstance(linear, Window) or (isinstance(linear, Conv) and linear.depthwise)
 
 
+def is_picked(linear: LinearMap) -> bool:
+    """Whether each output channel reads one channel, and not that of its own number."""
+    return isinstance(linear, Window) and not linear.in_order
+
+
 def places_of(linear: LinearMap) -> WindowPlaces | None:
     """Return the windows of a map; ``None`` where it reads whole samples."""
     return WindowPlaces.of(linear) if isinstance(linear, Sliding) else None
@@ -135,8 +142,18 @@ def parallel_inputs(linear: LinearMap) -> tuple[int, str]:
     return linear.weights.shape[1], "inputs"
 
 
+def parallel_of(maps: Sequence[LinearMap]) -> tuple[int, str]:
+    """Return the same for all maps into one operand."""
+    each = [parallel_inputs(linear) for linear in maps if not is_apart(linear)]
+    if len(each) > 1:
+        return gcd(*(number for number, _ in each)), "inputs common to all sources"
+    return each[0] if each else parallel_inputs(maps[0])
+
+
 def word_of(linear: LinearMap, folding: Folding) -> int:
     """Return how many neurons of its source a folded map reads at a time."""
+    if is_picked(linear):
+        return linear.layout.planes[0]
     return folding.pe if is_apart(linear) else folding.simd
 
 
@@ -177,17 +194,16 @@ def travels_in_raster_order(
     Samples enter in their own order, which is the raster order of one plane and of images
     (height, width, channels).
     """
-    planes, axes = linear.layout.planes, linear.layout.axes
+    order = linear.layout.order
     if not is_input and len(shape) == 3:
-        return axes == (0, 1, 2)
-    order = [k for k in np.argsort(axes) if planes[k] > 1]  # 0 channel, 1 line, 2 column
+        return order == sorted(order)
     return order == sorted(order, key=(1, 2, 0).index)
 
 
-def zero_train(eta: tuple[int, ...], rest: int) -> list[int]:
+def zero_train(eta: tuple[int, ...], rest: int, target: int = 0) -> list[int]:
     """Return the events that a neuron sends for the target 0: what stands outside the planes."""
     events, v = [], rest
     for step in eta:
-        events.append(int(v < 0))
-        v += step if v < 0 else -step
+        events.append(int(v < target))
+        v += step if v < target else -step
     return events

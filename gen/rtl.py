@@ -1,7 +1,8 @@
 """RTL: hdl components composed to the network of a folded Design.
 
-    samples -> encoder -> [buffer -> synapses -> integrators -> neurons -> FIFO] ... -> results
+    samples -> encoder -> [readers -> synapses -> integrators -> neurons -> FIFO] ... -> results
 
+A layer's trains go to every layer that reads them, through a fork where there are several.
 Every layer runs freely once it has begun a tile, and begins a tile only when the FIFO behind it
 has room for all results of the tile; so the pipelines never stop half way, and back-pressure acts
 between tiles.
@@ -9,9 +10,11 @@ between tiles.
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from amaranth.back import verilog
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, unsigned
 from amaranth.lib import data, fifo, stream, wiring
@@ -20,6 +23,7 @@ from amaranth.lib.wiring import In, Out
 from ..hdl.delay import delayed
 from ..hdl.encoder import Encoder
 from ..hdl.fire import NeuronArray, OverlappedNeurons
+from ..hdl.fork import Fork
 from ..hdl.function_table import Clamp, FunctionTable, table_latency
 from ..hdl.integrator import (
     Accumulator,
@@ -31,24 +35,28 @@ from ..hdl.integrator import (
     weighted_latency,
 )
 from ..hdl.line_buffer import LineBuffer
+from ..hdl.multiplier_array import MultiplierArray, multiplier_latency, shared_groups
 from ..hdl.readout import Readout, result_layout
 from ..hdl.requantise import Requantiser, requantiser_latency
+from ..hdl.running_maximum import RunningMaximum
 from ..hdl.sequencer import Sequencer
 from ..hdl.sign_choice import SignChoice
 from ..hdl.storage import Rom, rom_latency
 from ..hdl.synapses import SynapseArray, synapse_latency
 from ..hdl.train_buffer import TrainBuffer, buffer_depth
 from ..hdl.window_walk import WindowWalk
-from .cycles import CoreTiming, LayerTiming
+from .cycles import CoreTiming, LayerTiming, ReaderTiming
 from .design import Design
 from .plan import (
     FEEDBACK_CYCLES,
     READOUT_PACE,
     LayerPlan,
+    MaximumPlan,
     Technology,
     find_technology,
     plan_layers,
 )
+from .reader import Reader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +88,13 @@ class LayerLatency:
 class Layer(wiring.Component):
     """One layer, numbers from a :class:`LayerPlan`.
 
-    A dense layer reads whole samples out of a :class:`TrainBuffer`. A layer of windows reads them
-    out of a :class:`LineBuffer`, led by a :class:`WindowWalk`; to its sequencer, and to all behind
-    it, every window is a sample.
+    Its readers take turns within every step: one after the other gives the words of a window, and
+    to the synapses a join is nothing but a layer of more inputs. To the sequencer, and to all
+    behind it, every window is a sample.
 
     Members
     -------
-    trains : In, stream of the source's trains
+    trains_0, trains_1 : In, and so on: streams of the trains of its sources
     results : Out, stream of this layer's trains, or of logits for the read-out
     seen : Out, what the cycle check observes; unconnected in hardware:
         ``total_valid, total`` the accumulators after each step;
@@ -100,19 +108,10 @@ class Layer(wiring.Component):
             WeightedIntegrator.FEEDBACK, OverlappedNeurons.FEEDBACK
         ):
             raise ValueError("the plan is faster than the components")
-        self.buffer = make_buffer(p)
-        self.walk = None if p.places is None else make_walk(p)
-        self.sequencer = Sequencer(
-            tiles=p.tiles, planes=p.planes, words=p.words, period=p.period, repeats=p.repeats
-        )
+        self.readers = [TrainReader(reader, p.technology) for reader in p.readers]
+        self.sequencer = make_sequencer(p)
         self.weights = weight_rom(p)
-        self.synapses = SynapseArray(
-            pe=fold.pe,
-            simd=fold.simd,
-            unroll=fold.unroll,
-            weight_bits=p.weight_bits,
-            apart=p.apart,
-        )
+        self.synapses = make_synapses(p)
         self.accumulator = Accumulator(
             pe=fold.pe,
             sum_shape=self.synapses.sum_shape,
@@ -122,14 +121,20 @@ class Layer(wiring.Component):
         self.drain = Drain(pe=fold.pe, lanes=p.lanes, width=p.total_width, pace=p.pace)
         self.integrator = make_integrator(p)
         self.tail = ReadoutTail(p) if p.is_readout else NeuronTail(p)
+        self.layout = self.tail.layout
         self.latency = layer_latency(plan)
         super().__init__(
             {
-                "trains": In(self.buffer.trains.signature.flip()),
-                "results": Out(stream.Signature(self.tail.layout)),
+                **trains_members(self.readers),
+                "results": Out(stream.Signature(self.layout)),
                 "seen": Out(seen_signature(self)),
             }
         )
+
+    @property
+    def trains(self) -> list:
+        """Incoming streams, by reader."""
+        return [getattr(self, f"trains_{k}") for k in range(len(self.readers))]
 
     @property
     def roms(self) -> dict[str, Rom]:
@@ -143,50 +148,68 @@ class Layer(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.buffer = buffer = self.buffer
-        m.submodules.sequencer = sequencer = self.sequencer
-        wiring.connect(m, wiring.flipped(self.trains), buffer.trains)
-        m.d.comb += buffer.plane.eq(sequencer.plane)
-        if self.walk is None:
-            self.events = buffer.events.as_value()
-            m.d.comb += [
-                sequencer.full.eq(buffer.full),
-                buffer.release.eq(sequencer.release),
-                buffer.row.eq(sequencer.word),
-            ]
-        else:
-            self._walk(m)
+        m.submodules.sequencer = self.sequencer
+        self._read(m)
         self._integrate(m)
         self._finish(m)
         self._observe(m)
         return m
 
-    def _walk(self, m: Module) -> None:
-        """Let windows be read out of the lines, and zeros where they reach beyond the planes."""
-        buffer, sequencer = self.buffer, self.sequencer
-        m.submodules.walk = walk = self.walk
-        m.d.comb += [
-            walk.held.eq(buffer.held),
-            walk.valid.eq(sequencer.valid),
-            walk.last_word.eq(sequencer.last_word),
-            walk.tile_done.eq(sequencer.valid & sequencer.last_word & sequencer.last_plane),
-            walk.done.eq(sequencer.release),
-            sequencer.full.eq(walk.full),
-            buffer.release.eq(walk.release),
-            buffer.line.eq(walk.line),
-            buffer.row.eq(walk.row),
-        ]
-        inside = delayed(m, walk.inside, 1, name="inside", reset_less=True)
-        plane = delayed(m, sequencer.plane, 1, name="plane", reset_less=True)
-        events = buffer.events.as_value()
-        word, unroll = self.plan.word, self.plan.folding.unroll
-        padding = Signal(len(events))
-        with m.Switch(plane):
-            for p in range(self.plan.planes):
-                bits = self.plan.padding_train[p * unroll : (p + 1) * unroll]
-                with m.Case(p):
-                    m.d.comb += padding.eq(Cat(Const(bit, 1).replicate(word) for bit in bits))
-        self.events = Mux(inside, events, padding)
+    def _read(self, m: Module) -> None:
+        """Let the readers take turns, and give the synapses what comes of them a cycle later."""
+        sequencer, plan = self.sequencer, self.plan
+        turn = Signal(range(len(self.readers)))  # whose words are read
+        last_tile = sequencer.tile == plan.tiles - 1
+        for k, (reader, end) in enumerate(zip(self.readers, plan.ends, strict=True)):
+            m.submodules[f"reader_{k}"] = reader
+            wiring.connect(m, wiring.flipped(self.trains[k]), reader.trains)
+            last_word, word, valid = sequencer.last_word, sequencer.word, sequencer.valid
+            if plan.is_join:
+                valid, last_word = valid & (turn == k), sequencer.word == end - 1
+                with m.If(valid & last_word):
+                    m.d.sync += turn.eq((k + 1) % len(self.readers))
+            if k:
+                word = Signal(range(reader.reader.words), name=f"word_{k}")
+                with m.If(valid):
+                    m.d.sync += word.eq(Mux(last_word, 0, word + 1))
+            tile_done = valid & last_word & sequencer.last_plane
+            m.d.comb += [
+                reader.valid.eq(valid),
+                reader.last_word.eq(last_word),
+                reader.tile_done.eq(tile_done),
+                reader.done.eq(tile_done & last_tile),
+                reader.tile.eq(sequencer.tile),
+                reader.plane.eq(sequencer.plane),
+                reader.word.eq(word),
+            ]
+        m.d.comb += sequencer.full.eq(Cat(reader.full for reader in self.readers).all())
+        self.events = self.readers[0].events.as_value()
+        if plan.is_join:
+            self._choose(m, delayed(m, turn, 1, name="turn", reset_less=True))
+
+    def _choose(self, m: Module, turn: Signal) -> None:
+        """Make events for the synapses of what the reader at ``turn`` gives.
+
+        A reader whose outputs have inputs of their own gives the first inputs alone; the weights of
+        the others are 0 then, so that they may be those of any other reader.
+        """
+        fold = self.plan.folding
+        firsts = fold.pe if self.plan.apart else 1
+        shared = [r for r in self.readers if not r.reader.apart]
+        given = []
+        for reader in self.readers:
+            steps = []
+            for u in range(fold.unroll):
+                own = reader.events[u]
+                steps.append(own if reader.reader.apart else own[0].replicate(firsts))
+                if shared:
+                    steps.append((shared[0] if reader.reader.apart else reader).events[u][1:])
+            given.append(Cat(steps))
+        self.events = Signal(len(given[0]))
+        with m.Switch(turn):
+            for k, value in enumerate(given):
+                with m.Case(k):
+                    m.d.comb += self.events.eq(value)
 
     def _integrate(self, m: Module) -> None:
         """Lead words and weights through the synapses into the accumulators."""
@@ -223,17 +246,29 @@ class Layer(wiring.Component):
         each_step = plan.overlapped and not plan.is_readout
         m.submodules.integrator = integrator = self.integrator
         m.submodules.tail = tail = self.tail
-        m.submodules.fifo = queue = fifo.SyncFIFO(
-            width=Shape.cast(self.tail.layout).width, depth=plan.fifo_depth
-        )
         m.d.comb += [
             integrator.valid.eq(drain.valid),
             integrator.total.eq(drain.group),
             tail.x_valid.eq(integrator.x_valid & (integrator.last | each_step)),
             tail.x.eq(integrator.x),
             tail.factor.eq(integrator.factor),
-            queue.w_en.eq(tail.result_valid),
-            queue.w_data.eq(tail.result),
+        ]
+        self._queue(m, tail.result)
+
+    @property
+    def pushed(self) -> Signal:
+        """Whether a result enters the FIFO."""
+        return self.tail.result_valid
+
+    def _queue(self, m: Module, result) -> None:
+        """Let results wait for the next layer; give credit for as many as there is room for."""
+        plan = self.plan
+        m.submodules.fifo = queue = fifo.SyncFIFO(
+            width=Shape.cast(self.layout).width, depth=plan.fifo_depth
+        )
+        m.d.comb += [
+            queue.w_en.eq(self.pushed),
+            queue.w_data.eq(result),
             self.results.valid.eq(queue.r_rdy),
             self.results.payload.eq(queue.r_data),
             queue.r_en.eq(self.results.ready),
@@ -265,6 +300,87 @@ class Layer(wiring.Component):
             ]
 
 
+class MaximumLayer(Layer):
+    """Maxima over windows: trains are compared as they are read, and the greatest is handed on.
+
+        trains -> [line buffer -> running maximum -> drain -> FIFO] -> trains
+
+    Buffer, walk, credit and FIFO are those of any layer of windows.
+
+    Members
+    -------
+    trains_0 : In, stream of the source's trains
+    results : Out, stream of this layer's trains
+    seen : Out, ``greatest_valid, greatest`` the maxima of a window that has been read
+    """
+
+    def __init__(self, plan: MaximumPlan) -> None:
+        self.plan = plan
+        pe, steps = plan.folding.pe, plan.source_code.steps
+        self.readers = [TrainReader(reader, plan.technology) for reader in plan.readers]
+        self.sequencer = make_sequencer(plan)
+        self.maximum = RunningMaximum(lanes=pe, steps=steps)
+        self.drain = Drain(pe=pe, lanes=plan.lanes, width=steps, pace=plan.pace)
+        self.layout = data.ArrayLayout(unsigned(steps), plan.lanes)
+        self.latency = layer_latency(plan)
+        wiring.Component.__init__(
+            self,
+            {
+                **trains_members(self.readers),
+                "results": Out(stream.Signature(self.layout)),
+                "seen": Out(
+                    wiring.Signature(
+                        {"greatest_valid": Out(1), "greatest": Out(self.maximum.greatest.shape())}
+                    )
+                ),
+            },
+        )
+
+    @property
+    def roms(self) -> dict[str, Rom]:
+        """Nothing of the Design lies in a memory."""
+        return {}
+
+    def _integrate(self, m: Module) -> None:
+        """Lead trains to the comparison."""
+        plan, sequencer = self.plan, self.sequencer
+        m.submodules.maximum = maximum = self.maximum
+        m.submodules.drain = drain = self.drain
+        depth = read_latency(plan)
+        pe = plan.folding.pe
+        events = delayed(m, self.events, depth - 1, name="events", reset_less=True)
+        done = sequencer.valid & sequencer.last_word
+        self.greatest_valid = delayed(m, done, depth + 1, name="done")
+        m.d.comb += [
+            maximum.valid.eq(delayed(m, sequencer.valid, depth, name="valid")),
+            maximum.first.eq(
+                delayed(m, sequencer.first_word, depth, name="first", reset_less=True)
+            ),
+            # the buffer gives step after step, of each a bit a lane
+            *(maximum.trains[lane].eq(Cat(events[lane::pe])) for lane in range(pe)),
+            drain.load.eq(self.greatest_valid),
+            drain.results.as_value().eq(maximum.greatest.as_value()),
+        ]
+
+    @property
+    def pushed(self) -> Signal:
+        return self.drain.valid
+
+    def _finish(self, m: Module) -> None:
+        self._queue(m, self.drain.group)
+
+    def _observe(self, m: Module) -> None:
+        m.d.comb += [
+            self.seen.greatest_valid.eq(self.greatest_valid),
+            self.seen.greatest.eq(self.maximum.greatest),
+        ]
+
+
+def make_layer(plan: LayerPlan) -> Layer:
+    """Return the hardware of a plan."""
+    return MaximumLayer(plan) if isinstance(plan, MaximumPlan) else Layer(plan)
+
+
 def seen_signature(layer: Layer) -> wiring.Signature:
     """Observation ports of a layer."""
     ports = {
@@ -284,53 +400,201 @@ def seen_signature(layer: Layer) -> wiring.Signature:
     return wiring.Signature(ports)
 
 
-def make_buffer(plan: LayerPlan) -> TrainBuffer | LineBuffer:
+class TrainReader(wiring.Component):
+    """Trains of one source, as a layer reads them; numbers from a :class:`Reader`.
+
+    A dense map reads whole samples out of a :class:`TrainBuffer`; windows are read out of a
+    :class:`LineBuffer`, led by a :class:`WindowWalk`, and beyond the planes stands the train of 0.
+
+    Members
+    -------
+    trains : In, stream
+    full : Out, what the next window reads is there
+    valid : In, a word is read
+    last_word, tile_done, done : In, it is the source's last of the step, tile, window
+    tile, plane, word : In, its place; ``word`` counts those of this source
+    events : Out, unroll x (neurons of a word) bits, one cycle later; of a word out of which
+        channels are picked, the ``pe`` that are
+    """
+
+    def __init__(self, reader: Reader, technology: Technology) -> None:
+        self.reader = reader
+        self.buffer = make_buffer(reader, technology)
+        self.walk = None if reader.places is None else make_walk(reader)
+        fold = reader.folding
+        width = fold.pe if reader.apart else fold.simd
+        super().__init__(
+            {
+                "trains": In(self.buffer.trains.signature.flip()),
+                "full": Out(1),
+                "valid": In(1),
+                "last_word": In(1),
+                "tile_done": In(1),
+                "done": In(1),
+                "tile": In(range(len(reader.weights) // fold.pe)),
+                "plane": In(range(reader.planes)),
+                "word": In(range(reader.words)),
+                "events": Out(data.ArrayLayout(width, fold.unroll)),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.buffer = buffer = self.buffer
+        wiring.connect(m, wiring.flipped(self.trains), buffer.trains)
+        m.d.comb += buffer.plane.eq(self.plane)
+        if self.walk is None:
+            m.d.comb += [
+                self.full.eq(buffer.full),
+                buffer.release.eq(self.done),
+                buffer.row.eq(self.word),
+                self.events.eq(buffer.events),
+            ]
+            return m
+        m.submodules.walk = walk = self.walk
+        m.d.comb += [
+            walk.held.eq(buffer.held),
+            walk.valid.eq(self.valid),
+            walk.last_word.eq(self.last_word),
+            walk.tile_done.eq(self.tile_done),
+            walk.done.eq(self.done),
+            self.full.eq(walk.full),
+            buffer.release.eq(walk.release),
+            buffer.line.eq(walk.line),
+            buffer.row.eq(walk.row),
+        ]
+        inside = delayed(m, walk.inside, 1, name="inside", reset_less=True)
+        events, padding = self._picked(m), self._padding(m)
+        m.d.comb += self.events.eq(Mux(inside, events, padding))
+        return m
+
+    def _padding(self, m: Module) -> Signal:
+        """Events of what stands beyond the planes."""
+        reader, unroll = self.reader, self.reader.folding.unroll
+        plane = delayed(m, self.plane, 1, name="plane", reset_less=True)
+        padding = Signal(self.events.as_value().shape())
+        width = len(padding) // unroll
+        with m.Switch(plane):
+            for p in range(reader.planes):
+                bits = reader.padding_train[p * unroll : (p + 1) * unroll]
+                with m.Case(p):
+                    m.d.comb += padding.eq(Cat(Const(bit, 1).replicate(width) for bit in bits))
+        return padding
+
+    def _picked(self, m: Module) -> Value:
+        """Return the channels that the outputs of a tile read, out of all of a pixel."""
+        events = self.buffer.events
+        if not self.reader.picked:
+            return events.as_value()
+        tile = delayed(m, self.tile, 1, name="tile", reset_less=True)
+        picked = Signal(self.events.as_value().shape())
+        with m.Switch(tile):
+            for t in range(len(self.reader.weights) // self.reader.folding.pe):
+                with m.Case(t):
+                    channels = self.reader.picks(t)
+                    m.d.comb += picked.eq(Cat(step[c] for step in events for c in channels))
+        return picked
+
+
+def trains_members(readers: list[TrainReader]) -> dict:
+    """Ports of the streams that readers take."""
+    return {f"trains_{k}": In(reader.trains.signature.flip()) for k, reader in enumerate(readers)}
+
+
+def make_buffer(reader: Reader, technology: Technology) -> TrainBuffer | LineBuffer:
     """Whole samples, or the lines that windows need."""
-    unroll = plan.folding.unroll
-    depth = buffer_depth(banks=plan.lines, rows=plan.line_words, planes=plan.planes)
+    unroll = reader.folding.unroll
+    depth = buffer_depth(banks=reader.lines, rows=reader.line_words, planes=reader.planes)
     settings = {
-        "simd": plan.word,
-        "steps": plan.source_code.steps,
+        "simd": reader.word,
+        "steps": reader.source_code.steps,
         "unroll": unroll,
-        "lanes": plan.source_lanes,
-        "style": plan.technology.ram_style(depth, plan.word * unroll),
+        "lanes": reader.source_lanes,
+        "style": technology.ram_style(depth, reader.word * unroll),
     }
-    if plan.places is None:
-        return TrainBuffer(size=plan.inputs, banks=plan.lines, **settings)
-    return LineBuffer(rows=plan.line_words, lines=plan.lines, **settings)
+    if reader.places is None:
+        return TrainBuffer(size=reader.inputs, banks=reader.lines, **settings)
+    return LineBuffer(rows=reader.line_words, lines=reader.lines, **settings)
 
 
-def make_walk(plan: LayerPlan) -> WindowWalk:
+def make_sequencer(plan: LayerPlan) -> Sequencer:
+    """Loops over tiles, steps and words."""
+    return Sequencer(
+        tiles=plan.tiles,
+        planes=plan.planes,
+        words=plan.words,
+        period=plan.period,
+        repeats=plan.repeats,
+    )
+
+
+def make_walk(reader: Reader) -> WindowWalk:
     """Windows over the lines."""
-    places = plan.places
+    places = reader.places
     assert places is not None
     return WindowWalk(
-        lines=plan.lines,
+        lines=reader.lines,
         height=places.height,
         width=places.width,
-        depth=plan.pixel_words,
+        depth=reader.pixel_words,
         size=places.size,
         stride=places.stride,
         padding=places.padding,
         positions=places.positions,
         needs=places.needs,
         releases=places.releases,
-        apart=plan.apart,
+        apart=reader.apart and not reader.picked,
     )
 
 
 def weight_rom(plan: LayerPlan) -> Rom:
     """Weights of a layer: word tile·words + w holds pe x simd weights, output-major."""
-    pe, simd, bits = plan.folding.pe, plan.folding.simd, plan.weight_bits
+    pe, simd = plan.folding.pe, plan.folding.simd
     rows = plan.weights.reshape(plan.tiles, pe, plan.weight_words, simd).transpose(0, 2, 1, 3)
+    if plan.packed > 1:
+        rows = stored_rows(rows, plan.packed)
     rows = rows.reshape(plan.tiles * plan.weight_words, pe * simd)
-    width = pe * simd * bits
+    bits = [plan.first_bits, *[plan.weight_bits] * (simd - 1)] * pe
     return Rom(
-        content=pack_fields([[(w, bits) for w in row] for row in rows]),
-        width=width,
+        content=pack_fields([list(zip(row, bits, strict=True)) for row in rows]),
+        width=plan.word_bits,
         registered=plan.technology.rom_registered,
-        style=plan.technology.rom_style(len(rows), width),
+        style=plan.technology.rom_style(len(rows), plan.word_bits),
     )
+
+
+def stored_rows(rows: np.ndarray, packed: int) -> np.ndarray:
+    """Return weights (tiles, words, pe, simd) as outputs that share a multiplier keep them.
+
+    See :func:`.multiplier_array.stored_weights`, which says the same of one group.
+    """
+    stored = rows.copy()
+    for group in shared_groups(pe=rows.shape[2], packed=packed):
+        for p in group[1:]:
+            stored[:, :, p] -= stored[:, :, p - 1] < 0
+    return stored
+
+
+def make_synapses(plan: LayerPlan) -> SynapseArray | MultiplierArray:
+    """Event-gated adders, or multipliers."""
+    settings = {
+        "pe": plan.folding.pe,
+        "simd": plan.folding.simd,
+        "unroll": plan.folding.unroll,
+        "weight_bits": plan.weight_bits,
+        "apart": plan.apart,
+    }
+    if plan.folding.multiplies:
+        return MultiplierArray(packed=plan.packed, **settings)
+    return SynapseArray(first_bits=plan.first_bits, **settings)
+
+
+def plan_synapse_latency(plan: LayerPlan) -> int:
+    """Cycles from weights and events to the sums."""
+    simd, unroll = plan.folding.simd, plan.folding.unroll
+    if plan.folding.multiplies:
+        return multiplier_latency(simd=simd, unroll=unroll, packed=plan.packed)
+    return synapse_latency(simd=simd, unroll=unroll)
 
 
 def make_integrator(plan: LayerPlan) -> ShiftIntegrator | WeightedIntegrator:
@@ -582,10 +846,10 @@ class Core(wiring.Component):
             rest=code.rest,
             eta=code.eta,
         )
-        self.layers = [Layer(plan) for plan in self.plans]
+        self.layers = [make_layer(plan) for plan in self.plans]
         self.lanes = self.input_plan.lanes
         self.raw_shape = self.encoder.raw_shape
-        self.result_layout = self.layers[-1].tail.layout
+        self.result_layout = self.layers[-1].layout
         super().__init__(
             {
                 "samples": In(stream.Signature(data.ArrayLayout(self.raw_shape, self.lanes))),
@@ -605,13 +869,26 @@ class Core(wiring.Component):
         m = Module()
         m.submodules.encoder = encoder = self.encoder
         wiring.connect(m, wiring.flipped(self.samples), encoder.samples)
-        trains = encoder.trains
+        streams = {self.input_plan.name: encoder.trains}
+        readers: dict[str, list] = {self.input_plan.name: []}
         for i, layer in enumerate(self.layers):
             m.submodules[f"layer_{i}"] = layer
-            wiring.connect(m, trains, layer.trains)
+            for reader, trains in zip(layer.plan.readers, layer.trains, strict=True):
+                readers[reader.source.name].append(trains)
+            streams[layer.plan.name], readers[layer.plan.name] = layer.results, []
+        last = streams.pop(self.layers[-1].plan.name)
+        wiring.connect(m, last, wiring.flipped(self.results))
+        for i, (name, trains) in enumerate(streams.items()):
             self._name_link(m, f"link_{i}", trains)
-            trains = layer.results
-        wiring.connect(m, trains, wiring.flipped(self.results))
+            takers = readers[name]
+            if len(takers) > 1:
+                fork = Fork(trains.payload.shape(), readers=len(takers))
+                m.submodules[f"fork_{i}"] = fork
+                wiring.connect(m, trains, fork.words)
+                for copy, taker in zip(fork.copies, takers, strict=True):
+                    wiring.connect(m, copy, taker)
+            else:
+                wiring.connect(m, trains, takers[0])
         return m
 
     def _name_link(self, m: Module, name: str, link) -> None:
@@ -622,8 +899,16 @@ class Core(wiring.Component):
             m.d.comb += seen.eq(value)
 
 
+def read_latency(plan: LayerPlan) -> int:
+    """Cycles from a place in the buffer to its events: the same that a ROM of weights takes."""
+    return rom_latency(registered=plan.technology.rom_registered)
+
+
 def layer_latency(plan: LayerPlan) -> LayerLatency:
     """Read the pipeline depths off the components, without building them."""
+    if isinstance(plan, MaximumPlan):
+        total = read_latency(plan) + RunningMaximum.LATENCY
+        return LayerLatency(total=total, drain=Drain.LATENCY, x=0, target=0, result=0)
     kind, code = plan.technology.multiplier, plan.population.code
     if plan.is_readout:
         target, result = 0, Readout.LATENCY
@@ -635,9 +920,7 @@ def layer_latency(plan: LayerPlan) -> LayerLatency:
     eta_bits = max(plan.source_code.eta).bit_length()
     registered = plan.technology.rom_registered
     return LayerLatency(
-        total=rom_latency(registered=registered)
-        + synapse_latency(simd=plan.folding.simd, unroll=plan.folding.unroll)
-        + Accumulator.LATENCY,
+        total=rom_latency(registered=registered) + plan_synapse_latency(plan) + Accumulator.LATENCY,
         drain=Drain.LATENCY,
         x=weighted_latency(kind=kind, eta_bits=eta_bits, registered=registered)
         if plan.weighted
@@ -647,17 +930,24 @@ def layer_latency(plan: LayerPlan) -> LayerLatency:
     )
 
 
-def layer_timing(plan: LayerPlan) -> LayerTiming:
-    """Describe a layer to the cycle model."""
+def layer_timing(plan: LayerPlan, streams: Mapping[str, int]) -> LayerTiming:
+    """Describe a layer to the cycle model; ``streams`` are the numbers of populations' trains."""
     latency, code = layer_latency(plan), plan.population.code
     steps = 0 if code is None else 1 if plan.overlapped else code.steps
     return LayerTiming(
         name=plan.name,
-        rows=plan.line_words,
-        parts=plan.word // plan.source_lanes,
+        readers=tuple(
+            ReaderTiming(
+                stream=streams[reader.source.name],
+                rows=reader.line_words,
+                parts=reader.word // reader.source_lanes,
+                banks=reader.lines,
+                bands=reader.bands,
+                end=end,
+            )
+            for reader, end in zip(plan.readers, plan.ends, strict=True)
+        ),
         planes=plan.planes,
-        banks=plan.lines,
-        bands=plan.bands,
         tiles=plan.tiles,
         words=plan.words,
         period=plan.period,
@@ -678,10 +968,11 @@ def layer_timing(plan: LayerPlan) -> LayerTiming:
 def core_timing(design: Design, technology: Technology | str) -> CoreTiming:
     """Describe the core of a folded Design to the cycle model."""
     entry, plans = plan_layers(design, find_technology(technology))
+    streams = {name: k for k, name in enumerate([entry.name, *(plan.name for plan in plans)])}
     return CoreTiming(
         input_words=entry.words,
         input_steps=entry.code.steps,
-        layers=tuple(layer_timing(plan) for plan in plans),
+        layers=tuple(layer_timing(plan, streams) for plan in plans),
     )
 
 

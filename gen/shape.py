@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from .design import Design, DesignPopulation, bits_for
-from .plan import LayerPlan, Technology, find_technology, no_hardware, plan_layers
+from .maximum import maximum_of
+from .plan import LayerPlan, MaximumPlan, Technology, find_technology, no_hardware, plan_layers
 
 FIXED_INPUT = ("low", "high", "multiplier", "shift")  # of the input format; its scale is the host's
 
@@ -54,7 +55,12 @@ def differences(shape: Design, design: Design, technology: Technology | str) -> 
         yield from _unlike_code(held, given)
     _, plans = plan_layers(design, find_technology(technology), shape)
     for plan in plans:
-        yield from _too_wide(plan)
+        if isinstance(plan, MaximumPlan):
+            held = maximum_of(plan.held, plan.held_source)
+            if held.padding_train != plan.maximum.padding_train:
+                yield f"what {plan.name!r} reads beyond the planes must be the same"
+        else:
+            yield from _too_wide(plan)
 
 
 def _unlike_graph(shape: Design, design: Design) -> str | None:
@@ -113,19 +119,21 @@ def _too_wide(plan: LayerPlan) -> Iterator[str]:
     name, operand = plan.name, plan.held.operands[0]
     if operand.shift != plan.shift:
         yield f"shift S of {name!r} must be {plan.shift}, not {operand.shift}"
-    limit = 2 ** (plan.weight_bits - 1) - 1
-    greatest = int(np.abs(plan.weights).max(initial=0))
-    if greatest > limit:
-        yield f"weights of {name!r} reach {greatest}, and {plan.weight_bits} bits hold {limit}"
-    code = plan.source_code
-    reach = max(abs(code.low), abs(code.high))
+    bounds = np.abs(plan.bias)
+    for reader in plan.readers:
+        bits = plan.first_bits if reader.apart else plan.weight_bits
+        limit = 2 ** (bits - 1) - 1
+        greatest = int(np.abs(reader.weights).max(initial=0))
+        if greatest > limit:
+            yield f"weights of {name!r} reach {greatest}, and {bits} bits hold {limit}"
+        reach = max(abs(reader.source_code.low), abs(reader.source_code.high))
+        bounds = bounds + reach * np.abs(reader.weights).sum(axis=1) * reader.repeats
     weights = plan.weights * plan.repeats
-    bounds = np.abs(plan.bias) + reach * np.abs(weights).sum(axis=1)
     bound = int(bounds.max())
     if bits_for(-bound, bound) > plan.x_width:
         limit = 2 ** (plan.x_width - 1) - 1
         yield f"integrators of {name!r} reach {bound}, and {plan.x_width} bits hold {limit}"
-    scale = 1 if plan.weighted else code.total
+    scale = 1 if plan.weighted else plan.source_code.total
     low = int(np.minimum(weights, 0).sum(axis=1).min()) * scale
     high = int(np.maximum(weights, 0).sum(axis=1).max()) * scale
     if bits_for(min(low, -1), high) > plan.total_width:

@@ -1,6 +1,8 @@
 """Random Designs and Networks of a wanted shape: what runs where no model is needed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
@@ -197,7 +199,8 @@ def random_windows(
         Of a sample: (height, width), or (height, width, channels).
     layers
         Of each its kind and number: ``conv`` with the output channels and ``depthwise`` (True),
-        both with ``window``; ``pool`` with the window; ``dense`` and ``pooled`` with the outputs.
+        both with ``window``; ``pool`` (sums) and ``max`` with the window; ``dense`` and ``pooled``
+        with the outputs.
         ``stride`` and ``padding`` as in :class:`signfire.gen.maps.Sliding`. The layers are called
         by their kind and position: ``conv1``, ``pool2``, ``dense3``.
     code
@@ -224,6 +227,10 @@ def random_windows(
     for k, spec in enumerate(layers, 1):
         kind = next(iter(spec))
         source, last = populations[-1], k == len(layers)
+        if kind == MAX:
+            populations.append(_maximum(f"{kind}{k}", dict(spec), source, layout))
+            layout = Layout(planes=populations[-1].shape)
+            continue
         empty = _empty_map(kind, dict(spec), source.shape, layout)
         populations.append(
             DesignPopulation(
@@ -251,6 +258,40 @@ def random_windows(
         populations=tuple(populations),
     )
     return design if folding is None else design.with_folding(folding)
+
+
+def _maximum(
+    name: str, spec: dict[str, object], source: DesignPopulation, layout: Layout
+) -> DesignPopulation:
+    """Return a maximum over windows that says its source's values; beyond the planes is nothing."""
+    size = spec.pop(MAX)
+    whole = _empty_map("pool", {"pool": size, **spec}, source.shape, layout)
+    assert isinstance(whole, Window) and source.code is not None
+    top, _, left, _ = whole.padding
+    operands = []
+    for u, v in product(*map(range, size)):
+        ends = [
+            (whole.out_planes[k + 1] - 1) * whole.stride[k] + 1 - layout.planes[k + 1] - first
+            for k, first in enumerate((top - u, left - v))
+        ]
+        tap = replace(whole, window=(1, 1), padding=(top - u, ends[0], left - v, ends[1]))
+        inside = tap.apply(np.ones((1, *source.shape)))[0] != 0
+        operands.append(
+            DesignOperand(
+                projections=(DesignProjection(source=source.name, map=tap, weight_bits=2),),
+                bias=np.where(inside, 0, source.code.low).astype(np.int64),
+                scale=np.full(whole.channels, source.code.unit),
+                multiplier=np.full(whole.channels, 2**SHIFT, np.int64),
+                shift=SHIFT,
+            )
+        )
+    return DesignPopulation(
+        name=name,
+        shape=whole.out_shape,
+        function=MAX,
+        code=source.code,
+        operands=tuple(operands),
+    )
 
 
 def _empty_map(

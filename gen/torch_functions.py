@@ -3,7 +3,18 @@
 import numpy as np
 
 from .affine import Affine
-from .torch_reader import Call, Refused, Value, handles, neuron, operator_name
+from .functions import UNARY
+from .torch_reader import (
+    REGISTER,
+    Call,
+    Refused,
+    Root,
+    Value,
+    handles,
+    neuron,
+    operator_name,
+    registered,
+)
 
 # Of the definition of SELU; torch writes them with as many digits.
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
@@ -60,13 +71,33 @@ def hardsigmoid(call: Call) -> Value:
     return call.reader.add_population([x], "relu", call.node, limit=1.0)
 
 
+@handles("sqrt", "rsqrt")
+def root(call: Call) -> Value:
+    """Let the root wait for what it divides."""
+    if operator_name(call.node) in UNARY:
+        return registered(call)
+    return Root(call.affine("self"), operator_name(call.node) == "rsqrt")
+
+
+@handles("reciprocal")
+def reciprocal(call: Call) -> Value:
+    value = call["self"]
+    if isinstance(value, Root):
+        return Root(value.value, not value.inverse)
+    if "reciprocal" not in UNARY:
+        raise Refused(REGISTER)
+    return registered(call)
+
+
 @handles("pow")
 def power(call: Call) -> Value:
     if isinstance(call["exponent"], Affine) or not isinstance(call["self"], Affine):
         raise Refused("an exponent that depends on the input")
     exponent = call.constant("exponent")
+    if exponent.size == 1 and abs(float(exponent.ravel()[0])) == 0.5:
+        return Root(call.affine("self"), float(exponent.ravel()[0]) < 0)
     if exponent.size != 1 or float(exponent.ravel()[0]) not in (1.0, 2.0):
-        raise Refused("only the square is supported")
+        raise Refused("only the square and roots that divide are supported")
     if float(exponent.ravel()[0]) == 1.0:
         return call.affine("self")
     return neuron(call, "square")

@@ -7,14 +7,18 @@ import numpy as np
 import torch
 
 from .affine import Affine, Matrix, check_size
-from .network import MAX
+from .network import LINEAR, MAX
+from .products import Product
 from .torch_reader import (
     UNKNOWN,
     Call,
     Constant,
     Refused,
+    Root,
     Value,
+    as_float64,
     handles,
+    is_plain,
     module_path,
     neuron,
     operator_name,
@@ -96,10 +100,10 @@ def concatenated(call: Call) -> Value:
     """Sum the parts, each with zeros where the others stand."""
     parts = call["tensors"]
     axis = int(call["dim"])
-    shapes = [part.shape for part in parts]
-    if any(isinstance(part, Constant) for part in parts):
-        raise Refused("a constant beside values that depend on the input")
-    result = None
+    shapes = [
+        tuple(part.tensor.shape[1:]) if isinstance(part, Constant) else part.shape for part in parts
+    ]
+    result, constants = None, np.zeros(call.features)
     for k, part in enumerate(parts):
         pieces = [torch.zeros(1, *shape) for shape in shapes]
         size = int(np.prod(shapes[k]))
@@ -108,9 +112,15 @@ def concatenated(call: Call) -> Value:
         if tuple(moved.shape) != (1, *call.features):
             raise Refused("the batch axis must stay the first")
         index = moved[0].numpy().astype(np.int64) - 1
-        placed = part.rearranged(index)
-        result = placed if result is None else result.plus(placed)
-    return result
+        if isinstance(part, Constant):
+            value = as_float64(part.tensor)
+            if not (value == value[:1]).all():
+                raise Refused("a constant must be the same for every sample")
+            constants += np.where(index >= 0, value[0].ravel()[index], 0.0)
+        else:
+            placed = part.rearranged(index)
+            result = placed if result is None else result.plus(placed)
+    return result.shifted(constants)
 
 
 @handles("linear")
@@ -128,9 +138,11 @@ def addmm(call: Call) -> Value:
     return result.shifted(float(call["beta"]) * call.per_feature("self"))
 
 
-@handles("mm", "matmul")
+@handles("mm", "matmul", "bmm")
 def matmul(call: Call) -> Value:
     other = "other" if "other" in call.arguments else "mat2"
+    if isinstance(call["self"], Affine) and isinstance(call[other], Affine):
+        return multiplied(call, call["self"], call[other])
     if isinstance(call["self"], Constant):
         raise Refused("write it as x @ weight, with the batch axis first")
     weight = call.constant(other)
@@ -145,6 +157,10 @@ def times(call: Call, x: Affine, weight: np.ndarray, name: str) -> Affine:
         raise Refused("the batch axis must stay the first")
     weight = np.atleast_2d(weight)
     rows = math.prod(x.shape[:-1])
+    if rows > 1:
+        moved = x.rearranged(x.places.reshape(rows, -1).T)
+        result = call.reader.mixed(moved, weight, name)
+        return result.rearranged(result.places.T.reshape(call.features))
     if rows > 1:  # the same weights for each row: a block diagonal matrix
         try:
             check_size(rows * weight.shape[0], rows * weight.shape[1])
@@ -211,6 +227,11 @@ def sums(call: Call) -> Value:
 def product(call: Call) -> Value:
     if call["self"] is call["other"] and isinstance(call["self"], Affine):
         return neuron(call, "square")
+    for one, other in (("self", "other"), ("other", "self")):
+        if isinstance(call[one], Root) and call[one].inverse and isinstance(call[other], Affine):
+            return several(call, "divide_root", [call[other], call[one].value])
+    if all(isinstance(call[name], Affine | Root) for name in ("self", "other")):
+        return several(call, "multiply", [call.affine("self"), call.affine("other")])
     x, factor = ("other", "self") if isinstance(call["other"], Affine) else ("self", "other")
     scale = call.per_feature(factor)
     return call.affine(x).broadcast(call.features).scaled(scale)
@@ -220,8 +241,15 @@ def product(call: Call) -> Value:
 def quotient(call: Call) -> Value:
     if call.arguments.get("rounding_mode"):
         raise Refused("it rounds")
-    if not isinstance(call["self"], Affine):
-        raise Refused("division by a value that depends on the input")
+    divisor = call["other"]
+    if isinstance(divisor, Affine | Root):
+        if not isinstance(call["self"], Affine | Root):
+            if isinstance(divisor, Root) and (call.constant("self") == 1).all():
+                return Root(divisor.value, not divisor.inverse)
+            raise Refused("a constant divided by a value that depends on the input")
+        if isinstance(divisor, Root) and not divisor.inverse:
+            return several(call, "divide_root", [call.affine("self"), divisor.value])
+        return several(call, "divide", [call.affine("self"), call.affine("other")])
     return call.affine("self").broadcast(call.features).scaled(1 / call.per_feature("other"))
 
 
@@ -293,3 +321,42 @@ def larger(call: Call, operands: list[Affine]) -> Affine:
     """Make a population of the maximum of several operands."""
     name = module_path(call.node) or f"{operands[0].origin or next(iter(operands[0].terms))}_max"
     return call.reader.add_population(operands, MAX, call.node, name=name)
+
+
+def several(call: Call, function: str, operands: list[Affine]) -> Affine:
+    """Make a population of a function of two operands."""
+    shapes = [value.shape for value in operands]
+    if any(len(shape) != len(call.features) for shape in shapes):
+        raise Refused("the batch axes do not meet")
+    operands = [value.broadcast(call.features) for value in operands]
+    name = f"{module_path(call.node) or operands[0].origin or function}_{function}"
+    return call.reader.add_population(operands, function, call.node, name=name)
+
+
+def multiplied(call: Call, x: Affine, z: Affine, name: str = "") -> Affine:
+    """Make a population of products of matrices, (..., n, k) and (..., k, m)."""
+    if len(x.shape) < 2 or len(z.shape) < 2:
+        raise Refused("a product of two values that both depend on the input needs two axes")
+    lead = np.broadcast_shapes(x.shape[:-2], z.shape[:-2])
+    (n, k), m = x.shape[-2:], z.shape[-1]
+    left, right = plain(call, x), plain(call, z)
+    product = Product(
+        source=left[0],
+        other=right[0],
+        left=np.broadcast_to(left[1], (*lead, n, k)).reshape(-1, n, k).copy(),
+        right=np.broadcast_to(right[1], (*lead, k, m)).reshape(-1, k, m).copy(),
+    )
+    return call.reader.add_products(product, call.node, name).reshaped((*lead, n, m))
+
+
+def plain(call: Call, x: Affine) -> tuple[str, np.ndarray]:
+    """Return the population that a value is, made where there is none, and its neurons' numbers."""
+
+    def known(value: Affine) -> bool:
+        return is_plain(value) and bool((next(iter(value.terms.values())).index >= 0).all())
+
+    if not known(x):
+        function = "relu" if call.reader.is_positive(x) else LINEAR
+        x = call.reader.add_population([x], function, call.node, name=x.origin)
+    ((source, form),) = x.terms.items()
+    return source, form.index.reshape(x.shape)

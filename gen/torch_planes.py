@@ -82,7 +82,7 @@ def convolution(call: Call) -> Value:
         kernel=kernel.reshape(*kernel.shape[:2], *size),
         groups=int(call["groups"]),
     )
-    result = call.reader.through_planes(call, x, outer, weight_name(call, "weight"))
+    result = call.reader.through_planes(call.features, x, outer, weight_name(call, "weight"))
     if call["bias"] is None:
         return result
     return result.shifted(call.constant("bias").reshape(-1, *[1] * axes))
@@ -106,7 +106,7 @@ def windowed(
         sources=tuple(range(planes[0])),
         window=window,
     )
-    return call.reader.through_planes(call, x, outer)
+    return call.reader.through_planes(call.features, x, outer)
 
 
 def pooling(call: Call, x: Affine) -> tuple[tuple[int, int], tuple[int, int], Padding]:
@@ -163,6 +163,11 @@ def mean(call: Call) -> Value:
         result = windowed(call, x, planes[1:], (1, 1), (0, 0, 0, 0))
         return result.reshaped(call.features).scaled(scale)
     rest = [d for d in range(len(x.shape)) if d + 1 not in dims]
+    rows = math.prod(x.shape[d] for d in rest)
+    if rows > 1:
+        order = x.places.transpose(*(d - 1 for d in dims), *rest).reshape(count, rows)
+        one = np.full((1, count), scale)
+        return call.reader.mixed(x.rearranged(order), one, fixed=True).reshaped(call.features)
     moved = x.rearranged(x.places.transpose(*rest, *(d - 1 for d in dims)))
     kept = math.prod(x.shape[d] for d in rest)
     try:
@@ -181,9 +186,8 @@ def max_pooling(call: Call) -> Value:
     window, stride, padding = pooling(call, x)
     if not is_plain(x):
         x = settled(call, x)
-    if max(padding) > 0 and not call.reader.is_positive(x):
-        raise Refused("padding beside values that may be negative (put it behind the ReLU)")
     planes, features = planes_of(call, x), call.features
+    signed = max(padding) > 0 and not call.reader.is_positive(x)
     operands = []
     for u in range(window[0]):
         for v in range(window[1]):
@@ -191,7 +195,15 @@ def max_pooling(call: Call) -> Value:
             out = (1, *features[1:])[-2:]
             last = [(out[k] - 1) * stride[k] + 1 - planes[k + 1] - first[k] for k in range(2)]
             offset = (first[0], last[0], first[1], last[1])
-            operands.append(windowed(call, x, (1, 1), stride, offset))
+            operand = windowed(call, x, (1, 1), stride, offset)
+            if signed:  # beyond the planes stands nothing, which no value is below
+                inside = [
+                    np.isin(np.arange(out[k]) * stride[k] - first[k], np.arange(planes[k + 1]))
+                    for k in range(2)
+                ]
+                bias = np.where(np.outer(*inside), 0.0, -np.inf)
+                operand = operand.shifted(bias.reshape(features[1:]))
+            operands.append(operand)
     result = larger(call, operands)
     several = isinstance(call.node.meta["val"], tuple | list)
     return (result, UNKNOWN) if several else result

@@ -9,6 +9,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,12 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Node
 
-from .affine import Affine, Form, Gather, Matrix, Sum, total
+from .affine import Affine, Form, Gather, Matrix, Sum, Turned, total
 from .functions import UNARY
-from .maps import Dense, Layout, LinearMap, Planes, Sliding, Window
+from .maps import Conv, Dense, Layout, LinearMap, Planes, Sliding, Window
 from .network import INPUT, LINEAR, MAX, READOUT, Network, Operand, Population, Projection
 from .planes import Entangled, as_window
+from .products import Product
 
 IN_TORCH = re.compile(r"-packages[/\\]torch[/\\]")
 FRAME = re.compile(r'File "([^"]+)", line (\d+)')
@@ -101,7 +103,17 @@ class Unknown:
 
 
 UNKNOWN = Unknown()
-Value = object  # Affine, Constant, Unknown, a tuple of them, or a plain Python value
+
+
+@dataclass(frozen=True, eq=False)
+class Root:
+    """The square root of a value, or its reciprocal: it waits for what it divides or multiplies."""
+
+    value: Affine
+    inverse: bool
+
+
+Value = object  # Affine, Root, Constant, Unknown, a tuple of them, or a plain Python value
 
 
 @dataclass
@@ -127,6 +139,11 @@ class Call:
     def affine(self, name: str) -> Affine:
         """Return an argument that must depend on the input."""
         value = self[name]
+        if isinstance(value, Root):
+            if value.inverse:
+                raise Refused("a reciprocal root has to be multiplied with a value at once")
+            both = [value.value, value.value]  # √x = x/√x
+            return self.reader.add_population(both, "divide_root", self.node)
         if not isinstance(value, Affine):
             raise Refused("its argument must depend on the input")
         return value
@@ -134,7 +151,7 @@ class Call:
     def constant(self, name: str) -> np.ndarray:
         """Return an argument that must not depend on the input, float64."""
         value = self[name]
-        if isinstance(value, Affine):
+        if isinstance(value, Affine | Root):
             raise Refused("a product of two values that both depend on the input")
         return as_float64(value.tensor) if isinstance(value, Constant) else np.asarray(value, float)
 
@@ -319,7 +336,7 @@ class Reader:
         name = operator_name(node)
         flat = list(flatten(arguments.values()))
         try:
-            if not any(isinstance(v, Affine | Unknown) for v in flat):
+            if not any(isinstance(v, Affine | Root | Unknown) for v in flat):
                 return self.evaluate(node, arguments)
             handler = OPERATORS.get(name, registered if name in UNARY else None)
             if handler is None:
@@ -414,6 +431,8 @@ class Reader:
         parameters: tuple[float, ...] = (),
     ) -> Affine:
         """Append a population that reads ``operands`` and return its own value."""
+        whole = operands[0]
+        order, operands = self.ordered(operands)
         value = operands[0]
         place = place_of(node) if node is not None else ""
         name = self.unique(name or value.origin or module_path(node) or function)
@@ -448,6 +467,89 @@ class Reader:
         self.note_layout(result)
         result = result.reshaped(value.shape)
         self.note_layout(result)
+        if order is not None:
+            result = result.rearranged(np.argsort(order.ravel()).reshape(whole.shape))
+            self.note_layout(result)
+        return result
+
+    def ordered(self, operands: list[Affine]) -> tuple[np.ndarray | None, list[Affine]]:
+        """Return the order in which all operands are maps of planes, and the operands in it.
+
+        ``None`` is the order that they have. Where there is none, what is turned becomes a
+        population.
+        """
+        parts = [part for value in operands for f in value.terms.values() for part in parts_of(f)]
+        turned = any(isinstance(part, Turned) for part in parts)
+        shape = operands[0].shape
+        if not turned and (len(shape) == 1 or any(isinstance(p, Matrix) for p in parts)):
+            return None, operands
+        if all(map(self.is_structured, operands)):
+            return None, operands
+        for order in [*natural_orders(parts), *(orders(shape) if len(shape) > 1 else ())]:
+            moved = [value.rearranged(order) for value in operands]
+            if all(map(self.is_structured, moved)):
+                return order, moved
+        return None, [self.unturned(value) for value in operands] if turned else operands
+
+    def is_structured(self, value: Affine) -> bool:
+        """Whether each part of a value is a map of planes."""
+        if len(value.shape) > 3:
+            return False
+        parts = [(s, part) for s, form in value.terms.items() for part in parts_of(form)]
+        slides = [part for _, part in parts if isinstance(part, Sliding)]
+        planes = slides[0].out_planes if slides else Layout.of(value.shape).planes
+        return all(
+            isinstance(part, LinearMap)
+            or (isinstance(part, Gather) and self.window(source, part, planes) is not None)
+            for source, part in parts
+        )
+
+    def unturned(self, value: Affine) -> Affine:
+        """Return a value with populations in the place of maps whose order nothing undoes."""
+        result = replace(value, terms={})
+        for source, form in value.terms.items():
+            for part in parts_of(form):
+                read = source
+                if isinstance(part, Turned):
+                    read, part = self.inner_population(source, part.inner, value), part.outer
+                term = replace(value, terms={read: part}, bias=np.zeros(value.size))
+                result = result.plus(term)
+        self.note_layout(result)
+        return result
+
+    def inner_population(self, source: str, inner: LinearMap, value: Affine) -> str:
+        """Return the name of a linear population of a map's results."""
+        for known in self.populations:
+            if any(p.source == source and p.map is inner for p in known.sources):
+                return known.name
+        bias = np.zeros((inner.out_shape[0], *[1] * (len(inner.out_shape) - 1)))
+        operand = Operand(projections=(Projection(source=source, map=inner),), bias=bias)
+        name = self.unique(f"{value.origin or source}_linear")
+        self.populations.append(
+            Population(name=name, shape=inner.out_shape, function=LINEAR, operands=(operand,))
+        )
+        self.note_layout(Affine.of(name, inner.out_shape))
+        return name
+
+    def add_products(self, product: Product, node: Node, name: str = "") -> Affine:
+        """Append a population of sums of products and return its value, (b, n, m)."""
+        name = self.unique(name or module_path(node) or "products")
+        operand = Operand(projections=(), bias=np.zeros((1, 1, 1)), products=(product,))
+        shape = product.out_shape
+        self.populations.append(
+            Population(
+                name=name, shape=shape, function=LINEAR, operands=(operand,), place=place_of(node)
+            )
+        )
+        if {product.source, product.other} <= self.positive:
+            self.positive.add(name)
+        result = Affine.of(name, shape)
+        self.note_layout(result)
+        b, n, m = len(product.left), product.left.shape[1], product.right.shape[2]
+        result = result.reshaped((b * m, n))
+        self.note_layout(result)
+        result = result.rearranged(result.places.reshape(b, m, n).swapaxes(1, 2))
+        self.note_layout(result)
         return result
 
     def levelled(self, value: Affine, ends: tuple[float, float], step: float, node: Node) -> Affine:
@@ -472,7 +574,8 @@ class Reader:
             if not np.isfinite(projection.map.weights).all():
                 raise ValueError(f"the weights of {population.name!r} are not finite")
         for operand in population.operands:
-            if not np.isfinite(operand.bias).all():
+            nothing = np.isneginf(operand.bias) & (population.function == MAX)
+            if not (np.isfinite(operand.bias) | nothing).all():
                 raise ValueError(f"the bias of {population.name!r} is not finite")
 
     def maps(
@@ -504,7 +607,10 @@ class Reader:
         if int(np.prod(out)) != form.n_out:
             return None
         shape = self.shape_of(source)
-        for layout in self.layouts.get(source, []):
+        size = int(np.prod(shape))
+        single = [Layout(planes=(1, 1, size)), Layout(planes=(size, 1, 1))]
+        plain = max(shape) == size  # single values can be a row as well as a column
+        for layout in [*self.layouts.get(source, []), *(single if plain else [])]:
             found = as_window(form.index, form.scale, out, shape, layout)
             if found is not None:
                 return found
@@ -528,8 +634,10 @@ class Reader:
             if layout is not None and layout not in known:
                 known.append(layout)
 
-    def through_planes(self, call: "Call", x: Affine, outer: Sliding, name: str = "") -> Affine:
-        """Return a map of planes applied to a value."""
+    def through_planes(
+        self, shape: tuple[int, ...], x: Affine, outer: Sliding, name: str = ""
+    ) -> Affine:
+        """Return a map of planes applied to a value, seen as ``shape``."""
         planes = outer.layout.planes
         terms = {}
         for source, form in x.terms.items():
@@ -542,7 +650,32 @@ class Reader:
                 parts.append(part)
             terms[source] = parts[0] if len(parts) == 1 else Sum(tuple(parts))
         seen = Affine(shape=x.shape, terms=terms, bias=x.bias, origin=x.origin)
-        return seen.through(outer, call.features, name)
+        return seen.through(outer, shape, name)
+
+    def mixed(
+        self, x: Affine, matrix: np.ndarray, name: str = "", *, fixed: bool = False, groups: int = 1
+    ) -> Affine:
+        """Return a matrix applied to each column of a value (n, columns).
+
+        Parameters
+        ----------
+        matrix
+            (m, n / groups).
+        fixed
+            It holds plain factors.
+        groups
+            Equal runs of rows that are mixed apart.
+        """
+        n, columns = x.shape
+        self.note_layout(x)
+        outer = Conv(
+            in_shape=(n, 1, columns),
+            layout=Layout(planes=(n, 1, columns)),
+            kernel=matrix[:, :, None, None],
+            groups=groups,
+            fixed=fixed,
+        )
+        return self.through_planes((len(matrix), columns), x, outer, name)
 
     def unique(self, name: str) -> str:
         taken = {p.name for p in self.populations}
@@ -584,7 +717,34 @@ def has_no_sign(form: Form) -> bool:
         return bool((form.scale >= 0).all())
     if isinstance(form, Sum):
         return all(map(has_no_sign, form.parts))
+    if isinstance(form, Turned):
+        return has_no_sign(form.outer) and has_no_sign(form.inner)
     return bool(((form.matrix if isinstance(form, Matrix) else form.weights) >= 0).all())
+
+
+def natural_orders(parts: list[Form]) -> Iterator[np.ndarray]:
+    """Yield the orders that undo what is turned, each once."""
+    seen = []
+    for part in parts:
+        if isinstance(part, Turned) and part.outer.n_out == part.outer.n_in:
+            index = part.outer.index
+            if (np.bincount(index[index >= 0], minlength=len(index)) == 1).all():
+                order = np.argsort(index).reshape(part.inner.out_shape)
+                if not any(np.array_equal(order, known) for known in seen):
+                    seen.append(order)
+                    yield order
+
+
+def orders(shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """Yield the elements of a shape with their axes in every order, as planes or in rows."""
+    places = np.arange(int(np.prod(shape))).reshape(shape)
+    for axes in permutations(range(len(shape))):
+        moved = places.transpose(axes)
+        if moved.ndim <= 3:
+            yield moved
+        if moved.ndim > 2:
+            yield moved.reshape(-1, moved.shape[-1])
+            yield moved.reshape(moved.shape[0], -1)
 
 
 def layout_of(form: Form, shape: tuple[int, ...]) -> Layout | None:

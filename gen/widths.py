@@ -122,10 +122,7 @@ def _from(
     """
     values = dict(outputs)
     for population in (changed, *network.populations[number + 1 :]):
-        operands = [
-            sum((p.map.apply(values[p.source]) for p in operand.projections), operand.bias)
-            for operand in population.operands
-        ]
+        operands = [operand.sums(values) for operand in population.operands]
         if population is changed:
             operands = [
                 _recentred(x, was, outputs)
@@ -136,7 +133,7 @@ def _from(
 
 
 def _recentred(x: np.ndarray, operand, outputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    exact = sum((p.map.apply(outputs[p.source]) for p in operand.projections), operand.bias)
+    exact = operand.sums(outputs)
     around = (0, *range(2, x.ndim))
     return x + (exact - x).mean(axis=around, keepdims=True)
 

@@ -24,32 +24,38 @@ class AdderTree(wiring.Component):
         Number of addends, at least 1.
     width
         Bits of each signed addend.
+    first
+        Bits of addend 0 where it is wider than the others; ``None`` where it is not.
 
     Members
     -------
-    addends : In, ArrayLayout(signed(width), count)
-    total : Out, signed(width + LATENCY)
+    addends : In, ArrayLayout(signed(width), count), addend 0 in ``first`` where that is given
+    first : In, signed(first), addend 0, where it is wider
+    total : Out, signed(first or width, and LATENCY more)
     """
 
-    def __init__(self, *, count: int, width: int) -> None:
+    def __init__(self, *, count: int, width: int, first: int | None = None) -> None:
         if count < 1 or width < 1:
             raise ValueError(f"a sum needs at least one addend of one bit, not {count} of {width}")
-        self.count = count
+        if first is not None and first < width:
+            raise ValueError(f"the first addend must have {width} bits or more, not {first}")
+        self.count, self.is_wide = count, first is not None
         self.LATENCY = tree_depth(count)
-        super().__init__(
-            {
-                "addends": In(data.ArrayLayout(signed(width), count)),
-                "total": Out(signed(width + self.LATENCY)),
-            }
-        )
+        members = {
+            "addends": In(data.ArrayLayout(signed(width), count)),
+            "total": Out(signed((first or width) + self.LATENCY)),
+        }
+        super().__init__(members | ({"first": In(signed(first))} if first is not None else {}))
 
     def elaborate(self, platform) -> Module:
         m = Module()
         level = [self.addends[i] for i in range(self.count)]
+        if self.is_wide:
+            level[0] = self.first
         while len(level) > 1:
             pairs = [level[i : i + 2] for i in range(0, len(level), 2)]
-            wider = Shape.cast(level[0].shape()).width + 1
-            level = [Signal(signed(wider), reset_less=True) for _ in pairs]
+            wider = [Shape.cast(pair[0].shape()).width + 1 for pair in pairs]  # none is narrower
+            level = [Signal(signed(width), reset_less=True) for width in wider]
             for register, pair in zip(level, pairs, strict=True):
                 m.d.sync += register.eq(sum(pair[1:], pair[0]))
         m.d.comb += self.total.eq(level[0])

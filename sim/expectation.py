@@ -6,6 +6,7 @@ over the other. A probe is one place in the RTL: a valid signal and a word of la
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from ..gen.cycles import (
     x_cycles,
 )
 from ..gen.design import Design, bits_for
-from ..gen.plan import InputPlan, LayerPlan, plan_layers
+from ..gen.plan import InputPlan, LayerPlan, MaximumPlan, plan_layers
 from .golden import PopulationTrace, Trace, trace
 
 
@@ -170,8 +171,8 @@ def expect(
     traces = [trace(design, sample) for sample in raw]
     probes = _encoder_probes(design, entry, raw, prediction, traces)
     for i, plan in enumerate(plans):
-        layer = _LayerProbes(i, plan, timing.layers[i], prediction.layers[i])
-        probes += layer.build(traces)
+        kind = _MaximumProbes if isinstance(plan, MaximumPlan) else _LayerProbes
+        probes += kind(i, plan, timing.layers[i], prediction.layers[i]).build(traces)
     words = raw.reshape(count, entry.lanes)
     bits = design.input_format.bits
     packed = Probe(layer="", what="", valid=(), value="", lane_bits=bits, signed=False)
@@ -258,10 +259,16 @@ class _LayerProbes:
         self.index, self.plan = index, plan
         self.timing, self.cycles = timing, cycles
         self.last = plan.is_readout
-        # Σ_j W of what lies within the planes, and of what its windows cover beyond them.
-        linear = next(plan.held.sources).map
-        self.inside = linear.apply(np.ones((1, *linear.in_shape), np.int64)).ravel()
-        self.outside = np.repeat(plan.row, plan.windows) - self.inside
+        # Σ_j W of what lies within the planes, and by source of what its windows cover beyond them.
+        inside = [
+            reader.held_map.apply(np.ones((1, *reader.map.in_shape), np.int64)).ravel()
+            for reader in plan.readers
+        ]
+        self.inside = sum(inside)
+        self.outside = [
+            np.repeat(reader.sums, plan.windows) - within
+            for reader, within in zip(plan.readers, inside, strict=True)
+        ]
         self.known_sums: dict[tuple[int, int], np.ndarray] = {}
 
     def _probe(self, what: str, valid: str, value: str, bits: int, *, signed: bool = True) -> Probe:
@@ -371,9 +378,10 @@ class _LayerProbes:
         else:
             done = (plane + 1) * self.plan.folding.unroll
             moved = x[done] - x[0] + sum(eta[:done]) * row
-            train = self.plan.padding_train[:done]
-            beyond = sum(event << (done - 1 - t) for t, event in enumerate(train))
-            sums = (moved >> (len(eta) - done + 1)) + beyond * self.outside
+            sums = moved >> (len(eta) - done + 1)
+            for reader, outside in zip(self.plan.readers, self.outside, strict=True):
+                train = reader.padding_train[:done]
+                sums += sum(event << (done - 1 - t) for t, event in enumerate(train)) * outside
         self.known_sums[n, plane] = sums
         return sums
 
@@ -395,3 +403,22 @@ class _LayerProbes:
             word = (int(logit) & mask) | label << plan.x_width
             word |= (k == plan.outputs - 1) << (plan.x_width + label_bits)
             self.results.expect(cycle, [word], n, k)
+
+
+class _MaximumProbes(_LayerProbes):
+    """Expectations of a maximum: the greatest trains of every window, results."""
+
+    def build(self, traces: Sequence[Trace]) -> list[Probe]:
+        plan = self.plan
+        steps = plan.population.code.steps
+        greatest = self._probe("maximum", "greatest_valid", "greatest", steps, signed=False)
+        self.results = self._result_probe()
+        for n, sample in enumerate(traces):
+            trains = _trains(sample.populations[plan.name].events)
+            for window, tile in product(range(plan.windows), range(plan.tiles)):
+                begin = self.cycles.begins[(n * plan.windows + window) * plan.tiles + tile]
+                (cycle,) = total_cycles(self.timing, begin)
+                whole = self._neurons(window, tile * plan.folding.pe, plan.folding.pe)
+                greatest.expect(cycle, trains[whole], n, whole.start, None, whole.step)
+            self._results(n, sample)
+        return [greatest, self.results]

@@ -39,6 +39,8 @@ def run(
     """
     if len({code.steps for code in codes.values()}) != 1:
         raise ValueError("overlapped firing needs codes of one T for all populations")
+    if any(operand.products for p in network.populations for operand in p.operands):
+        raise ValueError("products of trains need settled firing, and this follows overlapped")
     parts = [_run_batch(network, x[i : i + batch], codes) for i in range(0, len(x), batch)]
     return np.concatenate(parts or [np.zeros((0, network.readout.size))])
 

@@ -204,8 +204,11 @@ class CoreRun:
         for n, layer in enumerate(layers):
             moves(("begins", n), layer.sequencer.begin)
             moves(("released", n), layer.sequencer.release)
-            moves(("pushed", n), layer.tail.result_valid)
+            moves(("pushed", n), layer.pushed)
             moves(("taken", n), layer.results.valid, layer.results.ready)
+            if layer.plan.population.function == "max":
+                shows("greatest", n, layer.seen.greatest_valid, layer.seen.greatest)
+                continue
             shows("x", n, layer.seen.x_valid, layer.seen.x)
             if not layer.plan.is_readout:
                 seen = layer.seen

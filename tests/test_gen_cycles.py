@@ -8,6 +8,7 @@ from signfire.gen.cycles import (
     Band,
     CoreTiming,
     LayerTiming,
+    ReaderTiming,
     predict,
     result_cycles,
     steady,
@@ -45,6 +46,20 @@ DESIGNS = {  # arguments of random_design, technology
             folding={"fc1": F(pe=4, simd=2), "fc2": F(pe=1, simd=2), "fc3": F(pe=3, simd=4)},
         ),
         "ecp5",
+    ),
+    "multipliers": (
+        dict(
+            folding={
+                "input": F(pe=4),
+                "fc1": F(pe=3, simd=4, synapse="multiply"),
+                "fc2": F(pe=2, simd=2, synapse="multiply"),
+            }
+        ),
+        "ice40-up",
+    ),
+    "multipliers of LUTs, then events": (
+        dict(folding={"fc1": F(pe=3, simd=8, synapse="multiply-lut"), "fc2": F(pe=4, simd=3)}),
+        "gowin",
     ),
     "one layer": (dict(sizes=(9, 5), folding={"fc1": F(pe=5, simd=3)}), "gowin"),
     "slow encoder": (
@@ -102,6 +117,13 @@ WINDOWS = {  # arguments of random_windows
     "one by one": dict(folding={"conv1": F(), "pool2": F(), "dense3": F()}),
     "faster than its source": dict(
         folding={"conv1": F(pe=4, unroll=2), "pool2": F(pe=4, unroll=3), "dense3": F(pe=3, simd=12)}
+    ),
+    "multipliers": dict(
+        folding={
+            "conv1": F(pe=4, synapse="multiply"),
+            "pool2": F(pe=2),
+            "dense3": F(pe=3, simd=4, synapse="multiply"),
+        }
     ),
     "slower at each layer": dict(
         layers=(CONV, CONV, {"conv": 6, "window": (2, 2), "stride": (2, 2)}, {"pooled": 3}),
@@ -213,12 +235,16 @@ def test_the_interval_has_settled(make_design, name):
 
 def layer(**changes) -> LayerTiming:
     """One layer with round numbers: 2 tiles of 3 planes of 4 words in 5 cycles."""
+    reader = dict(stream=0, rows=4, parts=2, banks=2, end=4)
+    reader |= {
+        key: changes.pop(key)
+        for key in ("rows", "parts", "banks", "bands", "end")
+        if key in changes
+    }
     numbers = dict(
         name="fc",
-        rows=4,
-        parts=2,
+        readers=(ReaderTiming(**reader),),
         planes=3,
-        banks=2,
         tiles=2,
         words=4,
         period=5,
@@ -270,7 +296,7 @@ def test_a_core_by_hand():
 def test_windows_by_hand():
     # four lines of a word; pairs of lines, then the third with the fourth; two lines fit at a time
     bands = (Band(windows=2, needs=2, frees=1), Band(windows=1, needs=3, frees=4))
-    spec = layer(rows=1, parts=1, planes=1, banks=4, bands=bands, tiles=1, words=2, period=2)
+    spec = layer(rows=1, parts=1, planes=1, banks=4, bands=bands, end=2, tiles=1, words=2, period=2)
     timing = CoreTiming(input_words=4, input_steps=1, layers=(spec,))
 
     predicted = predict(timing, 1)
@@ -280,7 +306,7 @@ def test_windows_by_hand():
     # the second line is there from cycle 5 on, the third one from cycle 6
     assert [5, 7, 9] == predicted.layers[0].begins
     assert [6, 8, 10] == predicted.layers[0].released
-    assert [8] == predicted.layers[0].freed[:1]
+    assert [8] == predicted.layers[0].freed[0][:1]
 
 
 def test_gaps_count_from_the_transfer_before():

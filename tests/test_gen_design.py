@@ -348,3 +348,85 @@ def test_a_rounded_second_factor_counts():
     assert leaky.error_levels == 0.5 - leaky.code.low / 4 / leaky.operands[0].below.min()
     assert gelu()["fc1"].error_levels == gelu()["fc1"].table.error
     assert gelu().readout.error_levels is None
+
+
+# -- multipliers in the place of events --------------------------------------------------------
+
+
+def test_a_layer_that_multiplies_takes_all_steps_at_once():
+    design = random_design(sizes=(8, 6, 4), input_steps=2, steps=4)
+
+    folded = design.with_folding(
+        {"fc1": Folding(pe=2, synapse="multiply"), "fc2": Folding(simd=3, synapse="multiply-lut")}
+    )
+
+    assert folded["fc1"].folding == Folding(pe=2, unroll=2, synapse="multiply")
+    assert folded["fc2"].folding == Folding(simd=3, unroll=4, synapse="multiply-lut")
+    assert folded.hash == design.hash
+
+
+def test_multipliers_take_the_place_of_events_and_give_it_back():
+    events = {"input": Folding(pe=2), "fc1": Folding(pe=2, simd=4, unroll=2), "fc2": Folding(pe=4)}
+    design = random_design(sizes=(8, 6, 4), input_steps=2, steps=4, folding=events)
+
+    multiplying = design.with_synapse("multiply")
+
+    assert [p.folding for p in multiplying.populations] == [
+        Folding(pe=2),
+        Folding(pe=2, simd=4, unroll=2, synapse="multiply"),
+        Folding(pe=4, unroll=4, synapse="multiply"),
+    ]
+    assert multiplying.with_synapse("multiply") == multiplying
+    assert design.with_synapse("events") == design
+    assert [p.folding.unroll for p in multiplying.with_synapse("events").populations] == [1, 1, 1]
+
+
+def test_multipliers_are_saved_with_the_folding(tmp_path):
+    design = random_design(folding={"fc1": Folding(synapse="multiply"), "fc2": Folding()})
+
+    design.save(tmp_path / "design.npz")
+
+    assert Design.load(tmp_path / "design.npz")["fc1"].folding == design["fc1"].folding
+
+
+@pytest.mark.parametrize(
+    ("options", "folding", "message"),
+    [
+        (
+            {"firing": "overlapped"},
+            Folding(synapse="multiply"),
+            "'fc1' cannot multiply: only with settled firing and a binary schedule is a train a "
+            "number as it stands (leave it at synapse=events)",
+        ),
+        (
+            {"schedule": "inverse", "input_steps": 3},
+            Folding(synapse="multiply-lut"),
+            "'fc1' cannot multiply: only with settled firing and a binary schedule is a train a "
+            "number as it stands (leave it at synapse=events)",
+        ),
+        (
+            {"input_steps": 4},
+            Folding(unroll=2, synapse="multiply"),
+            "'fc1' multiplies with all 4 input steps at once, not 2 (leave out unroll)",
+        ),
+        (
+            {},
+            Folding(synapse="divide"),
+            "the synapse of 'fc1' is one of events, multiply, multiply-lut, not 'divide'",
+        ),
+    ],
+)
+def test_multipliers_where_they_do_not_apply_are_refused(options, folding, message):
+    design = random_design(**options)
+
+    with pytest.raises(ValueError) as error:
+        design.with_folding({"fc1": folding})
+
+    assert str(error.value) == message
+
+
+def test_a_synapse_of_no_known_kind_is_refused():
+    with pytest.raises(ValueError) as error:
+        random_design().with_synapse("divide")
+
+    assert str(error.value) == "a synapse is one of events, multiply, multiply-lut, not 'divide'"

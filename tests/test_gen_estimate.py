@@ -30,14 +30,15 @@ from signfire.gen.estimate import (
     estimate,
     layer_cost,
     link_cost,
+    multipliers_cost,
     product_cost,
     synapses_cost,
     tree_cost,
 )
-from signfire.gen.plan import TECHNOLOGIES, plan_layers
+from signfire.gen.plan import TECHNOLOGIES, packed_width, plan_layers
 from signfire.gen.rtl import Core
 from signfire.gen.specimen import random_design, random_windows
-from signfire.hdl import train_buffer
+from signfire.hdl import multiplier_array, train_buffer
 from signfire.hdl.storage import Ram, Rom
 
 ICE40, ECP5, GOWIN = (TECHNOLOGIES[name] for name in ("ice40-up", "ecp5", "gowin"))
@@ -73,6 +74,19 @@ def test_a_tree_is_a_lut_and_a_flip_flop_a_bit_of_every_adder():
     # 3 numbers: a sum of 5 bits beside a register (4 bits that no adder feeds), then one of 6
     assert tree_cost(ICE40, 3, 4) == Resources(lut=11, ff=16, lone_ff=4)
     assert tree_cost(ICE40, 1, 4) == Resources()
+
+
+def test_multipliers_by_hand():
+    fc1 = {"pe": 4, "simd": 2, "synapse": "multiply"}
+    _, plans = plan_layers(folded(fc1=fc1), ECP5)
+
+    # Products of 4 bits and 2 in fields of 6: a factor of 16 bits holds three, and four outputs
+    # take two blocks an input, with two each. A block's product of 10 + 2 bits stands in registers,
+    # then the two fields do, one of them behind an adder; an output adds up two inputs in 7 bits.
+    block = Resources(lut=6, ff=12 + 12, lone_ff=12 + 6, multipliers=1)
+    expected = sum([block] * 4, Resources()) + Resources(lut=4 * 8, ff=4 * 7)
+    assert plans[0].packed == 2
+    assert multipliers_cost(plans[0]) == synapses_cost(plans[0]) == expected
 
 
 def test_ecp5_takes_carry_chains_in_pairs():
@@ -128,6 +142,9 @@ def test_numbers_that_the_rtl_repeats_are_the_same():
         assert buffer_depth(banks, rows, planes) == train_buffer.buffer_depth(
             banks=banks, rows=rows, planes=planes
         )
+    for bits, unroll, packed in [(4, 2, 3), (8, 8, 1), (2, 1, 4)]:
+        numbers = {"weight_bits": bits, "unroll": unroll, "packed": packed}
+        assert packed_width(**numbers) == multiplier_array.packed_width(**numbers)
 
 
 # -- budget ------------------------------------------------------------------------------------
@@ -296,6 +313,10 @@ def windows() -> Design:
     )
 
 
+def multiplying(make) -> Design:
+    return make().with_synapse("multiply")
+
+
 @pytest.mark.parametrize(
     ("name", "make"),
     [
@@ -303,6 +324,9 @@ def windows() -> Design:
         ("ice40-hx", partial(dense_layers, "gelu")),  # a table in LUTs
         ("ecp5", partial(dense_layers, "softplus")),
         ("ice40-up", partial(dense_layers, "leaky_relu")),
+        *((name, partial(multiplying, dense_layers)) for name in ("ice40-up", "gowin")),
+        ("ice40-hx", partial(multiplying, dense_layers)),  # products of LUTs
+        ("ecp5", partial(multiplying, windows)),
         *((name, windows) for name in SYNTHESIS),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from signfire.gen.cycles import steady
 from signfire.gen.design import Folding, divisors
 from signfire.gen.estimate import Budget, Resources, estimate
-from signfire.gen.fold import _Search, auto_fold, parse_fold
+from signfire.gen.fold import CHOICES, _Search, auto_fold, parse_fold, split_synapse
 from signfire.gen.foldings import Choice, LayerFoldings, all_foldings
 from signfire.gen.plan import TECHNOLOGIES, plan_layers
 from signfire.gen.rtl import core_timing
@@ -105,6 +105,15 @@ def test_words_name_layers_and_numbers():
     assert parse_fold("fc1:pe=16,simd=28,unroll=2") == {"fc1": Folding(pe=16, simd=28, unroll=2)}
 
 
+def test_words_say_how_weights_meet_inputs():
+    assert {"fc1": Folding(pe=4, synapse="multiply")} == parse_fold("fc1:pe=4,synapse=multiply")
+    with pytest.raises(ValueError) as error:
+        parse_fold("fc1:synapse=add")
+    assert str(error.value) == (
+        "synapse must be one of events, multiply, multiply-lut, not 'add' (fc1:synapse=add)"
+    )
+
+
 def test_several_layers_stand_between_semicolons_and_what_is_left_out_is_one():
     assert parse_fold("input:pe=7; fc1:simd=49,pe=2 ;fc2:unroll=4;") == {
         "input": Folding(pe=7),
@@ -127,11 +136,11 @@ def test_several_layers_stand_between_semicolons_and_what_is_left_out_is_one():
         ("fc1:pe=²", "pe must be a whole number above 0, not '²' (fc1:pe=²)"),
         (
             "fc1:lanes=2",
-            "a folding has pe, simd and unroll, each once, not 'lanes=2' (fc1:lanes=2)",
+            "a folding has pe, simd, unroll and synapse, each once, not 'lanes=2' (fc1:lanes=2)",
         ),
         (
             "fc1:pe=2,pe=4",
-            "a folding has pe, simd and unroll, each once, not 'pe=4' (fc1:pe=2,pe=4)",
+            "a folding has pe, simd, unroll and synapse, each once, not 'pe=4' (fc1:pe=2,pe=4)",
         ),
         (
             "fc1:pe=2;fc1:pe=4",
@@ -368,4 +377,54 @@ def test_with_room_for_everything_a_larger_device_does_not_help():
     assert (
         choice.explanation
         == "every layer is as parallel as it can be, so a larger device would not help"
+    )
+
+
+# -- multipliers -------------------------------------------------------------------------------
+
+
+def test_a_search_among_multipliers_takes_blocks_as_far_as_they_reach():
+    design = random_design(sizes=(64, 32, 10), steps=4)
+    budget = Budget(lut=4000, ff=10**5, block_ram=30, multipliers=8)
+
+    choice = auto_fold(design, "ecp5", budget, synapses=CHOICES["multiply"])
+
+    folding = [p.folding for p in choice.design.populations[1:]]
+    assert {f.synapse for f in folding} <= {"multiply", "multiply-lut"}
+    assert [f.unroll for f in folding] == [2, 4]
+    assert budget.fits(choice.estimate.resources)
+    more = auto_fold(design, "ecp5", replace(budget, multipliers=40), synapses=CHOICES["multiply"])
+    assert more.interval < choice.interval
+
+
+def test_a_search_among_all_ways_is_as_fast_as_the_best_of_them():
+    design = random_design(sizes=(64, 32, 10), steps=4)
+    budget = Budget(lut=3000, ff=10**5, block_ram=30, multipliers=20)
+
+    intervals = {
+        name: auto_fold(design, "ecp5", budget, synapses=CHOICES[name]).interval
+        for name in ("events", "multiply", "any")
+    }
+
+    assert intervals["any"] <= min(intervals["events"], intervals["multiply"])
+    mixed = auto_fold(design, "ecp5", budget, synapses=CHOICES["any"])
+    assert slowest(mixed.design, "ecp5") == mixed.interval
+
+
+def test_a_search_among_multipliers_where_a_train_is_no_number_is_refused():
+    design = random_design(firing="overlapped")
+
+    with pytest.raises(ValueError, match=r"^'fc1' cannot multiply: only with settled firing"):
+        auto_fold(design, "ecp5", AMPLE, synapses=CHOICES["multiply"])
+
+    assert auto_fold(design, "ecp5", AMPLE, synapses=CHOICES["any"]).interval > 0
+
+
+def test_one_word_says_it_of_all_layers():
+    assert split_synapse(["fc1:pe=2", "*:synapse=multiply"]) == (("fc1:pe=2",), "multiply")
+    assert split_synapse(["auto"]) == (("auto",), None)
+    with pytest.raises(ValueError) as error:
+        split_synapse(["*:synapse=divide"])
+    assert str(error.value) == (
+        "synapses are all of one kind, events, multiply, multiply-lut, any, not divide"
     )

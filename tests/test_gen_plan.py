@@ -12,12 +12,12 @@ from signfire.gen.plan import (
     FEEDBACK_CYCLES,
     READOUT_PACE,
     TECHNOLOGIES,
-    check_chain,
+    check_hardware,
     find_technology,
     no_hardware,
     plan_layers,
 )
-from signfire.gen.specimen import random_planes_network
+from signfire.gen.specimen import random_design, random_planes_network
 from signfire.sim import golden
 
 FOLDING = {"input": F(pe=2), "fc1": F(pe=3, simd=4, unroll=2), "fc2": F(pe=2, simd=3)}
@@ -192,10 +192,10 @@ def test_a_layer_without_folding_is_refused(make_design):
     design = make_design(folding={"fc1": F()})
 
     with pytest.raises(ValueError, match=r"^'fc2' has no folding \(give --fold, or --fold auto\)$"):
-        check_chain(design)
+        check_hardware(design)
 
 
-def test_a_layer_that_skips_one_is_refused(make_design):
+def test_a_layer_that_nobody_reads_is_refused(make_design):
     design = make_design(sizes=(4, 4, 3), folding={"fc1": F(), "fc2": F()})
     readout = design.readout
     projection = replace(
@@ -208,23 +208,23 @@ def test_a_layer_that_skips_one_is_refused(make_design):
 
     with pytest.raises(
         ValueError,
-        match=r"^RTL is generated for a chain of layers; 'fc2' reads input \(the golden "
+        match=r"^there is no RTL for this network: 'fc1' is read by no other \(the golden "
         r"model runs it: use signfire evaluate\)$",
     ):
-        check_chain(skipping)
+        check_hardware(skipping)
 
 
-def test_what_joins_two_branches_is_refused_by_name():
+def test_a_population_without_a_function_is_refused_by_name():
     network = random_planes_network(seed=0, planes=(1, 7, 6))
     samples = np.random.default_rng(0).integers(0, 256, (9, *network.input.shape), np.uint8)
     design = calibrate(network, samples)
 
     with pytest.raises(
         ValueError,
-        match=r"^RTL is generated for a chain of layers; 'join' reads conv1, depth \(the "
+        match=r"^there is no RTL for this network: 'mean' is a population without ReLU \(the "
         r"golden model runs it: use signfire evaluate\)$",
     ):
-        check_chain(design)
+        check_hardware(design)
 
 
 WINDOW = {"window": (3, 3), "padding": (1, 1, 1, 1)}
@@ -237,11 +237,6 @@ WINDOW = {"window": (3, 3), "padding": (1, 1, 1, 1)}
             {"layers": ({"conv": 4, **WINDOW}, {"conv": 4, **WINDOW}, {"dense": 2})},
             {"groups": 2},
             "'conv2' is a convolution of 2 groups that are not its channels",
-        ),
-        (
-            {"layers": ({"conv": 4, **WINDOW}, {"pool": (2, 2)}, {"dense": 2})},
-            {"sources": (1, 0, 2, -1)},
-            "'pool2' takes channels out of their order",
         ),
         (
             {"layers": ({"conv": 4, **WINDOW}, {"conv": 4, **WINDOW}, {"dense": 2})},
@@ -264,27 +259,14 @@ def test_windows_that_there_is_no_hardware_for(make_windows, arguments, change, 
     linear = operand.projections[0].map
     if "groups" in change:
         linear = replace(linear, kernel=linear.kernel[:, :2], groups=2)
-    if "sources" in change:
-        linear = replace(linear, sources=change["sources"])
     projection = replace(operand.projections[0], map=linear)
     second = replace(second, operands=(replace(operand, projections=(projection,)),))
     populations = (*design.populations[:2], second, *design.populations[3:])
     design = replace(design, populations=populations)
 
     assert no_hardware(design) == (
-        f"RTL is generated for a chain of layers; {reason} (the golden model runs it: use signfire "
+        f"there is no RTL for this network: {reason} (the golden model runs it: use signfire "
         f"evaluate)"
-    )
-
-
-def test_planes_of_a_sample_that_come_one_after_the_other_are_refused():
-    network = random_planes_network(seed=0, planes=(2, 7, 6))
-    samples = np.random.default_rng(0).integers(0, 256, (9, *network.input.shape), np.uint8)
-
-    assert no_hardware(calibrate(network, samples)) == (
-        "RTL is generated for a chain of layers; 'conv1' reads planes in another order than they "
-        "come (a sample of several planes has to be of shape height, width, channels; that of "
-        "'input' is 2x7x6) (the golden model runs it: use signfire evaluate)"
     )
 
 
@@ -299,3 +281,25 @@ def test_loops_of_windows_by_hand(make_windows):
     assert [(4, 6), (5, 6), (2, 6)] == [(p.lines, p.line_words) for p in (conv, pool, dense)]
     assert [1, 4, 6] == [p.word for p in (conv, pool, dense)]
     assert (42 * 2 * 2 * 9, 42) == (conv.interval, len(conv.order) // conv.outputs)
+
+
+@pytest.mark.parametrize(
+    ("technology", "bits", "steps", "pe", "packed"),
+    [
+        ("ecp5", 4, 2, 6, 3),  # fields of 6 bits: 6 + 6 + 4 of 18
+        ("ecp5", 4, 2, 4, 2),  # two blocks either way, so two outputs each
+        ("ecp5", 8, 8, 6, 1),
+        ("ice40-up", 4, 4, 6, 2),  # 8 + 4 of 16
+        ("ice40-up", 4, 2, 1, 0),  # 4 + 3 bits: Yosys takes LUTs below 11
+        ("gowin", 4, 2, 6, 0),  # a factor below 4 bits goes to LUTs
+        ("gowin", 4, 3, 6, 3),
+        ("ice40-hx", 4, 4, 6, 0),  # has no blocks
+    ],
+)
+def test_a_block_serves_as_many_outputs_as_lie_in_it(technology, bits, steps, pe, packed):
+    design = random_design(sizes=(8, 12, 4), weight_bits=bits, input_steps=steps)
+    folding = {"fc1": F(pe=pe, simd=2, synapse="multiply"), "fc2": F()}
+
+    _, plans = plan_layers(design.with_folding(folding), TECHNOLOGIES[technology])
+
+    assert [packed, 0] == [plan.packed for plan in plans]

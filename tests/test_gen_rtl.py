@@ -11,9 +11,11 @@ from signfire.gen.cycles import predict, steady
 from signfire.gen.design import Folding as F
 from signfire.gen.plan import TECHNOLOGIES
 from signfire.gen.rtl import Core, core_timing, layer_latency, to_verilog, weight_rom
+from signfire.hdl.multiplier_array import stored_weights
 from signfire.sim import golden
 
 LIST = Schedule(kind="list", values=(7, 3, 4, 1))
+TIMES = {"synapse": "multiply"}
 DESIGNS = {  # arguments of random_design, technology
     "one layer": (dict(sizes=(6, 5), folding={"fc1": F(pe=5, simd=2)}), "ecp5"),
     "pe and simd 1": (dict(folding={"fc1": F(), "fc2": F()}), "ecp5"),
@@ -56,6 +58,28 @@ DESIGNS = {  # arguments of random_design, technology
         "gowin",
     ),
     "multipliers in LUTs": (dict(folding={"fc1": F(pe=2, simd=2), "fc2": F(pe=4)}), "ice40-hx"),
+    "multipliers in the place of events": (
+        dict(folding={"fc1": F(pe=6, simd=8, **TIMES), "fc2": F(pe=4, simd=3, **TIMES)}),
+        "ice40-up",
+    ),
+    "multipliers beside events, an output each": (
+        dict(
+            code="centred",
+            input_range=(-7, 3),
+            weight_bits=8,
+            folding={"fc1": F(pe=3, simd=2), "fc2": F(pe=1, simd=3, **TIMES)},
+        ),
+        "gowin",
+    ),
+    "products of LUTs": (
+        dict(
+            folding={
+                "fc1": F(pe=2, simd=4, **TIMES),
+                "fc2": F(pe=2, simd=2, synapse="multiply-lut"),
+            }
+        ),
+        "ice40-hx",
+    ),
     "exponential, settled": (
         dict(schedule="exponential", code="offset", folding={"fc1": F(pe=2, simd=4), "fc2": F()}),
         "ecp5",
@@ -128,6 +152,21 @@ WINDOWS = {  # arguments of random_windows, technology
         ),
         "ice40-up",
     ),
+    "multipliers": (
+        dict(
+            layers=(CONV, DEPTHWISE, {"pool": (2, 2)}, {"conv": 6, "window": (1, 1)}, {"dense": 3}),
+            code="offset",
+            input_range=(-20, 20),
+            folding={
+                "conv1": F(pe=4, **TIMES),
+                "depthwise2": F(pe=2, **TIMES),
+                "pool3": F(pe=2, **TIMES),
+                "conv4": F(pe=6, simd=2, **TIMES),
+                "dense5": F(pe=1, simd=3, **TIMES),
+            },
+        ),
+        "ecp5",
+    ),
     "strides, depthwise, one pixel, mean": (
         dict(
             layers=(
@@ -195,6 +234,7 @@ WINDOWS = {  # arguments of random_windows, technology
         "ecp5",
     ),
 }
+ORDER = [(p, i, j) for p in (0, 2) for i in (0, 1) for j in (2, 3)]  # of a word of 4 x 2 weights
 ALL = {name: ("make_design", *rest) for name, rest in DESIGNS.items()}
 ALL |= {f"windows, {name}": ("make_windows", *rest) for name, rest in WINDOWS.items()}
 
@@ -394,6 +434,21 @@ def test_weights_lie_output_by_output_in_words_of_a_tile(make_design):
     # tile 1, word 0: outputs 2 and 3, inputs 0 and 1
     fields = [int(w[2, 0]), int(w[2, 1]), int(w[3, 0]), int(w[3, 1])]
     assert sum((f & 15) << (4 * i) for i, f in enumerate(fields)) == rom.content[2]
+
+
+def test_weights_that_share_a_multiplier_lend_each_other(make_design):
+    folding = {"fc1": F(pe=4, simd=2, **TIMES)}
+    design = make_design(sizes=(4, 4), folding=folding, weight_bits=4, seed=3)
+    plan = Core(design, "ecp5").plans[0]
+    w = plan.weights
+
+    rom = weight_rom(plan)
+
+    assert (2, 32, 2) == (len(rom.content), rom.width, plan.packed)
+    # word 1: outputs 0 and 1 share, 2 and 3 do; of each the inputs 2 and 3
+    fields = [stored_weights([w[p, j], w[p + 1, j]])[i] for p, i, j in ORDER]
+    assert sum((int(f) & 15) << (4 * i) for i, f in enumerate(fields)) == rom.content[1]
+    assert fields != [w[p + i, j] for p, i, j in ORDER]  # some are less one
 
 
 def test_kernels_lie_pixel_by_pixel_in_words_of_a_tile(make_windows):

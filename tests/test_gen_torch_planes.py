@@ -205,6 +205,34 @@ def test_max_pooling_of_values_below_zero_has_a_linear_population() -> None:
     assert functions(check(model, 1, 8, 8)) == ["linear", "max", "readout"]
 
 
+@pytest.mark.parametrize(
+    "pool",
+    [
+        nn.MaxPool2d(3, stride=2, padding=1),
+        nn.MaxPool2d(2, stride=2, padding=1),
+        nn.MaxPool2d(3, stride=3, padding=(0, 1), ceil_mode=True),
+    ],
+    ids=str,
+)
+def test_padding_of_a_max_pooling_is_below_every_value(pool) -> None:
+    model = nn.Sequential(nn.Conv2d(2, 4, 3), pool, nn.Conv2d(4, 3, 2), nn.Flatten())
+    with torch.no_grad():
+        model[0].bias -= 20  # all values are negative: a zero beside them would win
+
+    network = check(model, 2, 9, 9)
+
+    assert functions(network) == ["linear", "max", "readout"]
+    assert any(np.isneginf(o.bias).any() for o in network.populations[2].operands)
+
+
+def test_max_pooling_of_signals_is_padded_too() -> None:
+    model = nn.Sequential(nn.Conv1d(2, 4, 3), nn.MaxPool1d(3, 2, 1), nn.Conv1d(4, 3, 2))
+    with torch.no_grad():
+        model[0].bias -= 20
+
+    check(nn.Sequential(model, nn.Flatten()), 2, 11)
+
+
 def test_larger_of_two_branches_is_a_population_of_two_operands() -> None:
     class Larger(Branches):
         def forward(self, x: Tensor) -> Tensor:
@@ -385,10 +413,9 @@ def test_third_party_models_are_read_as_they_are(name, weights, shape, populatio
             "(count_include_pad=True does not))",
         ),
         (
-            lambda m, x: F.max_pool2d(x, 3, 2, 1),
+            lambda m, x: F.max_pool2d(x, 3, 2, 1, dilation=2),
             [],
-            "max_pool2d at {} (padding beside values that may be negative (put it behind the "
-            "ReLU))",
+            "max_pool2d at {} (only dilation 1 is supported)",
         ),
         (
             lambda m, x: F.adaptive_avg_pool2d(x, 3),

@@ -76,6 +76,26 @@ def test_outputs_apart_take_their_own_events_alone(play, pe, unroll, weight_bits
     assert expected[: 40 - dut.LATENCY] == [s["sums"] for s in seen[dut.LATENCY :]]
 
 
-def test_outputs_apart_with_several_inputs_are_refused():
-    with pytest.raises(ValueError, match=r"^outputs with inputs of their own take simd 1, not 2$"):
-        SynapseArray(pe=2, simd=2, unroll=1, weight_bits=4, apart=True)
+@pytest.mark.parametrize(("pe", "simd", "unroll"), [(2, 1, 1), (3, 4, 2)])
+def test_a_first_input_of_an_outputs_own_may_have_a_wider_weight(play, pe, simd, unroll):
+    rng = np.random.default_rng(simd)
+    first = rng.integers(-512, 512, (40, pe))
+    others = rng.integers(-8, 8, (40, pe, simd - 1))
+    own, shared = rng.integers(0, 2, (40, unroll, pe)), rng.integers(0, 2, (40, unroll, simd - 1))
+    first[0], others[0], own[0], shared[0] = -512, -8, 1, 1  # the least sum
+    dut = SynapseArray(pe=pe, simd=simd, unroll=unroll, weight_bits=4, apart=True, first_bits=10)
+    weights = [
+        [{"first": f, "others": o} for f, o in zip(fs, os, strict=True)]
+        for fs, os in zip(first.tolist(), others.tolist(), strict=True)
+    ]
+    events = np.concatenate([own, shared], axis=2)
+
+    seen = play(
+        dut,
+        [{"weights": w, "events": words(e)} for w, e in zip(weights, events, strict=True)],
+        ["sums"],
+    )
+
+    scale = 2 ** np.arange(unroll)[::-1]
+    expected = first * (scale @ own) + (others * (scale @ shared)[:, None]).sum(axis=2)
+    assert expected.tolist()[: 40 - dut.LATENCY] == [s["sums"] for s in seen[dut.LATENCY :]]

@@ -81,8 +81,18 @@ def changed(design, layer, **changes):
             {"input": Folding(pe=1), "fc1": Folding()},
             "ice40-up",
         ),
+        (
+            {"sizes": (36, 12, 6, 5), "input_range": (-7, 8), "code": "offset"},
+            {
+                "input": Folding(pe=4),
+                "fc1": Folding(pe=6, simd=12, synapse="multiply"),
+                "fc2": Folding(pe=3, simd=4, synapse="multiply-lut"),
+                "fc3": Folding(pe=5, simd=2),
+            },
+            "ecp5",
+        ),
     ],
-    ids=["signed-wide", "overlapped", "weighted-readout-alone"],
+    ids=["signed-wide", "overlapped", "weighted-readout-alone", "multiplying"],
 )
 def test_every_word_and_its_cycle_are_as_expected(tmp_path, options, folding, technology):
     design = random_design(seed=7, folding=folding, **options)
@@ -247,7 +257,8 @@ def test_options_out_of_range_are_refused(tmp_path, raw, options, message):
 
 
 @pytest.mark.parametrize("stalls", [(0.0, 0.0), (0.3, 0.4)])
-def test_windows_answer_every_sample_on_its_cycle(directory, stalls):
+@pytest.mark.parametrize("synapse", ["events", "multiply"])
+def test_windows_answer_every_sample_on_its_cycle(directory, stalls, synapse):
     design = random_windows(
         layers=(
             {"conv": 4, "window": (3, 3), "padding": (1, 1, 1, 1), "stride": (2, 2)},
@@ -259,7 +270,7 @@ def test_windows_answer_every_sample_on_its_cycle(directory, stalls):
             "conv2": Folding(pe=3, simd=4),
             "dense3": Folding(pe=3, simd=6),
         },
-    )
+    ).with_synapse(synapse)
     raw = np.random.default_rng(3).integers(0, 256, (200, 42))
 
     result = run_bulk(design, raw, directory, technology="ice40-up", stalls=stalls)

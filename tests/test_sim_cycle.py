@@ -166,6 +166,15 @@ def test_other_firings_and_schedules_stand_on_their_cycles(tmp_path, options, wa
         assert result.waves is None
 
 
+def test_products_in_the_place_of_events_stand_on_their_cycles(tmp_path):
+    folding = {"fc1": Folding(pe=6, simd=4), "fc2": Folding(pe=2, simd=3)}
+    design = specimen.random_design(seed=6, folding=folding).with_synapse("multiply")
+
+    result = check_cycles(design, RAW, tmp_path, technology="ecp5", stalls=(0.2, 0.3))
+
+    assert result.mismatches == ()
+
+
 def test_no_sample_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"^the cycle check needs at least one sample$"):
         check_cycles(settled(), RAW[:0], tmp_path)
@@ -247,7 +256,8 @@ def test_a_window_that_waits_for_a_line_too_many_is_seen(images):
     timing = core_timing(windows(), "ecp5")
     conv1 = timing.layers[0]
     first = replace(conv1.bands[0], needs=conv1.bands[0].needs + 1)
-    late = replace(conv1, bands=(first, *conv1.bands[1:]))
+    reader = replace(conv1.readers[0], bands=(first, *conv1.bands[1:]))
+    late = replace(conv1, readers=(reader,))
 
     found = check_cycles(
         windows(), IMAGES, images, timing=replace(timing, layers=(late, *timing.layers[1:]))
@@ -255,6 +265,29 @@ def test_a_window_that_waits_for_a_line_too_many_is_seen(images):
 
     assert found
     assert found[0].layer == "conv1"
+
+
+def column_to_the_right(walk):
+    """Read every tap from the pixel beside its own."""
+    top, left = walk.padding
+    walk.padding = top, left - 1
+
+
+def line_too_early(walk):
+    """Give each line back a row of windows before the last one that reads it."""
+    walk.releases = (*walk.releases[1:], walk.releases[0])
+    walk.needs = (walk.needs[0], *(need - 1 for need in walk.needs[1:]))
+
+
+@pytest.mark.parametrize("plant", [column_to_the_right, line_too_early])
+def test_a_window_led_astray_is_seen_in_its_sums(images, plant):
+    core = Core(windows(), "ecp5")
+    plant(core.layers[0].walk)
+
+    found = check_cycles(windows(), IMAGES, images, under_test=core).mismatches
+
+    sums = {m.layer for m in found if m.what == "sum"}
+    assert "conv1" in sums
 
 
 @pytest.mark.parametrize(

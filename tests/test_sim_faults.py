@@ -24,6 +24,7 @@ UNROLLED = {**FOLDING, "fc2": Folding(pe=2, simd=3, unroll=2)}
 DESIGNS = {
     "settled": (random_design(folding=UNROLLED), "ice40-up"),
     "settled, offset": (random_design(folding=FOLDING, code="offset", schedule="inverse"), "ecp5"),
+    "multiplying": (random_design(folding=UNROLLED).with_synapse("multiply"), "ecp5"),
     "overlapped": (
         random_design(
             folding=FOLDING, firing="overlapped", schedule="exponential", code="centred", seed=2
@@ -252,6 +253,27 @@ def visible_weight(campaign) -> tuple[Number, int, Design]:
             if within and campaign.judge.changes(faulty) == (True, True):
                 return number, value, faulty
     raise AssertionError("every weight is masked")
+
+
+def test_a_weight_that_has_lent_one_is_what_the_factor_makes_of_it(folder) -> None:
+    design, technology = DESIGNS["multiplying"]
+    campaign = faults.Campaign(
+        design, RAW, folder / "lent", faults.find_technology(technology), seed=0
+    )
+    sampler, plan = campaign.sampler, campaign.sampler.core.plans[0]
+    memory = next(
+        m for m in sampler.netlist.memories if m.name.startswith("layer_0") and m.role == "weight"
+    )
+
+    changes = set()
+    for address in range(memory.depth):
+        for bit in range(memory.width):
+            fault = sampler.rom_fault("weight", memory_site(memory, address, bit))
+            change = fault.value - fault.number.read(design)
+            changes.add(abs(change) == 2 ** (bit % plan.weight_bits))
+
+    assert plan.packed > 1
+    assert changes == {True}
 
 
 def test_the_compiled_observers_see_what_the_checks_themselves_see(campaign, folder) -> None:

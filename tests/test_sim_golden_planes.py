@@ -330,6 +330,59 @@ def test_maximum_says_its_source_s_values_unchanged() -> None:
     assert np.array_equal(pooled, wanted)
 
 
+@pytest.mark.parametrize("firing", CODES)
+def test_a_window_beyond_the_border_is_the_maximum_of_what_lies_inside(firing) -> None:
+    network, _, samples = converted(firing, 3)
+    mode, schedule, steps = CODES[firing]
+    source = replace(network["conv1"], function="linear", name="low")
+    source = replace(
+        source, operands=(replace(source.operands[0], bias=np.full((4, 1, 1), -3000.0)),)
+    )
+    layout = Layout(planes=source.shape)
+    inside = {}  # by operand, whether each of its pixels lies within the source
+    operands = []
+    for u, v in product(range(3), repeat=2):
+        rows, columns = np.arange(4) * 2 - 1 + u, np.arange(3) * 2 - 1 + v
+        inside[u, v] = np.outer((rows >= 0) & (rows < 7), (columns >= 0) & (columns < 6))
+        linear = Window(
+            in_shape=source.shape,
+            layout=layout,
+            factor=np.ones(4),
+            sources=tuple(range(4)),
+            stride=(2, 2),
+            padding=(1 - u, u - 1, 1 - v, v - 2),
+        )
+        bias = np.broadcast_to(np.where(inside[u, v], 0.0, -np.inf), linear.out_shape)
+        operands.append(Operand(projections=(Projection(source="low", map=linear),), bias=bias))
+    pool = Population(name="pool", shape=(4, 4, 3), function="max", operands=tuple(operands))
+    out = Pooled(
+        matrix=np.ones((2, 4)) * [[1], [2]], in_shape=pool.shape, layout=Layout(planes=pool.shape)
+    )
+    readout = Population(
+        name="out",
+        shape=(2,),
+        function="readout",
+        operands=(Operand(projections=(Projection(source="pool", map=out),), bias=np.zeros(2)),),
+    )
+    network = Network(name="n", populations=(network.input, source, pool, readout))
+    schedule = Schedule(kind=schedule)
+    design = calibrate(network, samples, Options(firing=mode, schedule=schedule, steps=steps))
+    raw = design.raw_samples(samples[:3])
+
+    traces = [golden.trace(design, one) for one in raw]
+
+    answers = golden.run(design, raw).logits.tolist()
+    assert answers == [t.logits.tolist() for t in traces] == [Slow(design).logits(p) for p in raw]
+    assert design["pool"].code == design["low"].code
+    for seen in traces if firing == "settled" else []:
+        rows = seen.populations["low"].membranes[-1].reshape(source.shape)
+        rows = np.pad(rows, [(0, 0), (1, 1), (1, 1)], constant_values=-(2**40))
+        taps = [rows[:, u : u + 7 : 2, v : v + 5 : 2] for u, v in product(range(3), repeat=2)]
+        wanted = np.max(taps, axis=0)
+        assert (wanted < 0).mean() > 0.5
+        assert np.array_equal(seen.populations["pool"].membranes[-1], wanted.ravel())
+
+
 def test_operands_of_the_network_must_fit(tiny) -> None:
     shapes = Population(
         name="a",

@@ -123,8 +123,6 @@ def test_a_refused_conversion_writes_nothing(signfire, tmp_path) -> None:
 
 
 def test_a_conversion_is_recorded_and_can_be_repeated(signfire, tmp_path) -> None:
-    from signfire.tools import api
-
     design = tmp_path / "design.npz"
     layer = "fc1:steps=3,weight_bits=5,schedule=exponential:0.2,0.9"
 
@@ -510,12 +508,12 @@ def test_residual_network_is_converted_evaluated_and_reported(signfire, cnn) -> 
     )
     record = only_json(out)
     assert status == 0 and record["checks"]["cycle"] is None and record["cycles"] is None
-    assert any("'conv1' has a convolution" in note for note in record["notes"])
+    assert any("'conv1' has a bias that differs" in note for note in record["notes"])
     assert "conv2" in (cnn / "report" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("verb", ["generate", "simulate", "build"])
-def test_hardware_of_a_convolution_is_refused_by_name(signfire, cnn, verb) -> None:
+def test_hardware_that_there_is_not_is_refused_by_name(signfire, cnn, verb) -> None:
     design, data = cnn / "d.npz", cnn / "images.npz"
     signfire("convert", f"{cnn}/cnn.py:Net", "--calibrate", data, "-o", design)
     arguments = {
@@ -527,7 +525,7 @@ def test_hardware_of_a_convolution_is_refused_by_name(signfire, cnn, verb) -> No
     status, _, err = signfire(verb, design, *arguments[verb])
 
     assert status == 2
-    assert "RTL is generated for a chain of dense layers; 'conv1' has a convolution" in " ".join(
+    assert "no RTL for this network: 'conv1' has a bias that differs from pixel" in " ".join(
         err.split()
     )
 

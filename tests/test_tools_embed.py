@@ -101,7 +101,7 @@ def test_the_manifest_describes_every_layer(embedding):
             "rest": code.rest,
             "unit": code.unit,
         },
-        "folding": {"pe": 4, "simd": 3, "unroll": 1},
+        "folding": {"pe": 4, "simd": 3, "unroll": 1, "synapse": "events"},
     }
     assert (readout["code"], readout["steps"]) == (None, None)
 

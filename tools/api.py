@@ -26,9 +26,9 @@ from ..gen.calibrate import LayerOptions, Options
 from ..gen.calibrate import calibrate as calibrate_network
 from ..gen.codes import Schedule
 from ..gen.cycles import steady
-from ..gen.design import Design, Folding
+from ..gen.design import EVENTS, Design, Folding
 from ..gen.estimate import Budget, budget_for, estimate, link_cost
-from ..gen.fold import auto_fold, parse_fold
+from ..gen.fold import ANY, CHOICES, auto_fold, parse_fold, split_synapse
 from ..gen.functions import register_neuron
 from ..gen.network import Network
 from ..gen.plan import TECHNOLOGIES, no_hardware
@@ -271,6 +271,13 @@ def model_of(design: Design) -> Model:
     return Model(**record)
 
 
+def source_of(design: Design) -> tuple[Network, Dataset]:
+    """Return the float network that a Design was converted from, and its calibration samples."""
+    model = model_of(design)
+    samples = load_data(model.calibrate, inputs=model.inputs, need_labels=False)
+    return load_network(model, samples.x, name=design.name), samples
+
+
 @dataclass(frozen=True, kw_only=True)
 class AutoFold:
     """Why ``auto`` chose the folding that it chose.
@@ -316,20 +323,26 @@ def choose_fold(
     link: str = UART,
     progress: Callable[[str], None] = lambda doing: None,
 ) -> Folded:
-    """Fold the Design as ``words`` say, ``fc1:pe=16,simd=16`` or ``auto``.
+    """Fold the Design as ``words`` say, ``fc1:pe=16,simd=16``, ``auto``, ``*:synapse=multiply``.
 
     ``auto`` takes the fastest folding that the estimate says fits ``board`` beside the ``link`` to
     the host. Without words a Design stays as it is folded, and one that is not gets ``auto``,
     unless there is no hardware for it yet: that stays as it is too. Where no board was named it is
-    folded for :data:`DEFAULT_BOARD`, and stays as it is if it does not fit.
+    folded for :data:`DEFAULT_BOARD`, and stays as it is if it does not fit. The word of all layers
+    says how their weights meet inputs, of those that are folded already and of those that other
+    words fold; ``any`` lets the search choose.
     """
-    if not words and no_hardware(design) is not None:
-        return Folded(design=design, auto=None)
-    assumed = not words and not design.is_folded and board is None
-    if not words and not design.is_folded:
+    words, synapse = split_synapse(words)
+    stays = design.is_folded or no_hardware(design) is not None
+    assumed = not words and not stays and board is None
+    if not words and not stays:
         words, board = ("auto",), board or DEFAULT_BOARD
     if "auto" not in words:
-        by_hand = design.with_folding(parse_fold("; ".join(words))) if words else design
+        if synapse == ANY:
+            raise ValueError("--synapse any leaves the choice to a search (give --fold auto)")
+        by_hand = design if synapse is None else design.with_synapse(synapse)
+        if words:
+            by_hand = by_hand.with_folding(parse_fold("; ".join(words), synapse or EVENTS))
         return Folded(design=by_hand, auto=None)
     if len(words) > 1:
         raise ValueError("--fold auto folds every layer: leave out the other foldings")
@@ -338,7 +351,13 @@ def choose_fold(
     board = find_board(board) if isinstance(board, str) else board
     budget = budget_of(board, link)
     try:
-        choice = auto_fold(design, technology_of(board), budget, progress)
+        choice = auto_fold(
+            design,
+            technology_of(board),
+            budget,
+            synapses=CHOICES[synapse or EVENTS],
+            progress=progress,
+        )
     except ValueError:
         if assumed:
             return Folded(design=design, auto=None)
@@ -659,14 +678,15 @@ def over_steps(conversion: Conversion, data: Dataset, steps: Sequence[int]) -> l
     points = []
     for t in steps:
         design = calibrate_network(
-            conversion.network, conversion.calibrate.x, _with_steps(options, t)
+            conversion.network, conversion.calibrate.x, with_steps(options, t)
         )
         points.append({"steps": t, "golden": evaluate(design, data).accuracy})
     return points
 
 
-def _with_steps(options: Options, steps: int) -> Options:
-    if options.firing == "overlapped":
+def with_steps(options: Options, steps: int) -> Options:
+    """Return options of another T; in settled firing layers and input may have their own."""
+    if options.firing == "overlapped" or options.dynamics != "signgd":
         layers = {name: replace(own, steps=None) for name, own in options.layers.items()}
         return replace(options, steps=steps, input_steps=None, layers=layers)
     return replace(options, steps=steps)

@@ -13,12 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from ..boards.boards import find_board
+from ..boards.accelerator import technology_of
+from ..boards.boards import Board, find_board
+from ..gen.alternative import EQUAL_LANES
 from ..gen.calibrate import Options
+from ..gen.cycles import predict, steady
+from ..gen.design import Design
+from ..gen.rtl import core_timing
 from ..sim import golden
-from . import api, demo
+from ..sim.bulk import BulkResult
+from . import api, comparison, demo
 from .bench_perceptron import against_estimate, speed
-from .measure import ROOT, Measurement, bench, example, open_data, routed
+from .measure import ROOT, SEED, Measurement, Routed, bench, example, open_data, routed
 
 TITLE = "Convolutional and residual networks"
 SHARED = ROOT.parent / "shared" / "models"
@@ -115,6 +121,14 @@ def float_answers(make: Callable[[], Task]) -> np.ndarray:
     return network.answers(task.test.x)
 
 
+@cache
+def converted(make: Callable[[], Task], **options: Any) -> Design:
+    """Return the Design of a task in integers, not folded."""
+    task = make()
+    options = Options(input_steps=INPUT_STEPS, **options)
+    return api.convert(model_of(task), task.calibrate, options).design
+
+
 def paired(right: np.ndarray, exact: np.ndarray) -> tuple[float, float]:
     """Return a difference of accuracies on the same samples and its standard error, in points.
 
@@ -132,8 +146,7 @@ def classified(
     task = make()
     truth = task.test.classes
     exact = float_answers(make).argmax(axis=1) == truth
-    options = Options(input_steps=INPUT_STEPS, **options)
-    design = api.convert(model_of(task), task.calibrate, options).design
+    design = converted(make, **options)
     start = time.perf_counter()
     result = golden.run(design, design.raw_samples(task.test.x))
     seconds = time.perf_counter() - start
@@ -155,12 +168,12 @@ def classified(
             "samples_per_s": len(truth) / seconds,
         },
     )
-    if options.budget_bits is not None:
+    if "budget_bits" in options:
         yield Measurement(
             what=f"mean bits of a weight, {what}",
             value=round(mean_bits(design), 3),
             unit="bits",
-            target=f"<= {options.budget_bits:g}",
+            target=f"<= {options['budget_bits']:g}",
         )
 
 
@@ -173,6 +186,68 @@ def mean_bits(design) -> float:
         if not q.map.fixed
     ]
     return sum(bits * n for bits, n in stored) / sum(n for _, n in stored)
+
+
+def in_a_row(found: BulkResult) -> int:
+    """Return how many samples come before the first difference."""
+    return found.samples if found.passed else min(m.sample or 0 for m in found.mismatches)
+
+
+def in_rtl(design: Design, data: api.Dataset, *, folder: str, least: int) -> Measurement:
+    """Run samples through the Verilog, and count those before the first difference."""
+    found = api.simulate_bulk(design, data, ROOT / "build" / "bench" / folder)
+    latency = predict(core_timing(design, "ecp5"), 1).latency()
+    return Measurement(
+        what="samples in a row with every logit, class and cycle equal in bulk RTL",
+        value=in_a_row(found),
+        unit="samples",
+        target=f">= {least}",
+        note=f"of {found.samples}; {found.words:,} words, {found.cycles:,} cycles; latency "
+        f"{latency:,} cycles",
+        details={
+            "differing": found.differing,
+            "mismatches": [str(m) for m in found.mismatches],
+            "design_hash": design.hash,
+            "folding": {p.name: vars(p.folding) for p in design.populations if p.folding},
+        },
+    )
+
+
+def placed(design: Design, board: str, folder: str) -> Routed:
+    """Build a Design for a board with one seed, since so large a one takes long."""
+    built = api.build(design, board, ROOT / "build" / "bench" / folder, seeds=(SEED,))
+    latency, interval = steady(core_timing(design, technology_of(find_board(board))))
+    return Routed(design=design, built=built, latency=latency, interval=interval)
+
+
+def response(found: Routed, *, latency_ms: float) -> Iterator[Measurement]:
+    """Yield fmax, latency and interval at the clock of the bitstream."""
+    clock = found.built.clock_hz
+    yield Measurement(
+        what="fmax, routed with the host link",
+        value=round(max(run.fmax_hz for run in found.built.seeds) / 1e6, 1),
+        unit="MHz",
+        note=f"clock of the bitstream {clock / 1e6:.1f} MHz",
+        details={
+            "clock_hz": clock,
+            "utilisation": {cell: vars(use) for cell, use in found.built.utilisation.items()},
+            "folding": {p.name: vars(p.folding) for p in found.design.populations if p.folding},
+            "design_hash": found.design.hash,
+        },
+    )
+    yield Measurement(
+        what="latency",
+        value=round(found.latency / clock * 1e3, 3),
+        unit="ms",
+        target=f"<= {latency_ms:g}",
+        note=f"{found.latency:,} cycles",
+    )
+    yield Measurement(
+        what="interval",
+        value=round(found.interval / clock * 1e3, 3),
+        unit="ms",
+        note=f"{found.interval:,} cycles",
+    )
 
 
 def float_accuracy(make: Callable[[], Task]) -> Measurement:
@@ -195,11 +270,29 @@ def residual() -> Iterator[Measurement]:
     yield from classified(resnet8, least=86, what="T = 6, mean of 4 bits", steps=6, budget_bits=4)
 
 
-@bench("C2", "DSCNN, keyword spotting")
+# Balanced by hand: a sample in 40,000 cycles, for which half of an ECP5-45F is enough.
+KEYWORD_BOARD = "ulx3s-45f"
+KEYWORD_FOLDING = (
+    "input:pe=1",
+    "conv0:pe=8,unroll=8",
+    *(f"dw.{i}:pe=8,unroll=2; pw.{i}:pe=4,simd=8,unroll=3" for i in range(4)),
+    "fc:pe=6,simd=8,unroll=2",
+)
+IN_RTL = 100  # samples
+ESTIMATE = 20  # per cent by which the estimate of LUTs may be wrong
+
+
+@bench("C2", "DSCNN, keyword spotting, on an ECP5-45F (ULX3S)")
 def keyword_spotting() -> Iterator[Measurement]:
-    """All 500 samples."""
+    """All 500 samples in integers, 100 of them in bulk RTL, then routed, host link included."""
+    options = {"steps": 6, "weight_bits": 8}
     yield float_accuracy(keywords)
-    yield from classified(keywords, least=89.5, what="T = 6, 8-bit weights", steps=6, weight_bits=8)
+    yield from classified(keywords, least=89.5, what="T = 6, 8-bit weights", **options)
+    design = api.folded(converted(keywords, **options), KEYWORD_FOLDING)
+    yield in_rtl(design, keywords().test.first(IN_RTL), folder="bulk-dscnn", least=IN_RTL)
+    found = placed(design, KEYWORD_BOARD, "dscnn-ulx3s-45f")
+    yield from response(found, latency_ms=1)
+    yield from against_estimate(found, KEYWORD_BOARD, bound=ESTIMATE)
 
 
 @bench("C3", "CifarResNet(20), CIFAR-10")
@@ -209,15 +302,34 @@ def deep_residual() -> Iterator[Measurement]:
     yield from classified(resnet20, least=92, what="T = 6, 8-bit weights", steps=6, weight_bits=8)
 
 
+# Near 300,000 cycles a layer: steps in parallel, and few channels.
+WAKE_WORD_FOLDING = (
+    "input:pe=1",
+    "conv.0:simd=3,unroll=4",
+    *(f"conv.{i}:simd={simd},unroll=4" for i, simd in enumerate((2, 2, 4, 2, 4, 2), 1)),
+    *(f"conv.{i}:simd={simd},unroll=4" for i, simd in enumerate((4, 4, 4, 4, 4, 2, 4), 7)),
+    *(f"dw.{i}:unroll={unroll}" for i, unroll in enumerate((4, 2, 4, 1, 2))),
+    *(f"dw.{i}:pe=1" for i in range(5, 13)),
+    "fc:pe=1",
+)
+FEW_IN_RTL = 3  # photographs
+
+
 @bench("C4", "MobileNetV1, visual wake words")
 def mobile() -> Iterator[Measurement]:
-    """All 500 photographs of 96x96."""
+    """All 500 photographs of 96x96 in integers, three of them in bulk RTL."""
+    options = {"steps": 8, "weight_bits": 8}
     yield float_accuracy(wake_words)
-    yield from classified(wake_words, least=84, what="T = 8, 8-bit weights", steps=8, weight_bits=8)
+    yield from classified(wake_words, least=84, what="T = 8, 8-bit weights", **options)
+    design = api.folded(converted(wake_words, **options), WAKE_WORD_FOLDING)
+    some = wake_words().test.first(FEW_IN_RTL)
+    yield in_rtl(design, some, folder="bulk-mobilenet", least=FEW_IN_RTL)
 
 
 # -- anomalies ---------------------------------------------------------------------------------
 
+SOUND_FOLDING = ("input:pe=1", *(f"fc.{i}:pe=8,simd=8" for i in range(10)))
+WINDOWS_IN_RTL = 20
 FRAMES = 5  # log-mel frames of a window
 CLIPS = 12  # normal ones, whose windows calibrate
 
@@ -285,6 +397,9 @@ def anomalies() -> Iterator[Measurement]:
         f"calibration; against float 95 % within {low:+.3f} to {high:+.3f}",
         details={"design_hash": design.hash, "layers": design.provenance["layers"]},
     )
+    folded = api.folded(design, SOUND_FOLDING)
+    some = dataset(flat[:: len(flat) // WINDOWS_IN_RTL][:WINDOWS_IN_RTL], name=data.path)
+    yield in_rtl(folded, some, folder="bulk-toycar", least=10)
 
 
 # -- the repository's own ----------------------------------------------------------------------
@@ -332,3 +447,66 @@ def own() -> Iterator[Measurement]:
         note=f"{found.interval:,} cycles; {found.built.clock_hz / found.interval:,.0f} images/s",
     )
     yield from against_estimate(found, BOARD, bound=ESTIMATE)
+
+
+# -- the plain alternative ---------------------------------------------------------------------
+
+SMALL = ("input:pe=14", "fc1:pe=8,simd=14", "fc2:simd=2,unroll=4")
+COMPARED = {"icebreaker": (32, SMALL), "ulx3s-25f": (128, demo.LARGE.folding)}
+CLOSE = 20  # per cent, between an estimate of LUTs and place and route
+
+
+@bench("C7", "the same integers on multipliers, beside the example's perceptrons")
+def multipliers() -> Iterator[Measurement]:
+    """Route what fits of events and alternatives, and run the products' Verilog on every image."""
+    data = open_data("mnist_test_open.npz")
+    for name, (hidden, folding) in COMPARED.items():
+        board, folder = find_board(name), ROOT / "build" / "bench" / f"compare-{name}"
+        design = api.folded(api.convert(example(hidden)).design, folding, board)
+        designs = comparison.designs_on(design, board)
+        builds = comparison.build_all(
+            designs, board, folder, seeds=(SEED,), progress=lambda stage: None
+        )
+        for row in comparison.compare(designs, board, builds):
+            yield from compared(row, board, f"784-{hidden}-10, {name}")
+        lanes = designs[EQUAL_LANES]
+        run = api.simulate_bulk(lanes, data, folder, technology=api.technology_of(board))
+        yield Measurement(
+            what=f"words of the Verilog unlike golden, 784-{hidden}-10, {EQUAL_LANES}",
+            value=run.differing,
+            unit="",
+            target="== 0",
+            note=f"{run.words:,} words of {run.samples:,} images",
+        )
+
+
+def compared(row: comparison.Row, board: Board, what: str) -> Iterator[Measurement]:
+    """Yield what a design takes, and of a routed one how far the estimate is from that."""
+    synapse = row.name if row.name == comparison.EVENTS else f"multiply, {row.name}"
+    clock = f"{row.clock_hz / 1e6:.1f} MHz" if row.routed else f"{row.clock_is} clock"
+    state = "routed" if row.routed else "estimate" if row.fits else "estimate, does not fit"
+    microjoule = "" if row.energy is None else f", about {row.energy.energy_j * 1e6:.2g} µJ"
+    yield Measurement(
+        what=f"{what}, {synapse}",
+        value=row.lut,
+        unit="LUT",
+        note=f"{state}; {row.multipliers} DSP, {row.block_ram} block RAM, {clock}, "
+        f"{row.latency_s * 1e6:.2f} µs, interval {row.interval_cycles:,} cycles{microjoule}",
+        details=row.record(),
+    )
+    if row.routed and row.name != comparison.EVENTS:
+        lut, block_ram, blocks, _ = comparison.resources_of(row.design, board, None)
+        yield Measurement(
+            what=f"LUTs estimated less routed, {what}, {row.name}",
+            value=round(abs(100 * (lut / row.lut - 1)), 1),
+            unit="%",
+            target=f"<= {CLOSE}",
+            note=f"{lut:,} for {row.lut:,}",
+        )
+        yield Measurement(
+            what=f"block RAMs and DSP blocks estimated less routed, {what}, {row.name}",
+            value=abs(block_ram - row.block_ram) + abs(blocks - row.multipliers),
+            unit="",
+            target="== 0",
+            note=f"{block_ram} and {blocks}",
+        )

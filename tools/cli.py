@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from . import cli_board, cli_proof
+from . import cli_board, cli_proof, cli_study
 from .console import DIFFERENCE, DONE, USER, Outcome, run_program, shown, verb, working
 from .options import (
     COUNT,
@@ -61,6 +61,9 @@ def cli() -> None:
         "the paper's dynamics:",
         "signfire convert model.py:make_net --weights net.pth --calibrate train.npz --steps 32 \\",
         "    --firing overlapped --schedule exponential:0.15,0.95 --code centred -o design.npz",
+        "integrate-and-fire neurons with a rate code, to compare with:",
+        "signfire convert model.py:make_net --weights net.pth --calibrate train.npz --steps 64 \\",
+        "    --dynamics if --percentile 99.9 -o rate.npz",
     )
 )
 @click.argument("model")
@@ -104,10 +107,26 @@ def cli() -> None:
     help="settled: after all inputs arrived; overlapped: in the same step (the paper's).",
 )
 @click.option(
+    "--dynamics",
+    type=click.Choice(["signgd", "if", "lif"]),
+    default="signgd",
+    show_default=True,
+    help="if, lif: the baseline of integrate-and-fire neurons with a rate code, and of leaky ones, "
+    "for networks of ReLU and the golden model alone; T and --percentile say all about them.",
+)
+@click.option(
+    "--leak",
+    default=4,
+    show_default=True,
+    help="Of lif: a membrane keeps 1 - 2^-N of itself at a step.",
+    metavar="N",
+)
+@click.option(
     "--schedule",
     default="binary",
     show_default=True,
-    help="binary, exponential:ETA0,GAMMA, inverse:ETA0, constant:ETA0 or list:8,4,2,1.",
+    help="binary, exponential:ETA0,GAMMA, inverse:ETA0, constant:ETA0, list:8,4,2,1 or "
+    "list@ETA0:8,4,2,1; without ETA0 the range of values is searched.",
 )
 @click.option(
     "--code",
@@ -127,7 +146,11 @@ def cli() -> None:
     "--percentile",
     default=100.0,
     show_default=True,
-    help="Percentile of the activations that is their scale, where the schedule has an ETA0.",
+    help="Percentile of the activations that is their scale, where the schedule has an ETA0, or "
+    "the threshold of if and lif.",
+)
+@click.option(
+    "--samples", default=5000, show_default=True, help="Calibration samples used at most."
 )
 @click.option(
     "--layer",
@@ -544,7 +567,7 @@ def build(
     return written(*pipeline.report(job, folder), auto)
 
 
-for command in cli_proof.COMMANDS + cli_board.COMMANDS:
+for command in cli_study.COMMANDS + cli_proof.COMMANDS + cli_board.COMMANDS:
     cli.add_command(command)
 
 

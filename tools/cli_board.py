@@ -24,7 +24,7 @@ from .console import (
     verb,
     working,
 )
-from .options import FILE, MHZ, examples, fold_as_told, fold_option
+from .options import FILE, MHZ, examples, fold_as_told, fold_option, whole_numbers
 
 if TYPE_CHECKING:
     from ..gen.design import Design
@@ -381,4 +381,49 @@ def reweight(build: Path, design: Path, output: Path, data: Path | None, inputs:
     )
 
 
-COMMANDS = (flash, infer, status, reweight, board_sim)
+@click.command(
+    short_help="Compare a design with the same integers on multipliers.",
+    epilog=examples(
+        "signfire compare design.npz --board ulx3s-25f --fold auto",
+        "signfire compare folded.npz --board icebreaker --build --seeds 1,2",
+    ),
+)
+@click.argument("design", type=FILE)
+@click.option("--board", required=True, help="Its name, see signfire boards.")
+@fold_option
+@click.option("--build", "route", is_flag=True, help="Place and route them all, for their clocks.")
+@click.option("--seeds", default="1", show_default=True, help="Of place and route: 1,2,3,4.")
+@click.option("-o", "--output", type=FILE, help="Folder; by default build/NAME-BOARD-compare.")
+@verb
+def compare(
+    design: Path, board: str, fold: tuple[str, ...], route: bool, seeds: str, output: Path | None
+) -> Outcome:
+    """Compare a design on a board with the plain alternative, multiply-accumulate units.
+
+    The same integers answer alike, word for word. Beside the design stand its layers on multipliers
+    with as many lanes (one pass in the place of several steps), with as few as are no slower, and
+    in DSP blocks alone. LUTs, DSP blocks, block RAMs and energy are estimated, or those of place
+    and route with --build; cycles are exact. The last line says which of the device's resources
+    limits the network, and how far the design is from that bound.
+    """
+    from ..boards.boards import find_board
+    from . import api, comparison, tables
+
+    target, numbers = find_board(board), whole_numbers("--seeds", seeds)
+    comparison.device_of(target)
+    chosen, auto = fold_as_told(api.load_design(design), fold, target)
+    designs = comparison.designs_on(chosen, target)
+    builds = {}
+    if route:
+        folder = output or Path("build") / f"{chosen.name}-{target.name}-compare"
+        with shown(f"bitstreams for {target.name}") as say:
+            builds = comparison.build_all(designs, target, folder, seeds=numbers, progress=say)
+    rows = [row.record() for row in comparison.compare(designs, target, builds)]
+    bound = comparison.bound_record(comparison.bound_on(chosen, target))
+    return Outcome(
+        data={"board": target.name, "designs": rows, "bound": bound, **auto},
+        text=tables.of_comparison(rows, bound["said"]),
+    )
+
+
+COMMANDS = (compare, flash, infer, status, reweight, board_sim)

@@ -48,6 +48,17 @@ def whole_numbers(option: str, text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
+def numbers(option: str, text: str) -> tuple[float, ...]:
+    """Read ``0,0.1,0.5``."""
+    try:
+        found = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise ValueError(f"{option} takes numbers like 0,0.1,0.5, not {text!r}") from None
+    if min(found) < 0:
+        raise ValueError(f"{option} takes numbers from 0 on, not {min(found):g}")
+    return found
+
+
 def weight_options(bits: str, budget: float | None) -> dict[str, Any]:
     """Read ``--weight-bits`` and ``--budget-bits`` as options of the conversion."""
     if bits == "auto":
@@ -62,14 +73,37 @@ def weight_options(bits: str, budget: float | None) -> dict[str, Any]:
 
 
 def fold_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--fold``."""
-    return click.option(
+    """Add ``--fold``, and ``--synapse``, which becomes one of its words."""
+    synapse = click.option(
+        "--synapse",
+        type=click.Choice(["events", "multiply", "multiply-lut", "any"]),
+        is_eager=True,  # before --fold, which takes it up
+        expose_value=False,
+        callback=_keep_synapse,
+        help="How weights meet inputs, in every layer: added where an event arrived, or multiplied "
+        "with what the whole train says, in DSP blocks where the device has them (the plain "
+        "alternative; the answers are the same). any: --fold auto chooses for each layer.",
+    )
+    fold = click.option(
         "--fold",
         multiple=True,
-        metavar="auto|NAME:pe=N,simd=N,unroll=N",
+        callback=_with_synapse,
+        metavar="auto|NAME:pe=N,simd=N,unroll=N,synapse=KIND",
         help="Outputs, inputs and input steps of a layer that are worked on at once; may be "
         "repeated. auto: the fastest that the estimate says fits the board.",
-    )(function)
+    )
+    return fold(synapse(function))
+
+
+def _keep_synapse(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    context.meta["synapse"] = value
+
+
+def _with_synapse(
+    context: click.Context, _: click.Parameter, words: tuple[str, ...]
+) -> tuple[str, ...]:
+    synapse = context.meta.get("synapse")
+    return words if synapse is None else (*words, f"*:synapse={synapse}")
 
 
 def link_option(function: Callable[..., Any]) -> Callable[..., Any]:

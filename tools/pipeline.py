@@ -17,7 +17,7 @@ from ..gen.plan import no_hardware
 from ..gen.rtl import core_timing
 from ..sim import golden
 from ..sim.faults import run_faults
-from . import api, energy, fault_table, proof, tables
+from . import api, comparison, energy, fault_table, proof, tables
 from .console import progress, shown
 from .link_speed import frame_bytes, lines
 from .report import Example, write_report
@@ -170,8 +170,27 @@ def on_board(job: Job, built: BuildResult, cycles: Mapping[str, int]) -> dict[st
             for cell, use in built.utilisation.items()
         },
         "energy": energy_of(job, built, cycles["interval"]),
+        **beside(job, built),
     }
     return record
+
+
+def beside(job: Job, built: BuildResult) -> dict[str, Any]:
+    """Return the bound that the device sets, and the alternatives on multipliers; JSON values.
+
+    ``alternatives`` is ``None`` where there are none, and ``alternatives_missing`` says why.
+    """
+    board, design = job.board, job.shape or job.design
+    assert board is not None
+    if board.device is None:
+        return {}
+    bound = comparison.bound_record(comparison.bound_on(design, board))
+    try:
+        designs = comparison.designs_on(design, board)
+    except ValueError as reason:
+        return {"bound": bound, "alternatives": None, "alternatives_missing": str(reason)}
+    rows = comparison.compare(designs, board, {comparison.EVENTS: built})
+    return {"bound": bound, "alternatives": [row.record() for row in rows]}
 
 
 def energy_of(job: Job, built: BuildResult, interval_cycles: int) -> dict[str, Any] | None:
@@ -184,6 +203,7 @@ def energy_of(job: Job, built: BuildResult, interval_cycles: int) -> dict[str, A
         cells=built.utilisation[device.lut_cell].used,
         clock_hz=built.clock_hz,
         interval_cycles=interval_cycles,
+        multipliers=comparison.multipliers_of(built, device),
     )
     return None if found is None else asdict(found)
 
@@ -479,6 +499,9 @@ def describe(job: Job) -> dict[str, Any]:
         "link": None,
         "utilisation": None,
         "energy": None,
+        "bound": None,
+        "alternatives": None,
+        "alternatives_missing": "",
         "checks": dict.fromkeys(CHECKS),
         "faults": None,
         "layers": [layer_record(p, noise.get(p.name, {})) for p in design.populations],

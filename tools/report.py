@@ -18,6 +18,10 @@ and what was not done is ``null``:
                     be read back here, and ``note`` says why
 ``faults``          the fault table, see :func:`signfire.tools.fault_table.summary`
 ``energy``          an estimate with its ``assumptions``
+``bound``           cycles a sample in which all of a resource would do the work, the ``resource``
+                    that limits, and the ``factor`` between it and the interval
+``alternatives``    the same integers on multipliers, one object each, this design first; ``routed``
+                    says which figures are those of place and route
 ``versions``        of all that took part; ``command`` made the report
 =================== =============================================================================
 """
@@ -43,6 +47,7 @@ GLOSSARY = {
     "latency": "from the first word of a sample to its class",
     "interval": "from one sample to the next when they arrive back to back",
     "pe, simd, unroll": "outputs, inputs and time steps that a layer works on at once",
+    "bound": "the fewest cycles in which the device's memories, or its LUTs, could do the work",
     "SQNR": "signal-to-quantisation-noise ratio of a layer's outputs against the float network",
     "sent": "share of the possible events that occur; the fewer, the sparser",
     "harmful": "changes an event of any neuron, a logit or a class on these samples",

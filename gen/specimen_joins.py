@@ -1,0 +1,170 @@
+"""Random Designs of networks that fork and join."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from .codes import Schedule, make_code
+from .design import (
+    Design,
+    DesignOperand,
+    DesignPopulation,
+    DesignProjection,
+    Folding,
+    InputFormat,
+)
+from .maps import Layout, LinearMap, Window
+from .network import INPUT, READOUT
+from .specimen import SHIFT, _empty_map, _random_operand
+
+Branch = tuple[str, Mapping[str, object]]  # population that is read, and what random_windows takes
+
+WIDE = {"window": (3, 3), "padding": (1, 1, 1, 1)}
+RESIDUAL: dict[str, Sequence[Branch]] = {  # identity, 1x1 of stride 2, a slice among zeros
+    "first": [("input", {"conv": 4, **WIDE})],
+    "inner1": [("first", {"conv": 4, **WIDE})],
+    "join1": [("inner1", {"conv": 4, **WIDE}), ("first", {"pick": (0, 1, 2, 3), "bits": 9})],
+    "inner2": [("join1", {"conv": 6, **WIDE, "stride": (2, 2)})],
+    "join2": [
+        ("join1", {"conv": 6, "window": (1, 1), "stride": (2, 2)}),
+        ("inner2", {"conv": 6, **WIDE}),
+    ],
+    "inner3": [("join2", {"conv": 8, **WIDE, "stride": (2, 2)})],
+    "join3": [
+        ("join2", {"pick": (-1, 0, 1, 2, 3, 4, 5, -1), "stride": (2, 2), "bits": 7}),
+        ("inner3", {"conv": 8, **WIDE}),
+    ],
+    "out": [("join3", {"pooled": 3})],
+}
+CONCATENATION: dict[str, Sequence[Branch]] = {  # of channels in front of a convolution and behind
+    "left": [("input", {"conv": 4, **WIDE})],
+    "right": [("left", {"conv": 2, "window": (1, 1)})],
+    "both": [("left", {"conv": 4, **WIDE}), ("right", {"conv": 4, **WIDE})],
+    "beside": [
+        ("both", {"pick": (0, 1, 2, 3, -1, -1)}),
+        ("right", {"pick": (-1, -1, -1, -1, 0, 1)}),
+    ],
+    "out": [("beside", {"pooled": 3})],
+}
+
+
+def random_joins(
+    *,
+    seed: int = 0,
+    shape: tuple[int, ...] = (7, 6),
+    layers: Mapping[str, Sequence[Branch]] = RESIDUAL,
+    code: str = "silent",
+    steps: int = 3,
+    input_steps: int | None = None,
+    weight_bits: int = 4,
+    input_range: tuple[int, int] = (0, 255),
+    folding: Mapping[str, Folding] | None = None,
+) -> Design:
+    """Return layers of windows, each of which sums what it reads of others; settled and binary.
+
+    Parameters
+    ----------
+    layers
+        By name what each reads: populations before it, and of each a map as in
+        :func:`.specimen.random_windows`, or ``pick`` with the channels that the outputs read and
+        ``bits``, the width of their factors. The last is the read-out.
+    input_steps
+        ``None`` takes ``steps``, so that the input may be joined too.
+
+    The other parameters are those of :func:`.specimen.random_windows`.
+    """
+    rng = np.random.default_rng(seed)
+    schedule = Schedule(kind="binary")
+    low, high = input_range
+    input_code = make_code(
+        kind="offset" if low < 0 else "silent",
+        schedule=schedule,
+        steps=input_steps or steps,
+        low=low,
+        high=high,
+    )
+    hidden = make_code(
+        kind=code, schedule=schedule, steps=steps, low=0 if code == "silent" else -0.5, high=1
+    )
+    known = {
+        INPUT: DesignPopulation(name=INPUT, shape=shape, function=INPUT, code=input_code),
+    }
+    layouts = {
+        INPUT: Layout(
+            planes=(shape[2] if len(shape) == 3 else 1, *shape[:2]),
+            axes=(2, 0, 1) if len(shape) == 3 else (0, 1, 2),
+        )
+        if len(shape) > 1
+        else Layout.of(shape)
+    }
+    for name, branches in layers.items():
+        own = None if name == list(layers)[-1] else hidden
+        operand = _joined(
+            [
+                _branch(rng, known[source], layouts[source], dict(spec), weight_bits, own)
+                for source, spec in branches
+            ]
+        )
+        known[name] = DesignPopulation(
+            name=name,
+            shape=operand.projections[0].map.out_shape,
+            function=READOUT if own is None else "relu",
+            code=own,
+            operands=(operand,),
+        )
+        layouts[name] = Layout.of(known[name].shape)
+    design = Design(
+        name=f"joins{seed}",
+        firing="settled",
+        input_format=InputFormat(
+            low=low,
+            high=high,
+            scale=1.0,
+            multiplier=min(65535, max(1, round(input_code.high * 2**SHIFT / high))),
+            shift=SHIFT,
+        ),
+        populations=tuple(known.values()),
+    )
+    return design if folding is None else design.with_folding(folding)
+
+
+def _branch(
+    rng: np.random.Generator,
+    source: DesignPopulation,
+    layout: Layout,
+    spec: dict[str, object],
+    weight_bits: int,
+    code,
+) -> DesignOperand:
+    """Return the operand of one projection."""
+    if "pick" not in spec:
+        empty: LinearMap = _empty_map(next(iter(spec)), spec, source.shape, layout)
+        return _random_operand(rng, source, empty, weight_bits, code=code)
+    sources, bits = spec.pop("pick"), spec.pop("bits", 2)
+    limit = 2 ** (bits - 1) - 1
+    factor = rng.integers(1, limit + 1, len(sources))
+    factor[0] = limit
+    window = Window(
+        in_shape=source.shape, layout=layout, factor=factor, sources=tuple(sources), **spec
+    )
+    operand = _random_operand(rng, source, window, weight_bits, code=code)
+    projection = DesignProjection(source=source.name, map=window, weight_bits=bits)
+    return DesignOperand(
+        projections=(projection,),
+        bias=operand.bias,
+        scale=operand.scale,
+        multiplier=operand.multiplier,
+        shift=operand.shift,
+    )
+
+
+def _joined(operands: Sequence[DesignOperand]) -> DesignOperand:
+    """Return the sum of operands, requantised as that of them whose sums are greatest."""
+    least = min(operands, key=lambda op: float(op.multiplier.mean()) / 2**op.shift)
+    return DesignOperand(
+        projections=tuple(q for op in operands for q in op.projections),
+        bias=sum(op.bias for op in operands),
+        scale=least.scale,
+        multiplier=least.multiplier,
+        shift=least.shift,
+    )
