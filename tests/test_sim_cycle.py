@@ -268,6 +268,29 @@ def test_a_window_that_waits_for_a_line_too_many_is_seen(images):
     assert found[0].layer == "conv1"
 
 
+def column_to_the_right(walk):
+    """Read every tap from the pixel beside its own."""
+    top, left = walk.padding
+    walk.padding = top, left - 1
+
+
+def line_too_early(walk):
+    """Give each line back a row of windows before the last one that reads it."""
+    walk.releases = (*walk.releases[1:], walk.releases[0])
+    walk.needs = (walk.needs[0], *(need - 1 for need in walk.needs[1:]))
+
+
+@pytest.mark.parametrize("plant", [column_to_the_right, line_too_early])
+def test_a_window_led_astray_is_seen_in_its_sums(images, plant):
+    core = Core(windows(), "ecp5")
+    plant(core.layers[0].readers[0].walk)
+
+    found = check_cycles(windows(), IMAGES, images, under_test=core).mismatches
+
+    sums = {m.layer for m in found if m.what == "sum"}
+    assert "conv1" in sums
+
+
 # -- joins -------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from signfire.tools.bench_conv import bootstrap, paired, separation, windows
+from signfire.sim.bulk import BulkResult
+from signfire.sim.mismatch import Mismatch
+from signfire.tools.bench_conv import bootstrap, in_a_row, paired, separation, windows
 
 
 def test_paired_difference_counts_only_what_differs() -> None:
@@ -45,3 +47,21 @@ def test_window_holds_five_frames_in_a_row() -> None:
 
     assert found.shape == (2, 4, 15)
     assert found[1, 2].tolist() == clips[1, 2:7].ravel().tolist()
+
+
+@pytest.mark.parametrize(("wrong", "expected"), [((), 9), ((4, 6), 4), ((0,), 0), ((None,), 0)])
+def test_samples_behind_a_difference_do_not_count(wrong: tuple, expected: int) -> None:
+    found = BulkResult(
+        samples=9,
+        words=18,
+        cycles=100,
+        seconds=1.0,
+        differing=len(wrong),
+        mismatches=tuple(
+            Mismatch(layer="fc", what="logit", cycle=7, expected=1, got=2, sample=sample)
+            for sample in wrong
+        ),
+        labels=np.zeros(9, np.int64),
+    )
+
+    assert in_a_row(found) == expected

@@ -13,15 +13,24 @@ from typing import Any
 
 import numpy as np
 
+from ..boards.accelerator import technology_of
 from ..boards.boards import Board, find_board
 from ..gen.alternative import EQUAL_LANES
 from ..gen.calibrate import Options
+from ..gen.channels_last import channels_last
+from ..gen.cycles import predict, steady
+from ..gen.design import Design
+from ..gen.rtl import core_timing
 from ..sim import golden
+from ..sim.bulk import BulkResult
 from . import api, comparison, demo
-from .measure import ROOT, SEED, Measurement, bench, example, open_data
+from .bench_perceptron import against_estimate
+from .measure import ROOT, SEED, Measurement, Routed, bench, example, open_data
 
 TITLE = "Convolutional and residual networks"
 SHARED = ROOT.parent / "shared" / "models"
+IN_RTL = 100  # samples
+ESTIMATE = 20  # per cent by which the estimate of LUTs may be wrong
 CONFIDENCE = 1.96  # standard errors on either side of a difference: 95 %
 INPUT_STEPS = 8  # pixels and features enter with all of their bits
 CALIBRATION = 1000  # images of the CIFAR-10 training half; the conversion may take fewer
@@ -115,6 +124,14 @@ def float_answers(make: Callable[[], Task]) -> np.ndarray:
     return network.answers(task.test.x)
 
 
+@cache
+def converted(make: Callable[[], Task], **options: Any) -> Design:
+    """Return the Design of a task in integers, not folded."""
+    task = make()
+    options = Options(input_steps=INPUT_STEPS, **options)
+    return api.convert(model_of(task), task.calibrate, options).design
+
+
 def paired(right: np.ndarray, exact: np.ndarray) -> tuple[float, float]:
     """Return a difference of accuracies on the same samples and its standard error, in points.
 
@@ -132,8 +149,7 @@ def classified(
     task = make()
     truth = task.test.classes
     exact = float_answers(make).argmax(axis=1) == truth
-    options = Options(input_steps=INPUT_STEPS, **options)
-    design = api.convert(model_of(task), task.calibrate, options).design
+    design = converted(make, **options)
     start = time.perf_counter()
     result = golden.run(design, design.raw_samples(task.test.x))
     seconds = time.perf_counter() - start
@@ -155,12 +171,12 @@ def classified(
             "samples_per_s": len(truth) / seconds,
         },
     )
-    if options.budget_bits is not None:
+    if "budget_bits" in options:
         yield Measurement(
             what=f"mean bits of a weight, {what}",
             value=round(mean_bits(design), 3),
             unit="bits",
-            target=f"<= {options.budget_bits:g}",
+            target=f"<= {options['budget_bits']:g}",
         )
 
 
@@ -175,6 +191,77 @@ def mean_bits(design) -> float:
     return sum(bits * n for bits, n in stored) / sum(n for _, n in stored)
 
 
+def in_a_row(found: BulkResult) -> int:
+    """Return how many samples come before the first difference."""
+    return found.samples if found.passed else min(m.sample or 0 for m in found.mismatches)
+
+
+def in_rtl(design: Design, data: api.Dataset, *, folder: str, least: int) -> Measurement:
+    """Run samples through the Verilog, and count those before the first difference."""
+    found = api.simulate_bulk(design, data, ROOT / "build" / "bench" / folder)
+    latency = predict(core_timing(design, "ecp5"), 1).latency()
+    return Measurement(
+        what="samples in a row with every logit, class and cycle equal in bulk RTL",
+        value=in_a_row(found),
+        unit="samples",
+        target=f">= {least}",
+        note=f"of {found.samples}; {found.words:,} words, {found.cycles:,} cycles; latency "
+        f"{latency:,} cycles",
+        details={
+            "differing": found.differing,
+            "mismatches": [str(m) for m in found.mismatches],
+            "design_hash": design.hash,
+            "folding": {p.name: vars(p.folding) for p in design.populations if p.folding},
+        },
+    )
+
+
+def placed(design: Design, board: str, folder: str) -> Routed:
+    """Build a Design for a board with one seed, since so large a one takes long."""
+    built = api.build(design, board, ROOT / "build" / "bench" / folder, seeds=(SEED,))
+    latency, interval = steady(core_timing(design, technology_of(find_board(board))))
+    return Routed(design=design, built=built, latency=latency, interval=interval)
+
+
+def pixels(data: api.Dataset) -> api.Dataset:
+    """Return the same images pixel by pixel, as the hardware of planes reads them."""
+    return dataset(data.x.transpose(0, 2, 3, 1), data.y, name=data.path)
+
+
+def response(
+    found: Routed, *, latency_ms: float, interval_ms: float | None = None, mhz: float | None = None
+) -> Iterator[Measurement]:
+    """Yield fmax, latency and interval at the clock of the bitstream."""
+    clock = found.built.clock_hz
+    yield Measurement(
+        what="fmax, routed with the host link",
+        value=round(max(run.fmax_hz for run in found.built.seeds) / 1e6, 1),
+        unit="MHz",
+        target="" if mhz is None else f">= {mhz:g}",
+        note=f"clock of the bitstream {clock / 1e6:.1f} MHz",
+        details={
+            "clock_hz": clock,
+            "utilisation": {cell: vars(use) for cell, use in found.built.utilisation.items()},
+            "folding": {p.name: vars(p.folding) for p in found.design.populations if p.folding},
+            "design_hash": found.design.hash,
+        },
+    )
+    yield Measurement(
+        what="latency",
+        value=round(found.latency / clock * 1e3, 3),
+        unit="ms",
+        target=f"<= {latency_ms:g}",
+        note=f"{found.latency:,} cycles",
+    )
+    yield Measurement(
+        what="interval",
+        value=round(found.interval / clock * 1e3, 3),
+        unit="ms",
+        target="" if interval_ms is None else f"<= {interval_ms:g}",
+        note=f"{found.interval:,} cycles",
+    )
+
+
 def float_accuracy(make: Callable[[], Task]) -> Measurement:
     truth = make().test.classes
     right = float_answers(make).argmax(axis=1) == truth
@@ -186,38 +273,108 @@ def float_accuracy(make: Callable[[], Task]) -> Measurement:
     )
 
 
-@bench("C1", "ResNet8, CIFAR-10")
+# A sample in 58,000 cycles: two steps at once, which halves the words of weights.
+RESIDUAL_BOARD = "ulx3s-85f"
+RESIDUAL_FOLDING = (
+    "input:pe=1",
+    "conv0:pe=16,simd=3,unroll=2",
+    *(f"conv{i}:pe=16,simd=8,unroll=2" for i in (1, 2, 5, 8)),
+    *(f"conv{i}:pe=8,simd=8,unroll=2" for i in (3, 6)),
+    "fc:pe=5,simd=8",
+)
+# In bulk an eighth of the lanes, so that the model of so large a network compiles in minutes.
+RESIDUAL_IN_RTL = (
+    "input:pe=1",
+    "conv0:pe=4,simd=3",
+    *(f"conv{i}:pe=4,simd=8" for i in (1, 2, 5, 8)),
+    *(f"conv{i}:pe=2,simd=8" for i in (3, 6)),
+    "fc:pe=1,simd=8",
+)
+
+
+@bench("C1", "ResNet8, CIFAR-10, on an ECP5-85F (ULX3S)")
 def residual() -> Iterator[Measurement]:
-    """All 592 images, at 8 bits and at means of 5 and 4 bits."""
+    """All 592 images at 8 bits and at means of 5 and 4 bits, in bulk RTL; then routed."""
+    options = {"steps": 6, "weight_bits": 8}
     yield float_accuracy(resnet8)
-    yield from classified(resnet8, least=87.5, what="T = 6, 8-bit weights", steps=6, weight_bits=8)
+    yield from classified(resnet8, least=87.5, what="T = 6, 8-bit weights", **options)
     yield from classified(resnet8, least=86, what="T = 6, mean of 5 bits", steps=6, budget_bits=5)
     yield from classified(resnet8, least=86, what="T = 6, mean of 4 bits", steps=6, budget_bits=4)
+    design = channels_last(converted(resnet8, **options))
+    narrow, images = api.folded(design, RESIDUAL_IN_RTL), pixels(resnet8().test)
+    yield in_rtl(narrow, images, folder="bulk-resnet8", least=IN_RTL)
+    found = placed(api.folded(design, RESIDUAL_FOLDING), RESIDUAL_BOARD, "resnet8-ulx3s-85f")
+    yield from response(found, latency_ms=2, interval_ms=1, mhz=60)
+    yield from against_estimate(found, RESIDUAL_BOARD, bound=ESTIMATE)
 
 
-@bench("C2", "DSCNN, keyword spotting")
+# Balanced by hand: a sample in 40,000 cycles, for which half of an ECP5-45F is enough.
+KEYWORD_BOARD = "ulx3s-45f"
+KEYWORD_FOLDING = (
+    "input:pe=1",
+    "conv0:pe=8,unroll=8",
+    *(f"dw.{i}:pe=8,unroll=2; pw.{i}:pe=4,simd=8,unroll=3" for i in range(4)),
+    "fc:pe=6,simd=8,unroll=2",
+)
+
+
+@bench("C2", "DSCNN, keyword spotting, on an ECP5-45F (ULX3S)")
 def keyword_spotting() -> Iterator[Measurement]:
-    """All 500 samples."""
+    """All 500 samples in integers, 100 of them in bulk RTL, then routed, host link included."""
+    options = {"steps": 6, "weight_bits": 8}
     yield float_accuracy(keywords)
-    yield from classified(keywords, least=89.5, what="T = 6, 8-bit weights", steps=6, weight_bits=8)
+    yield from classified(keywords, least=89.5, what="T = 6, 8-bit weights", **options)
+    design = api.folded(converted(keywords, **options), KEYWORD_FOLDING)
+    yield in_rtl(design, keywords().test.first(IN_RTL), folder="bulk-dscnn", least=IN_RTL)
+    found = placed(design, KEYWORD_BOARD, "dscnn-ulx3s-45f")
+    yield from response(found, latency_ms=1)
+    yield from against_estimate(found, KEYWORD_BOARD, bound=ESTIMATE)
+
+
+DEEP_IN_RTL = 10  # images
 
 
 @bench("C3", "CifarResNet(20), CIFAR-10")
 def deep_residual() -> Iterator[Measurement]:
-    """All 592 images."""
+    """All 592 images in integers, ten of them in bulk RTL of eight lanes a layer."""
+    options = {"steps": 6, "weight_bits": 8}
     yield float_accuracy(resnet20)
-    yield from classified(resnet20, least=92, what="T = 6, 8-bit weights", steps=6, weight_bits=8)
+    yield from classified(resnet20, least=92, what="T = 6, 8-bit weights", **options)
+    design = channels_last(converted(resnet20, **options))
+    others = {"input": "pe=1", "conv1": "pe=1,simd=3", "linear": "pe=1,simd=8"}
+    folding = [f"{p.name}:{others.get(p.name, 'pe=2,simd=4')}" for p in design.populations]
+    some = pixels(resnet20().test.first(DEEP_IN_RTL))
+    yield in_rtl(api.folded(design, folding), some, folder="bulk-resnet20", least=DEEP_IN_RTL)
+
+
+# Near 300,000 cycles a layer: steps in parallel, and few channels.
+WAKE_WORD_FOLDING = (
+    "input:pe=1",
+    "conv.0:simd=3,unroll=4",
+    *(f"conv.{i}:simd={simd},unroll=4" for i, simd in enumerate((2, 2, 4, 2, 4, 2), 1)),
+    *(f"conv.{i}:simd={simd},unroll=4" for i, simd in enumerate((4, 4, 4, 4, 4, 2, 4), 7)),
+    *(f"dw.{i}:unroll={unroll}" for i, unroll in enumerate((4, 2, 4, 1, 2))),
+    *(f"dw.{i}:pe=1" for i in range(5, 13)),
+    "fc:pe=1",
+)
+FEW_IN_RTL = 3  # photographs
 
 
 @bench("C4", "MobileNetV1, visual wake words")
 def mobile() -> Iterator[Measurement]:
-    """All 500 photographs of 96x96."""
+    """All 500 photographs of 96x96 in integers, three of them in bulk RTL."""
+    options = {"steps": 8, "weight_bits": 8}
     yield float_accuracy(wake_words)
-    yield from classified(wake_words, least=84, what="T = 8, 8-bit weights", steps=8, weight_bits=8)
+    yield from classified(wake_words, least=84, what="T = 8, 8-bit weights", **options)
+    design = channels_last(api.folded(converted(wake_words, **options), WAKE_WORD_FOLDING))
+    some = pixels(wake_words().test.first(FEW_IN_RTL))
+    yield in_rtl(design, some, folder="bulk-mobilenet", least=FEW_IN_RTL)
 
 
 # -- anomalies ---------------------------------------------------------------------------------
 
+SOUND_FOLDING = ("input:pe=1", *(f"fc.{i}:pe=8,simd=8" for i in range(10)))
+WINDOWS_IN_RTL = 20
 FRAMES = 5  # log-mel frames of a window
 CLIPS = 12  # normal ones, whose windows calibrate
 
@@ -285,6 +442,9 @@ def anomalies() -> Iterator[Measurement]:
         f"calibration; against float 95 % within {low:+.3f} to {high:+.3f}",
         details={"design_hash": design.hash, "layers": design.provenance["layers"]},
     )
+    folded = api.folded(design, SOUND_FOLDING)
+    some = dataset(flat[:: len(flat) // WINDOWS_IN_RTL][:WINDOWS_IN_RTL], name=data.path)
+    yield in_rtl(folded, some, folder="bulk-toycar", least=10)
 
 
 # -- the plain alternative ---------------------------------------------------------------------

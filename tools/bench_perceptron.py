@@ -108,16 +108,23 @@ def speed(found: Routed, *, mhz: float, latency_us: float) -> Iterator[Measureme
     )
 
 
-def against_estimate(found: Routed, board: str) -> Iterator[Measurement]:
-    """Yield how far the estimate of core and link lies from place and route."""
+def against_estimate(
+    found: Routed, board: str, *, bound: float | None = None
+) -> Iterator[Measurement]:
+    """Yield how far the estimate of core and link lies from place and route.
+
+    With a ``bound`` in percent that is a bar, and that block RAMs are exact another.
+    """
     target = find_board(board)
     guess = estimate(found.design, technology_of(target)).resources
     cells = api.budget_of(target).used(guess)["LUTs"][0] + LINK_LUTS
     used = found.built.utilisation[target.device.lut_cell].used
+    error = round(100 * (cells / used - 1), 1)
     yield Measurement(
-        what="estimate of LUTs against place and route",
-        value=round(100 * (cells / used - 1), 1),
+        what="estimate of LUTs against place and route" + (", either way" if bound else ""),
+        value=error if bound is None else abs(error),
         unit="%",
+        target="" if bound is None else f"<= {bound:g}",
         note=f"{cells:,} for {used:,}, link included",
     )
     blocks = found.built.utilisation[target.device.block_ram.cell].used
@@ -125,6 +132,7 @@ def against_estimate(found: Routed, board: str) -> Iterator[Measurement]:
         what="estimate of block RAMs less place and route",
         value=guess.block_ram - blocks,
         unit="",
+        target="" if bound is None else "== 0",
         note=f"{guess.block_ram} for {blocks}",
     )
 
