@@ -124,7 +124,7 @@ def compose(outer: Form, inner: Form, shape: tuple[int, ...] = ()) -> Form:
     if isinstance(outer, Sum):
         return Sum(tuple(compose(part, inner, shape) for part in outer.parts))
     if isinstance(inner, Turned):
-        if not isinstance(outer, Gather):
+        if isinstance(outer, LinearMap):
             raise Entangled("its argument is no slice, padding or order of planes that is known")
         return compose(compose(outer, inner.outer), inner.inner, shape)
     if isinstance(outer, LinearMap) or isinstance(inner, LinearMap):

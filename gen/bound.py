@@ -40,8 +40,10 @@ class Bound:
 def weight_bits_read(plan: LayerPlan) -> int:
     """Bits of weights that a sample needs at least: each once for every window, all steps at once.
 
-    Weights that several inputs share in turn are read once.
+    Weights that several inputs share in turn are read once, and plain factors (pooling) never.
     """
+    if plan.map.fixed:
+        return 0
     return plan.windows * plan.outputs * plan.weights.shape[1] * plan.weight_bits
 
 

@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from . import widths
-from .codes import CODES, MAX_STEPS, Schedule, SpikeCode, make_code
+from . import rate, widths
+from .codes import CODES, MAX_LEAK, MAX_STEPS, Schedule, SpikeCode, make_code
 from .design import (
+    DYNAMICS,
     FIRINGS,
     MULTIPLIER_LIMIT,
     Design,
@@ -24,11 +25,12 @@ from .functions import UNARY, make_table, slope_below
 from .maps import Window
 from .network import INPUT, MAX, READOUT, Network, Operand, Population, evaluate
 from .operand import by_channel, convert_operand
+from .pixels import pixel_after_pixel
 from .quantise import grid
 from .several import SEVERAL, make_comparison
 
 AUTO = "auto"
-ROUNDINGS = ("feedback", "nearest")
+ROUNDINGS = ("feedback", "nearest", "plain")
 WEIGHT_BITS = range(2, 9)
 CLIPS = np.linspace(0.2, 1.0, 41)  # fractions of the greatest activation that the search tries
 CLIP_SAMPLE = 200_000  # activations that the search looks at
@@ -63,7 +65,12 @@ class Options:
     Parameters
     ----------
     firing
-        ``settled`` or ``overlapped``.
+        ``settled`` or ``overlapped``; integrate-and-fire neurons know only the latter.
+    dynamics
+        ``signgd``; or ``if``, ``lif``: integrate-and-fire neurons, see :mod:`signfire.gen.rate`.
+        They have no schedule and a code of their own.
+    leak
+        Of ``lif``: 1 - 2^-leak of a membrane is left after a step, 1..15.
     steps
         T of the layers, 1..256.
     weight_bits
@@ -86,10 +93,12 @@ class Options:
     input_bits
         Bits of one raw value, for float samples; integer samples keep their own range.
     percentile
-        Of the activations, taken for their scale where the schedule has an ``eta0``.
+        Of the activations, taken for their scale where the schedule has an ``eta0``, and for the
+        threshold of integrate-and-fire neurons.
     rounding
         ``feedback`` lets later weights make up for the rounding of earlier ones, ``nearest``
-        does not.
+        does not. ``plain`` does not look at what the integers before say either, for weights or
+        bias: the quick conversion of a search.
     bias_correction
         Take up the mean error of each channel in its bias.
     equalise
@@ -107,6 +116,8 @@ class Options:
     """
 
     firing: str = "settled"
+    dynamics: str = "signgd"
+    leak: int = 4
     steps: int = 4
     weight_bits: int = 4
     budget_bits: float | None = None
@@ -128,10 +139,15 @@ class Options:
     def __post_init__(self) -> None:
         if self.firing not in FIRINGS:
             raise ValueError(f"firing must be {' or '.join(FIRINGS)}, not {self.firing!r}")
+        if self.dynamics not in DYNAMICS:
+            raise ValueError(f"dynamics must be {', '.join(DYNAMICS)}, not {self.dynamics!r}")
         if self.rounding not in ROUNDINGS:
-            raise ValueError(f"rounding must be {' or '.join(ROUNDINGS)}, not {self.rounding!r}")
+            raise ValueError(
+                f"rounding must be one of {', '.join(ROUNDINGS)}, not {self.rounding!r}"
+            )
         _check_range("input_bits", self.input_bits, 1, 16)
         _check_range("multiplier_bits", self.multiplier_bits, 4, 16)
+        _check_range("leak", self.leak, 1, MAX_LEAK)
         _check_range("percentile", self.percentile, 50, 100)
         if self.budget_bits is not None:
             _check_range("budget_bits", self.budget_bits, WEIGHT_BITS[0], WEIGHT_BITS[-1])
@@ -147,7 +163,7 @@ class Options:
             _check_layer(f"{name}: ", layer.steps, layer.weight_bits, layer.code)
             if layer.clip is not None and not layer.clip > 0:
                 raise ValueError(f"{name}: clip must be positive, not {layer.clip}")
-        if self.firing == "overlapped":
+        if self.firing == "overlapped" or self.dynamics != "signgd":
             self._check_overlapped()
 
     def _check_overlapped(self) -> None:
@@ -214,18 +230,24 @@ def parse_schedule(text: str) -> Schedule:
     """Read a schedule as the command line writes it.
 
     ``binary``, ``exponential:0.15,0.95`` (eta0, gamma), ``inverse:0.5``, ``constant:0.1`` (eta0)
-    or ``list:8,4,2,1``; the numbers of the three in the middle may be left out.
+    or ``list:8,4,2,1``; the numbers of the three in the middle may be left out, eta0 alone too
+    (``exponential:,0.9``), and a list may have one (``list@0.2:8,4,2,1``).
     """
     kind, _, rest = text.partition(":")
+    kind, _, first = kind.partition("@") if kind.startswith("list@") else (kind, "", "")
+    free = kind == "exponential" and rest.startswith(",")
     try:
-        numbers = tuple(float(word) for word in rest.split(",")) if rest else ()
+        numbers = tuple(float(word) for word in rest[free:].split(",")) if rest else ()
+        eta0 = float(first) if first else None
     except ValueError:
         raise ValueError(f"a schedule's numbers are separated by commas, not {rest!r}") from None
     most = {"binary": 0, "exponential": 2, "inverse": 1, "constant": 1}.get(kind)
     if most is not None and len(numbers) > most:
         raise ValueError(f"{kind} takes at most {most} numbers, not {len(numbers)} ({text})")
     if kind == "list":
-        return Schedule(kind=kind, values=numbers)
+        return Schedule(kind=kind, eta0=eta0, values=numbers)
+    if free and len(numbers) == 1:
+        return Schedule(kind=kind, gamma=numbers[0])
     if len(numbers) == 2:
         return Schedule(kind=kind, eta0=numbers[0], gamma=numbers[1])
     return Schedule(kind=kind, eta0=numbers[0] if numbers else None)
@@ -438,7 +460,14 @@ class Converted:
         self.encoded = -(-raw * fmt.multiplier >> fmt.shift)  # F = ceil(p·M / 2^S)
         self.populations: list[DesignPopulation] = []
         self.values: dict[str, np.ndarray] = {}
+        self.trains: dict[str, dict[tuple[int, int], np.ndarray]] = {}  # by first sample and step
         self.append(population)
+
+    def suppose(self, population: DesignPopulation, exact: np.ndarray) -> None:
+        """Add a population that is supposed to say what the float network says."""
+        self.populations.append(population)
+        if population.code is not None:
+            self.values[population.name] = exact / population.code.unit
 
     def append(self, population: DesignPopulation) -> None:
         self.populations.append(population)
@@ -447,14 +476,8 @@ class Converted:
         if self.firing == "settled":
             target = self._target(population, self.values, self.encoded)
             self.values[population.name] = population.code.settle(target).astype(np.float64)
-        else:  # every source is on the move, so all of them are followed once more
-            parts = [
-                self._follow(self.encoded[i : i + BATCH])
-                for i in range(0, len(self.encoded), BATCH)
-            ]
-            self.values = {
-                name: np.concatenate([part[name] for part in parts]) for name in parts[0]
-            }
+        else:
+            self.values[population.name] = self._overlap(population)
 
     def integrators(
         self, population: DesignPopulation, values: Mapping[str, np.ndarray]
@@ -484,16 +507,31 @@ class Converted:
             return requantised[0]
         return evaluate(population.function, requantised, population.limit)
 
-    def _follow(self, encoded: np.ndarray) -> dict[str, np.ndarray]:
-        """v(T) of all populations in overlapped firing."""
-        values = {
-            p.name: np.full((len(encoded), *p.shape), float(p.code.rest)) for p in self.populations
+    def _overlap(self, population: DesignPopulation) -> np.ndarray:
+        """v(T) in overlapped firing, where every source is on the move; its events are kept."""
+        sources = {
+            p.source: next(q for q in self.populations if q.name == p.source)
+            for p in population.sources
         }
-        for t in range(self.populations[0].code.steps):
-            for p in self.populations:
-                v, eta = values[p.name], p.code.eta[t]
-                v += np.where(v >= self._target(p, values, encoded), -eta, eta)
-        return values
+        trains = self.trains[population.name] = {}
+        code, parts = population.code, []
+        for start in range(0, len(self.encoded), BATCH):
+            encoded = self.encoded[start : start + BATCH]
+            n = len(encoded)
+            values = {
+                name: np.full((n, *p.shape), float(p.code.rest)) for name, p in sources.items()
+            }
+            v = np.full((n, *population.shape), float(code.rest))
+            for t in range(code.steps):
+                for name, p in sources.items():
+                    sent = np.unpackbits(self.trains[name][start, t], count=values[name].size)
+                    eta = p.code.eta[t]
+                    values[name] += np.where(sent.reshape(values[name].shape), eta, -eta)
+                event = v < self._target(population, values, encoded)
+                trains[start, t] = np.packbits(event)
+                v += np.where(event, code.eta[t], -code.eta[t])
+            parts.append(v)
+        return np.concatenate(parts)
 
 
 def factors_of(operand: DesignOperand, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -507,11 +545,25 @@ def factors_of(operand: DesignOperand, x: np.ndarray, shape: tuple[int, ...]) ->
 # -- the whole network -------------------------------------------------------------------------
 
 
+Seen = tuple[np.ndarray, dict[str, np.ndarray], dict[str, list[np.ndarray]]]
+
+
+def forward(network: Network, samples: np.ndarray, options: Options) -> Seen:
+    """Return the samples that a calibration takes, and the float outputs and operands for them."""
+    samples = _check_samples(network, samples)
+    most = min(options.samples, max(FEWEST_SAMPLES, CALIBRATION_VALUES // network.size))
+    if len(samples) > most:
+        rng = np.random.default_rng(options.seed)
+        samples = samples[np.sort(rng.choice(len(samples), most, replace=False))]
+    return samples, *network.forward(samples)
+
+
 def calibrate(
     network: Network,
     samples: np.ndarray,
     options: Options | None = None,
     like: Design | None = None,
+    seen: "Seen | None" = None,
 ) -> Design:
     """Convert a Network to a Design on sample data.
 
@@ -528,6 +580,9 @@ def calibrate(
         Design of the same layers whose input format, codes, shifts and widths of weights and
         factors are taken over, so that the new one fits into hardware made for it (see
         :mod:`.shape`). Options then decide about rounding and bias alone.
+    seen
+        What :func:`forward` returned for the same network and samples, where several conversions
+        share it.
 
     Returns
     -------
@@ -543,14 +598,29 @@ def calibrate(
     options = asked = options or Options()
     _check_names(network, options)
     unsaid = options.input_steps is None and options.of_input.schedule.kind == "binary"
-    if unsaid and options.firing == "settled" and has_planes(network):
+    settled = options.firing == "settled" and options.dynamics == "signgd"
+    if unsaid and settled and has_planes(network):
         options = replace(options, input_steps=PLANES_INPUT_STEPS)
-    samples = _check_samples(network, samples)
-    most = min(options.samples, max(FEWEST_SAMPLES, CALIBRATION_VALUES // network.size))
-    if len(samples) > most:
-        rng = np.random.default_rng(options.seed)
-        samples = samples[np.sort(rng.choice(len(samples), most, replace=False))]
-    outputs, operands = network.forward(samples)
+    samples, outputs, operands = seen or forward(network, samples, options)
+    outputs, operands = dict(outputs), dict(operands)
+    if options.dynamics != "signgd":
+        if like is not None:
+            raise ValueError("a design of integrate-and-fire neurons is made like no other one")
+        options = with_widths(network, samples, options)
+        raw = raw_range(samples, options.input_bits)
+        fmt, populations = rate.convert(network, raw, outputs, operands, options)
+        return Design(
+            name=network.name,
+            firing="overlapped",
+            dynamics=options.dynamics,
+            input_format=fmt,
+            populations=populations,
+            provenance={
+                "calibration_samples": len(samples),
+                "options": asdict(asked),
+                "layers": [_summary(p) for p in populations],
+            },
+        )
     if like is not None:
         _check_like(network, like)
         options = replace(options, weight_bits=widest_weights(like), budget_bits=None)
@@ -581,11 +651,15 @@ def calibrate(
             options,
             None if like is None else like[population.name],
         )
+        if options.rounding == "plain":
+            converted.suppose(integers, outputs[population.name])
+            layers.append(_summary(integers))
+            continue
         converted.append(integers)
         sums = converted.integrators(integers, converted.values)
         seen = sums[0] * by_channel(integers.operands[0].scale, integers.shape)
         layers.append(_report(integers, exact[0], seen))
-    return Design(
+    design = Design(
         name=network.name,
         firing=converted.firing,
         input_format=fmt,
@@ -596,6 +670,7 @@ def calibrate(
             "layers": layers,
         },
     )
+    return pixel_after_pixel(design)
 
 
 def has_planes(network: Network) -> bool:
@@ -748,7 +823,10 @@ def convert_population(
                 centred=comparison is not None,
                 slope=slope,
                 feedback=options.rounding == "feedback",
-                bias_correction=options.bias_correction and same is None,
+                blind=options.rounding == "plain",
+                bias_correction=options.bias_correction
+                and options.rounding != "plain"
+                and same is None,
             )
             for operand, x, held, unit in zip(population.operands, exact, alike, units, strict=True)
         ),
@@ -817,6 +895,10 @@ def _report(population: DesignPopulation, exact: np.ndarray, seen: np.ndarray) -
 
     ``sqnr_db`` compares the operand (of the input, its output) with the float network's.
     """
+    return {**_summary(population), "sqnr_db": noise_db(exact, seen)}
+
+
+def _summary(population: DesignPopulation) -> dict[str, object]:
     code, table = population.code, population.table
     return {
         "name": population.name,
@@ -830,7 +912,7 @@ def _report(population: DesignPopulation, exact: np.ndarray, seen: np.ndarray) -
         "unit": None if code is None else code.unit,
         "clip": None if code is None else code.high * code.unit,
         "zero": None if code is None else code.zero * code.unit,
-        "sqnr_db": noise_db(exact, seen),
+        "sqnr_db": None,
         "table": None
         if table is None
         else {
@@ -863,7 +945,8 @@ def _check_like(network: Network, like: Design) -> None:
             f"{p.name} {'x'.join(map(str, p.shape))} {p.function}" for p in populations
         )
 
-    wanted, given = listed(like.populations), listed(network.populations)
+    first = replace(like.input, shape=like.sample_shape)
+    wanted, given = listed((first, *like.populations[1:])), listed(network.populations)
     if wanted != given:
         raise ValueError(
             f"a model like the design {like.name!r} must have its layers, {wanted}, not {given}"

@@ -12,6 +12,7 @@ import numpy as np
 SCHEDULES = ("binary", "exponential", "inverse", "constant", "list")
 CODES = ("silent", "offset", "centred")
 MAX_STEPS = 256
+MAX_LEAK = 15
 ETA_RESOLUTION = 1024  # integer size of the largest step of a schedule that is not binary
 
 
@@ -143,6 +144,55 @@ class SpikeCode:
     def zero(self) -> int:
         """The value that settled firing gives for f = 0; not 0 where the code cannot express 0."""
         return int(self.settle(np.array(0)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateCode:
+    """What the events of integrate-and-fire neurons mean: the more of them, the greater the value.
+
+    Without a leak the value is their mean, θ/T Σ s(t). With one it is their exponential average
+    y(t+1) = λ y(t) + (1 - λ) θ s(t) of y(0) = 0, λ = 1 - 2^-leak.
+
+    Parameters
+    ----------
+    steps
+        T.
+    theta
+        Real θ: the value of a train of nothing but events, positive.
+    leak
+        Shift of the leak, 1..15; 0 is none.
+    """
+
+    steps: int
+    theta: float
+    leak: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= MAX_STEPS:
+            raise ValueError(f"steps must lie in 1..{MAX_STEPS}, not {self.steps}")
+        if not (self.theta > 0 and np.isfinite(self.theta)):
+            raise ValueError(f"theta must be positive, not {self.theta}")
+        if not 0 <= self.leak <= MAX_LEAK:
+            raise ValueError(f"leak must lie in 0..{MAX_LEAK}, not {self.leak}")
+
+    low = zero = 0
+    is_binary = False
+    schedule = "constant"
+
+    @property
+    def kind(self) -> str:
+        """``rate``, or ``average`` with a leak."""
+        return "average" if self.leak else "rate"
+
+    @property
+    def high(self) -> int:
+        """The number of events of the greatest value."""
+        return self.steps
+
+    @property
+    def unit(self) -> float:
+        """Real value of one event, θ/T."""
+        return self.theta / self.steps
 
 
 @lru_cache(maxsize=64)

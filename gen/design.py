@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .codes import SpikeCode
+from .codes import RateCode, SpikeCode
 from .functions import FunctionTable
-from .network import FUNCTIONS, INPUT, MAPS, READOUT, LinearMap, check_graph
+from .network import FUNCTIONS, INPUT, MAPS, MAX, READOUT, LinearMap, check_graph
 from .products import Product
 from .reading import parallel_of, word_of
 from .several import SEVERAL, Comparison
@@ -26,6 +26,7 @@ from .several import SEVERAL, Comparison
 FORMAT_VERSION = 1
 FIRINGS = ("settled", "overlapped")
 EVENTS, MULTIPLY, MULTIPLY_LUT = SYNAPSES = ("events", "multiply", "multiply-lut")
+DYNAMICS = ("signgd", "if", "lif")
 MULTIPLIER_LIMIT = 1 << 16  # requantisation factors M are unsigned, at most 16 bits
 
 
@@ -143,17 +144,20 @@ class DesignPopulation:
     ``folding`` is ``None`` where none was chosen yet. ``limit`` is the greatest target that a ReLU
     fires on, ``None`` where nothing but the code bounds it. ``table`` holds the targets of a
     function that is not decided by comparison, ``comparison`` what decides one of two operands.
+    ``threshold`` is θ of integrate-and-fire neurons in units of X, (channels,) int64; of the input,
+    in raw steps, (1,); ``None`` for all others.
     """
 
     name: str
     shape: tuple[int, ...]
     function: str
-    code: SpikeCode | None
+    code: SpikeCode | RateCode | None
     operands: tuple[DesignOperand, ...] = ()
     folding: Folding | None = None
     place: str = ""
     limit: int | None = None
     table: FunctionTable | None = None
+    threshold: np.ndarray | None = None
     comparison: Comparison | None = None
 
     @property
@@ -197,6 +201,12 @@ class Design:
         Raw samples.
     populations
         Topological order; input first, read-out last.
+    dynamics
+        ``signgd``; or ``if`` and ``lif``, the baseline: integrate-and-fire neurons with a rate
+        code, and leaky ones with an exponential average (see :mod:`signfire.gen.rate`).
+    channels_first
+        Samples are given as planes (channels, height, width), and taken pixel after pixel: the
+        input population has the shape (height, width, channels).
     provenance
         Free JSON values (command, versions, noise, float accuracy); not part of the hash.
 
@@ -211,20 +221,22 @@ class Design:
     input_format: InputFormat
     populations: tuple[DesignPopulation, ...]
     dynamics: str = "signgd"
+    channels_first: bool = False
     provenance: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_graph(self.populations)
         if self.firing not in FIRINGS:
             raise ValueError(f"firing must be settled or overlapped, not {self.firing!r}")
-        if self.dynamics != "signgd":
-            raise ValueError(f"dynamics must be signgd, not {self.dynamics!r}")
+        if self.dynamics not in DYNAMICS:
+            raise ValueError(f"dynamics must be {', '.join(DYNAMICS)}, not {self.dynamics!r}")
         for population in self.populations:
             if (population.code is None) != (population.function == READOUT):
                 raise ValueError(
                     f"every population but the read-out has a code ({population.name})"
                 )
             self._check_numbers(population)
+            self._check_dynamics(population)
             self._check_function(population)
             if population.folding is not None:
                 check_folding(self, population, population.folding)
@@ -239,6 +251,31 @@ class Design:
             if len(set(steps.values())) > 1:
                 listed = ", ".join(f"{name} {t}" for name, t in steps.items())
                 raise ValueError(f"overlapped firing needs one T for all populations, not {listed}")
+
+    def _check_dynamics(self, population: DesignPopulation) -> None:
+        """Refuse a code or a threshold that the dynamics do not have."""
+        name, code, threshold = population.name, population.code, population.threshold
+        if self.dynamics == "signgd":
+            if isinstance(code, RateCode) or threshold is not None:
+                raise ValueError(f"signgd has neither thresholds nor rate codes ({name})")
+            return
+        if self.firing != "overlapped":
+            raise ValueError(
+                f"integrate-and-fire neurons fire in the step of their inputs, so firing must be "
+                f"overlapped, not {self.firing!r}"
+            )
+        if population.function not in (INPUT, READOUT, "relu"):
+            raise ValueError(
+                f"integrate-and-fire neurons compute relu alone, not {population.function} ({name})"
+            )
+        if code is None:
+            return
+        if not isinstance(code, RateCode) or (code.leak > 0) != (self.dynamics == "lif"):
+            kind = "an average" if self.dynamics == "lif" else "a rate"
+            raise ValueError(f"{name!r} needs {kind} code for the dynamics {self.dynamics}")
+        channels = 1 if population.function == INPUT else population.shape[0]
+        if threshold is None or threshold.shape != (channels,) or threshold.min() < 1:
+            raise ValueError(f"{name!r} needs {channels} thresholds of at least 1")
 
     def _check_function(self, population: DesignPopulation) -> None:
         """Refuse a function without what decides it."""
@@ -281,7 +318,8 @@ class Design:
                         f"{projection.weight_bits} bits"
                     )
             m = operand.multiplier
-            if population.function != READOUT and not (
+            plain = population.function == READOUT or self.dynamics != "signgd"
+            if not plain and not (
                 m.min() >= 1 and m.max() < MULTIPLIER_LIMIT and operand.shift >= 1
             ):
                 raise ValueError(
@@ -317,7 +355,8 @@ class Design:
     def with_synapse(self, synapse: str) -> "Design":
         """Return the same integers with every folded layer's weights meeting inputs so.
 
-        Lanes stay as they are. A layer that multiplied, and adds where events arrive now, takes
+        Lanes stay as they are, and so do layers that cannot multiply, see :func:`has_synapses`. A
+        layer that multiplied, and adds where events arrive now, takes
         one step at a time.
         """
         if synapse not in SYNAPSES:
@@ -330,7 +369,11 @@ class Design:
             return replace(folding, synapse=synapse, unroll=unroll)
 
         return self.with_folding(
-            {p.name: other(p.folding) for p in self.populations[1:] if p.folding}
+            {
+                p.name: other(p.folding)
+                for p in self.populations[1:]
+                if p.folding and (synapse == EVENTS or has_synapses(p))
+            }
         )
 
     def _whole(self, population: DesignPopulation, folding: Folding | None) -> Folding | None:
@@ -367,6 +410,17 @@ class Design:
             total = total + product.terms * reaches[0] * reaches[1]
         return int(total.max())
 
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of a sample as it is given to :meth:`raw_samples`."""
+        shape = self.input.shape
+        return (shape[-1], *shape[:-1]) if self.channels_first else shape
+
+    def given_order(self, raw: np.ndarray) -> np.ndarray:
+        """Turn integers p as the hardware takes them, (n, size), to (n, *sample shape)."""
+        taken = raw.reshape(len(raw), *self.input.shape)
+        return np.moveaxis(taken, -1, 1) if self.channels_first else taken
+
     def raw_samples(self, x: np.ndarray) -> np.ndarray:
         """Turn real samples into the integers p that the hardware takes, (n, size) int64.
 
@@ -376,8 +430,10 @@ class Design:
         size = self.input.size
         if x.ndim < 1 or int(np.prod(x.shape[1:])) != size:
             raise ValueError(
-                f"a sample needs {size} values (shape {self.input.shape}), not shape {x.shape[1:]}"
+                f"a sample needs {size} values (shape {self.sample_shape}), not shape {x.shape[1:]}"
             )
+        if self.channels_first:
+            x = np.moveaxis(x.reshape(len(x), *self.sample_shape), 1, -1)
         flat = x.reshape(len(x), size)
         fmt = self.input_format
         if np.issubdtype(x.dtype, np.integer) or x.dtype == bool:
@@ -444,7 +500,9 @@ class Design:
                         ],
                     }
                 )
-            code = None if p.code is None else vars(p.code) | {"eta": list(p.code.eta)}
+            code = None if p.code is None else dict(vars(p.code))
+            if isinstance(p.code, SpikeCode):
+                code["eta"] = list(p.code.eta)
             populations.append(
                 {
                     "name": p.name,
@@ -455,6 +513,9 @@ class Design:
                 }
                 | ({} if p.limit is None else {"limit": p.limit})
             )
+            if p.threshold is not None:
+                thresholds = keep(f"p{i}_threshold", p.threshold.astype(np.int64))
+                populations[-1]["threshold"] = thresholds
             if p.comparison is not None:
                 populations[-1]["comparison"] = vars(p.comparison)
             if p.table is not None:
@@ -467,7 +528,7 @@ class Design:
             "dynamics": self.dynamics,
             "input": vars(self.input_format),
             "populations": populations,
-        }
+        } | ({"channels_first": True} if self.channels_first else {})
         return header, arrays
 
     @cached_property
@@ -566,12 +627,13 @@ class Design:
                     name=p["name"],
                     shape=tuple(p["shape"]),
                     function=p["function"],
-                    code=None if code is None else SpikeCode(**code | {"eta": tuple(code["eta"])}),
+                    code=None if code is None else _code_of(code),
                     operands=operands,
                     folding=None if folding is None else Folding(**folding),
                     place=header["places"].get(p["name"], ""),
                     limit=p.get("limit"),
                     table=_table_of(p["table"], arrays) if "table" in p else None,
+                    threshold=arrays[p["threshold"]] if "threshold" in p else None,
                     comparison=Comparison(**p["comparison"]) if "comparison" in p else None,
                 )
             )
@@ -581,8 +643,15 @@ class Design:
             dynamics=header["dynamics"],
             input_format=InputFormat(**header["input"]),
             populations=tuple(populations),
+            channels_first=header.get("channels_first", False),
             provenance=header["provenance"],
         )
+
+
+def _code_of(header: dict) -> SpikeCode | RateCode:
+    if "theta" in header:
+        return RateCode(**header)
+    return SpikeCode(**header | {"eta": tuple(header["eta"])})
 
 
 def _table_of(header: dict, arrays: Mapping[str, np.ndarray]) -> FunctionTable:
@@ -601,6 +670,15 @@ def divisors(n: int) -> list[int]:
     return [d for d in range(1, n + 1) if n % d == 0]
 
 
+def has_synapses(population: DesignPopulation) -> bool:
+    """Whether the weights of a population may meet its inputs in multipliers.
+
+    A maximum has no weights; a sum of several branches adds them as events arrive, each with
+    weights of its own width.
+    """
+    return population.function != MAX and len(list(population.sources)) == 1
+
+
 def _check_multiplying(
     design: Design, population: DesignPopulation, folding: Folding, code: SpikeCode
 ) -> None:
@@ -609,6 +687,11 @@ def _check_multiplying(
     if folding.synapse not in SYNAPSES:
         raise ValueError(
             f"the synapse of {name!r} is one of {', '.join(SYNAPSES)}, not {folding.synapse!r}"
+        )
+    if not has_synapses(population):
+        raise ValueError(
+            f"{name!r} cannot multiply: it is a maximum or sums several branches (leave it at "
+            f"synapse=events)"
         )
     if design.firing != "settled" or not code.is_binary:
         raise ValueError(

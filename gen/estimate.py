@@ -84,25 +84,61 @@ class Budget:
     def used(self, resources: Resources) -> dict[str, tuple[int, int]]:
         """Return (needed, available) of every resource."""
         cells = resources.lut + (resources.lone_ff if self.shared_cells else 0)
+        needed = (cells, resources.ff, resources.block_ram, resources.multipliers)
         return {
-            "LUTs": (cells, self.lut),
-            "flip-flops": (resources.ff, self.ff),
-            "block RAMs": (resources.block_ram, self.block_ram),
-            "multipliers": (resources.multipliers, self.multipliers),
+            name: (n, available)
+            for n, (name, available) in zip(needed, self.available, strict=True)
         }
+
+    @property
+    def available(self) -> tuple[tuple[str, int], ...]:
+        """(name, amount) of every resource."""
+        return (
+            ("LUTs", self.lut),
+            ("flip-flops", self.ff),
+            ("block RAMs", self.block_ram),
+            ("multipliers", self.multipliers),
+        )
 
     def fits(self, resources: Resources) -> bool:
         return all(needed <= available for needed, available in self.used(resources).values())
 
 
-# Placement and routing slow down, and then fail, well before every LUT is used. Flip-flops bring
-# no wires of their own, so nearly all may be. Block RAMs have fixed places: a ROM that spreads over
-# all of a large device has long wires; on a small one they are short, and each block counts.
+# Placement and routing slow down, and then fail, well before every LUT is used; later on a small
+# device, whose wires are short. Flip-flops bring no wires of their own, so nearly all may be. Block
+# RAMs have fixed places: a ROM that spreads over all of a large device has long wires; on a small
+# one they are short, and each block counts.
 LUT_FRACTION = 0.7
+FEW_LUTS = 8000
+FEW_LUTS_FRACTION = 0.8
 FLIP_FLOP_FRACTION = 0.9
 BLOCK_RAM_FRACTION = 0.9
 FEW_BLOCK_RAMS = 32
-LINK_LUTS = 700  # UART, frames and commands, beside the core; they have as many flip-flops
+# What stands beside the core, by family and lines to the host: UART or SPI, frames and commands,
+# the clock's and the lights' logic; as synthesised behind a core of ten logits.
+LINK_COST = {
+    "ice40": {
+        "uart": Resources(lut=920, ff=575, lone_ff=165),
+        "spi": Resources(lut=895, ff=535, lone_ff=150),
+        "both": Resources(lut=1035, ff=690, lone_ff=235),
+    },
+    "ecp5": {
+        "uart": Resources(lut=1075, ff=575),
+        "spi": Resources(lut=1050, ff=535),
+        "both": Resources(lut=1210, ff=690),
+    },
+    "gowin": {
+        "uart": Resources(lut=1200, ff=575, lone_ff=355),
+        "spi": Resources(lut=1175, ff=535, lone_ff=340),
+        "both": Resources(lut=1290, ff=690, lone_ff=425),
+    },
+}
+
+
+def link_cost(technology: Technology | str, link: str) -> Resources:
+    """Return what the lines to the host need beside the core: ``uart``, ``spi`` or ``both``."""
+    family = find_technology(technology).name.partition("-")[0]
+    return LINK_COST[family][link]
 
 
 def budget_for(
@@ -112,11 +148,10 @@ def budget_for(
     block_rams: int,
     multipliers: int,
     shared_cells: bool,
-    lut_fraction: float = LUT_FRACTION,
+    lut_fraction: float | None = None,
     flip_flop_fraction: float = FLIP_FLOP_FRACTION,
     block_ram_fraction: float | None = None,
-    link_luts: int = LINK_LUTS,
-    link_block_rams: int = 0,
+    link: Resources,
 ) -> Budget:
     """Return what the core may use of a device, given the device's plain numbers.
 
@@ -128,17 +163,21 @@ def budget_for(
         See :class:`Budget`.
     lut_fraction, flip_flop_fraction, block_ram_fraction
         How much of each may be used. For block RAMs, ``None`` is all of them on a device with no
-        more than :data:`FEW_BLOCK_RAMS`, and :data:`BLOCK_RAM_FRACTION` on a larger one.
-    link_luts, link_block_rams
-        What the host link needs beside the core.
+        more than :data:`FEW_BLOCK_RAMS`, and :data:`BLOCK_RAM_FRACTION` on a larger one; for LUTs
+        :data:`FEW_LUTS_FRACTION` of no more than :data:`FEW_LUTS`, else :data:`LUT_FRACTION`.
+    link
+        What the lines to the host need, see :func:`link_cost`.
     """
+    cells = link.lut + (link.lone_ff if shared_cells else 0)
+    if lut_fraction is None:
+        lut_fraction = FEW_LUTS_FRACTION if luts <= FEW_LUTS else LUT_FRACTION
     if block_ram_fraction is None:
         block_ram_fraction = 1.0 if block_rams <= FEW_BLOCK_RAMS else BLOCK_RAM_FRACTION
     return Budget(
-        lut=max(0, int(luts * lut_fraction) - link_luts),
-        ff=max(0, int(flip_flops * flip_flop_fraction) - link_luts),
-        block_ram=max(0, int(block_rams * block_ram_fraction) - link_block_rams),
-        multipliers=multipliers,
+        lut=max(0, int(luts * lut_fraction) - cells),
+        ff=max(0, int(flip_flops * flip_flop_fraction) - link.ff),
+        block_ram=max(0, int(block_rams * block_ram_fraction) - link.block_ram),
+        multipliers=multipliers - link.multipliers,
         shared_cells=shared_cells,
     )
 
@@ -272,7 +311,7 @@ def product_cost(technology: Technology, x_width: int, factor_bits: int) -> Reso
         pairs, odd = divmod(count, 2)
         lut += pairs * carry_luts(technology, span + 1)
         ff += pairs * (span + distance + 1) + odd * span
-        lone += pairs * distance + odd * span
+        lone += pairs * (distance + apart_from_adder(technology, span + 1)) + odd * span
         count, span, distance = pairs + odd, span + distance + 1, 2 * distance
     return Resources(lut=lut, ff=ff, lone_ff=lone)
 
@@ -540,7 +579,9 @@ def _block_cost(plan: LayerPlan, outputs: int) -> Resources:
     if plan.packed == 1:
         return product
     return product + Resources(
-        lut=(outputs - 1) * carry_luts(technology, field), ff=outputs * field, lone_ff=field
+        lut=(outputs - 1) * carry_luts(technology, field),
+        ff=outputs * field,
+        lone_ff=field + (outputs - 1) * apart_from_adder(technology, field),
     )
 
 

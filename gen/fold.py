@@ -1,32 +1,17 @@
 """Folding: words of the command line, and the fastest folding that fits a budget."""
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
-from .design import EVENTS, MULTIPLY, MULTIPLY_LUT, SYNAPSES, Design, Folding, divisors
-from .estimate import (
-    Budget,
-    Estimate,
-    Resources,
-    encoder_cost,
-    estimate,
-    gather_cost,
-    layer_cost,
-    total,
-)
-from .plan import (
-    InputPlan,
-    LayerPlan,
-    MaximumPlan,
-    Technology,
-    choose_lanes,
-    find_technology,
-    plan_layers,
-)
+import numpy as np
+
+from .design import EVENTS, MULTIPLY, MULTIPLY_LUT, SYNAPSES, Design, Folding
+from .estimate import Budget, Estimate, estimate
+from .foldings import LayerFoldings, all_foldings
+from .plan import Technology, find_technology, plan_layers
 from .reading import parallel_inputs, word_of
 
 _WORD = re.compile(r"(?P<layer>[^:=,;\s]+):(?P<numbers>[^:;\s]+)")
@@ -141,44 +126,19 @@ class FoldChoice:
         return self.estimate.budget
 
 
-@dataclass(frozen=True)
-class _Option:
-    """One folding of one layer, as the search sees it.
-
-    ``resources`` includes what the lanes cost in the next layer's buffer.
-    """
-
-    foldings: tuple[Folding, ...]
-    interval: int
-    cycles: int
-    resources: Resources
-
-    def __add__(self, other: "_Option") -> "_Option":
-        return _Option(
-            self.foldings + other.foldings,
-            max(self.interval, other.interval),
-            self.cycles + other.cycles,
-            self.resources + other.resources,
-        )
-
-
-# Per layer: (word of this layer, word of the next) -> options; a word is what a layer reads at a
-# time, and the input's own is 1.
-_Options = dict[tuple[int, int], list[_Option]]
-
-
 def auto_fold(
     design: Design,
     technology: Technology | str,
     budget: Budget,
+    progress: Callable[[str], None] = lambda doing: None,
     synapses: Sequence[str] = (EVENTS,),
 ) -> FoldChoice:
     """Return the fastest folding that the estimate says fits ``budget``.
 
-    The interval between samples comes first. Among the foldings that reach it, a cycle of latency
-    is worth as many LUTs as the one with fewest LUTs spends for a cycle of its latency: lanes that
-    do not shorten the slowest layer are added only where they shorten the response by more than
-    they add. ``synapses`` are the ways in which the weights of a layer may meet its inputs.
+    The interval between samples comes first. A layer that is not the slowest gets no more lanes
+    than twice as fast as the slowest needs. Among the foldings left, a cycle of latency is worth as
+    many LUTs as the one with fewest LUTs spends for a cycle of its latency. ``synapses`` are the
+    ways in which the weights of a layer may meet its inputs.
 
     Raises
     ------
@@ -186,20 +146,25 @@ def auto_fold(
         If not even the most frugal folding fits.
     """
     technology = find_technology(technology)
-    layers = _all_options(design, technology, budget, synapses)
+    layers = all_foldings(design, technology, budget, progress, synapses)
     targets = _intervals(layers)
     search = _Search(layers, budget)
-    fastest = _first(targets, search.possible)
+
+    def possible(interval: int) -> bool:
+        found = search.possible(interval)
+        progress(f"an interval of {interval:,} cycles {'fits' if found else 'does not fit'}")
+        return found
+
+    fastest = _first(targets, possible)
     if fastest is None:
         raise ValueError(_too_large(layers, technology, budget))
     interval = targets[fastest]
     frugal = search.best(interval, 0.0)
     assert frugal is not None
-    exchange = search.cells(frugal.resources) / max(1, frugal.cycles)
+    exchange = frugal.cells / max(1, frugal.cycles)
     best = search.best(interval, exchange)
     assert best is not None
-    names = [p.name for p in design.populations]
-    folded = design.with_folding(dict(zip(names, best.foldings, strict=True)))
+    folded = design.with_folding(best.foldings)
     return FoldChoice(
         design=folded,
         estimate=estimate(folded, technology, budget),
@@ -208,13 +173,13 @@ def auto_fold(
     )
 
 
-def _intervals(layers: Sequence[_Options]) -> list[int]:
+def _intervals(layers: Sequence[LayerFoldings]) -> list[int]:
     """Return every interval that a whole network may have, ascending."""
-    each = [{o.interval for options in layer.values() for o in options} for layer in layers]
-    if not all(each):
+    if not all(layer.choices for layer in layers):
         return []
-    fastest = max(min(intervals) for intervals in each)
-    return sorted(i for i in set().union(*each) if i >= fastest)
+    fastest = max(int(layer.intervals.min()) for layer in layers)
+    found = np.unique(np.concatenate([layer.intervals for layer in layers]))
+    return [int(i) for i in found if i >= fastest]
 
 
 def _first(targets: Sequence[int], possible: Callable[[int], bool]) -> int | None:
@@ -229,154 +194,193 @@ def _first(targets: Sequence[int], possible: Callable[[int], bool]) -> int | Non
     return low if low < len(targets) else None
 
 
+# -- the search --------------------------------------------------------------------------------
+
+LABELS = 48  # partial foldings of equal words that are kept where none of them is the better one
+COMPARED = 384  # of how many at most it is found out which are
+SLACK = 4  # a folding that spends lanes for nothing is looked at where no other fits
+CELLS, CYCLES, INTERVAL = 0, 4, 5  # columns of the numbers of a label, behind those of the budget
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """A folding of the whole network."""
+
+    foldings: Mapping[str, Folding]
+    cells: int
+    cycles: int
+    interval: int
+    used: np.ndarray
+
+
+@dataclass
+class _Labels:
+    """Foldings of the layers so far that leave the same words open.
+
+    Members
+    -------
+    numbers : (labels, 6) float64: cells, flip-flops, block RAMs, multipliers, cycles, interval
+    chosen : of each label the number of its choice in every layer so far
+    """
+
+    numbers: list[np.ndarray] = field(default_factory=list)
+    chosen: list[tuple[int, ...]] = field(default_factory=list)
+
+
 class _Search:
-    """Chains of options, one a layer, whose sum fits the budget."""
+    """Foldings of all layers whose words agree and whose sum fits the budget.
 
-    def __init__(self, layers: Sequence[_Options], budget: Budget) -> None:
+    Layers are taken in order, sources before readers. What the rest must know of those so far are
+    the words in which open populations, those with a reader to come, will be read: dynamic
+    programming over these words. Labels to which another is at least equal in everything are
+    dropped; of many that remain, the cheapest and those that leave most of the scarcest resource.
+    """
+
+    def __init__(self, layers: Sequence[LayerFoldings], budget: Budget) -> None:
         self.layers, self.budget = layers, budget
-
-    def cells(self, resources: Resources) -> int:
-        return self.budget.used(resources)["LUTs"][0]
+        self.readers = {
+            layer.name: [other.name for other in layers if layer.name in other.sources]
+            for layer in layers
+        }
 
     def possible(self, interval: float) -> bool:
         return self.best(interval, 0.0) is not None
 
-    def best(self, interval: float, exchange: float) -> _Option | None:
-        """Return the chain of least LUTs + exchange·latency with no layer above ``interval``."""
+    def best(self, interval: float, exchange: float) -> _Found | None:
+        """Return the folding of least LUTs + exchange·latency with no layer above ``interval``."""
+        for slack in (1, SLACK):
+            within = [layer.within(interval, slack) for layer in self.layers]
+            if not all(len(indices) for indices in within):
+                return None
+            found = self._best(within, exchange)
+            if found is not None:
+                return found
+        return None
 
-        def key(option: _Option) -> tuple[float, ...]:
-            used = [needed for needed, _ in self.budget.used(option.resources).values()]
-            return (used[0] + exchange * option.cycles, *used)
+    def _best(self, within: Sequence[np.ndarray], exchange: float) -> _Found | None:
+        prices = [
+            np.array([self._numbers(layer, int(i)) for i in indices])
+            for layer, indices in zip(self.layers, within, strict=True)
+        ]
+        limits = np.array([available for _, available in self.budget.available], float)
+        to_come = [np.zeros(len(limits))]
+        for price in reversed(prices):
+            to_come.insert(0, to_come[0] + price[:, : len(limits)].min(axis=0))
+        start = _Labels([np.zeros((1, INTERVAL + 1))], [()])
+        states: dict[tuple[tuple[str, int], ...], _Labels] = {(): start}
+        for layer, indices, price, rest in zip(
+            self.layers, within, prices, to_come[1:], strict=True
+        ):
+            room, grown = limits - rest, {}
+            groups = self._groups(layer, indices)
+            for state, labels in states.items():
+                numbers = np.concatenate(labels.numbers)
+                for (words, following), rows in groups.items():
+                    after = self._after(layer, dict(state), words, following)
+                    if after is None:
+                        continue
+                    sums = numbers[:, None] + price[rows]
+                    sums[..., INTERVAL] = np.maximum(
+                        numbers[:, None, INTERVAL], price[rows, INTERVAL]
+                    )
+                    fits = (sums[..., : len(limits)] <= room).all(axis=2)
+                    if fits.any():
+                        old, new = np.nonzero(fits)
+                        entry = grown.setdefault(after, ([], []))
+                        entry[0].append(sums[fits])
+                        entry[1].append((labels, old, indices[rows[new]]))
+            states = {
+                after: _kept(numbers, origins, exchange, room)
+                for after, (numbers, origins) in grown.items()
+            }
+        return self._cheapest(states, exchange)
 
-        chains: dict[int, list[_Option]] = {1: [_Option((), 0, 0, Resources())]}
-        for layer in self.layers:
-            grown = defaultdict(list)
-            for (simd, following), options in layer.items():
-                if simd not in chains:
-                    continue
-                fast = _undominated([o for o in options if o.interval <= interval], key)
-                grown[following] += [
-                    chain + option
-                    for chain in chains[simd]
-                    for option in fast
-                    if self.budget.fits(chain.resources + option.resources)
-                ]
-            chains = {following: _undominated(g, key) for following, g in grown.items() if g}
-        ends = [chain for each in chains.values() for chain in each]
-        return min(ends, key=lambda o: (key(o), _words(o)), default=None)
+    def _numbers(self, layer: LayerFoldings, index: int) -> list[float]:
+        used = [needed for needed, _ in self.budget.used(layer.cost(index)).values()]
+        interval = layer.choices[index].interval
+        return [*used, interval, interval]
 
+    @staticmethod
+    def _groups(layer: LayerFoldings, indices: np.ndarray) -> dict[tuple, np.ndarray]:
+        """Return rows of ``indices`` by the words that they read and in which they are read."""
+        groups: dict[tuple, list[int]] = {}
+        for row, index in enumerate(indices):
+            choice = layer.choices[index]
+            groups.setdefault((choice.words, choice.following), []).append(row)
+        return {key: np.array(rows) for key, rows in groups.items()}
 
-def _words(option: _Option) -> tuple[tuple[int, int, int, str], ...]:
-    """Order of equals, so that the answer is always the same one."""
-    return tuple((f.pe, f.simd, f.unroll, f.synapse) for f in option.foldings)
+    def _after(
+        self, layer: LayerFoldings, state: dict[str, int], words: tuple[int, ...], following: int
+    ) -> tuple[tuple[str, int], ...] | None:
+        """Return the words that are open behind ``layer``; ``None`` where its own do not agree.
 
+        Several readers share a word, which then divides those that they read.
+        """
+        for source, word in zip(layer.sources, words, strict=True):
+            alone = len(self.readers[source]) == 1
+            if word % state[source] or (alone and word != state[source]):
+                return None
+        placed = {name for name, readers in self.readers.items() if readers[-1:] == [layer.name]}
+        open_words = [(name, word) for name, word in state.items() if name not in placed]
+        if self.readers[layer.name]:
+            open_words.append((layer.name, following))
+        return tuple(open_words)
 
-def _undominated(
-    options: list[_Option], key: Callable[[_Option], tuple[float, ...]]
-) -> list[_Option]:
-    """Options to which no other is at least equal in everything."""
-    rated = sorted(((key(option), _words(option), option) for option in options), key=_first_two)
-    kept: list[tuple[tuple[float, ...], _Option]] = []
-    for numbers, _, option in rated:
-        if not any(all(a <= b for a, b in zip(k, numbers, strict=True)) for k, _ in kept):
-            kept.append((numbers, option))
-    return [option for _, option in kept]
-
-
-def _first_two(rated: tuple) -> tuple:
-    return rated[:2]
-
-
-# -- what each layer can do --------------------------------------------------------------------
-
-
-def _all_options(
-    design: Design, technology: Technology, budget: Budget, synapses: Sequence[str]
-) -> list[_Options]:
-    """Return every folding of every layer, the input's first."""
-    # Where nothing but multipliers will do, a layer that cannot have them is refused here.
-    first = EVENTS if EVENTS in synapses else synapses[0]
-    serial = {p.name: Folding(synapse=first) for p in design.populations}
-    entry, plans = plan_layers(design.with_folding(serial), technology)
-    following = [*plans[1:], None]
-    return [
-        _input_options(entry, design, technology, plans[0]),
-        *(
-            _layer_options(plan, after, design, budget, synapses)
-            for plan, after in zip(plans, following, strict=True)
-        ),
-    ]
-
-
-def _input_options(
-    entry: InputPlan, design: Design, technology: Technology, first: LayerPlan
-) -> _Options:
-    """Lanes of the encoder: a word takes T cycles."""
-    options: _Options = {}
-    for word in first.word_options:
-        options[1, word] = []
-        for lanes in divisors(word):
-            cycles = entry.size // lanes * entry.code.steps
-            cost = encoder_cost(replace(entry, lanes=lanes), design.input_format, technology)
-            cost += gather_cost(technology, word, lanes, entry.code.steps)
-            options[1, word].append(_Option((Folding(pe=lanes),), cycles, cycles, cost))
-    return options
-
-
-def _layer_options(
-    plan: LayerPlan,
-    after: LayerPlan | None,
-    design: Design,
-    budget: Budget,
-    synapses: Sequence[str],
-) -> _Options:
-    """Return every folding of one layer that could fit."""
-    next_words = [1] if after is None else after.word_options
-    settled = design.firing == "settled" and plan.source_code.is_binary
-    steps = plan.source_code.steps
-    ways = [(EVENTS, unroll) for unroll in (divisors(steps) if settled else [1])]
-    ways = [way for way in ways if EVENTS in synapses]
-    ways += [(kind, steps) for kind in synapses if kind != EVENTS and settled]
-    if isinstance(plan, MaximumPlan):
-        ways = [(EVENTS, 1)]  # it reads whole trains, and has no synapses
-    options: _Options = defaultdict(list)
-    for simd in divisors(parallel_inputs(plan.map)[0]):
-        for pe in divisors(plan.outputs):
-            for synapse, unroll in ways:
-                folding = Folding(pe=pe, simd=simd, unroll=unroll, synapse=synapse)
-                if not _may_fit(plan, folding, budget):
-                    continue
-                word = word_of(plan.map, folding)
-                for following, option in _fold_options(plan, folding, next_words):
-                    options[word, following].append(option)
-    return options
+    def _cheapest(self, states: Mapping[tuple, _Labels], exchange: float) -> _Found | None:
+        if not states:
+            return None
+        ((_, labels),) = states.items()  # nothing is open at the end
+        numbers = np.concatenate(labels.numbers)
+        best = int(_order(numbers, exchange)[0])
+        return _Found(
+            foldings={
+                layer.name: layer.choices[index].folding
+                for layer, index in zip(self.layers, labels.chosen[best], strict=True)
+            },
+            cells=int(numbers[best, CELLS]),
+            cycles=int(numbers[best, CYCLES]),
+            interval=int(numbers[best, INTERVAL]),
+            used=numbers[best, :CYCLES],
+        )
 
 
-def _may_fit(plan: LayerPlan, folding: Folding, budget: Budget) -> bool:
-    """Whether the gates, or the multipliers, are not alone too many."""
-    lanes = folding.pe * folding.simd
-    if folding.synapse == MULTIPLY:
-        packed = replace(plan, folding=folding).packed  # 0: the same as multiply-lut
-        return packed > 0 and lanes // packed <= budget.multipliers
-    return lanes * folding.unroll * plan.weight_bits <= budget.lut
+def _order(numbers: np.ndarray, exchange: float) -> np.ndarray:
+    """Return labels from the cheapest on; of equals, the one that was found first."""
+    cost = numbers[:, CELLS] + exchange * numbers[:, CYCLES]
+    return np.lexsort((*numbers[:, CYCLES - 1 :: -1].T, cost))
 
 
-def _fold_options(
-    plan: LayerPlan, folding: Folding, next_words: Sequence[int]
-) -> Iterator[tuple[int, _Option]]:
-    """Yield (word of the next layer, option): it decides how many results leave together."""
-    known: dict[int, tuple[int, Resources]] = {}  # by lanes: interval and cost
-    word = word_of(plan.map, folding)
-    folded = plan.refolded(folding, source_lanes=word, simd=1)
-    for following in next_words:
-        lanes, _ = choose_lanes(folded, following)
-        if lanes not in known:
-            shape = plan.refolded(folding, source_lanes=word, simd=following)
-            known[lanes] = shape.interval, total(layer_cost(shape).values())
-        interval, cost = known[lanes]
-        if plan.population.code is not None:
-            cost += gather_cost(plan.technology, following, lanes, plan.population.code.steps)
-        yield following, _Option((folding,), interval, interval, cost)
+def _kept(
+    numbers: list[np.ndarray], origins: list[tuple], exchange: float, room: np.ndarray
+) -> _Labels:
+    """Return the labels that are worth keeping, from the cheapest on."""
+    sums = np.concatenate(numbers)
+    order = _best_of(sums, _order(sums, exchange), room, COMPARED)
+    columns = [sums[order, CELLS] + exchange * sums[order, CYCLES], *sums[order, :CYCLES].T]
+    worse = np.tri(len(order), k=-1, dtype=bool)  # [i, j]: j comes first and is at least equal
+    for column in columns:
+        worse &= column <= column[:, None]
+    order = order[~worse.any(axis=1)]
+    order = _best_of(sums, order, room, LABELS)
+    starts = np.cumsum([0, *(len(part) for part in numbers)])
+    chosen = []
+    for label in order:
+        part = int(np.searchsorted(starts, label, side="right")) - 1
+        labels, old, new = origins[part]
+        place = label - starts[part]
+        chosen.append((*labels.chosen[old[place]], int(new[place])))
+    return _Labels([sums[order]], chosen)
+
+
+def _best_of(sums: np.ndarray, order: np.ndarray, room: np.ndarray, count: int) -> np.ndarray:
+    """Return ``count`` labels of ``order``: the first, and those of the least scarcity."""
+    if len(order) <= count:
+        return order
+    scarcity = (sums[order, :CYCLES] / np.maximum(room, 1)).max(axis=1)
+    chosen = np.zeros(len(order), bool)
+    chosen[: count // 2] = True
+    chosen[np.argsort(scarcity, kind="stable")[: count // 2]] = True
+    return order[chosen]
 
 
 # -- what to say -------------------------------------------------------------------------------
@@ -422,12 +426,15 @@ _FIELDS = {
 }
 
 
-def _too_large(layers: Sequence[_Options], technology: Technology, budget: Budget) -> str:
+def _too_large(layers: Sequence[LayerFoldings], technology: Technology, budget: Budget) -> str:
     """Name the resource of which even the most frugal folding needs too much."""
     unlimited = replace(budget, **dict.fromkeys(_FIELDS.values(), inf))
     least = _Search(layers, unlimited).best(inf, 0.0)
     assert least is not None
-    used = budget.used(least.resources)
+    used = {
+        name: (int(needed), available)
+        for (name, available), needed in zip(budget.available, least.used, strict=True)
+    }
     what, (needed, available) = max(used.items(), key=lambda item: _excess(*item[1]))
     return (
         f"the network does not fit: even the most frugal folding needs about {needed} {what} of "

@@ -170,6 +170,14 @@ class Layout:
             sizes[axis] = size
         return tuple(sizes)
 
+    @property
+    def order(self) -> list[int]:
+        """Axes of more than one element, the slowest in the order of the neurons first.
+
+        0 is the channel, 1 the line, 2 the column.
+        """
+        return [int(k) for k in np.argsort(self.axes) if self.planes[k] > 1]
+
     def seen(self, x: np.ndarray) -> np.ndarray:
         """(n, ...) in the order of the neurons as (n, channels, height, width)."""
         return x.reshape(len(x), *self.memory).transpose(0, *(axis + 1 for axis in self.axes))

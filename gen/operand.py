@@ -79,6 +79,7 @@ def convert_operand(
     multiplier_bits: int,
     feedback: bool,
     bias_correction: bool,
+    blind: bool = False,
     like: DesignOperand | None = None,
     unit: float | None = None,
     slope: float | None = None,
@@ -98,6 +99,8 @@ def convert_operand(
         Of trained weights, and of the requantisation factors.
     feedback, bias_correction
         See :class:`signfire.gen.calibrate.Options`.
+    blind
+        Weigh all inputs alike, whatever meets the weights.
     like
         Whose weight bits, shift and bits of factors are taken over.
     unit
@@ -132,6 +135,7 @@ def convert_operand(
             multiplier_bits=multiplier_bits,
             feedback=feedback,
             centre=bias_correction,
+            blind=blind,
             like=like,
         )
     else:
@@ -236,6 +240,7 @@ def _trained(
     multiplier_bits: int,
     feedback: bool,
     centre: bool,
+    blind: bool,
     like: DesignOperand | None,
 ) -> tuple[QuantisedRows, Factors | None]:
     """Search scales and integers of trained weights, (channels, fan_in) in ``rows``."""
@@ -247,7 +252,8 @@ def _trained(
         and np.abs(rows / steps[:, None]).max() <= limits[0] + 1.5
     ):
         return _taken_over(name, rows, steps, limits, unit)
-    rounder = Rounder(moments(projections, sources, centre=centre), feedback=feedback)
+    met = np.eye(rows.shape[1]) if blind else moments(projections, sources, centre=centre)
+    rounder = Rounder(met, feedback=feedback)
     settings = {"shared": unit is None}
     least = 0.0
     if beside is not None:

@@ -717,16 +717,22 @@ FUNCTION_WORDS = {  # of functions that there is no hardware for
 
 def no_hardware(design: Design) -> str | None:
     """Return why the RTL cannot build a Design, in one sentence; ``None`` where it can."""
+    if design.dynamics != "signgd":
+        return (
+            "RTL is generated for signgd; integrate-and-fire neurons are a baseline that the "
+            "golden model runs (use signfire evaluate)"
+        )
     read = {q.source for p in design.populations for q in p.sources}
     for population in design.populations[1:]:
         projections = list(population.sources)
+        source = design[projections[0].source] if projections else design.input
         found = ""
         if population.function in FUNCTION_WORDS:
             found = f"is {FUNCTION_WORDS[population.function]}"
-        elif population.function == MAX:
-            found = _no_maximum(design, design[projections[0].source], population)
         elif any(op.products for op in population.operands):
             found = "sums products of trains"
+        elif population.function == MAX:
+            found = _no_maximum(design, source, population)
         elif len(projections) > 1:
             found = _no_join(design, population)
         elif projections[0].map.kind != "dense":

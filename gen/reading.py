@@ -102,7 +102,7 @@ class WindowPlaces:
     def _freed_before(self) -> list[int]:
         return [0, *(band.frees for band in self.bands[:-1])]
 
-    @property
+    @cached_property
     def lines(self) -> int:
         """Lines to hold: what a row of windows needs, and what the next one waits for beside.
 
@@ -194,10 +194,9 @@ def travels_in_raster_order(
     Samples enter in their own order, which is the raster order of one plane and of images
     (height, width, channels).
     """
-    planes, axes = linear.layout.planes, linear.layout.axes
+    order = linear.layout.order
     if not is_input and len(shape) == 3:
-        return axes == (0, 1, 2)
-    order = [k for k in np.argsort(axes) if planes[k] > 1]  # 0 channel, 1 line, 2 column
+        return order == sorted(order)
     return order == sorted(order, key=(1, 2, 0).index)
 
 

@@ -3,7 +3,18 @@
 import numpy as np
 
 from .affine import Affine
-from .torch_reader import Call, Refused, Root, Value, handles, neuron, operator_name
+from .functions import UNARY
+from .torch_reader import (
+    REGISTER,
+    Call,
+    Refused,
+    Root,
+    Value,
+    handles,
+    neuron,
+    operator_name,
+    registered,
+)
 
 # Of the definition of SELU; torch writes them with as many digits.
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
@@ -63,15 +74,19 @@ def hardsigmoid(call: Call) -> Value:
 @handles("sqrt", "rsqrt")
 def root(call: Call) -> Value:
     """Let the root wait for what it divides."""
+    if operator_name(call.node) in UNARY:
+        return registered(call)
     return Root(call.affine("self"), operator_name(call.node) == "rsqrt")
 
 
 @handles("reciprocal")
 def reciprocal(call: Call) -> Value:
     value = call["self"]
-    if not isinstance(value, Root):
-        raise Refused("write it as a division")
-    return Root(value.value, not value.inverse)
+    if isinstance(value, Root):
+        return Root(value.value, not value.inverse)
+    if "reciprocal" not in UNARY:
+        raise Refused(REGISTER)
+    return registered(call)
 
 
 @handles("pow")

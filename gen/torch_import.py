@@ -26,6 +26,7 @@ from torch.export import ExportedProgram
 
 from . import torch_composites, torch_functions, torch_operators, torch_planes
 from .network import Network
+from .torch_attention import opened
 from .torch_quantised import frozen
 from .torch_reader import Reader, Refusal, UnsupportedModel, as_float64, flatten
 
@@ -327,7 +328,8 @@ def import_network(
     with evaluation(model), frozen(model), torch.no_grad(), silence():
         tensor = like_parameters(model, batch)
         expected = run(model, tensor)
-        program = export(model, tensor)
+        with opened(model):
+            program = export(model, tensor)
     network = Reader(program, sample.shape[1:], name).network()
     check_against(network, batch, expected)
     return network

@@ -141,7 +141,7 @@ class Call:
         value = self[name]
         if isinstance(value, Root):
             if value.inverse:
-                raise Refused("a reciprocal root has to be multiplied with something at once")
+                raise Refused("a reciprocal root has to be multiplied with a value at once")
             both = [value.value, value.value]  # √x = x/√x
             return self.reader.add_population(both, "divide_root", self.node)
         if not isinstance(value, Affine):
@@ -481,11 +481,11 @@ class Reader:
         parts = [part for value in operands for f in value.terms.values() for part in parts_of(f)]
         turned = any(isinstance(part, Turned) for part in parts)
         shape = operands[0].shape
-        if len(shape) == 1 or (not turned and any(isinstance(p, Matrix) for p in parts)):
+        if not turned and (len(shape) == 1 or any(isinstance(p, Matrix) for p in parts)):
             return None, operands
         if all(map(self.is_structured, operands)):
             return None, operands
-        for order in orders(shape):
+        for order in [*natural_orders(parts), *(orders(shape) if len(shape) > 1 else ())]:
             moved = [value.rearranged(order) for value in operands]
             if all(map(self.is_structured, moved)):
                 return order, moved
@@ -722,6 +722,19 @@ def has_no_sign(form: Form) -> bool:
     return bool(((form.matrix if isinstance(form, Matrix) else form.weights) >= 0).all())
 
 
+def natural_orders(parts: list[Form]) -> Iterator[np.ndarray]:
+    """Yield the orders that undo what is turned, each once."""
+    seen = []
+    for part in parts:
+        if isinstance(part, Turned) and part.outer.n_out == part.outer.n_in:
+            index = part.outer.index
+            if (np.bincount(index[index >= 0], minlength=len(index)) == 1).all():
+                order = np.argsort(index).reshape(part.inner.out_shape)
+                if not any(np.array_equal(order, known) for known in seen):
+                    seen.append(order)
+                    yield order
+
+
 def orders(shape: tuple[int, ...]) -> Iterator[np.ndarray]:
     """Yield the elements of a shape with their axes in every order, as planes or in rows."""
     places = np.arange(int(np.prod(shape))).reshape(shape)
@@ -735,9 +748,9 @@ def orders(shape: tuple[int, ...]) -> Iterator[np.ndarray]:
 
 
 def layout_of(form: Form, shape: tuple[int, ...]) -> Layout | None:
-    """Return the planes that a plain order of a population's neurons makes, if it is one."""
+    """Return the planes that the order of a population's neurons makes, scaled or not."""
     whole = isinstance(form, Gather) and form.n_out == form.n_in and 1 <= len(shape) <= 3
-    if not whole or not (form.scale == 1).all():
+    if not whole:
         return None
     planes = Layout.of(shape).planes
     index = form.index.reshape(planes)

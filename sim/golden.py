@@ -8,7 +8,7 @@ it takes X = B + W·v for the sums, so v(T) or v(t+1) stand for the trains that 
 # Ref: H. Oh, Y. Lee, "Sign Gradient Descent-based Neuronal Dynamics: ANN-to-SNN Conversion
 # Beyond ReLU Network", ICML 2024, arXiv 2407.01645.
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..gen.design import Design, DesignOperand, DesignPopulation
 from ..gen.network import INPUT
 from ..gen.products import Product
 from ..gen.several import SEVERAL
+from . import integrate_fire
 
 # f on requantised operands F, integers; the read-out is no neuron and does not stand here.
 FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
@@ -193,6 +194,8 @@ def trace(design: Design, raw: np.ndarray) -> Trace:
         (input size,) or (*input shape) integers p within the input format.
     """
     raw = _checked(design, np.asarray(raw).reshape(1, -1))[0]
+    if design.dynamics != "signgd":
+        return _trace_integrate_fire(design, raw)
     _check_int64(design)
     neurons = {p.name: _Neurons(design, p) for p in design.populations}
     if design.firing == "overlapped":
@@ -214,6 +217,25 @@ def trace(design: Design, raw: np.ndarray) -> Trace:
     logits = neurons[design.readout.name].integrators[0][-1].reshape(-1)
     return Trace(
         populations={name: each.record() for name, each in neurons.items()},
+        logits=logits,
+        label=int(np.argmax(logits)),
+    )
+
+
+def _trace_integrate_fire(design: Design, raw: np.ndarray) -> Trace:
+    """Return the same of integrate-and-fire neurons; ``targets`` are their thresholds."""
+    records = integrate_fire.trace(design, raw)
+    logits = records[design.readout.name].membranes[-1]
+    return Trace(
+        populations={
+            name: PopulationTrace(
+                events=r.events,
+                membranes=r.membranes,
+                targets=np.broadcast_to(r.threshold, r.events.shape),
+                integrators=(r.currents.cumsum(axis=0),),
+            )
+            for name, r in records.items()
+        },
         logits=logits,
         label=int(np.argmax(logits)),
     )
@@ -258,8 +280,7 @@ def run(design: Design, raw: np.ndarray, *, batch: int = 512, count_events: bool
     if batch < 1:
         raise ValueError(f"batch must be at least 1, not {batch}")
     raw = _checked(design, raw)
-    _check_int64(design)
-    answer = _Fast(design, count_events)
+    answer = _answerer(design, count_events)
     batch = min(batch, max(1, BATCH_VALUES // sum(p.size for p in design.populations)))
     parts = [answer(raw[i : i + batch]) for i in range(0, len(raw), batch)]
     logits = np.concatenate(
@@ -276,13 +297,54 @@ def run(design: Design, raw: np.ndarray, *, batch: int = 512, count_events: bool
     )
 
 
+def _answerer(design: Design, count_events: bool = False):
+    """Return what answers batches of raw samples: logits, and events by population."""
+    if design.dynamics != "signgd":
+        return integrate_fire.IntegrateFire(design, count_events=count_events)
+    _check_int64(design)
+    return ClosedForm(design, count_events)
+
+
+def run_over_steps(
+    design: Design,
+    raw: np.ndarray,
+    steps: Sequence[int],
+    *,
+    batch: int = 512,
+    progress: Callable[[int], None] = lambda done: None,
+) -> np.ndarray:
+    """Return the logits after each of ``steps`` time steps, (len(steps), n, outputs) int64.
+
+    All of them come from one run, for in overlapped firing the first t steps of a longer train are
+    a train of t steps. ``progress`` is told how many samples are done.
+    """
+    longest = design.input.code.steps
+    if design.firing != "overlapped":
+        raise ValueError(
+            "what a network says before the end is known in overlapped firing alone: settled "
+            "neurons fire one population after the other"
+        )
+    if not len(steps) or min(steps) < 1 or max(steps) > longest:
+        raise ValueError(f"steps to look at must lie in 1..{longest}, not {list(steps)}")
+    if batch < 1:
+        raise ValueError(f"batch must be at least 1, not {batch}")
+    raw = _checked(design, raw)
+    answer = _answerer(design)
+    batch = min(batch, max(1, BATCH_VALUES // sum(p.size for p in design.populations)))
+    found = np.zeros((len(steps), len(raw), design.readout.size), np.int64)
+    for i in range(0, len(raw), batch):
+        found[:, i : i + batch] = answer.over_steps(raw[i : i + batch], steps)
+        progress(min(i + batch, len(raw)))
+    return found
+
+
 def precision(bound: int) -> type:
     """Return the float type that holds every integer up to ``bound``, the shorter where it can."""
     return np.float32 if bound < 1 << 24 else np.float64
 
 
-class _Staircase:
-    """v(T) and the number of events as functions of a target that does not move.
+class Staircase:
+    """v(T), the number of events and, in ``sent``, each of them, by a target that does not move.
 
     Below ``low`` no event is sent and above ``high`` nothing but events, so that low..high + 1
     holds all that can happen.
@@ -292,18 +354,20 @@ class _Staircase:
         self.low, self.top = code.low, code.high + 1
         targets = np.arange(self.low, self.top + 1)
         v = np.full_like(targets, code.rest)
-        self.events = np.zeros_like(targets)
+        sent = []
         for eta in code.eta:
             event = v < targets
-            self.events += event
+            sent.append(event)
             v = np.where(event, v + eta, v - eta)
+        self.sent = np.array(sent)
+        self.events = self.sent.sum(axis=0)
         self.values = v.astype(precision(max(abs(code.low), abs(code.high))))
 
     def index(self, target: np.ndarray) -> np.ndarray:
         return np.clip(target, self.low, self.top) - self.low
 
 
-class _Fast:
+class ClosedForm:
     """The closed form of one Design: call with (n, input size) raw samples."""
 
     def __init__(self, design: Design, count_events: bool) -> None:
@@ -321,7 +385,7 @@ class _Fast:
                 self.maps[p.name, k] = linear.with_weights(linear.weights.astype(dtype)), dtype
         if design.firing == "settled":
             self.stairs = {
-                p.name: _Staircase(p.code) for p in design.populations if p.code is not None
+                p.name: Staircase(p.code) for p in design.populations if p.code is not None
             }
 
     def __call__(self, raw: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -365,28 +429,50 @@ class _Fast:
         ]
         return target_of(population, requantised)
 
+    def settled_value(self, population: DesignPopulation, index: np.ndarray) -> np.ndarray:
+        """Return what those who read a population see of v(T), by the index of its target."""
+        return self.stairs[population.name].values[index]
+
     def _settled(self, raw: np.ndarray) -> tuple[dict, dict]:
         values: dict[str, np.ndarray] = {}
         events: dict[str, np.ndarray] = {}
         for population in self.design.populations[:-1]:
             stairs = self.stairs[population.name]
             index = stairs.index(self._target(population, values, raw))
-            values[population.name] = stairs.values[index]
+            values[population.name] = self.settled_value(population, index)
             if self.count_events:
                 events[population.name] = stairs.events[index].reshape(len(raw), -1).sum(axis=1)
         return values, events
 
-    def _overlapped(self, raw: np.ndarray) -> tuple[dict, dict]:
+    def over_steps(self, raw: np.ndarray, steps: Sequence[int]) -> np.ndarray:
+        """Return the logits after each of ``steps`` steps of overlapped firing."""
+        said: dict[int, np.ndarray] = {}
+
+        def look(t: int, values: dict) -> None:
+            if t in steps:
+                (logits,) = self._integrators(self.design.readout, values)
+                said[t] = logits.reshape(len(raw), -1)
+
+        self._overlapped(raw, look, max(steps))
+        return np.array([said[t] for t in steps])
+
+    def _overlapped(
+        self,
+        raw: np.ndarray,
+        look: Callable[[int, dict], None] = lambda t, values: None,
+        steps: int | None = None,
+    ) -> tuple[dict, dict]:
         neurons = self.design.populations[:-1]
         values = {p.name: np.full((len(raw), *p.shape), float(p.code.rest)) for p in neurons}
         events = {p.name: np.zeros(len(raw), np.int64) for p in neurons}
-        for t in range(self.design.input.code.steps):
+        for t in range(steps or self.design.input.code.steps):
             for population in neurons:
                 name, eta = population.name, population.code.eta[t]
                 event = values[name] < self._target(population, values, raw)
                 values[name] += np.where(event, eta, -eta)
                 if self.count_events:
                     events[name] += np.count_nonzero(event.reshape(len(raw), -1), axis=1)
+            look(t + 1, values)
         return values, events
 
 

@@ -574,7 +574,7 @@ ORDER_FAULTS = {
         "m.d.sync += [\n                    self.plane.eq(Mux(self.last_plane, 0, self.plane + 2))",
     ),
     "weights of the wrong tile": (
-        "following = Mux(last_tile, 0, base + self.words)",
+        "following = Mux(last_tile, 0, base + self.rows)",
         "following = Mux(last_tile, 0, base + 1)",
     ),
     "released with every tile": (

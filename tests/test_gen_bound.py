@@ -36,12 +36,13 @@ def test_every_window_reads_its_weights():
     layers = ({"conv": 4, "window": (3, 3)}, {"pool": (2, 2), "stride": (2, 2)}, {"dense": 3})
     folding = {"conv1": Folding(pe=4), "pool2": Folding(), "dense3": Folding()}
     design = random_windows(shape=(6, 6), layers=layers, input_steps=2, folding=folding)
-    conv, _pool, _dense = plans_of(design)
+    conv, pool, _ = plans_of(design)
 
     found = bound_of([conv], 300, luts=100, block_ram_bits=36)
 
     assert found.cycles[BLOCK_RAM_PORTS] == 16 * 4 * 9 * 4 / 36  # 4x4 windows of 4 outputs
     assert found.cycles[LUTS] == 16 * 4 * 9 * 2 * 8 / 100
+    assert bound_of([pool], 300, luts=100, block_ram_bits=36).cycles[BLOCK_RAM_PORTS] == 0
 
 
 def test_no_folding_is_faster_than_the_bound_of_what_it_takes():

@@ -13,7 +13,12 @@ from pathlib import Path
 import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import wiring
 
+from signfire.boards.accelerator import Accelerator, technology_of
+from signfire.boards.boards import find_board
+from signfire.boards.build import synthesise as synthesise_for
+from signfire.boards.rom_cells import FAMILIES, RomCells
 from signfire.gen.design import Design, Folding
 from signfire.gen.estimate import (
     PARTS,
@@ -24,6 +29,7 @@ from signfire.gen.estimate import (
     carry_luts,
     estimate,
     layer_cost,
+    link_cost,
     multipliers_cost,
     product_cost,
     synapses_cost,
@@ -146,19 +152,25 @@ def test_numbers_that_the_rtl_repeats_are_the_same():
 
 
 def test_a_budget_leaves_room_for_routing_and_the_link():
-    budget = budget_for(
-        luts=10000, flip_flops=10000, block_rams=50, multipliers=7, shared_cells=False
-    )
+    numbers = {"luts": 10000, "flip_flops": 10000, "block_rams": 50, "multipliers": 7}
+    link = Resources(lut=700, ff=600, lone_ff=100)
 
-    assert budget == Budget(lut=7000 - 700, ff=9000 - 700, block_ram=45, multipliers=7)
+    apart = budget_for(**numbers, shared_cells=False, link=link)
+    shared = budget_for(**numbers, shared_cells=True, link=link)
+
+    assert apart == Budget(lut=7000 - 700, ff=9000 - 600, block_ram=45, multipliers=7)
+    assert shared == replace(apart, lut=7000 - 800, shared_cells=True)
 
 
-def test_a_small_device_gives_all_its_block_rams():
+def test_a_small_device_gives_all_its_block_rams_and_more_of_its_luts():
     numbers = {"luts": 5280, "flip_flops": 5280, "multipliers": 8, "shared_cells": True}
+    link = Resources(block_ram=2)
 
-    assert budget_for(block_rams=30, **numbers).block_ram == 30
-    assert budget_for(block_rams=30, link_block_rams=2, **numbers).block_ram == 28
-    assert budget_for(block_rams=30, block_ram_fraction=0.5, **numbers).block_ram == 15
+    assert budget_for(block_rams=30, link=Resources(), **numbers).block_ram == 30
+    assert budget_for(block_rams=30, link=link, **numbers).block_ram == 28
+    assert budget_for(block_rams=30, block_ram_fraction=0.5, link=link, **numbers).block_ram == 13
+    assert budget_for(block_rams=30, link=link, **numbers).lut == 4224
+    assert budget_for(block_rams=30, lut_fraction=0.5, link=link, **numbers).lut == 2640
 
 
 def test_a_flip_flop_that_no_lut_feeds_takes_a_shared_cell():
@@ -173,9 +185,10 @@ def test_a_flip_flop_that_no_lut_feeds_takes_a_shared_cell():
 # -- against Yosys -----------------------------------------------------------------------------
 
 
-def synthesise(folder: Path, module: Module, ports: list, script: str) -> dict:
+def synthesise(folder: Path, module: Module, ports: list, script: str, platform=None) -> dict:
     """Return the modules of the netlist that a Yosys script makes of ``module``."""
-    (folder / "top.il").write_text(rtlil.convert(module, ports=ports, emit_src=False))
+    text = rtlil.convert(module, ports=ports, platform=platform, emit_src=False)
+    (folder / "top.il").write_text(text)
     script = f"read_rtlil top.il; {Ram.KEEP_OPEN}; {script}; write_json top.json"
     done = subprocess.run([YOSYS, "-q", "-p", script], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -238,6 +251,15 @@ def shell(core: Core) -> tuple[Module, list]:
     ]
     module.d.sync += [fed.eq(Cat(pin_in, fed)), kept.eq(kept ^ result), pin_out.eq(kept.xor())]
     return module, [pin_in, pin_out]
+
+
+class Platform:
+    """Keeps what is in the ROMs from synthesis, as the boards of iCE40 and ECP5 do."""
+
+    def __init__(self, core: Core, technology: str) -> None:
+        family = technology.partition("-")[0]
+        if family in FAMILIES:
+            self.get_rom = RomCells(core.roms, TECHNOLOGIES[technology], family)
 
 
 def cost_of(cells: Counter) -> Resources:
@@ -320,17 +342,18 @@ def multiplying(make) -> Design:
         ("ice40-hx", partial(multiplying, dense_layers)),  # products of LUTs
         ("ecp5", partial(multiplying, windows)),
         ("ecp5", joins),
-        # Without multipliers, few factors of few channels fold into the partial products, and the
-        # estimate, which knows no contents, is a fifth too high.
-        *((name, windows) for name in SYNTHESIS if TECHNOLOGIES[name].multiplier == "dsp"),
+        *((name, windows) for name in SYNTHESIS),
     ],
 )
 def test_the_estimate_is_close_to_synthesis(name, make, tmp_path):
     design = make()
     expected = estimate(design, name).resources
-    module, ports = shell(Core(design, name))
+    core = Core(design, name)
+    module, ports = shell(core)
 
-    modules = synthesise(tmp_path, module, ports, f"{SYNTHESIS[name]} -top top")
+    modules = synthesise(
+        tmp_path, module, ports, f"{SYNTHESIS[name]} -top top", Platform(core, name)
+    )
 
     cells = Counter(cell["type"] for cell in modules["top"]["cells"].values())
     measured = cost_of(cells)
@@ -338,3 +361,51 @@ def test_the_estimate_is_close_to_synthesis(name, make, tmp_path):
     assert expected.multipliers == measured.multipliers
     assert expected.lut == pytest.approx(measured.lut, rel=0.2)
     assert expected.ff == pytest.approx(measured.ff, rel=0.2)
+
+
+class LinkAlone(Accelerator):
+    """The link of an accelerator; a shift register stands for the core."""
+
+    @property
+    def roms(self) -> dict[str, Rom]:
+        return {"identity": self.record}
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.link = link = self.link
+        wiring.connect(m, wiring.flipped(self.received), link.rx)
+        wiring.connect(m, link.tx, wiring.flipped(self.sent))
+        result = link.results.payload.as_value()
+        taken = Cat(link.samples.payload.as_value(), link.samples.valid, link.core_reset)
+        parity, held = Signal(), Signal(len(result) + 2)
+        m.d.sync += [parity.eq(taken.xor()), held.eq(Cat(parity, held))]
+        m.d.comb += [
+            Cat(result, link.results.valid, link.samples.ready).eq(held),
+            link.lost.eq(self.lost),
+            self.alarm.eq(link.error),
+        ]
+        return m
+
+
+@pytest.mark.parametrize(
+    ("board", "link"),
+    [
+        ("icebreaker", "uart"),
+        ("icebreaker", "both"),
+        ("ice40-hx8k-b-evn", "spi"),
+        ("ulx3s-25f", "both"),
+        ("tang-nano-9k", "uart"),
+    ],
+)
+def test_the_link_costs_what_is_kept_free_for_it(board, link, tmp_path):
+    board = find_board(board)
+    application = LinkAlone(dense_layers(), board)
+
+    found = synthesise_for(application, board, tmp_path, link=link)
+
+    modules = json.loads(found.netlist.read_text())["modules"]
+    cells = Counter(cell["type"] for cell in modules["signfire"]["cells"].values())
+    measured, expected = cost_of(cells), link_cost(technology_of(board), link)
+    assert expected.lut == pytest.approx(measured.lut, rel=0.1)
+    assert expected.ff == pytest.approx(measured.ff, rel=0.1)
+    assert expected.block_ram == measured.block_ram == 0

@@ -7,17 +7,64 @@ import pytest
 
 from signfire.gen.cycles import steady
 from signfire.gen.design import Folding, divisors
-from signfire.gen.estimate import Budget, estimate
-from signfire.gen.fold import CHOICES, auto_fold, parse_fold, split_synapse
+from signfire.gen.estimate import Budget, Resources, estimate
+from signfire.gen.fold import CHOICES, _Search, auto_fold, parse_fold, split_synapse
+from signfire.gen.foldings import Choice, LayerFoldings, all_foldings
 from signfire.gen.plan import TECHNOLOGIES, plan_layers
 from signfire.gen.rtl import core_timing
-from signfire.gen.specimen import random_design
+from signfire.gen.specimen import random_design, random_windows
 
 AMPLE = Budget(lut=10**7, ff=10**7, block_ram=10**6, multipliers=10**6)
 
 
 def tiny_design():
     return random_design(seed=3, sizes=(6, 4, 3), steps=2)
+
+
+def small_windows():
+    window = {"window": (3, 3), "padding": (1, 1, 1, 1)}
+    return random_windows(
+        shape=(12, 12),
+        layers=(
+            {"conv": 8, **window},
+            {"depthwise": True, **window, "stride": (2, 2)},
+            {"conv": 16, "window": (1, 1)},
+            {"pool": (2, 2), "stride": (2, 2)},
+            {"dense": 6},
+        ),
+        steps=4,
+    )
+
+
+def keyword_spotter():
+    window = {"window": (3, 3), "padding": (1, 1, 1, 1)}
+    pairs = ({"depthwise": True, **window}, {"conv": 64, "window": (1, 1)})
+    return random_windows(
+        shape=(49, 10),
+        layers=(
+            {"conv": 64, "window": (10, 4), "padding": (4, 5, 1, 1), "stride": (2, 2)},
+            *(dict(layer) for _ in range(4) for layer in pairs),
+            {"pooled": 12},
+        ),
+        steps=6,
+        input_steps=8,
+        weight_bits=8,
+    )
+
+
+def wasteful(choice, technology):
+    """Layers more than twice as fast as the slowest, though a slower folding would do."""
+    plans = plan_layers(choice.design, TECHNOLOGIES[technology])[1]
+    chosen = {plan.name: plan for plan in plans}
+    found = []
+    for layer in all_foldings(choice.design, TECHNOLOGIES[technology], choice.budget)[1:]:
+        plan = chosen[layer.name]
+        fold = plan.folding
+        if 2 * plan.interval >= choice.interval or fold.pe * fold.simd * fold.unroll == 1:
+            continue
+        if any(plan.interval < i <= choice.interval for i in layer.intervals):
+            found.append(layer.name)
+    return found
 
 
 def slowest(design, technology):
@@ -113,6 +160,7 @@ def test_words_of_another_form_are_refused(text, message):
 
 @pytest.mark.parametrize("technology", ["ice40-up", "ecp5"])
 def test_no_other_folding_that_fits_is_faster_or_better_in_both(technology):
+    """The search against every folding there is."""
     design = tiny_design()
     all_of_them = [
         (slowest(d, technology), answer_cycles(d, technology), estimate(d, technology).resources)
@@ -198,6 +246,95 @@ def test_the_answer_is_always_the_same_one():
     assert folding == [p.folding for p in again.design.populations]
 
 
+@pytest.mark.parametrize(
+    ("make", "lut"),
+    [
+        *((small_windows, lut) for lut in (3000, 6000, 12000, 24000)),
+        *((keyword_spotter, lut) for lut in (9000, 40000)),
+    ],
+)
+def test_windows_are_folded_so_that_no_lane_is_spent_for_nothing(make, lut):
+    budget = Budget(lut=lut, ff=10**5, block_ram=90, multipliers=60)
+
+    choice = auto_fold(make(), "ecp5", budget)
+
+    assert budget.fits(choice.estimate.resources)
+    assert choice.interval == slowest(choice.design, "ecp5")
+    assert wasteful(choice, "ecp5") == []
+
+
+def test_a_folding_that_wastes_lanes_is_noticed():
+    choice = auto_fold(
+        small_windows(), "ecp5", Budget(lut=4000, ff=10**5, block_ram=9, multipliers=9)
+    )
+    wide = choice.design.with_folding({"dense5": Folding(pe=6, simd=16, unroll=4)})
+
+    assert wasteful(replace(choice, design=wide), "ecp5") == ["dense5"]
+
+
+@pytest.mark.parametrize("lut", [3000, 8000])
+def test_the_cycle_model_agrees_with_the_interval_of_windows(lut):
+    budget = Budget(lut=lut, ff=10**5, block_ram=90, multipliers=60)
+
+    choice = auto_fold(small_windows(), "ecp5", budget)
+
+    assert steady(core_timing(choice.design, "ecp5"))[1] == choice.interval
+
+
+def test_more_room_is_never_slower():
+    design, intervals = small_windows(), []
+
+    for lut in (1700, 1800, 1900, 2000, 2300, 3000, 9000):
+        budget = Budget(lut=lut, ff=10**6, block_ram=200, multipliers=150)
+        intervals.append(auto_fold(design, "ecp5", budget).interval)
+
+    assert intervals == sorted(intervals, reverse=True)
+    assert len(set(intervals)) > 3
+
+
+def forked(costs):
+    """Return a source that two layers read in words of their own, and a join of the two."""
+
+    def layer(name, sources, choices):
+        found = [Choice(Folding(pe=pe), words, word, 60 // pe) for pe, words, word in choices]
+        return LayerFoldings(
+            name, sources, found, lambda c: Resources(lut=costs[name] * c.folding.pe)
+        )
+
+    words = [(pe, word) for pe in (1, 2, 4) for word in (1, 2, 4)]
+    return [
+        layer("input", (), [(pe, (), word) for pe, word in words]),
+        layer("left", ("input",), [(pe, (pe,), word) for pe, word in words]),
+        layer("right", ("input",), [(pe, (pe,), word) for pe, word in words]),
+        layer("join", ("left", "right"), [(pe, (pe, 1), 1) for pe in (1, 2, 4)]),
+    ]
+
+
+@pytest.mark.parametrize(("interval", "pe"), [(60, 1), (30, 2), (15, 4)])
+def test_layers_that_share_a_source_or_join_are_folded_together(interval, pe):
+    layers = forked({"input": 1, "left": 3, "right": 5, "join": 7})
+    budget = Budget(lut=16 * pe, ff=0, block_ram=0, multipliers=0)
+
+    found = _Search(layers, budget).best(interval, 0.0)
+    too_fast = _Search(layers, budget).best(interval / 2, 0.0)
+
+    assert [found.foldings[layer.name].pe for layer in layers] == [pe] * 4
+    assert (found.interval, found.cells) == (interval, 16 * pe)
+    assert too_fast is None
+
+
+def test_the_search_says_how_far_it_is():
+    said = []
+
+    auto_fold(small_windows(), "ecp5", AMPLE, said.append)
+
+    assert said[:2] == [
+        "foldings of 'conv1', layer 1 of 5",
+        "foldings of 'depthwise2', layer 2 of 5",
+    ]
+    assert any(word.endswith(" cycles fits") for word in said)
+
+
 def test_lanes_are_not_spent_on_layers_that_do_not_shorten_the_interval():
     design = random_design(sizes=(96, 64, 4), steps=4)
     budget = Budget(lut=3500, ff=4000, block_ram=10, multipliers=8)
@@ -250,13 +387,13 @@ def test_a_search_among_multipliers_takes_blocks_as_far_as_they_reach():
     design = random_design(sizes=(64, 32, 10), steps=4)
     budget = Budget(lut=4000, ff=10**5, block_ram=30, multipliers=8)
 
-    choice = auto_fold(design, "ecp5", budget, CHOICES["multiply"])
+    choice = auto_fold(design, "ecp5", budget, synapses=CHOICES["multiply"])
 
     folding = [p.folding for p in choice.design.populations[1:]]
     assert {f.synapse for f in folding} <= {"multiply", "multiply-lut"}
     assert [f.unroll for f in folding] == [2, 4]
     assert budget.fits(choice.estimate.resources)
-    more = auto_fold(design, "ecp5", replace(budget, multipliers=40), CHOICES["multiply"])
+    more = auto_fold(design, "ecp5", replace(budget, multipliers=40), synapses=CHOICES["multiply"])
     assert more.interval < choice.interval
 
 
@@ -265,12 +402,12 @@ def test_a_search_among_all_ways_is_as_fast_as_the_best_of_them():
     budget = Budget(lut=3000, ff=10**5, block_ram=30, multipliers=20)
 
     intervals = {
-        name: auto_fold(design, "ecp5", budget, CHOICES[name]).interval
+        name: auto_fold(design, "ecp5", budget, synapses=CHOICES[name]).interval
         for name in ("events", "multiply", "any")
     }
 
     assert intervals["any"] <= min(intervals["events"], intervals["multiply"])
-    mixed = auto_fold(design, "ecp5", budget, CHOICES["any"])
+    mixed = auto_fold(design, "ecp5", budget, synapses=CHOICES["any"])
     assert slowest(mixed.design, "ecp5") == mixed.interval
 
 
@@ -278,9 +415,9 @@ def test_a_search_among_multipliers_where_a_train_is_no_number_is_refused():
     design = random_design(firing="overlapped")
 
     with pytest.raises(ValueError, match=r"^'fc1' cannot multiply: only with settled firing"):
-        auto_fold(design, "ecp5", AMPLE, CHOICES["multiply"])
+        auto_fold(design, "ecp5", AMPLE, synapses=CHOICES["multiply"])
 
-    assert auto_fold(design, "ecp5", AMPLE, CHOICES["any"]).interval > 0
+    assert auto_fold(design, "ecp5", AMPLE, synapses=CHOICES["any"]).interval > 0
 
 
 def test_one_word_says_it_of_all_layers():

@@ -270,17 +270,6 @@ def test_windows_that_there_is_no_hardware_for(make_windows, arguments, change, 
     )
 
 
-def test_planes_of_a_sample_that_come_one_after_the_other_are_refused():
-    network = random_planes_network(seed=0, planes=(2, 7, 6))
-    samples = np.random.default_rng(0).integers(0, 256, (9, *network.input.shape), np.uint8)
-
-    assert no_hardware(calibrate(network, samples)) == (
-        "there is no RTL for this network: 'conv1' reads planes in another order than they "
-        "come (a sample of several planes has to be of shape height, width, channels; that of "
-        "'input' is 2x7x6) (the golden model runs it: use signfire evaluate)"
-    )
-
-
 def test_loops_of_windows_by_hand(make_windows):
     # 7x6 pixels, 3x3 padded, 4 channels; then the means of 2x2; then 3x3x4 values to 3 outputs
     folding = {"conv1": F(pe=2), "pool2": F(pe=4), "dense3": F(pe=3, simd=6)}

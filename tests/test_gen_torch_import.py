@@ -196,7 +196,7 @@ class Shapes(nn.Module):
 def test_reshapes_and_permutations() -> None:
     network = check(Shapes(), 2, 6)
 
-    assert network["rows"].shape == (28,)
+    assert network["rows"].shape == (7, 1, 4)  # the same 7 x 3 weights for each of four rows
 
 
 class Residual(nn.Module):
@@ -603,8 +603,12 @@ BATCH_FIRST = "(the batch axis must stay the first)"
     ("body", "message"),
     [
         (
-            "return x * (x + 1)",
-            "mul at net.py:10 (a product of two values that both depend on the input)",
+            "return 2**x",
+            "pow at net.py:10 (an exponent that depends on the input)",
+        ),
+        (
+            "return 3 / torch.sqrt(x + 9)",
+            "mul at net.py:10 (a reciprocal root has to be multiplied with a value at once)",
         ),
         ("return x @ x.t() ", f"t at net.py:10 {BATCH_FIRST}"),
         ("return x.sum()", f"sum at net.py:10 {BATCH_FIRST}"),
@@ -633,7 +637,7 @@ BATCH_FIRST = "(the batch axis must stay the first)"
             "clamp at net.py:10 (only a clamp from 0 up, or one with a number at each end, is "
             "supported)",
         ),
-        ("return x**3", "pow at net.py:10 (only the square is supported)"),
+        ("return x**3", "pow at net.py:10 (only the square and roots that divide are supported)"),
         (
             "return F.prelu(x, torch.arange(6.0))",
             "prelu at net.py:10 (only with one weight for all channels)",
@@ -646,7 +650,7 @@ BATCH_FIRST = "(the batch axis must stay the first)"
             "return x.clamp(2, 1)",
             "clamp at net.py:10 (a clamp needs its start below its end, not 2 and 1)",
         ),
-        ("return torch.softmax(x, 1) * 2", "softmax at net.py:10"),
+        ("return torch.softmax(x, 0) * 2", f"softmax at net.py:10 {BATCH_FIRST}"),
         (
             "if x.sum() > 0:\n    return x\nreturn -x",
             "control flow that depends on the data at net.py:10",

@@ -298,6 +298,28 @@ def test_images_with_channels_last_and_flat_images_are_read() -> None:
     assert check(Grey(), 7, 5).input.shape == (7, 5)
 
 
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda x: (x / 255).unsqueeze(1),
+        lambda x: ((x - 20) / 255).reshape(-1, 1, 7, 5),
+        lambda x: (x * 2)[:, None],
+    ],
+    ids=["divided", "normalised", "multiplied"],
+)
+def test_scaling_in_front_of_a_reshape_costs_no_population(forward) -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.relu(self.conv(forward(x))).mean((2, 3))
+
+    assert kinds(check(Scaled(), 7, 5))["conv"] == ["conv"]
+    assert kinds(check(Scaled(), 7, 5)).keys() == {"conv", "readout"}
+
+
 def test_planes_made_by_a_linear_layer() -> None:
     class Decoder(nn.Module):
         def __init__(self) -> None:

@@ -55,7 +55,7 @@ def test_no_module_has_a_name_that_says_nothing_or_hides_a_package() -> None:
 
 
 # What makes up the command line; the rest would make every command wait for what it does not use.
-COMMAND_LINE = {"cli", "cli_board", "cli_proof", "console", "options"}
+COMMAND_LINE = {"cli", "cli_board", "cli_proof", "cli_study", "console", "options"}
 
 
 @pytest.mark.parametrize("module", sorted(COMMAND_LINE))

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from signfire.boards import toolchain
 from signfire.boards.boards import list_boards
-from signfire.tools import cli, console, tables
+from signfire.tools import api, cli, console, tables
 from signfire.tools.dataset import load
 
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
@@ -123,8 +123,6 @@ def test_a_refused_conversion_writes_nothing(signfire, tmp_path) -> None:
 
 
 def test_a_conversion_is_recorded_and_can_be_repeated(signfire, tmp_path) -> None:
-    from signfire.tools import api
-
     design = tmp_path / "design.npz"
     layer = "fc1:steps=3,weight_bits=5,schedule=exponential:0.2,0.9"
 
@@ -276,14 +274,22 @@ def test_the_manifest_and_the_example_fit_the_verilog(signfire, files) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "title", "luts"),
+    ("options", "title", "board"),
     [
-        ([], "folded automatically for ulx3s-25f, as no board was named (--board NAME)", 24288),
-        (["--board", "icebreaker"], "folded automatically for icebreaker", 5280),
-        (["--board", "ecp5-5g-evn", "--fold", "auto"], "folded automatically for ecp5-5g-", 83640),
+        (
+            [],
+            "folded automatically for ulx3s-25f, as no board was named (--board NAME)",
+            "ulx3s-25f",
+        ),
+        (["--board", "icebreaker"], "folded automatically for icebreaker", "icebreaker"),
+        (
+            ["--board", "ecp5-5g-evn", "--fold", "auto"],
+            "folded automatically for ecp5-5g-",
+            "ecp5-5g-evn",
+        ),
     ],
 )
-def test_what_auto_chose_is_shown_beside_the_budget(signfire, files, options, title, luts) -> None:
+def test_what_auto_chose_is_shown_beside_the_budget(signfire, files, options, title, board) -> None:
     status, out, err = signfire(
         "generate", files / "design.npz", *options, "-o", files / "own", "--json"
     )
@@ -295,7 +301,7 @@ def test_what_auto_chose_is_shown_beside_the_budget(signfire, files, options, ti
     assert "module signfire_core" in Path(result["verilog"]).read_text()
     assert err.startswith(title)
     assert f"{needed:,}" in err and f"{available:,}" in err
-    assert 0 < needed <= available == int(0.7 * luts) - 700
+    assert 0 < needed <= available == api.budget_of(api.find_board(board)).lut
     assert f"not faster: {auto['explanation']}\n" in err
 
 
@@ -502,12 +508,12 @@ def test_residual_network_is_converted_evaluated_and_reported(signfire, cnn) -> 
     )
     record = only_json(out)
     assert status == 0 and record["checks"]["cycle"] is None and record["cycles"] is None
-    assert any("'conv1' has a convolution" in note for note in record["notes"])
+    assert any("'conv1' has a bias that differs" in note for note in record["notes"])
     assert "conv2" in (cnn / "report" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("verb", ["generate", "simulate", "build"])
-def test_hardware_of_a_convolution_is_refused_by_name(signfire, cnn, verb) -> None:
+def test_hardware_that_there_is_not_is_refused_by_name(signfire, cnn, verb) -> None:
     design, data = cnn / "d.npz", cnn / "images.npz"
     signfire("convert", f"{cnn}/cnn.py:Net", "--calibrate", data, "-o", design)
     arguments = {
@@ -519,7 +525,7 @@ def test_hardware_of_a_convolution_is_refused_by_name(signfire, cnn, verb) -> No
     status, _, err = signfire(verb, design, *arguments[verb])
 
     assert status == 2
-    assert "RTL is generated for a chain of dense layers; 'conv1' has a convolution" in " ".join(
+    assert "no RTL for this network: 'conv1' has a bias that differs from pixel" in " ".join(
         err.split()
     )
 

@@ -1,9 +1,13 @@
 """The demonstration: which design it makes for which board."""
 
+from pathlib import Path
+
 import pytest
 
 from signfire.boards.boards import find_board
-from signfire.tools import demo
+from signfire.sim import golden
+from signfire.tools import api, demo
+from signfire.tools.cli import cli
 from signfire.tools.stages import Stages
 
 
@@ -19,3 +23,24 @@ def test_a_board_whose_size_is_not_known_gets_a_folding_too(tmp_path) -> None:
     job = demo.job_for(find_board("arty-a7-35"), Stages(tmp_path), "signfire demo")
 
     assert job.design.is_folded
+
+
+def test_the_convolutional_network_is_folded_to_fit_the_smallest_board(tmp_path) -> None:
+    board = find_board("icebreaker")
+
+    job = demo.job_for(board, Stages(tmp_path), "signfire demo --model cnn", "cnn")
+
+    kinds = [q.map.kind for p in job.design.populations[1:] for q in p.sources]
+    right = golden.run(job.design, job.design.raw_samples(job.data.x)).labels == job.data.classes
+    assert kinds == ["conv", "conv", "conv", "dense"]
+    assert api.estimate_on(job.design, board).fits
+    assert 100 * right.mean() >= 97.5  # of the 2,000 images of the repository
+
+
+def test_every_model_that_can_be_asked_for_has_its_files() -> None:
+    choices = next(p for p in cli.commands["demo"].params if p.name == "model").type.choices
+
+    assert sorted(choices) == sorted(demo.MODELS)
+    for name in choices:
+        source = demo.model(name)
+        assert all(Path(f).is_file() for f in (source.spec.rpartition(":")[0], source.weights))

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from signfire.tools import mnist_mlp
+from signfire.tools import mnist_cnn, mnist_mlp
 
 TOOLS = Path(mnist_mlp.__file__).resolve().parent
 
 
 @pytest.mark.parametrize(
     ("name", "least"),
-    [("mlp128", 98.1), ("mlp32", 96.7), ("gelu128", 98.3)],
-    ids=["mlp128", "mlp32", "gelu128"],
+    [("mlp128", 98.1), ("mlp32", 96.7), ("gelu128", 98.3), ("cnn", 98.3)],
+    ids=["mlp128", "mlp32", "gelu128", "cnn"],
 )
 def test_committed_weights_classify_the_committed_images(name: str, least: float) -> None:
-    model = getattr(mnist_mlp, name)()
+    model = getattr(mnist_cnn if name == "cnn" else mnist_mlp, name)()
     model.load_state_dict(torch.load(TOOLS / f"mnist_{name}.pth", weights_only=True))
     with np.load(TOOLS / "mnist_example.npz", allow_pickle=False) as file:
         x, y = file["x"], file["y"]

@@ -27,7 +27,7 @@ from ..gen.calibrate import calibrate as calibrate_network
 from ..gen.codes import Schedule
 from ..gen.cycles import steady
 from ..gen.design import EVENTS, Design, Folding
-from ..gen.estimate import Budget, budget_for, estimate
+from ..gen.estimate import Budget, budget_for, estimate, link_cost
 from ..gen.fold import ANY, CHOICES, auto_fold, parse_fold, split_synapse
 from ..gen.functions import register_neuron
 from ..gen.network import Network
@@ -271,6 +271,13 @@ def model_of(design: Design) -> Model:
     return Model(**record)
 
 
+def source_of(design: Design) -> tuple[Network, Dataset]:
+    """Return the float network that a Design was converted from, and its calibration samples."""
+    model = model_of(design)
+    samples = load_data(model.calibrate, inputs=model.inputs, need_labels=False)
+    return load_network(model, samples.x, name=design.name), samples
+
+
 @dataclass(frozen=True, kw_only=True)
 class AutoFold:
     """Why ``auto`` chose the folding that it chose.
@@ -301,23 +308,32 @@ class Folded:
     auto: AutoFold | None
 
 
-def folded(design: Design, words: Sequence[str], board: Board | str | None = None) -> Design:
+def folded(
+    design: Design, words: Sequence[str], board: Board | str | None = None, *, link: str = UART
+) -> Design:
     """Return the Design of :func:`choose_fold`."""
-    return choose_fold(design, words, board).design
+    return choose_fold(design, words, board, link=link).design
 
 
-def choose_fold(design: Design, words: Sequence[str], board: Board | str | None = None) -> Folded:
+def choose_fold(
+    design: Design,
+    words: Sequence[str],
+    board: Board | str | None = None,
+    *,
+    link: str = UART,
+    progress: Callable[[str], None] = lambda doing: None,
+) -> Folded:
     """Fold the Design as ``words`` say, ``fc1:pe=16,simd=16``, ``auto``, ``*:synapse=multiply``.
 
-    ``auto`` takes the fastest folding that the estimate says fits ``board``. Without words a Design
-    stays as it is folded, and one that is not gets ``auto``, for :data:`DEFAULT_BOARD` if need be,
-    unless there is no hardware for it yet, or it reads planes, for which the search takes long:
-    that stays as it is too. The word of all layers says how their weights meet inputs, of those
-    that are folded already and of those that other words fold; ``any`` lets the search choose.
+    ``auto`` takes the fastest folding that the estimate says fits ``board`` beside the ``link`` to
+    the host. Without words a Design stays as it is folded, and one that is not gets ``auto``,
+    unless there is no hardware for it yet: that stays as it is too. Where no board was named it is
+    folded for :data:`DEFAULT_BOARD`, and stays as it is if it does not fit. The word of all layers
+    says how their weights meet inputs, of those that are folded already and of those that other
+    words fold; ``any`` lets the search choose.
     """
     words, synapse = split_synapse(words)
-    planes = any(q.map.kind != "dense" for p in design.populations for q in p.sources)
-    stays = design.is_folded or no_hardware(design) is not None or planes
+    stays = design.is_folded or no_hardware(design) is not None
     assumed = not words and not stays and board is None
     if not words and not stays:
         words, board = ("auto",), board or DEFAULT_BOARD
@@ -333,8 +349,19 @@ def choose_fold(design: Design, words: Sequence[str], board: Board | str | None 
     if board is None:
         raise ValueError("--fold auto needs to know the board (give --board)")
     board = find_board(board) if isinstance(board, str) else board
-    budget = budget_of(board)
-    choice = auto_fold(design, technology_of(board), budget, CHOICES[synapse or EVENTS])
+    budget = budget_of(board, link)
+    try:
+        choice = auto_fold(
+            design,
+            technology_of(board),
+            budget,
+            synapses=CHOICES[synapse or EVENTS],
+            progress=progress,
+        )
+    except ValueError:
+        if assumed:
+            return Folded(design=design, auto=None)
+        raise
     why = AutoFold(
         board=board.name,
         assumed=assumed,
@@ -344,8 +371,8 @@ def choose_fold(design: Design, words: Sequence[str], board: Board | str | None 
     return Folded(design=choice.design, auto=why)
 
 
-def budget_of(board: Board) -> Budget:
-    """Return what a core may use of a board's device."""
+def budget_of(board: Board, link: str = UART) -> Budget:
+    """Return what a core may use of a board's device beside the link to the host."""
     device = board.device
     if device is None:
         raise ValueError(
@@ -357,6 +384,7 @@ def budget_of(board: Board) -> Budget:
         flip_flops=device.flip_flops,
         block_rams=device.block_ram.count,
         multipliers=device.multipliers,
+        link=link_cost(technology_of(board), link),
         # A flip-flop that no LUT feeds blocks the LUT of its site on iCE40, where the two form one
         # cell, and on Gowin, whose flip-flops take D from the LUT or adder beside them (slice_valid
         # of nextpnr-himbaechel) though reports count them apart. ECP5 has an input past the LUT.
@@ -430,14 +458,14 @@ class Costs:
     fits: bool | None
 
 
-def estimate_on(design: Design, board: Board | str) -> Costs:
+def estimate_on(design: Design, board: Board | str, *, link: str = UART) -> Costs:
     """Estimate the cost of a folded Design on a board by arithmetic, without synthesis."""
     board = find_board(board) if isinstance(board, str) else board
     technology = technology_of(board)
     latency, interval = steady(core_timing(design, technology))
     if board.device is None:
         return Costs(latency=latency, interval=interval, needs={}, fits=None)
-    budget = budget_of(board)
+    budget = budget_of(board, link)
     found = estimate(design, technology, budget)
     return Costs(
         latency=latency, interval=interval, needs=budget.used(found.resources), fits=found.fits
@@ -650,14 +678,15 @@ def over_steps(conversion: Conversion, data: Dataset, steps: Sequence[int]) -> l
     points = []
     for t in steps:
         design = calibrate_network(
-            conversion.network, conversion.calibrate.x, _with_steps(options, t)
+            conversion.network, conversion.calibrate.x, with_steps(options, t)
         )
         points.append({"steps": t, "golden": evaluate(design, data).accuracy})
     return points
 
 
-def _with_steps(options: Options, steps: int) -> Options:
-    if options.firing == "overlapped":
+def with_steps(options: Options, steps: int) -> Options:
+    """Return options of another T; in settled firing layers and input may have their own."""
+    if options.firing == "overlapped" or options.dynamics != "signgd":
         layers = {name: replace(own, steps=None) for name, own in options.layers.items()}
         return replace(options, steps=steps, input_steps=None, layers=layers)
     return replace(options, steps=steps)

@@ -1,16 +1,24 @@
 """Benches of group D: neurons beyond ReLU."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from ..gen.calibrate import Options
+from ..gen.calibrate import Options, calibrate
 from ..gen.codes import Schedule, SpikeCode, make_code
 from ..gen.design import Folding
 from ..gen.functions import BUILT_IN, UNARY, Unary, make_table, slope_below
+from ..gen.several import SEVERAL, make_comparison
 from ..sim import golden
-from . import api
-from .measure import ROOT, TOOLS, Measurement, bench, open_data
+from . import analysis, api, plots, robustness, tune
+from .bench_conv import SHARED, model_of, resnet8
+from .console import progress, to_json
+from .measure import ROOT, TOOLS, Measurement, bench, example, open_data
+from .page import Plot, Section, write_page
+from .report import write_text
 
 TITLE = "Beyond ReLU, and the schedules"
 STEPS = (4, 5, 6, 7, 8)
@@ -134,4 +142,303 @@ def gelu_perceptron() -> Iterator[Measurement]:
         unit="images",
         target=f"== {RTL_IMAGES}",
         note=f"{checked.words:,} words over {checked.cycles:,} cycles",
+    )
+
+
+# -- schedules and the baseline ----------------------------------------------------------------
+
+BASELINE = ROOT / "build" / "bench" / "baseline"
+CURVE_IMAGES = 100  # the first of ResNet8's 592
+CURVE_SAMPLES = 64  # of calibration
+RATE_STEPS = (8, 16, 32, 64, 128, 256)
+PAPER_STEPS = (8, 16, 32, 64)
+HELD_STEPS = (8, 16, 24, 32)
+SETTLED_STEPS = (3, 4, 6)
+HELD = {"eta0": 0.3, "delay": 1.0, "percentile": 99.99, "code": "centred"}  # gamma: 0.8
+CURVES = {
+    "if": "integrate-and-fire, rate code",
+    "paper": "signGD overlapped, the paper's schedule",
+    "held": "signGD overlapped, steps held by depth",
+    "settled": "signGD settled",
+}
+
+
+def say(line: str) -> None:
+    progress.print(line, highlight=False)
+
+
+def resnet8_curves() -> tuple[dict[str, dict[int, float]], float]:
+    """Return accuracies in %, by form and T, and that of the float network."""
+    task = resnet8()
+    network = api.load_network(model_of(task), task.calibrate.x)
+    data = task.test.first(CURVE_IMAGES)
+    base = Options(weight_bits=8, samples=CURVE_SAMPLES)
+    eta = tune.parametric(max(HELD_STEPS), 0.8)
+    forms = {
+        "if": (analysis.rate_as(base, max(RATE_STEPS)), RATE_STEPS),
+        "paper": (
+            replace(analysis.overlapped_as(base, max(PAPER_STEPS)), percentile=99.99),
+            PAPER_STEPS,
+        ),
+        "held": (tune.overlapped_options(network, base, eta, **HELD), HELD_STEPS),
+    }
+    found: dict[str, dict[int, float]] = {}
+    for name, (options, steps) in forms.items():
+        say(f"  {CURVES[name]}")
+        design = calibrate(network, task.calibrate.x, replace(options, rounding="plain"))
+        kept = BASELINE / f"{design.hash[:16]}-{CURVE_IMAGES}.json"  # an hour's work is kept
+        if not kept.is_file():
+            curve = analysis.over_steps(design, data, steps, say)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_text(kept, to_json(curve))
+        curve = json.loads(kept.read_text())
+        found[name] = {p["steps"]: 100 * p["accuracy"] for p in curve}
+    found["settled"] = {}
+    for t in SETTLED_STEPS:
+        say(f"  {CURVES['settled']}, T = {t}")
+        options = replace(base, steps=t, rounding="nearest")
+        design = calibrate(network, task.calibrate.x, options)
+        found["settled"][t] = 100 * api.evaluate(design, data).accuracy
+    return found, 100 * api.float_accuracy(network, data)
+
+
+@bench("D6", "Integrate-and-fire beside signGD, ResNet8, CIFAR-10")
+def baseline() -> Iterator[Measurement]:
+    """Take the first 100 images and 8-bit weights; a page goes to build/bench/baseline."""
+    found, exact = resnet8_curves()
+    lines = [
+        plots.Curve(name=CURVES[name], points=list(curve.items()), dashed=name == "if")
+        for name, curve in found.items()
+    ]
+    steps = sorted({t for curve in found.values() for t in curve})
+    drawn = plots.curves(
+        lines,
+        "baseline",
+        x="steps T",
+        y="accuracy, %",
+        log_x=True,
+        level=("float network", exact),
+    )
+    write_page(
+        BASELINE,
+        "baseline",
+        {"float": exact, "images": CURVE_IMAGES, "curves": found},
+        title="Integrate-and-fire beside signGD",
+        intro=f"ResNet8, CIFAR-10, the first {CURVE_IMAGES} test images, 8-bit weights.",
+        sections=[
+            Section(
+                title="Accuracy over T",
+                plots=[Plot(svg=drawn)],
+                head=["", *(CURVES[name] for name in found)],
+                rows=[
+                    [f"T = {t}", *(f"{c[t]:.0f} %" if t in c else "" for c in found.values())]
+                    for t in steps
+                ],
+            )
+        ],
+    )
+    for t in steps:
+        beside = [f"{CURVES[n]} {c[t]:.0f} %" for n, c in found.items() if n != "if" and t in c]
+        name = "if" if t in found["if"] else next(n for n in found if t in found[n])
+        yield Measurement(
+            what=f"{CURVES[name]}, T = {t}",
+            value=round(found[name][t], 1),
+            unit="%",
+            note="; ".join(b for b in beside if not b.startswith(CURVES[name]))
+            or f"float {exact:.0f} % of these {CURVE_IMAGES} images",
+            details={n: c[t] for n, c in found.items() if t in c},
+        )
+
+
+TUNE_BUDGET = 24
+TUNE_TRIALS = 24
+TUNE_SAMPLES = 48  # of a full conversion
+TUNE_IMAGES = 40  # whose answers are compared; the training half's, without labels
+
+
+@bench("D7", "Tuned overlapped firing, ResNet8, CIFAR-10")
+def tuned_residual() -> Iterator[Measurement]:
+    """Search on training images, and measure the choice on all 592 test images."""
+    task = resnet8()
+    network = api.load_network(model_of(task), task.calibrate.x)
+    search = tune.Search(
+        network,
+        task.calibrate.x,
+        tune.Goal(budget=TUNE_BUDGET),
+        base=Options(weight_bits=8, samples=TUNE_SAMPLES),
+        firings=("overlapped",),
+        images=TUNE_IMAGES,
+        record=ROOT / "build" / "bench" / "resnet8.tune.jsonl",
+    )
+    found = search.run(TUNE_TRIALS, say)
+    data = task.test
+    exact = 100 * api.float_accuracy(network, data)
+    say("  all test images")
+    integers = 100 * api.evaluate(found.design, data).accuracy
+    steps = found.design.input.code.steps
+    yield Measurement(
+        what="steps",
+        value=steps,
+        unit="steps",
+        target="<= 32",
+        note=f"of {TUNE_TRIALS} trials {found.pruned} ended early; "
+        f"{100 * found.best.differing:.1f} % of {TUNE_IMAGES} answers differ in the search",
+        details=tune.record_of(found)["best"],
+    )
+    yield Measurement(
+        what=f"loss of accuracy at T = {steps}",
+        value=round(exact - integers, 2),
+        unit="points",
+        target="<= 1",
+        note=f"float {exact:.2f} %, golden {integers:.2f} % of {len(data.x)} images",
+        details={
+            "float": exact,
+            "golden": integers,
+            "design_hash": found.design.hash,
+            "convert": tune.words(found.best.options),
+        },
+    )
+
+
+ROBUST_IMAGES = 1000
+ROBUST_RATE_STEPS = 64
+SHOWN_NOISE, SHOWN_FLIPS = (0.0, 0.1, 0.2, 0.3), (0.0, 0.001, 0.01, 0.03, 0.1)
+
+
+@bench("D8", "Robustness, MNIST 784-128-10")
+def robust_perceptron() -> Iterator[Measurement]:
+    """Measure the first 1,000 images; a page goes to build/bench/robustness."""
+    model = example(128)
+    data = open_data("mnist_test_open.npz").first(ROBUST_IMAGES)
+    settled = api.convert(model, options=Options(steps=4, weight_bits=8, input_steps=4))
+    network, samples = settled.network, settled.calibrate.x
+    base = api.options_of(settled.design)
+    eta = tune.parametric(16, 0.75)
+    designs = {
+        "settled, T = 4": settled.design,
+        "overlapped, T = 16": calibrate(
+            network,
+            samples,
+            tune.overlapped_options(network, analysis.without_steps(base), eta, **HELD),
+        ),
+        f"integrate-and-fire, T = {ROBUST_RATE_STEPS}": calibrate(
+            network, samples, analysis.rate_as(base, ROBUST_RATE_STEPS)
+        ),
+    }
+    record = robustness.measure(
+        designs, network, data, noise=SHOWN_NOISE, flips=SHOWN_FLIPS, progress=say
+    )
+    write_page(
+        ROOT / "build" / "bench" / "robustness",
+        "robustness",
+        record,
+        title="Robustness of the MNIST perceptron",
+        intro=f"784-128-10, {ROBUST_IMAGES:,} test images.",
+        sections=robustness.sections(record),
+    )
+    for kind, key, what in (("noise", "deviations", "noise of"), ("flips", "rates", "flips at")):
+        found = record[kind]
+        for k, level in enumerate(found[key]):
+            shares = {name: 100 * found[name][k] for name in ("float", *designs)}
+            first = next(iter(designs))
+            said = f"{100 * level:g} % of the input's range" if kind == "noise" else f"{level:g}"
+            yield Measurement(
+                what=f"accuracy, {what} {said}, {first}",
+                value=round(shares[first], 1),
+                unit="%",
+                note="; ".join(f"{n} {a:.1f} %" for n, a in shares.items() if n != first),
+                details=shares,
+            )
+
+
+# -- several operands --------------------------------------------------------------------------
+
+RANGES = {  # of both operands
+    "multiply": ((-2.0, 3.0), (-1.5, 0.5)),
+    "divide": ((-4.0, 4.0), (0.3, 5.0)),
+    "divide_root": ((-4.0, 4.0), (0.05, 9.0)),
+}
+GRID = 1501  # points of each operand
+KEYWORD_STEPS = 9
+KEYWORD_OWN = 100  # of the test inputs, without labels, for the calibration
+CLASSES = "down go left no off on right stop up yes _silence_ _unknown_".split()
+
+
+def worst_of_two(name: str, steps: int) -> tuple[float, float]:
+    """Return the worst error of a function of two operands and the one stated, in levels."""
+    x1, x2 = np.meshgrid(*(np.linspace(*ends, GRID) for ends in RANGES[name]))
+    exact = SEVERAL[name].evaluate(x1, x2)
+    code = make_code(
+        kind="offset", schedule=Schedule(), steps=steps, low=exact.min() / 2, high=exact.max() / 2
+    )
+    comparison, units = make_comparison(name, code, x1, x2)
+    f1, f2 = (np.ceil(x / u - 0.5).astype(np.int64) for x, u in zip((x1, x2), units, strict=True))
+    settled = code.settle(SEVERAL[name].target(f1, f2, comparison.fraction))
+    wanted = np.clip(exact / code.unit, code.low, code.high)
+    return float(np.abs(settled - wanted).max()) / 2, comparison.error
+
+
+@bench("D4", "Neurons of two operands")
+def two_operands() -> Iterator[Measurement]:
+    for name in SEVERAL:
+        found = {steps: worst_of_two(name, steps) for steps in STEPS}
+        at = max(found, key=lambda steps: found[steps][0] - found[steps][1])
+        yield Measurement(
+            what=f"{name}, worst error over its domain, T = {STEPS[0]} to {STEPS[-1]}",
+            value=round(found[at][0], 4),
+            unit="levels",
+            target=f"<= {found[at][1] + 5e-5:.4f}",
+            note=f"at T = {at}, which comes nearest to the error that the unit states; "
+            f"{GRID} x {GRID} pairs",
+            details={str(steps): {"error": e, "stated": s} for steps, (e, s) in found.items()},
+        )
+
+
+def keyword_features() -> tuple[Any, np.ndarray, np.ndarray]:
+    """Return KWT1 from its features on, the features of the 500 inputs, and their classes."""
+    import torch
+    from torch import nn
+
+    from ..gen.torch_import import load_model
+
+    model = load_model(f"{SHARED / 'reference_models.py'}:KWT1", SHARED / "kwt1_arm.pth").eval()
+    data = open_data("mlperf_kws01_audio_test_open.npz", inputs="audio")
+    audio = torch.from_numpy(data.x.astype(np.float32) / 2**15)
+    with torch.no_grad():
+        features = torch.cat([model.features(part) for part in audio.split(50)]).numpy()
+
+    class Classifier(nn.Module):
+        """The model behind its features, which are computed in float."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.model.classify(x)
+
+    order = np.array([model.CLASSES.index(name) for name in CLASSES])
+    return Classifier(), features, order[data.y]
+
+
+@bench("D5", "KWT1, keyword spotting by attention")
+def keyword_transformer() -> Iterator[Measurement]:
+    """All 500 inputs; twelve blocks of attention, LayerNorm and GELU."""
+    from ..gen.torch_import import import_network
+
+    model, features, classes = keyword_features()
+    network = import_network(model, features[:8], "kwt1")
+    options = Options(steps=KEYWORD_STEPS, weight_bits=8, input_steps=8)
+    design = calibrate(network, features[:KEYWORD_OWN], options)
+    exact = network.answers(features).argmax(axis=1) == classes
+    right = golden.run(design, design.raw_samples(features)).labels == classes
+    others = 100 * float(right[KEYWORD_OWN:].mean())
+    yield Measurement(
+        what=f"golden accuracy at T = {KEYWORD_STEPS}, 8-bit weights",
+        value=round(100 * float(right.mean()), 2),
+        unit="%",
+        target=">= 90",
+        note=f"of {len(right)}, {others:.1f} % of those that did not calibrate; float "
+        f"{100 * float(exact.mean()):.1f} %; {len(design.populations)} populations",
+        details={"design_hash": design.hash, "layers": design.provenance["layers"]},
     )

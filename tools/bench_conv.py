@@ -17,15 +17,14 @@ from ..boards.accelerator import technology_of
 from ..boards.boards import Board, find_board
 from ..gen.alternative import EQUAL_LANES
 from ..gen.calibrate import Options
-from ..gen.channels_last import channels_last
 from ..gen.cycles import predict, steady
 from ..gen.design import Design
 from ..gen.rtl import core_timing
 from ..sim import golden
 from ..sim.bulk import BulkResult
 from . import api, comparison, demo
-from .bench_perceptron import against_estimate
-from .measure import ROOT, SEED, Measurement, Routed, bench, example, open_data
+from .bench_perceptron import against_estimate, speed
+from .measure import ROOT, SEED, Measurement, Routed, bench, example, open_data, routed
 
 TITLE = "Convolutional and residual networks"
 SHARED = ROOT.parent / "shared" / "models"
@@ -223,11 +222,6 @@ def placed(design: Design, board: str, folder: str) -> Routed:
     return Routed(design=design, built=built, latency=latency, interval=interval)
 
 
-def pixels(data: api.Dataset) -> api.Dataset:
-    """Return the same images pixel by pixel, as the hardware of planes reads them."""
-    return dataset(data.x.transpose(0, 2, 3, 1), data.y, name=data.path)
-
-
 def response(
     found: Routed, *, latency_ms: float, interval_ms: float | None = None, mhz: float | None = None
 ) -> Iterator[Measurement]:
@@ -300,9 +294,9 @@ def residual() -> Iterator[Measurement]:
     yield from classified(resnet8, least=87.5, what="T = 6, 8-bit weights", **options)
     yield from classified(resnet8, least=86, what="T = 6, mean of 5 bits", steps=6, budget_bits=5)
     yield from classified(resnet8, least=86, what="T = 6, mean of 4 bits", steps=6, budget_bits=4)
-    design = channels_last(converted(resnet8, **options))
-    narrow, images = api.folded(design, RESIDUAL_IN_RTL), pixels(resnet8().test)
-    yield in_rtl(narrow, images, folder="bulk-resnet8", least=IN_RTL)
+    design = converted(resnet8, **options)
+    narrow = api.folded(design, RESIDUAL_IN_RTL)
+    yield in_rtl(narrow, resnet8().test, folder="bulk-resnet8", least=IN_RTL)
     found = placed(api.folded(design, RESIDUAL_FOLDING), RESIDUAL_BOARD, "resnet8-ulx3s-85f")
     yield from response(found, latency_ms=2, interval_ms=1, mhz=60)
     yield from against_estimate(found, RESIDUAL_BOARD, bound=ESTIMATE)
@@ -340,10 +334,10 @@ def deep_residual() -> Iterator[Measurement]:
     options = {"steps": 6, "weight_bits": 8}
     yield float_accuracy(resnet20)
     yield from classified(resnet20, least=92, what="T = 6, 8-bit weights", **options)
-    design = channels_last(converted(resnet20, **options))
+    design = converted(resnet20, **options)
     others = {"input": "pe=1", "conv1": "pe=1,simd=3", "linear": "pe=1,simd=8"}
     folding = [f"{p.name}:{others.get(p.name, 'pe=2,simd=4')}" for p in design.populations]
-    some = pixels(resnet20().test.first(DEEP_IN_RTL))
+    some = resnet20().test.first(DEEP_IN_RTL)
     yield in_rtl(api.folded(design, folding), some, folder="bulk-resnet20", least=DEEP_IN_RTL)
 
 
@@ -366,8 +360,8 @@ def mobile() -> Iterator[Measurement]:
     options = {"steps": 8, "weight_bits": 8}
     yield float_accuracy(wake_words)
     yield from classified(wake_words, least=84, what="T = 8, 8-bit weights", **options)
-    design = channels_last(api.folded(converted(wake_words, **options), WAKE_WORD_FOLDING))
-    some = pixels(wake_words().test.first(FEW_IN_RTL))
+    design = api.folded(converted(wake_words, **options), WAKE_WORD_FOLDING)
+    some = wake_words().test.first(FEW_IN_RTL)
     yield in_rtl(design, some, folder="bulk-mobilenet", least=FEW_IN_RTL)
 
 
@@ -447,9 +441,56 @@ def anomalies() -> Iterator[Measurement]:
     yield in_rtl(folded, some, folder="bulk-toycar", least=10)
 
 
+# -- the repository's own ----------------------------------------------------------------------
+
+BOARD = "icebreaker"
+
+
+@bench("C6", "Small MNIST CNN, 4-bit weights, T = 4, 2-bit input, on an iCE40UP5K (iCEBreaker)")
+def own() -> Iterator[Measurement]:
+    """Accuracy, every image in bulk RTL, then routed with four seeds, host link included."""
+    choice, data = demo.CONVOLUTIONS, open_data("mnist_test_open.npz")
+    found = routed(choice.model, BOARD, choice.folding)
+    network = api.load_network(example(choice.model), data.x)
+    yield Measurement(
+        what="float accuracy", value=round(100 * api.float_accuracy(network, data), 2), unit="%"
+    )
+    yield Measurement(
+        what="golden accuracy",
+        value=round(100 * api.evaluate(found.design, data).accuracy, 2),
+        unit="%",
+        target=">= 98.3",
+        note=f"of {len(data):,}",
+    )
+    run = api.simulate_bulk(
+        found.design,
+        data,
+        ROOT / "build" / "bench" / f"bulk-{choice.model}",
+        technology=api.technology_of(find_board(BOARD)),
+    )
+    wrong = {m.sample for m in run.mismatches}
+    yield Measurement(
+        what="logit vectors equal to golden in bulk RTL, with class and cycle",
+        value=run.samples - (len(wrong) if run.passed or wrong else run.samples),
+        unit="images",
+        target=f"== {len(data)}",
+        note=f"{run.cycles:,} cycles",
+        details={"differing": run.differing, "design_hash": found.design.hash},
+    )
+    yield from speed(found, mhz=24, latency_us=5000)
+    yield Measurement(
+        what="interval",
+        value=round(found.interval / found.built.clock_hz * 1e6, 2),
+        unit="µs",
+        note=f"{found.interval:,} cycles; {found.built.clock_hz / found.interval:,.0f} images/s",
+    )
+    yield from against_estimate(found, BOARD, bound=ESTIMATE)
+
+
 # -- the plain alternative ---------------------------------------------------------------------
 
-COMPARED = {"icebreaker": (32, demo.SMALL), "ulx3s-25f": (128, demo.LARGE)}
+SMALL = ("input:pe=14", "fc1:pe=8,simd=14", "fc2:simd=2,unroll=4")
+COMPARED = {"icebreaker": (32, SMALL), "ulx3s-25f": (128, demo.LARGE.folding)}
 CLOSE = 20  # per cent, between an estimate of LUTs and place and route
 
 
@@ -457,9 +498,9 @@ CLOSE = 20  # per cent, between an estimate of LUTs and place and route
 def multipliers() -> Iterator[Measurement]:
     """Route what fits of events and alternatives, and run the products' Verilog on every image."""
     data = open_data("mnist_test_open.npz")
-    for name, (hidden, choice) in COMPARED.items():
+    for name, (hidden, folding) in COMPARED.items():
         board, folder = find_board(name), ROOT / "build" / "bench" / f"compare-{name}"
-        design = api.folded(api.convert(example(hidden)).design, choice.folding, board)
+        design = api.folded(api.convert(example(hidden)).design, folding, board)
         designs = comparison.designs_on(design, board)
         builds = comparison.build_all(
             designs, board, folder, seeds=(SEED,), progress=lambda stage: None

@@ -10,10 +10,11 @@ import numpy as np
 
 from ..boards.accelerator import technology_of
 from ..boards.boards import find_board
+from ..boards.top import UART
 from ..gen.calibrate import Options
 from ..gen.codes import Schedule
 from ..gen.design import Folding
-from ..gen.estimate import LINK_LUTS, estimate
+from ..gen.estimate import estimate, link_cost
 from ..gen.specimen import random_design
 from ..sim import float_reference, golden
 from ..sim.cycle import check_cycles
@@ -116,8 +117,9 @@ def against_estimate(
     With a ``bound`` in percent that is a bar, and that block RAMs are exact another.
     """
     target = find_board(board)
-    guess = estimate(found.design, technology_of(target)).resources
-    cells = api.budget_of(target).used(guess)["LUTs"][0] + LINK_LUTS
+    technology = technology_of(target)
+    guess = estimate(found.design, technology).resources + link_cost(technology, UART)
+    cells = api.budget_of(target).used(guess)["LUTs"][0]
     used = found.built.utilisation[target.device.lut_cell].used
     error = round(100 * (cells / used - 1), 1)
     yield Measurement(

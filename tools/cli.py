@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from . import cli_board, cli_proof
+from . import cli_board, cli_proof, cli_study
 from .console import DIFFERENCE, DONE, USER, Outcome, run_program, shown, verb, working
 from .options import (
     COUNT,
@@ -17,6 +17,7 @@ from .options import (
     MHZ,
     InOrder,
     auto_record,
+    choose_fold,
     command_line,
     data_options,
     examples,
@@ -60,6 +61,9 @@ def cli() -> None:
         "the paper's dynamics:",
         "signfire convert model.py:make_net --weights net.pth --calibrate train.npz --steps 32 \\",
         "    --firing overlapped --schedule exponential:0.15,0.95 --code centred -o design.npz",
+        "integrate-and-fire neurons with a rate code, to compare with:",
+        "signfire convert model.py:make_net --weights net.pth --calibrate train.npz --steps 64 \\",
+        "    --dynamics if --percentile 99.9 -o rate.npz",
     )
 )
 @click.argument("model")
@@ -103,10 +107,26 @@ def cli() -> None:
     help="settled: after all inputs arrived; overlapped: in the same step (the paper's).",
 )
 @click.option(
+    "--dynamics",
+    type=click.Choice(["signgd", "if", "lif"]),
+    default="signgd",
+    show_default=True,
+    help="if, lif: the baseline of integrate-and-fire neurons with a rate code, and of leaky ones, "
+    "for networks of ReLU and the golden model alone; T and --percentile say all about them.",
+)
+@click.option(
+    "--leak",
+    default=4,
+    show_default=True,
+    help="Of lif: a membrane keeps 1 - 2^-N of itself at a step.",
+    metavar="N",
+)
+@click.option(
     "--schedule",
     default="binary",
     show_default=True,
-    help="binary, exponential:ETA0,GAMMA, inverse:ETA0, constant:ETA0 or list:8,4,2,1.",
+    help="binary, exponential:ETA0,GAMMA, inverse:ETA0, constant:ETA0, list:8,4,2,1 or "
+    "list@ETA0:8,4,2,1; without ETA0 the range of values is searched.",
 )
 @click.option(
     "--code",
@@ -126,7 +146,11 @@ def cli() -> None:
     "--percentile",
     default=100.0,
     show_default=True,
-    help="Percentile of the activations that is their scale, where the schedule has an ETA0.",
+    help="Percentile of the activations that is their scale, where the schedule has an ETA0, or "
+    "the threshold of if and lif.",
+)
+@click.option(
+    "--samples", default=5000, show_default=True, help="Calibration samples used at most."
 )
 @click.option(
     "--layer",
@@ -259,19 +283,22 @@ def generate(
 @click.argument("design", type=FILE)
 @click.option("--board", required=True, help="Its name, see signfire boards.")
 @fold_option
+@link_option
 @click.option("-o", "--output", type=FILE, help="Write the design with this folding.")
 @verb
-def fold(design: Path, board: str, fold: tuple[str, ...], output: Path | None) -> Outcome:
+def fold(
+    design: Path, board: str, fold: tuple[str, ...], link: str, output: Path | None
+) -> Outcome:
     """Estimate what a folding costs on a board, and how fast it is, without synthesis.
 
-    With --fold auto it finds the fastest folding that fits, by the estimate.
+    With --fold auto it finds the fastest folding that fits beside the link, by the estimate.
     """
     from ..boards.boards import find_board
     from . import api, tables
 
-    choice = api.choose_fold(api.load_design(design), fold, board)
+    choice = choose_fold(api.load_design(design), fold, board, link)
     chosen = choice.design
-    result = api.estimate_on(chosen, find_board(board))
+    result = api.estimate_on(chosen, find_board(board), link=link)
     if output is not None:
         chosen.save(output)
     return Outcome(
@@ -515,7 +542,7 @@ def build(
     samples = None if data is None else api.load_data(data, inputs=inputs, labels=labels)
     if shape is None:
         frozen = None
-        chosen, auto = fold_as_told(loaded, fold, target)
+        chosen, auto = fold_as_told(loaded, fold, target, link)
     elif fold:
         raise ValueError("--shape brings its own folding: leave out --fold")
     else:
@@ -540,28 +567,37 @@ def build(
     return written(*pipeline.report(job, folder), auto)
 
 
-for command in cli_proof.COMMANDS + cli_board.COMMANDS:
+for command in cli_study.COMMANDS + cli_proof.COMMANDS + cli_board.COMMANDS:
     cli.add_command(command)
 
 
 @cli.command(
     short_help="Take the MNIST example from torch to bitstream and report.",
-    epilog=examples("signfire demo", "signfire demo --board ulx3s-25f"),
+    epilog=examples(
+        "signfire demo",
+        "signfire demo --board ulx3s-25f",
+        "signfire demo --model cnn -o build/demo-cnn",
+    ),
 )
 @click.option("--board", default="icebreaker", show_default=True, help="See signfire boards.")
+@click.option(
+    "--model",
+    type=click.Choice(["mlp32", "mlp128", "cnn"]),
+    help="Perceptron or convolutional network; by default the perceptron that fits the board.",
+)
 @click.option(
     "-o", "--output", type=FILE, default=Path("build/demo"), show_default=True, help="Folder."
 )
 @click.option("--fresh", is_flag=True, help="Use nothing that was kept of an earlier run.")
 @verb
-def demo(board: str, output: Path, fresh: bool) -> Outcome:
-    """Take the example, an MNIST perceptron, from torch to a bitstream and a report.
+def demo(board: str, model: str | None, output: Path, fresh: bool) -> Outcome:
+    """Take an example, a network for MNIST, from torch to a bitstream and a report.
 
     A second run does again only what has changed.
     """
     from . import demo
 
-    return written(*demo.run(board, output, fresh=fresh, command=command_line()))
+    return written(*demo.run(board, output, model=model, fresh=fresh, command=command_line()))
 
 
 @cli.command(

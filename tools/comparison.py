@@ -9,11 +9,12 @@ from ..boards.accelerator import technology_of
 from ..boards.boards import Board
 from ..boards.build import BuildResult
 from ..boards.devices import ECP5, GOWIN, ICE40, Device
+from ..boards.top import UART
 from ..gen.alternative import alternatives
 from ..gen.bound import Bound, bound_of
 from ..gen.cycles import steady
 from ..gen.design import Design
-from ..gen.estimate import LINK_LUTS, estimate
+from ..gen.estimate import estimate, link_cost
 from ..gen.plan import find_technology, plan_layers
 from ..gen.rtl import core_timing
 from . import api, energy
@@ -161,10 +162,10 @@ def resources_of(
     if built is not None:
         lut, ram = (built.utilisation[c] for c in (device.lut_cell, device.block_ram.cell))
         return lut.used, ram.used, multipliers_of(built, device), True
-    found = estimate(design, technology_of(board), api.budget_of(board))
-    needs = found.resources
-    lone = needs.lone_ff if device.family == ICE40 else 0
-    return needs.lut + lone + LINK_LUTS, needs.block_ram, needs.multipliers, bool(found.fits)
+    technology, budget = technology_of(board), api.budget_of(board)
+    needs = estimate(design, technology).resources
+    cells = budget.used(needs + link_cost(technology, UART))["LUTs"][0]
+    return cells, needs.block_ram, needs.multipliers, budget.fits(needs)
 
 
 def build_all(

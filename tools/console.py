@@ -177,10 +177,14 @@ def is_users_doing(error: BaseException) -> bool:
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
-    """Show on standard error, where it is a terminal, that something is going on."""
-    with progress.status(what) if progress.is_terminal else nullcontext():
-        yield
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """Show on standard error, where it is a terminal, that something is going on.
+
+    What is yielded takes a word on what that is now.
+    """
+    status = progress.status(escape(what))
+    with status if progress.is_terminal else nullcontext():
+        yield lambda doing: status.update(escape(f"{what}: {doing}"))
 
 
 @contextmanager

@@ -1,9 +1,9 @@
-"""The demonstration: an MNIST perceptron of the repository, from torch to bitstream and report.
+"""The demonstration: an MNIST network of the repository, from torch to bitstream and report.
 
 Every stage keeps its result, so that a second run does only what has changed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..boards.boards import Board, find_board
@@ -21,10 +21,11 @@ DEFAULT_BOARD = "icebreaker"
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What the demonstration runs on a board: a factory of ``mnist_mlp.py``, and ``--fold``."""
+    """What the demonstration runs on a board: a factory, ``--fold``, and how it is converted."""
 
     model: str
     folding: tuple[str, ...]
+    options: api.Options = field(default_factory=api.Options)
 
 
 SMALL = Choice(model="mlp32", folding=("auto",))
@@ -35,26 +36,37 @@ LARGE = Choice(
     folding=("input:pe=16", "fc1:pe=16,simd=16,unroll=2", "fc2:pe=2,simd=16,unroll=2"),
 )
 LARGE_LUTS = 20_000  # from here on a device takes the larger model
+CONVOLUTIONS = Choice(
+    model="cnn", folding=("auto",), options=api.Options(steps=4, weight_bits=4, input_steps=2)
+)
+MODELS = {choice.model: choice for choice in (SMALL, LARGE, CONVOLUTIONS)}
 
 
-def choose(board: Board) -> Choice:
-    """Return what fits the board; the larger model where the device is large enough."""
+def model(name: str) -> api.Model:
+    """Return a network of the repository with its weights."""
+    file = "mnist_cnn.py" if name == CONVOLUTIONS.model else "mnist_mlp.py"
+    return api.Model(
+        spec=f"{TOOLS / file}:{name}",
+        weights=str(TOOLS / f"mnist_{name}.pth"),
+        calibrate=str(TOOLS / "mnist_calibrate.npz"),
+    )
+
+
+def choose(board: Board, name: str | None = None) -> Choice:
+    """Return the model of that name, or the larger perceptron that fits the board."""
+    if name is not None:
+        return MODELS[name]
     large = board.device is not None and board.device.luts >= LARGE_LUTS
     return LARGE if large else SMALL
 
 
-def job_for(board: Board, stages: Stages, command: str) -> pipeline.Job:
-    """Convert the board's model and return the job of its report."""
-    choice = choose(board)
-    source = api.Model(
-        spec=f"{TOOLS / 'mnist_mlp.py'}:{choice.model}",
-        weights=str(TOOLS / f"mnist_{choice.model}.pth"),
-        calibrate=str(TOOLS / "mnist_calibrate.npz"),
-    )
-    name = f"{choice.model}.npz"
+def job_for(board: Board, stages: Stages, command: str, wanted: str | None = None) -> pipeline.Job:
+    """Convert a model, by default the board's, and return the job of its report."""
+    choice = choose(board, wanted)
+    source, name = model(choice.model), f"{choice.model}.npz"
 
     def work() -> dict[str, str]:
-        result = api.convert(source, command=command)
+        result = api.convert(source, options=choice.options, command=command)
         result.design.save(stages.folder / name)
         return {"design_hash": result.design.hash}
 
@@ -81,11 +93,12 @@ def run(
     board: str = DEFAULT_BOARD,
     folder: Path = FOLDER,
     *,
+    model: str | None = None,
     fresh: bool = False,
     command: str = "signfire demo",
 ) -> tuple[dict[str, object], Path]:
     """Run the demonstration; return what :func:`signfire.tools.pipeline.report` returns."""
     target = find_board(board)
     folder.mkdir(parents=True, exist_ok=True)
-    job = job_for(target, Stages(folder, fresh=fresh), command)
+    job = job_for(target, Stages(folder, fresh=fresh), command, model)
     return pipeline.report(job, folder, fresh=fresh)

@@ -12,7 +12,7 @@ from ..boards.build import BuildResult
 from ..gen.cycles import steady
 from ..gen.design import Design
 from ..gen.rtl import core_timing
-from . import api
+from . import api, demo
 
 TOOLS = Path(__file__).resolve().parent
 ROOT = TOOLS.parent
@@ -98,13 +98,9 @@ def open_data(name: str, *, inputs: str = "x") -> api.Dataset:
     return api.load_data(path, inputs=inputs)
 
 
-def example(hidden: int) -> api.Model:
-    """Return the repository's 784-``hidden``-10 perceptron."""
-    return api.Model(
-        spec=f"{TOOLS / 'mnist_mlp.py'}:mlp{hidden}",
-        weights=str(TOOLS / f"mnist_mlp{hidden}.pth"),
-        calibrate=str(TOOLS / "mnist_calibrate.npz"),
-    )
+def example(model: int | str) -> api.Model:
+    """Return the repository's 784-``model``-10 perceptron, or its network of that name."""
+    return demo.model(f"mlp{model}" if isinstance(model, int) else model)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,11 +113,19 @@ class Routed:
     interval: int
 
 
-def routed(model: int, board: str, fold: Sequence[str], seeds: Sequence[int] = SEEDS) -> Routed:
+def routed(
+    model: int | str,
+    board: str,
+    fold: Sequence[str],
+    seeds: Sequence[int] = SEEDS,
+) -> Routed:
     """Convert, fold and build an example for a board; what is not changed is not built again."""
     target = find_board(board)
-    design = api.folded(api.convert(example(model)).design, fold, target)
-    built = api.build(design, target, ROOT / "build" / "bench" / board, seeds=seeds)
+    source = example(model)
+    options = demo.MODELS[source.name].options
+    design = api.folded(api.convert(source, options=options).design, fold, target)
+    folder = board if isinstance(model, int) else f"{model}-{board}"
+    built = api.build(design, target, ROOT / "build" / "bench" / folder, seeds=seeds)
     latency, interval = steady(core_timing(design, technology_of(target)))
     return Routed(design=design, built=built, latency=latency, interval=interval)
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import DIFFERENCE, DONE, Outcome, progress
+from .console import DIFFERENCE, DONE, Outcome, progress, working
 
 if TYPE_CHECKING:
     from ..boards.boards import Board
     from ..gen.design import Design
-    from .api import AutoFold
+    from .api import AutoFold, Folded
 
 FILE = click.Path(path_type=Path)
 COUNT = click.IntRange(0)
@@ -46,6 +46,17 @@ def whole_numbers(option: str, text: str) -> tuple[int, ...]:
     if not all(word.strip().isdigit() and int(word) > 0 for word in words):
         raise ValueError(f"{option} takes whole numbers above 0 like 2,4,8, not {text!r}")
     return tuple(int(word) for word in words)
+
+
+def numbers(option: str, text: str) -> tuple[float, ...]:
+    """Read ``0,0.1,0.5``."""
+    try:
+        found = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise ValueError(f"{option} takes numbers like 0,0.1,0.5, not {text!r}") from None
+    if min(found) < 0:
+        raise ValueError(f"{option} takes numbers from 0 on, not {min(found):g}")
+    return found
 
 
 def weight_options(bits: str, budget: float | None) -> dict[str, Any]:
@@ -107,13 +118,26 @@ def link_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-def fold_as_told(
-    design: "Design", words: tuple[str, ...], board: "Board | str | None"
-) -> "tuple[Design, dict[str, Any]]":
-    """Fold a design; what ``auto`` chose goes to standard error, and into the JSON object."""
-    from . import api, tables
+def choose_fold(
+    design: "Design", words: tuple[str, ...], board: "Board | str | None", link: str
+) -> "Folded":
+    """Fold a design as the command line says, and show on standard error how far it is."""
+    from . import api
 
-    choice = api.choose_fold(design, words, board)
+    with working("folding") as doing:
+        return api.choose_fold(design, words, board, link=link, progress=doing)
+
+
+def fold_as_told(
+    design: "Design", words: tuple[str, ...], board: "Board | str | None", link: str = "uart"
+) -> "tuple[Design, dict[str, Any]]":
+    """Fold a design; what ``auto`` chose goes to standard error, and into the JSON object.
+
+    ``link`` has its place on the board beside the design.
+    """
+    from . import tables
+
+    choice = choose_fold(design, words, board, link)
     if choice.auto is not None:
         for part in tables.of_auto(choice.design, choice.auto):
             progress.print(part, highlight=False, soft_wrap=isinstance(part, str))

@@ -2,13 +2,14 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from ..gen.design import Design
 from ..sim.golden import Trace
@@ -28,6 +29,8 @@ STYLE = {
     "ytick.color": INK,
     "legend.frameon": False,
 }
+COLOURS = (ACCENT, SECOND, "#1d7a46", "#8a4fa3", "#b3261e", "#5b6b7a", "#b58900")
+MARKS = ("o", "s", "^", "D", "v", "x", "P")
 EVENTS = ListedColormap(["#f0f3f6", ACCENT])
 SHOWN_MEMBRANES = 6
 MOST_PANELS = 4  # beside each other
@@ -81,6 +84,101 @@ def accuracy_over_steps(
         axes.set_axisbelow(True)
         axes.legend(loc="lower right")
         return _svg(figure, "accuracy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One line of a plot: its name, and points (x, y); y that is ``None`` is left out."""
+
+    name: str
+    points: Sequence[tuple[float, float | None]]
+    dashed: bool = False
+
+
+def curves(
+    lines: Sequence[Curve],
+    name: str,
+    *,
+    x: str,
+    y: str,
+    log_x: bool = False,
+    log_y: bool = False,
+    level: tuple[str, float] | None = None,
+    size: tuple[float, float] = (6.4, 3.0),
+) -> str:
+    """Plot lines over the same axes, with the names beside.
+
+    Parameters
+    ----------
+    lines
+        See :class:`Curve`.
+    name
+        Keeps the ids of this plot apart from others'.
+    x, y
+        Labels of the axes.
+    log_x, log_y
+        Logarithmic axes, the former with the points' own x as ticks.
+    level
+        Name and y of a horizontal line.
+    size
+        Inches.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=size)
+        axes = figure.subplots()
+        for k, line in enumerate(lines):
+            points = [(a, b) for a, b in line.points if b is not None]
+            colour = COLOURS[k % len(COLOURS)]
+            axes.plot(
+                [a for a, _ in points],
+                [b for _, b in points],
+                MARKS[k % len(MARKS)] + ("--" if line.dashed else "-"),
+                color=colour,
+                lw=1.4,
+                ms=4,
+                label=line.name,
+            )
+        if level is not None:
+            axes.axhline(level[1], color=INK, lw=1, ls=":", label=level[0])
+        if log_x:
+            ticks = sorted({a for line in lines for a, _ in line.points})
+            axes.set_xscale("log")
+            axes.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks], minor=False)
+            axes.xaxis.set_minor_locator(NullLocator())
+        if log_y:
+            axes.set_yscale("log")
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        axes.grid(axis="y", color="#e6ebf0", lw=0.8)
+        axes.set_axisbelow(True)
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
+        return _svg(figure, name)
+
+
+def activity(rows: Sequence[str], shares: Sequence[Sequence[float]], name: str) -> str:
+    """Plot the share of neurons that send an event, populations by steps; a train may be short."""
+    longest = max(len(row) for row in shares)
+    grid = np.full((len(rows), longest), np.nan)
+    for k, row in enumerate(shares):
+        grid[k, : len(row)] = row
+    with matplotlib.rc_context(STYLE | {"axes.spines.left": False, "axes.spines.bottom": False}):
+        figure = Figure(figsize=(6.4, 0.26 * len(rows) + 0.9))
+        axes = figure.subplots()
+        top = max(0.5, float(np.nanmax(grid)))
+        image = axes.imshow(
+            100 * grid, aspect="auto", cmap="Blues", vmin=0, vmax=100 * top, interpolation="nearest"
+        )
+        axes.set_yticks(range(len(rows)), labels=rows, fontsize=8)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=9, integer=True))
+        axes.tick_params(length=0)
+        axes.set_xlabel("step t")
+        for k, row in enumerate(shares):
+            axes.text(
+                longest - 0.35, k, f"{100 * np.mean(row):.1f} %", va="center", fontsize=8, color=INK
+            )
+        bar = figure.colorbar(image, ax=axes, pad=0.13, aspect=12)
+        bar.set_label("neurons that send, %", fontsize=8)
+        return _svg(figure, name)
 
 
 def confusion(matrix: np.ndarray) -> str:
@@ -165,7 +263,7 @@ def _images(axes: Axes, events: np.ndarray) -> None:
 def membranes(design: Design, trace: Trace) -> str:
     """Plot v(t) of a few neurons of every hidden population, and what each one aims at."""
     hidden = [p for p in design.populations[1:] if p.code is not None]
-    if not hidden:
+    if not hidden or design.dynamics != "signgd":  # others' membranes aim at no f(x)
         return ""
     with matplotlib.rc_context(STYLE):
         figure, panels = _panels(len(hidden), 2.7)

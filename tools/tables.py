@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..sim.cycle import CycleResult
     from .host import BoardStatus
     from .proof import ChipCheck
+    from .tune import Tuned
 
 MOST_MISMATCHES = 20
 UNLIMITED = 10_000  # columns of a terminal
@@ -89,6 +90,58 @@ def of_evaluation(result: Evaluation) -> list[RenderableType]:
         table(["class>", "samples>", "right>", "most often taken for"], rows),
         f"events sent, of all possible: {activity}",
     ]
+
+
+def of_tuning(tuned: "Tuned", path: Path, command: str) -> list[RenderableType]:
+    """Return the choices converted in full, the best one first, and how to make it again."""
+    rows = [
+        (
+            f.trial + 1,
+            f.options.firing,
+            f.options.code,
+            f"{f.steps:.3g}",
+            f"{100 * f.differing:.1f} %",
+            f"{f.divergence:.4f}",
+        )
+        for f in tuned.finals
+    ]
+    tried = len(tuned.trials) + tuned.pruned
+    head = ["trial>", "firing", "code", "mean T>", "differing answers>", "divergence, nats>"]
+    return [
+        table(head, rows),
+        f"of {tuned.samples} samples; {tried} choices were tried, {tuned.pruned} ended early",
+        *([] if tuned.met else ["no choice keeps the loss that was allowed; this is the nearest"]),
+        f"wrote {path}, which this makes again:",
+        command,
+    ]
+
+
+def of_analysis(record: Mapping[str, Any], page: Path) -> list[RenderableType]:
+    """Accuracy over T; the rest is on the page."""
+    accuracy = record["accuracy"]
+    curves = {key: found for key, found in accuracy.items() if isinstance(found, list)}
+    steps = sorted({p["steps"] for found in curves.values() for p in found})
+    at = {key: {p["steps"]: p["accuracy"] for p in found} for key, found in curves.items()}
+    rows = [(t, *(percent(at[key][t], 1) if t in at[key] else "" for key in curves)) for t in steps]
+    return [
+        table(["T>", *(f"{key}>" for key in curves)], rows),
+        f"float {percent(accuracy['float'], 1)}, {accuracy['samples']} samples",
+        f"wrote {page}",
+    ]
+
+
+def of_robustness(record: Mapping[str, Any], page: Path) -> list[RenderableType]:
+    """Accuracy by noise, and by rate of flips."""
+    parts: list[RenderableType] = []
+    for kind, key, head in (("noise", "deviations", "noise>"), ("flips", "rates", "flips>")):
+        found = record[kind]
+        names = [name for name in found if name != key]
+        rows = [
+            (f"{level:g}", *(percent(found[name][k], 1) for name in names))
+            for k, level in enumerate(found[key])
+        ]
+        parts.append(table([head, *(f"{name}>" for name in names)], rows))
+    return [*parts, f"{record['samples']} samples; wrote {page}"]
 
 
 def of_conversion(design: Design, path: Path) -> list[RenderableType]:
