@@ -14,6 +14,7 @@ import numpy as np
 from .maps import Layout, LinearMap, Pooled
 from .planes import Entangled, across, as_window, behind, merged
 
+SMALL_MATRIX = 2**20  # elements of a matrix that stands for a convolution
 LARGEST_MATRIX = 2**27  # elements (1 GiB of float64); what needs more was not meant to be dense
 
 
@@ -81,6 +82,18 @@ class Turned:
 
     outer: Gather
     inner: LinearMap
+
+    @property
+    def is_small(self) -> bool:
+        """Whether its matrix has a bearable size."""
+        return self.outer.n_out * int(np.prod(self.inner.in_shape)) <= SMALL_MATRIX
+
+    def dense(self) -> Matrix:
+        """Return the same form as a matrix."""
+        n_in = int(np.prod(self.inner.in_shape))
+        found = self.inner.apply(np.eye(n_in).reshape(n_in, *self.inner.in_shape))
+        known = self.outer.scale * (self.outer.index >= 0)
+        return Matrix((found.reshape(n_in, -1)[:, self.outer.index] * known).T)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """Alternatives: the same integers on multipliers, with as many lanes, and no slower."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from math import gcd
@@ -23,7 +23,8 @@ def alternatives(
     is slower than it was. DSP blocks serve those layers first in which a block
     saves most LUTs, as far as ``multipliers`` reach; other products are made of LUTs. ``blocks
     alone`` has no products of LUTs but where weights are plain factors (pooling), and as many lanes
-    as blocks reach for; it is missing where they do not reach at all.
+    as blocks reach for; it is missing where they do not reach at all. Layers that cannot multiply,
+    see :func:`.design.has_synapses`, stay as they are.
 
     Raises
     ------
@@ -61,13 +62,14 @@ def _blocks_alone(
         return plans[layer].refolded(folding, source_lanes=word, simd=following).interval
 
     # Cycles in which the trains of a sample arrive, one at a time; a word brings several.
-    entry = design.input.size * plans[0].source_code.steps
-    arriving = [entry, *(plan.windows * plan.outputs * plan.pace for plan in plans[:-1])]
+    one_by_one = {design.input.name: design.input.size * design.input.code.steps}
+    one_by_one |= {plan.name: plan.windows * plan.outputs * plan.pace for plan in plans[:-1]}
+    arriving = [max(one_by_one[q.source] for q in plan.population.sources) for plan in plans]
 
     def of(interval: int) -> Design | None:
         chosen: dict[str, Folding] = {}
-        following = 1
         for layer, plan in reversed(list(enumerate(plans))):
+            following = _word_after(plan.name, plans, chosen)
             fast = (
                 f
                 for f in options[layer]
@@ -78,8 +80,7 @@ def _blocks_alone(
             if folding is None:
                 return None
             chosen[plan.name] = folding
-            following = word_of(plan.map, folding)
-        found = design.with_folding(chosen | _entry(design, plans[0], chosen[plans[0].name]))
+        found = design.with_folding(chosen | _entry(design, plans, chosen))
         _, made = plan_layers(found, technology)
         return found if sum(map(_blocks, made)) <= multipliers else None
 
@@ -94,6 +95,8 @@ def _blocks_alone(
 def _in_blocks(plan: LayerPlan, multipliers: int) -> list[Folding]:
     """Return every folding of a layer whose products are made in blocks, fewest blocks first."""
     found = []
+    if not plan.folding.multiplies:
+        return [plan.folding]
     for pe in divisors(plan.outputs):
         for simd in divisors(parallel_inputs(plan.map)[0]):
             folding = replace(plan.folding, pe=pe, simd=simd)
@@ -111,18 +114,33 @@ def _blocks(plan: LayerPlan) -> int:
 def _no_slower(design: Design, plans: Sequence[LayerPlan], wanted: Sequence[int]) -> Design:
     """Return a Design with fewer lanes whose layers take the intervals ``wanted`` at most."""
     chosen: dict[str, Folding] = {}
-    following = 1  # what the next layer reads at a time
     for plan, target in zip(reversed(plans), reversed(wanted), strict=True):
-        folding = _fewest(plan, target, following)
+        following = _word_after(plan.name, plans, chosen)
+        folding = _fewest(plan, target, following) if plan.folding.multiplies else plan.folding
         chosen[plan.name] = folding
-        following = word_of(plan.map, folding)
-    return design.with_folding(chosen | _entry(design, plans[0], chosen[plans[0].name]))
+    return design.with_folding(chosen | _entry(design, plans, chosen))
 
 
-def _entry(design: Design, first: LayerPlan, folding: Folding) -> dict[str, Folding]:
-    """Return the input's folding: as many lanes as the word of the first layer lets it keep."""
-    entry = design.input.folding or Folding()
-    return {design.input.name: replace(entry, pe=gcd(entry.pe, word_of(first.map, folding)))}
+def _word_after(name: str, plans: Sequence[LayerPlan], chosen: Mapping[str, Folding]) -> int:
+    """Return the neurons of a population that its readers take at a time; 1 for the read-out.
+
+    Several readers share a word, which divides those that they take.
+    """
+    words = [
+        word_of(q.map, chosen[plan.name])
+        for plan in plans
+        for q in plan.population.sources
+        if q.source == name
+    ]
+    return gcd(*words) if words else 1
+
+
+def _entry(
+    design: Design, plans: Sequence[LayerPlan], chosen: Mapping[str, Folding]
+) -> dict[str, Folding]:
+    """Return the input's folding: as many lanes as the words of its readers let it keep."""
+    entry, name = design.input.folding or Folding(), design.input.name
+    return {name: replace(entry, pe=gcd(entry.pe, _word_after(name, plans, chosen)))}
 
 
 def _fewest(plan: LayerPlan, interval: int, following: int) -> Folding:
@@ -145,7 +163,9 @@ def _fewest(plan: LayerPlan, interval: int, following: int) -> Folding:
 def _within(design: Design, technology: Technology, multipliers: int) -> Design:
     """Return the Design with products of LUTs where there are not enough DSP blocks."""
     _, plans = plan_layers(design, technology)
-    plain = {p.name: replace(p.folding, synapse=MULTIPLY_LUT) for p in plans}
+    plain = {
+        p.name: replace(p.folding, synapse=MULTIPLY_LUT) for p in plans if p.folding.multiplies
+    }
     _, of_luts = plan_layers(design.with_folding(plain), technology)
     left = multipliers - sum(map(_blocks, of_luts))
     gains = []

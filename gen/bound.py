@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .design import has_synapses
 from .plan import LayerPlan
 
 BLOCK_RAM_PORTS, LUTS = RESOURCES = ("block RAM ports", "LUTs")
@@ -42,17 +43,21 @@ def weight_bits_read(plan: LayerPlan) -> int:
 
     Weights that several inputs share in turn are read once, and plain factors (pooling) never.
     """
-    if plan.map.fixed:
+    if all(reader.map.fixed for reader in plan.readers):
         return 0
-    return plan.windows * plan.outputs * plan.weights.shape[1] * plan.weight_bits
+    return plan.windows * plan.tiles * plan.weight_words * plan.word_bits
 
 
 def adding_luts(plan: LayerPlan) -> int:
     """LUTs times cycles that the gated additions of a sample take at least.
 
-    An input of an output takes T gates, and as many adders, of a LUT a bit of the weight.
+    An input of an output takes T gates, and as many adders, of a LUT a bit of the weight. A maximum
+    adds nothing.
     """
-    additions = plan.windows * plan.outputs * plan.inputs * plan.source_code.steps
+    if not has_synapses(plan.population) and len(plan.readers) == 1:
+        return 0
+    inputs = sum(r.words * (1 if r.apart else plan.folding.simd) for r in plan.readers)
+    additions = plan.windows * plan.outputs * inputs * plan.source_code.steps
     return additions * 2 * plan.weight_bits
 
 

@@ -135,9 +135,11 @@ def auto_fold(
 ) -> FoldChoice:
     """Return the fastest folding that the estimate says fits ``budget``.
 
-    The interval between samples comes first. A layer that is not the slowest gets no more lanes
-    than twice as fast as the slowest needs. Among the foldings left, a cycle of latency is worth as
-    many LUTs as the one with fewest LUTs spends for a cycle of its latency. ``synapses`` are the
+    The interval between samples comes first. Where there are windows, the layers work on a sample
+    at the same time, and lanes that do not shorten the slowest layer shorten nothing: no layer is
+    more than twice as fast. In a chain of dense layers one begins when the other ends, and more
+    lanes shorten the response. Among the foldings left, a cycle of latency is worth as many LUTs as
+    the one with fewest LUTs spends for a cycle of its latency. ``synapses`` are the
     ways in which the weights of a layer may meet its inputs.
 
     Raises
@@ -148,7 +150,8 @@ def auto_fold(
     technology = find_technology(technology)
     layers = all_foldings(design, technology, budget, progress, synapses)
     targets = _intervals(layers)
-    search = _Search(layers, budget)
+    windows = any(q.map.kind != "dense" for p in design.populations for q in p.sources)
+    search = _Search(layers, budget, balanced=windows)
 
     def possible(interval: int) -> bool:
         found = search.possible(interval)
@@ -198,7 +201,7 @@ def _first(targets: Sequence[int], possible: Callable[[int], bool]) -> int | Non
 
 LABELS = 48  # partial foldings of equal words that are kept where none of them is the better one
 COMPARED = 384  # of how many at most it is found out which are
-SLACK = 4  # a folding that spends lanes for nothing is looked at where no other fits
+SLACK = 4  # times faster than balanced a layer may be where that is of use, or nothing else fits
 CELLS, CYCLES, INTERVAL = 0, 4, 5  # columns of the numbers of a label, behind those of the budget
 
 
@@ -234,21 +237,29 @@ class _Search:
     the words in which open populations, those with a reader to come, will be read: dynamic
     programming over these words. Labels to which another is at least equal in everything are
     dropped; of many that remain, the cheapest and those that leave most of the scarcest resource.
+
+    ``balanced``: no layer is more than twice as fast as the slowest, if that is possible.
     """
 
-    def __init__(self, layers: Sequence[LayerFoldings], budget: Budget) -> None:
-        self.layers, self.budget = layers, budget
+    def __init__(
+        self, layers: Sequence[LayerFoldings], budget: Budget, *, balanced: bool = True
+    ) -> None:
+        self.layers, self.budget, self.balanced = layers, budget, balanced
         self.readers = {
             layer.name: [other.name for other in layers if layer.name in other.sources]
             for layer in layers
         }
+
+    def within(self, budget: Budget) -> "_Search":
+        """Return the same search for another budget."""
+        return _Search(self.layers, budget, balanced=self.balanced)
 
     def possible(self, interval: float) -> bool:
         return self.best(interval, 0.0) is not None
 
     def best(self, interval: float, exchange: float) -> _Found | None:
         """Return the folding of least LUTs + exchange·latency with no layer above ``interval``."""
-        for slack in (1, SLACK):
+        for slack in (1, SLACK) if self.balanced else (SLACK,):
             within = [layer.within(interval, slack) for layer in self.layers]
             if not all(len(indices) for indices in within):
                 return None
@@ -396,7 +407,7 @@ def _explain(search: _Search, targets: Sequence[int], fastest: int, parallel: in
     short = [
         name
         for name, field in _FIELDS.items()
-        if _Search(search.layers, replace(search.budget, **{field: inf})).possible(wanted)
+        if search.within(replace(search.budget, **{field: inf})).possible(wanted)
     ]
     what = f"more {' or '.join(short)}" if short else "more of several resources"
     return f"an interval of {wanted} cycles would need {what} than the budget has"

@@ -14,7 +14,7 @@ import numpy as np
 from .design import EVENTS, MULTIPLY, Design, Folding, divisors, has_synapses
 from .estimate import Budget, Resources, encoder_cost, gather_cost, layer_cost, total
 from .plan import InputPlan, LayerPlan, MaximumPlan, Technology, plan_layers
-from .reading import parallel_inputs, word_of
+from .reading import word_of
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def foldings_of(
     ways = [way for way in ways if EVENTS in synapses]
     ways += [(kind, steps) for kind in synapses if kind != EVENTS and settled]
     for pe in divisors(plan.outputs):
-        for simd in divisors(parallel_inputs(plan.map)[0]):
+        for simd in plan.simd_options:
             for synapse, unroll in ways:
                 folding = Folding(pe=pe, simd=simd, unroll=unroll, synapse=synapse)
                 if _may_fit(plan, folding, budget):

@@ -418,7 +418,7 @@ class LayerPlan:
         As many as a block holds side by side. Factors that no one trained (pooling) need no block.
         """
         folding, bits = self.folding, self.weight_bits
-        if folding.synapse != MULTIPLY or self.map.fixed:
+        if folding.synapse != MULTIPLY or all(reader.map.fixed for reader in self.readers):
             return 0
 
         def taken(outputs: int) -> bool:

@@ -432,7 +432,10 @@ class Reader:
     ) -> Affine:
         """Append a population that reads ``operands`` and return its own value."""
         whole = operands[0]
-        order, operands = self.ordered(operands)
+        if function == READOUT:  # whose outputs keep their order
+            order, operands = None, [self.unturned(value, dense=True) for value in operands]
+        else:
+            order, operands = self.ordered(operands)
         value = operands[0]
         place = place_of(node) if node is not None else ""
         name = self.unique(name or value.origin or module_path(node) or function)
@@ -504,13 +507,20 @@ class Reader:
             for source, part in parts
         )
 
-    def unturned(self, value: Affine) -> Affine:
-        """Return a value with populations in the place of maps whose order nothing undoes."""
+    def unturned(self, value: Affine, *, dense: bool = False) -> Affine:
+        """Return a value with populations in the place of maps whose order nothing undoes.
+
+        ``dense`` makes matrices of those that are small.
+        """
+        if not any(isinstance(p, Turned) for form in value.terms.values() for p in parts_of(form)):
+            return value
         result = replace(value, terms={})
         for source, form in value.terms.items():
             for part in parts_of(form):
                 read = source
-                if isinstance(part, Turned):
+                if isinstance(part, Turned) and dense and part.is_small:
+                    part = part.dense()
+                elif isinstance(part, Turned):
                     read, part = self.inner_population(source, part.inner, value), part.outer
                 term = replace(value, terms={read: part}, bias=np.zeros(value.size))
                 result = result.plus(term)

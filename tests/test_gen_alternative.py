@@ -3,10 +3,11 @@
 import pytest
 
 from signfire.gen.alternative import BLOCKS_ALONE, EQUAL_INTERVAL, EQUAL_LANES, alternatives
-from signfire.gen.design import Folding
+from signfire.gen.design import Folding, has_synapses
 from signfire.gen.estimate import estimate
 from signfire.gen.plan import find_technology, plan_layers
 from signfire.gen.specimen import random_design, random_windows
+from signfire.gen.specimen_joins import random_joins
 
 WINDOWS = {
     "conv1": Folding(pe=4, unroll=1),
@@ -89,6 +90,22 @@ def test_a_device_without_blocks_makes_every_product_of_luts():
 
     for design in found.values():
         assert {p.folding.synapse for p in design.populations[1:]} == {"multiply-lut"}
+
+
+def test_maxima_and_sums_of_branches_stay_as_they_are():
+    layers = ({"conv": 4, "window": (3, 3)}, {"max": (2, 2), "stride": (2, 2)}, {"dense": 3})
+    pooled = random_windows(
+        layers=layers, folding={"conv1": Folding(pe=4), "max2": Folding(pe=4), "dense3": Folding()}
+    )
+    joined = random_joins(folding={p.name: Folding() for p in random_joins().populations})
+
+    for design in (pooled, joined):
+        for found in alternatives(design, "ecp5", 156).values():
+            kinds = {p.name: p.folding.synapse for p in found.populations[1:]}
+            assert {"events", "multiply"} == set(kinds.values())
+            for p in found.populations[1:]:
+                assert (kinds[p.name] == "events") != has_synapses(p)
+            assert max(intervals(found)) <= max(intervals(design))
 
 
 def test_an_alternative_to_multipliers_is_refused():

@@ -6,6 +6,7 @@ from signfire.gen.bound import BLOCK_RAM_PORTS, LUTS, bound_of
 from signfire.gen.design import Folding
 from signfire.gen.plan import find_technology, plan_layers
 from signfire.gen.specimen import random_design, random_windows
+from signfire.gen.specimen_joins import random_joins
 
 
 def plans_of(design):
@@ -59,3 +60,22 @@ def test_no_folding_is_faster_than_the_bound_of_what_it_takes():
     found = bound_of(plans, interval, luts=10**6, block_ram_bits=ports)
 
     assert found.factor >= 1
+
+
+def test_branches_are_all_added():
+    joined = random_joins(folding={p.name: Folding() for p in random_joins().populations})
+
+    for plan in plans_of(joined):
+        found = bound_of([plan], 300, luts=100, block_ram_bits=36)
+
+        additions = plan.windows * plan.outputs * plan.words * plan.source_code.steps  # simd 1
+        assert found.cycles[LUTS] == additions * 2 * plan.weight_bits / 100
+
+
+def test_a_maximum_neither_reads_weights_nor_adds():
+    layers = ({"max": (2, 2), "stride": (2, 2)}, {"dense": 3})
+    design = random_windows(layers=layers, folding={"max1": Folding(), "dense2": Folding()})
+
+    found = bound_of(plans_of(design)[:1], 300, luts=100, block_ram_bits=36)
+
+    assert set(found.cycles.values()) == {0}

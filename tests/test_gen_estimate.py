@@ -38,6 +38,7 @@ from signfire.gen.estimate import (
 from signfire.gen.plan import TECHNOLOGIES, packed_width, plan_layers
 from signfire.gen.rtl import Core
 from signfire.gen.specimen import random_design, random_windows
+from signfire.gen.specimen_joins import RESIDUAL, random_joins
 from signfire.hdl import multiplier_array, train_buffer
 from signfire.hdl.storage import Ram, Rom
 
@@ -313,6 +314,19 @@ def windows() -> Design:
     )
 
 
+def joins() -> Design:
+    """Return a residual network: an identity, a 1x1 convolution, a slice among zeros."""
+    wide = {"steps": 4, "weight_bits": 6, "shape": (12, 12)}
+    narrow = {name: Folding(pe=2, simd=2) for name in RESIDUAL}
+    folding = {
+        "first": Folding(pe=4),
+        "join1": Folding(pe=4, simd=4, unroll=2),
+        "join2": Folding(pe=3, simd=2),
+        "out": Folding(pe=1, simd=4),
+    }
+    return random_joins(**wide, folding=narrow | folding)
+
+
 def multiplying(make) -> Design:
     return make().with_synapse("multiply")
 
@@ -327,6 +341,7 @@ def multiplying(make) -> Design:
         *((name, partial(multiplying, dense_layers)) for name in ("ice40-up", "gowin")),
         ("ice40-hx", partial(multiplying, dense_layers)),  # products of LUTs
         ("ecp5", partial(multiplying, windows)),
+        ("ecp5", joins),
         *((name, windows) for name in SYNTHESIS),
     ],
 )

@@ -211,6 +211,13 @@ def test_transformer_block_with_a_class_token() -> None:
     assert (found * design.readout.operands[0].scale - exact).std() < 0.04 * exact.std()
 
 
+def test_outputs_of_each_token_keep_their_order() -> None:
+    network = import_network(nn.Sequential(nn.Linear(FEATURES, 4), nn.Linear(4, 3)), SAMPLES)
+
+    assert [p.function for p in network.populations] == ["input", "linear", "readout"]
+    assert network.readout.shape == (TOKENS * 3,)
+
+
 def network_of(function) -> Network:
     return import_network(Written(function), SAMPLES)
 

@@ -10,6 +10,7 @@ from signfire.gen import specimen
 from signfire.gen.design import Folding
 from signfire.gen.plan import find_technology
 from signfire.gen.rtl import Core, core_timing
+from signfire.gen.specimen_joins import random_joins
 from signfire.sim import cycle, expectation, golden, verilator
 from signfire.sim.cycle import check_cycles
 
@@ -282,12 +283,45 @@ def line_too_early(walk):
 @pytest.mark.parametrize("plant", [column_to_the_right, line_too_early])
 def test_a_window_led_astray_is_seen_in_its_sums(images, plant):
     core = Core(windows(), "ecp5")
-    plant(core.layers[0].walk)
+    plant(core.layers[0].readers[0].walk)
 
     found = check_cycles(windows(), IMAGES, images, under_test=core).mismatches
 
     sums = {m.layer for m in found if m.what == "sum"}
     assert "conv1" in sums
+
+
+# -- joins -------------------------------------------------------------------------------------
+
+
+def test_every_word_of_a_residual_network_stands_on_its_cycle_and_a_shortcut_is_seen(tmp_path):
+    folding = {
+        "input": Folding(pe=2),
+        "first": Folding(pe=4, simd=2, unroll=3),
+        "inner1": Folding(pe=4, simd=4),
+        "join1": Folding(pe=4, simd=4),
+        "inner2": Folding(pe=3, simd=4),
+        "join2": Folding(pe=6, simd=2, unroll=3),
+        "inner3": Folding(pe=2, simd=6),
+        "join3": Folding(pe=4, simd=4),
+        "out": Folding(pe=3, simd=8),
+    }
+    design = random_joins(shape=(6, 5, 2), code="offset", input_range=(-20, 20), folding=folding)
+
+    result = check_cycles(design, IMAGES, tmp_path, stalls=(0.2, 0.4))
+
+    assert result.mismatches == ()
+    assert result.words > 3000
+    operand = design["join1"].operands[0]
+    short = operand.projections[1]
+    factor = short.map.factor.copy()
+    factor[2] ^= 1
+    faulty = replace(short, map=replace(short.map, factor=factor))
+    operand = replace(operand, projections=(operand.projections[0], faulty))
+    other = changed(design, "join1", operands=(operand,))
+    found = check_cycles(other, IMAGES, tmp_path, under_test=Core(design, "ecp5")).mismatches
+    assert found[0].layer == "join1"
+    assert {m.neuron // 30 for m in found if m.layer == "join1" and m.what == "sum"} == {2}
 
 
 @pytest.mark.parametrize(
