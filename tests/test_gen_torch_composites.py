@@ -214,7 +214,7 @@ def test_transformer_block_with_a_class_token() -> None:
 def test_outputs_of_each_token_keep_their_order() -> None:
     network = import_network(nn.Sequential(nn.Linear(FEATURES, 4), nn.Linear(4, 3)), SAMPLES)
 
-    assert [p.function for p in network.populations] == ["input", "linear", "readout"]
+    assert [p.function for p in network.populations] == ["input", "readout"]
     assert network.readout.shape == (TOKENS * 3,)
 
 
