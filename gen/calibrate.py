@@ -597,6 +597,7 @@ def calibrate(
     """
     options = asked = options or Options()
     _check_names(network, options)
+    _check_products(network, options.firing)
     unsaid = options.input_steps is None and options.of_input.schedule.kind == "binary"
     settled = options.firing == "settled" and options.dynamics == "signgd"
     if unsaid and settled and has_planes(network):
@@ -934,6 +935,15 @@ def _check_names(network: Network, options: Options) -> None:
         if name == network.readout.name and own != LayerOptions(weight_bits=own.weight_bits):
             raise ValueError(
                 f"the read-out {name!r} does not fire, so weight_bits is its only option"
+            )
+
+
+def _check_products(network: Network, firing: str) -> None:
+    """Refuse products of trains that have not settled."""
+    for population in network.populations:
+        if firing != "settled" and any(operand.products for operand in population.operands):
+            raise ValueError(
+                f"{population.name!r} sums products of trains, for which firing must be settled"
             )
 
 
