@@ -158,6 +158,12 @@ def run_faults(
     raw = np.asarray(raw)
     if len(raw) == 0:
         raise ValueError("a fault campaign needs at least one sample")
+    for population in design.populations[1:]:
+        if len(list(population.sources)) > 1:
+            raise ValueError(
+                f"fault campaigns know chains of layers alone, and {population.name!r} sums "
+                f"several branches"
+            )
     for population in design.populations[1:-1]:
         if population.function != "relu" or population.limit is not None:
             raise ValueError(

@@ -8,6 +8,7 @@ import pytest
 from signfire.gen.design import Design, Folding
 from signfire.gen.rtl import Core, core_timing, to_verilog
 from signfire.gen.specimen import random_design
+from signfire.gen.specimen_joins import random_joins
 from signfire.sim import faults, verilator
 from signfire.sim.bulk import run_bulk
 from signfire.sim.cycle import check_cycles
@@ -349,3 +350,8 @@ def test_a_campaign_on_other_functions_is_refused(tmp_path, options, what):
         match=rf"^fault campaigns know networks of ReLU layers alone, and 'fc1' is {what}$",
     ):
         faults.run_faults(random_design(folding=FOLDING, **options), RAW, tmp_path)
+
+
+def test_a_campaign_on_a_join_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"^fault campaigns know chains .*'join1' sums several"):
+        faults.run_faults(random_joins(), RAW, tmp_path)
