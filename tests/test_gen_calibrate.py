@@ -324,7 +324,8 @@ def test_layer_options_are_read_from_words(text, expected):
         (lambda: Options(firing="late"), "firing must be settled or overlapped, not 'late'"),
         (lambda: Options(code="loud"), "code must be one of silent, offset, centred, auto, not "
          "'loud'"),
-        (lambda: Options(rounding="up"), "rounding must be one of feedback, nearest, plain"),
+        (lambda: Options(rounding="up"), "rounding must be one of feedback, nearest, plain, "
+         "not 'up'"),
         (lambda: Options(samples=0), "samples must be at least 1, not 0"),
         (lambda: Options(multiplier_bits=17), "multiplier_bits must lie in 4..16, not 17"),
         (lambda: Options(layers={"fc1": LayerOptions(weight_bits=1)}),

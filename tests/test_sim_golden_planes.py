@@ -122,13 +122,22 @@ def test_limit_bounds_what_a_relu_fires_on(tiny) -> None:
 # -- an implementation of its own, without maps ------------------------------------------------
 
 
+def place(layout, *at):
+    """Return where (channel, row, column) stands in the order of the neurons."""
+    where = [0, 0, 0]
+    for number, axis in zip(at, layout.axes, strict=True):
+        where[axis] = number
+    _, lines, pixels = layout.memory
+    return (where[0] * lines + where[1]) * pixels + where[2]
+
+
 def synapses(linear):
     """Yield (output, input, weight) of every synapse, places as indices of the flat arrays."""
     if isinstance(linear, Pooled):
         _, rows, columns = linear.layout.planes
         for o, c in product(*map(range, linear.matrix.shape)):
-            for k in range(rows * columns):
-                yield o, c * rows * columns + k, int(linear.matrix[o, c])
+            for y, x in product(range(rows), range(columns)):
+                yield o, place(linear.layout, c, y, x), int(linear.matrix[o, c])
         return
     channels, rows, columns = linear.layout.planes
     _, height, width = linear.out_planes
@@ -147,7 +156,7 @@ def synapses(linear):
             pairs = [(first + c, int(linear.kernel[o, c, u, v])) for c in range(per_group)]
         for channel, weight in pairs:
             if 0 <= channel < channels:
-                yield (o * height + i) * width + j, (channel * rows + y) * columns + x, weight
+                yield (o * height + i) * width + j, place(linear.layout, channel, y, x), weight
 
 
 class Slow:
