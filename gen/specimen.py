@@ -1,6 +1,6 @@
 """Random Designs and Networks of a wanted shape: what runs where no model is needed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -104,7 +104,7 @@ def random_design(
                 function=READOUT if last else function,
                 code=own,
                 operands=(
-                    _random_operand(
+                    random_operand(
                         rng,
                         source,
                         Dense(np.zeros((size, source.size), np.int64), source.shape),
@@ -127,7 +127,7 @@ def random_design(
     return design if folding is None else design.with_folding(folding)
 
 
-def _random_operand(
+def random_operand(
     rng: np.random.Generator,
     source: DesignPopulation,
     empty: LinearMap,
@@ -207,23 +207,9 @@ def random_windows(
         Of the layers between, and of the input where its samples may be negative.
     """
     rng = np.random.default_rng(seed)
-    schedule = Schedule(kind="binary")
-    low, high = input_range
-    input_code = make_code(
-        kind="offset" if low < 0 else "silent",
-        schedule=schedule,
-        steps=input_steps,
-        low=low,
-        high=high,
-    )
-    hidden = make_code(
-        kind=code, schedule=schedule, steps=steps, low=0 if code == "silent" else -0.5, high=1
-    )
+    input_code, hidden = plane_codes(code, steps, input_steps, input_range)
     populations = [DesignPopulation(name="input", shape=shape, function=INPUT, code=input_code)]
-    layout = Layout(
-        planes=(shape[2] if len(shape) == 3 else 1, *shape[:2]),
-        axes=(2, 0, 1) if len(shape) == 3 else (0, 1, 2),
-    )
+    layout = image_layout(shape)
     for k, spec in enumerate(layers, 1):
         kind = next(iter(spec))
         source, last = populations[-1], k == len(layers)
@@ -231,7 +217,7 @@ def random_windows(
             populations.append(_maximum(f"{kind}{k}", dict(spec), source, layout))
             layout = Layout(planes=populations[-1].shape)
             continue
-        empty = _empty_map(kind, dict(spec), source.shape, layout)
+        empty = empty_map(kind, dict(spec), source.shape, layout)
         populations.append(
             DesignPopulation(
                 name=f"{kind}{k}",
@@ -239,23 +225,52 @@ def random_windows(
                 function=READOUT if last else "relu",
                 code=None if last else hidden,
                 operands=(
-                    _random_operand(rng, source, empty, weight_bits, code=None if last else hidden),
+                    random_operand(rng, source, empty, weight_bits, code=None if last else hidden),
                 ),
             )
         )
         if len(empty.out_shape) == 3:
             layout = Layout(planes=empty.out_shape)
+    return plane_design(f"windows{seed}", input_range, populations, folding)
+
+
+def plane_codes(
+    code: str, steps: int, input_steps: int, input_range: tuple[int, int]
+) -> tuple[SpikeCode, SpikeCode]:
+    """Return the binary codes of the input and of the layers between."""
+    schedule = Schedule(kind="binary")
+    low, high = input_range
+    kind = "offset" if low < 0 else "silent"
+    floor = 0 if code == "silent" else -0.5
+    return (
+        make_code(kind=kind, schedule=schedule, steps=input_steps, low=low, high=high),
+        make_code(kind=code, schedule=schedule, steps=steps, low=floor, high=1),
+    )
+
+
+def image_layout(shape: tuple[int, ...]) -> Layout:
+    """Return the planes of a sample (height, width) or (height, width, channels)."""
+    if len(shape) == 3:
+        return Layout(planes=(shape[2], *shape[:2]), axes=(2, 0, 1))
+    return Layout(planes=(1, *shape))
+
+
+def plane_design(
+    name: str,
+    input_range: tuple[int, int],
+    populations: Iterable[DesignPopulation],
+    folding: Mapping[str, Folding] | None,
+) -> Design:
+    """Return a settled Design of populations whose input reaches its code's end."""
+    first, *others = populations
+    low, high = input_range
+    assert first.code is not None
+    multiplier = min(65535, max(1, round(first.code.high * 2**SHIFT / high)))
     design = Design(
-        name=f"windows{seed}",
+        name=name,
         firing="settled",
-        input_format=InputFormat(
-            low=low,
-            high=high,
-            scale=1.0,
-            multiplier=min(65535, max(1, round(input_code.high * 2**SHIFT / high))),
-            shift=SHIFT,
-        ),
-        populations=tuple(populations),
+        input_format=InputFormat(low=low, high=high, scale=1.0, multiplier=multiplier, shift=SHIFT),
+        populations=(first, *others),
     )
     return design if folding is None else design.with_folding(folding)
 
@@ -265,7 +280,7 @@ def _maximum(
 ) -> DesignPopulation:
     """Return a maximum over windows that says its source's values; beyond the planes is nothing."""
     size = spec.pop(MAX)
-    whole = _empty_map("pool", {"pool": size, **spec}, source.shape, layout)
+    whole = empty_map("pool", {"pool": size, **spec}, source.shape, layout)
     assert isinstance(whole, Window) and source.code is not None
     top, _, left, _ = whole.padding
     operands = []
@@ -294,7 +309,7 @@ def _maximum(
     )
 
 
-def _empty_map(
+def empty_map(
     kind: str, spec: dict[str, object], shape: tuple[int, ...], layout: Layout
 ) -> LinearMap:
     """Return a map of one layer of :func:`random_windows`, its weights 0."""

@@ -4,18 +4,22 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .codes import Schedule, make_code
 from .design import (
     Design,
     DesignOperand,
     DesignPopulation,
     DesignProjection,
     Folding,
-    InputFormat,
 )
 from .maps import Layout, LinearMap, Window
 from .network import INPUT, READOUT
-from .specimen import SHIFT, _empty_map, _random_operand
+from .specimen import (
+    empty_map,
+    image_layout,
+    plane_codes,
+    plane_design,
+    random_operand,
+)
 
 Branch = tuple[str, Mapping[str, object]]  # population that is read, and what random_windows takes
 
@@ -74,29 +78,11 @@ def random_joins(
     The other parameters are those of :func:`.specimen.random_windows`.
     """
     rng = np.random.default_rng(seed)
-    schedule = Schedule(kind="binary")
-    low, high = input_range
-    input_code = make_code(
-        kind="offset" if low < 0 else "silent",
-        schedule=schedule,
-        steps=input_steps or steps,
-        low=low,
-        high=high,
-    )
-    hidden = make_code(
-        kind=code, schedule=schedule, steps=steps, low=0 if code == "silent" else -0.5, high=1
-    )
+    input_code, hidden = plane_codes(code, steps, input_steps or steps, input_range)
     known = {
         INPUT: DesignPopulation(name=INPUT, shape=shape, function=INPUT, code=input_code),
     }
-    layouts = {
-        INPUT: Layout(
-            planes=(shape[2] if len(shape) == 3 else 1, *shape[:2]),
-            axes=(2, 0, 1) if len(shape) == 3 else (0, 1, 2),
-        )
-        if len(shape) > 1
-        else Layout.of(shape)
-    }
+    layouts = {INPUT: image_layout(shape) if len(shape) > 1 else Layout.of(shape)}
     for name, branches in layers.items():
         own = None if name == list(layers)[-1] else hidden
         operand = _joined(
@@ -113,19 +99,7 @@ def random_joins(
             operands=(operand,),
         )
         layouts[name] = Layout.of(known[name].shape)
-    design = Design(
-        name=f"joins{seed}",
-        firing="settled",
-        input_format=InputFormat(
-            low=low,
-            high=high,
-            scale=1.0,
-            multiplier=min(65535, max(1, round(input_code.high * 2**SHIFT / high))),
-            shift=SHIFT,
-        ),
-        populations=tuple(known.values()),
-    )
-    return design if folding is None else design.with_folding(folding)
+    return plane_design(f"joins{seed}", input_range, known.values(), folding)
 
 
 def _branch(
@@ -138,8 +112,8 @@ def _branch(
 ) -> DesignOperand:
     """Return the operand of one projection."""
     if "pick" not in spec:
-        empty: LinearMap = _empty_map(next(iter(spec)), spec, source.shape, layout)
-        return _random_operand(rng, source, empty, weight_bits, code=code)
+        empty: LinearMap = empty_map(next(iter(spec)), spec, source.shape, layout)
+        return random_operand(rng, source, empty, weight_bits, code=code)
     sources, bits = spec.pop("pick"), spec.pop("bits", 2)
     limit = 2 ** (bits - 1) - 1
     factor = rng.integers(1, limit + 1, len(sources))
@@ -147,7 +121,7 @@ def _branch(
     window = Window(
         in_shape=source.shape, layout=layout, factor=factor, sources=tuple(sources), **spec
     )
-    operand = _random_operand(rng, source, window, weight_bits, code=code)
+    operand = random_operand(rng, source, window, weight_bits, code=code)
     projection = DesignProjection(source=source.name, map=window, weight_bits=bits)
     return DesignOperand(
         projections=(projection,),
