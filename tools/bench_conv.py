@@ -237,12 +237,7 @@ def response(
         unit="MHz",
         target="" if mhz is None else f">= {mhz:g}",
         note=f"clock of the bitstream {clock / 1e6:.1f} MHz",
-        details={
-            "clock_hz": clock,
-            "utilisation": {cell: vars(use) for cell, use in found.built.utilisation.items()},
-            "folding": {p.name: vars(p.folding) for p in found.design.populations if p.folding},
-            "design_hash": found.design.hash,
-        },
+        details=found.details,
     )
     yield Measurement(
         what="latency",

@@ -92,13 +92,7 @@ def speed(found: Routed, *, mhz: float, latency_us: float) -> Iterator[Measureme
         unit="MHz",
         target=f">= {mhz:g}",
         note=f"median {statistics.median(fmax):.1f} of seeds {len(fmax)}",
-        details={
-            "seeds": {run.seed: run.fmax_hz for run in found.built.seeds},
-            "clock_hz": clock,
-            "utilisation": {cell: vars(use) for cell, use in found.built.utilisation.items()},
-            "folding": {p.name: vars(p.folding) for p in found.design.populations if p.folding},
-            "design_hash": found.design.hash,
-        },
+        details={"seeds": {run.seed: run.fmax_hz for run in found.built.seeds}} | found.details,
     )
     yield Measurement(
         what="latency",

@@ -112,6 +112,16 @@ class Routed:
     latency: int
     interval: int
 
+    @property
+    def details(self) -> dict[str, Any]:
+        """What a record of its speed keeps: JSON values."""
+        return {
+            "clock_hz": self.built.clock_hz,
+            "utilisation": {cell: vars(use) for cell, use in self.built.utilisation.items()},
+            "folding": {p.name: vars(p.folding) for p in self.design.populations if p.folding},
+            "design_hash": self.design.hash,
+        }
+
 
 def routed(
     model: int | str,
