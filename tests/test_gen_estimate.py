@@ -24,6 +24,7 @@ from signfire.gen.estimate import (
     PARTS,
     Budget,
     Resources,
+    apart_from_adder,
     budget_for,
     buffer_depth,
     carry_luts,
@@ -88,6 +89,14 @@ def test_multipliers_by_hand():
     expected = sum([block] * 4, Resources()) + Resources(lut=4 * 8, ff=4 * 7)
     assert plans[0].packed == 2
     assert multipliers_cost(plans[0]) == synapses_cost(plans[0]) == expected
+
+
+def test_on_gowin_a_register_lies_apart_from_its_adder_and_a_chain_has_a_head():
+    # the register, the head, and a filler where both together are odd
+    assert [apart_from_adder(GOWIN, width) for width in (4, 5)] == [4 + 2, 5 + 1]
+    assert [apart_from_adder(t, 5) for t in (ICE40, ECP5)] == [0, 0]
+    # 4 numbers of 4 bits: two sums of 5 bits, one of 6
+    assert tree_cost(GOWIN, 4, 4) == Resources(lut=16, ff=16, lone_ff=2 * 6 + 8)
 
 
 def test_ecp5_takes_carry_chains_in_pairs():
