@@ -122,6 +122,11 @@ class LayerTiming:
     def tile_cycles(self) -> int:
         return self.planes * self.period
 
+    @property
+    def busy(self) -> int:
+        """Cycles a sample keeps the layer's synapses busy: every tile of every window."""
+        return self.windows * self.tiles * self.tile_cycles
+
 
 @dataclass(frozen=True, kw_only=True)
 class CoreTiming:

@@ -8,6 +8,8 @@ import pytest
 from signfire.boards import readback
 from signfire.boards.boards import find_board
 from signfire.boards.build import BuildResult
+from signfire.gen.design import Folding
+from signfire.gen.plan import plan_layers
 from signfire.sim.mismatch import Mismatch
 from signfire.tools import console, options, pipeline, proof, report
 from signfire.tools.dataset import Dataset
@@ -127,3 +129,17 @@ def test_what_was_not_asked_for_is_not_done(job, built, answers, tmp_path) -> No
 
     assert {} == pipeline.chip_checks(fewer, Stages(tmp_path), built)
     assert {} == answers[0]
+
+
+def test_a_layer_is_busy_with_every_window_of_a_sample(make_windows) -> None:
+    bare = make_windows()
+    design = bare.with_folding({p.name: Folding() for p in bare.populations})
+    job = pipeline.Job(design=design, data=None, command="signfire report")
+
+    rows = pipeline.describe(job)["layers"]
+    pipeline.cycles(job, rows)
+
+    busy = {row["name"]: row["cycles"] for row in rows}
+    _, plans = plan_layers(design, job.technology)
+    assert [busy[plan.name] for plan in plans] == [plan.interval for plan in plans]
+    assert max(plan.windows for plan in plans) > 1

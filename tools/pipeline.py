@@ -137,7 +137,7 @@ def cycles(job: Job, layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return what the cycle model says; each layer gets the cycles that a sample keeps it busy."""
     timing = core_timing(job.shape or job.design, job.technology)
     latency, interval = steady(timing)
-    busy = {layer.name: layer.tiles * layer.tile_cycles for layer in timing.layers}
+    busy = {layer.name: layer.busy for layer in timing.layers}
     for layer in layers:
         layer["cycles"] = busy.get(layer["name"])
     return {"cycles": {"latency": latency, "interval": interval}}
