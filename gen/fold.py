@@ -142,12 +142,46 @@ def auto_fold(
     the one with fewest LUTs spends for a cycle of its latency. ``synapses`` are the
     ways in which the weights of a layer may meet its inputs.
 
+    The search prices what a population's trains take on their way into a buffer for one of its
+    readers. Where the whole then exceeds the budget, it searches anew with that much less.
+
     Raises
     ------
     ValueError
         If not even the most frugal folding fits.
     """
     technology = find_technology(technology)
+    room = budget
+    while True:
+        choice = _fold_within(design, technology, room, progress, synapses)
+        whole = estimate(choice.design, technology, budget)
+        if whole.fits:
+            return replace(choice, estimate=whole)
+        room = _less(room, budget.used(whole.resources))
+
+
+def _less(room: Budget, used: Mapping[str, tuple[int, int]]) -> Budget:
+    """Return the budget without what was exceeded."""
+    luts, flip_flops, block_rams, multipliers = (
+        max(0, needed - available) for needed, available in used.values()
+    )
+    return replace(
+        room,
+        lut=room.lut - luts,
+        ff=room.ff - flip_flops,
+        block_ram=room.block_ram - block_rams,
+        multipliers=room.multipliers - multipliers,
+    )
+
+
+def _fold_within(
+    design: Design,
+    technology: Technology,
+    budget: Budget,
+    progress: Callable[[str], None],
+    synapses: Sequence[str],
+) -> FoldChoice:
+    """Return the fastest folding whose parts fit."""
     layers = all_foldings(design, technology, budget, progress, synapses)
     targets = _intervals(layers)
     windows = any(q.map.kind != "dense" for p in design.populations for q in p.sources)

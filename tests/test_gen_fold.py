@@ -13,6 +13,7 @@ from signfire.gen.foldings import Choice, LayerFoldings, all_foldings
 from signfire.gen.plan import TECHNOLOGIES, plan_layers
 from signfire.gen.rtl import core_timing
 from signfire.gen.specimen import random_design, random_windows
+from signfire.gen.specimen_joins import random_joins
 
 AMPLE = Budget(lut=10**7, ff=10**7, block_ram=10**6, multipliers=10**6)
 
@@ -428,3 +429,19 @@ def test_one_word_says_it_of_all_layers():
     assert str(error.value) == (
         "synapses are all of one kind, events, multiply, multiply-lut, any, not divide"
     )
+
+
+def test_a_source_that_is_read_twice_stays_within_the_budget():
+    """The trains of ``first`` go into two buffers, in words of different size."""
+    wide = {"window": (3, 3), "padding": (1, 1, 1, 1)}
+    layers = {
+        "first": [("input", {"conv": 8, **wide})],
+        "twice": [("first", {"conv": 8, **wide}), ("first", {"pick": tuple(range(8)), "bits": 7})],
+        "out": [("twice", {"pooled": 3})],
+    }
+    budget = Budget(lut=1500, ff=10**5, block_ram=200, multipliers=50)
+
+    choice = auto_fold(random_joins(layers=layers), "ecp5", budget)
+
+    assert choice.estimate.fits and choice.budget == budget
+    assert choice.interval == steady(core_timing(choice.design, "ecp5"))[1]
