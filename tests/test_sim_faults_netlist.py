@@ -30,7 +30,9 @@ def test_roms_and_rams_are_known_by_what_they_hold(netlist) -> None:
         ("layer_1.weights", "weight"),
     ]
     assert {m.name for m in netlist.memories if m.written} == {
-        f"layer_{k}.{what}" for k in (0, 1) for what in ("buffer.ram.memory", "fifo.storage")
+        f"layer_{k}.{what}"
+        for k in (0, 1)
+        for what in ("reader_0.buffer.ram.memory", "fifo.storage")
     }
 
 
