@@ -5,8 +5,9 @@ has no training half, the calibration takes some of its samples, without their l
 accuracy of all others is stated beside that of the whole set.
 """
 
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 
 from ..boards.accelerator import technology_of
 from ..boards.boards import Board, find_board
-from ..gen.alternative import EQUAL_LANES
+from ..gen.alternative import BLOCKS_ALONE, EQUAL_INTERVAL, EQUAL_LANES
 from ..gen.calibrate import Options
 from ..gen.cycles import predict, steady
 from ..gen.design import Design
@@ -24,7 +25,7 @@ from ..sim import golden
 from ..sim.bulk import BulkResult
 from . import api, comparison, demo
 from .bench_perceptron import against_estimate, speed
-from .measure import ROOT, SEED, Measurement, Routed, bench, example, open_data, routed
+from .measure import ROOT, SEED, TOOLS, Measurement, Routed, bench, example, open_data, routed
 
 TITLE = "Convolutional and residual networks"
 SHARED = ROOT.parent / "shared" / "models"
@@ -549,3 +550,84 @@ def compared(row: comparison.Row, board: Board, what: str) -> Iterator[Measureme
             target="== 0",
             note=f"{block_ram} and {blocks}",
         )
+
+
+# One place and route takes long for networks of this size: one alternative, one seed, one clock.
+ORDER = (EQUAL_LANES, EQUAL_INTERVAL, BLOCKS_ALONE)  # of preference, among those that fit
+OWN_HZ = 24e6
+
+
+@bench("C8", "the small MNIST CNN on multipliers, on an iCE40UP5K (iCEBreaker)")
+def own_multiplied() -> Iterator[Measurement]:
+    """Route one alternative to C6."""
+    choice = demo.CONVOLUTIONS
+    design = api.convert(example(choice.model), options=choice.options).design
+    folded = api.folded(design, choice.folding, find_board(BOARD))
+    yield from beside("C6", folded, BOARD, OWN_HZ)
+
+
+@bench("C9", "DSCNN on multipliers, on an ECP5-45F (ULX3S)")
+def keyword_multiplied() -> Iterator[Measurement]:
+    """Route one alternative to C2."""
+    design = converted(keywords, steps=6, weight_bits=8)
+    yield from beside("C2", api.folded(design, KEYWORD_FOLDING), KEYWORD_BOARD, RESIDUAL_HZ)
+
+
+@bench("C10", "ResNet8 on multipliers, its residual sums on adders, on an ECP5-85F (ULX3S)")
+def residual_multiplied() -> Iterator[Measurement]:
+    """Route one alternative to C1."""
+    design = converted(resnet8, steps=6, weight_bits=8)
+    yield from beside("C1", api.folded(design, RESIDUAL_FOLDING), RESIDUAL_BOARD, RESIDUAL_HZ)
+
+
+def beside(bar: str, design: Design, name: str, frequency: float) -> Iterator[Measurement]:
+    """Route the first alternative that fits, and set it beside what ``bar`` recorded of events.
+
+    Events themselves are not routed again: their row is an estimate, and the record follows where
+    it is of the same Design.
+    """
+    board, what = find_board(name), f"beside {bar}"
+    designs = comparison.designs_on(design, board)
+    chosen = fitting(designs, board)
+    builds = {}
+    if chosen is not None:
+        folder = ROOT / "build" / "bench" / f"compare-{bar.lower()}-{name}"
+        builds[chosen] = api.build(
+            designs[chosen], board, folder, seeds=(SEED,), frequency=frequency
+        )
+    for row in comparison.compare(designs, board, builds):
+        yield from compared(row, board, what)
+    record = recorded(bar, design)
+    if record is not None:
+        assert board.device is not None
+        used = record["details"]["utilisation"]
+        block = used.get(board.device.multiplier_cell, {"used": 0})
+        ram = used[board.device.block_ram.cell]
+        yield Measurement(
+            what=f"{what}, events, as {bar} recorded them",
+            value=used[board.device.lut_cell]["used"],
+            unit="LUT",
+            note=f"routed; {block['used']} DSP, {ram['used']} block RAM, "
+            f"{record['details']['clock_hz'] / 1e6:.1f} MHz",
+        )
+
+
+def fitting(designs: Mapping[str, Design], board: Board) -> str | None:
+    """Return the alternative to route: the first of :data:`ORDER` that fits by the estimate."""
+    there = (name for name in ORDER if name in designs)
+    return next((n for n in there if comparison.resources_of(designs[n], board, None)[3]), None)
+
+
+def recorded(bar: str, design: Design) -> dict[str, Any] | None:
+    """Return the record of a routed Design, ``None`` where the bar has none of this one."""
+    records = json.loads((TOOLS / "bench_results.json").read_text())
+    return next(
+        (
+            record
+            for record in records
+            if record["bar"] == bar
+            and "utilisation" in record["details"]
+            and record["details"]["design_hash"] == design.hash
+        ),
+        None,
+    )
