@@ -38,7 +38,8 @@ def _as_rate(
     gain = sum(q.map.gain for q in operand.projections)
     spread = np.broadcast_to(gain, population.shape[:1]) / 2
     noise = spread / (4 if code is not None else 32)  # or it would decide on the class alone
-    bias = np.rint(rng.normal(0, noise)).astype(np.int64)
+    bias = np.rint(rng.normal(noise / 2, noise)).astype(np.int64)
+    theta = rng.uniform(0.1, 0.8, population.shape[0]) * spread
     return replace(
         population,
         code=code,
@@ -50,7 +51,5 @@ def _as_rate(
                 shift=0,
             ),
         ),
-        threshold=None
-        if code is None
-        else np.maximum(1, np.rint(rng.uniform(0.1, 1.2) * spread)).astype(np.int64),
+        threshold=None if code is None else np.maximum(1, np.rint(theta)).astype(np.int64),
     )
