@@ -394,7 +394,7 @@ def encoder_cost(entry: InputPlan, fmt: InputFormat, technology: Technology) -> 
 
 
 def rate_encoder_cost(entry: InputPlan, fmt: InputFormat, technology: Technology) -> Resources:
-    """The currents, and of every neuron I - θ, the choice between the two, and the residual."""
+    """Price the current of every neuron, I - θ, the choice between the two, and the residual."""
     assert entry.threshold is not None
     bits, steps = entry.threshold.bit_length(), entry.code.steps
     offset = 0 if fmt.low == 0 else carry_luts(technology, bits)
@@ -679,7 +679,7 @@ def neurons_cost(plan: LayerPlan) -> Resources:
 
 
 def rate_neurons_cost(plan: RatePlan) -> Resources:
-    """Both currents and both sums of a lane, the choice between them, membranes and trains."""
+    """Price both currents and both sums of a lane, their choice, membranes and trains."""
     technology, lanes, steps = plan.technology, plan.lanes, plan.source_code.steps
     width, membrane = plan.widths.current, plan.widths.membrane
     constants = rom_cost(technology, plan.constant_words, plan.constant_width, False)

@@ -40,6 +40,7 @@ from signfire.gen.plan import TECHNOLOGIES, packed_width, plan_layers
 from signfire.gen.rtl import Core
 from signfire.gen.specimen import random_design, random_windows
 from signfire.gen.specimen_joins import RESIDUAL, random_joins
+from signfire.gen.specimen_rate import as_rate
 from signfire.hdl import multiplier_array, train_buffer
 from signfire.hdl.storage import Ram, Rom
 
@@ -336,6 +337,15 @@ def joins() -> Design:
     return random_joins(**wide, folding=narrow | folding)
 
 
+def rates() -> Design:
+    folding = {
+        "input": Folding(pe=4),
+        "fc1": Folding(pe=4, simd=8),
+        "fc2": Folding(pe=2, simd=4),
+    }
+    return as_rate(random_design(sizes=(24, 16, 6), folding=folding), steps=8)
+
+
 def multiplying(make) -> Design:
     return make().with_synapse("multiply")
 
@@ -351,6 +361,7 @@ def multiplying(make) -> Design:
         ("ice40-hx", partial(multiplying, dense_layers)),  # products of LUTs
         ("ecp5", partial(multiplying, windows)),
         ("ecp5", joins),
+        *((name, rates) for name in SYNTHESIS),
         *((name, windows) for name in SYNTHESIS),
     ],
 )
