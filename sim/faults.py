@@ -158,6 +158,11 @@ def run_faults(
     raw = np.asarray(raw)
     if len(raw) == 0:
         raise ValueError("a fault campaign needs at least one sample")
+    if design.dynamics != "signgd":
+        raise ValueError(
+            f"fault campaigns know the dynamics signgd alone, and {design.name!r} has "
+            f"{design.dynamics}"
+        )
     for population in design.populations[1:]:
         if len(list(population.sources)) > 1:
             raise ValueError(
