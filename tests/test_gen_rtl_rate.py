@@ -9,6 +9,8 @@ import pytest
 from signfire.gen.codes import RateCode
 from signfire.gen.cycles import predict, steady
 from signfire.gen.design import Folding as F
+from signfire.gen.estimate import Budget
+from signfire.gen.fold import auto_fold
 from signfire.gen.plan import no_hardware, plan_layers
 from signfire.gen.rtl import Core, core_timing
 from signfire.gen.shape import refuse_unlike
@@ -319,3 +321,16 @@ def test_unroll_and_multipliers_are_refused():
         as_rate(random_design(), steps=4).with_folding({"fc1": F(unroll=2)})
     with pytest.raises(ValueError, match="'fc1' cannot multiply: only with settled firing"):
         as_rate(random_design(), steps=4).with_folding({"fc1": F(synapse="multiply")})
+
+
+def test_the_fastest_folding_that_fits_takes_one_step_at_a_time():
+    design = as_rate(random_design(sizes=(16, 8, 4)), steps=6)
+    budget = Budget(lut=900, ff=2000, block_ram=4, multipliers=0)
+
+    found = auto_fold(design, "ice40-up", budget)
+
+    assert found.estimate.fits
+    foldings = [p.folding for p in found.design.populations[1:]]
+    assert {fold.unroll for fold in foldings} == {1}
+    assert max(fold.pe * fold.simd for fold in foldings) > 1
+    assert found.interval == steady(core_timing(found.design, "ice40-up"))[1]
