@@ -28,7 +28,8 @@ class Choice:
     words
         Neurons it reads at a time of each of its sources.
     following
-        Neurons that what follows reads at a time of this layer; 1 where nothing does.
+        Neurons that what follows reads at a time of this layer; 1 where nothing does, 0 where it
+        takes any number.
     interval
         Cycles of a sample.
     """
@@ -125,9 +126,14 @@ def all_foldings(
 
 
 def next_words(readers: Sequence[LayerPlan]) -> list[int]:
-    """Return the words in which a population may be read; readers of several words share one."""
-    options = [set(plan.word_options) for plan in readers]
-    return sorted(set.intersection(*options)) if options else [1]
+    """Return the words in which a population may be read; readers of several words share one.
+
+    0 stands for any number, where all trains are scattered.
+    """
+    if not readers:
+        return [1]
+    options = [set(plan.word_options) for plan in readers if plan.word_options]
+    return sorted(set.intersection(*options)) if options else [0]
 
 
 def input_foldings(
@@ -143,7 +149,7 @@ def input_foldings(
     choices = [
         Choice(Folding(pe=lanes), (), word, entry.size // lanes * entry.code.steps)
         for word in words
-        for lanes in divisors(word)
+        for lanes in divisors(word or entry.size)
     ]
     return LayerFoldings(entry.name, (), choices, price)
 
@@ -217,5 +223,9 @@ def _may_fit(plan: LayerPlan, folding: Folding, budget: Budget) -> bool:
 
 
 def words_of(plan: LayerPlan, folding: Folding) -> dict[str, int]:
-    """Return the neurons that a folded layer reads at a time, by source."""
-    return {q.source: word_of(q.map, folding) for q in plan.population.sources}
+    """Return the neurons that a folded layer reads at a time, by source; 0 for any number."""
+    words: dict[str, int] = {}
+    for reader in plan.readers:
+        name = reader.source.name
+        words[name] = words.get(name, 0) if reader.turned else word_of(reader.map, folding)
+    return words
