@@ -50,6 +50,24 @@ CONCATENATION: dict[str, Sequence[Branch]] = {  # of channels in front of a conv
     ],
     "out": [("beside", {"pooled": 3})],
 }
+MIXING: dict[str, Sequence[Branch]] = {  # 6 tokens of 5 channels: mixed, mixed by an inner layer
+    "emb": [("input", {"conv": 5, "window": (1, 1)})],
+    "mix1": [
+        ("emb", {"conv": 6, "window": (1, 1), "turned": True}),
+        ("emb", {"pick": (0, 1, 2, 3, 4, 5), "turned": True, "bits": 9}),
+    ],
+    "inner1": [("mix1", {"conv": 7, "window": (1, 1), "turned": True})],
+    "sum1": [
+        ("inner1", {"conv": 5, "window": (1, 1)}),
+        ("mix1", {"pick": (0, 1, 2, 3, 4), "turned": True, "bits": 9}),
+    ],
+    "tokens2": [("sum1", {"conv": 4, "window": (1, 1), "turned": True})],
+    "mix2": [
+        ("sum1", {"pick": (0, 1, 2, 3, 4, 5), "turned": True, "bits": 9}),
+        ("tokens2", {"conv": 6, "window": (1, 1)}),
+    ],
+    "out": [("mix2", {"pooled": 3, "turned": True})],
+}
 
 
 def random_joins(
@@ -71,7 +89,8 @@ def random_joins(
     layers
         By name what each reads: populations before it, and of each a map as in
         :func:`.specimen.random_windows`, or ``pick`` with the channels that the outputs read and
-        ``bits``, the width of their factors. The last is the read-out.
+        ``bits``, the width of their factors. Either may be ``turned``: pixels are channels and
+        channels pixels. The last is the read-out.
     input_steps
         ``None`` takes ``steps``, so that the input may be joined too.
 
@@ -111,6 +130,8 @@ def _branch(
     code,
 ) -> DesignOperand:
     """Return the operand of one projection."""
+    if spec.pop("turned", False):
+        layout = turned_layout(layout)
     if "pick" not in spec:
         empty: LinearMap = empty_map(next(iter(spec)), spec, source.shape, layout)
         return random_operand(rng, source, empty, weight_bits, code=code)
@@ -130,6 +151,12 @@ def _branch(
         multiplier=operand.multiplier,
         shift=operand.shift,
     )
+
+
+def turned_layout(layout: Layout) -> Layout:
+    """Return the planes of one line whose channels are the pixels of such planes."""
+    channels, _, pixels = layout.planes
+    return Layout(planes=(pixels, 1, channels), axes=layout.axes[::-1])
 
 
 def _joined(operands: Sequence[DesignOperand]) -> DesignOperand:

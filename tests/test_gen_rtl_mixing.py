@@ -1,0 +1,146 @@
+"""Cores that mix tokens: every integrator, logit and cycle as golden and cycle model say."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from signfire.gen import rtl
+from signfire.gen.cycles import predict
+from signfire.gen.design import Folding as F
+from signfire.gen.rtl import Core, core_timing
+from signfire.gen.specimen_joins import MIXING, random_joins
+from signfire.sim import golden
+
+WINDOWS = {  # planes of two lines and more that are read turned, a maximum over them, one window
+    "first": [("input", {"conv": 4, "window": (1, 1)})],
+    "turned": [("first", {"conv": 3, "window": (1, 3), "padding": (0, 0, 1, 1), "turned": True})],
+    "depth": [("turned", {"depthwise": True, "window": (1, 2), "turned": True})],
+    "means": [("depth", {"pool": (1, 2), "stride": (1, 2), "turned": True})],
+    "out": [("means", {"dense": 3})],
+}
+DESIGNS = {  # arguments of random_joins, technology
+    "mixing, one lane": (dict(shape=(1, 6, 4), layers=MIXING), "ice40-up"),
+    "mixing, odd foldings": (
+        dict(
+            shape=(1, 6, 4),
+            layers=MIXING,
+            code="offset",
+            input_range=(-20, 20),
+            folding={
+                "input": F(pe=2),
+                "emb": F(pe=5, simd=4, unroll=3),
+                "mix1": F(pe=3, simd=2),
+                "inner1": F(pe=7, simd=5, unroll=3),
+                "sum1": F(pe=5, simd=7),
+                "tokens2": F(pe=2, simd=6),
+                "mix2": F(pe=6, simd=4, unroll=3),
+                "out": F(pe=3, simd=5),
+            },
+        ),
+        "ecp5",
+    ),
+    "mixing, multipliers": (
+        dict(
+            shape=(1, 6, 4),
+            layers=MIXING,
+            steps=4,
+            folding={
+                "emb": F(pe=1, simd=2, unroll=2),
+                "mix1": F(pe=6, simd=3, unroll=2),
+                "inner1": F(pe=7, simd=1, unroll=4, synapse="multiply"),
+                "sum1": F(pe=1),
+                "tokens2": F(pe=4, simd=3, unroll=4, synapse="multiply"),
+                "mix2": F(pe=2, simd=2, unroll=1),
+                "out": F(pe=1, simd=1, unroll=4),
+            },
+        ),
+        "gowin",
+    ),
+    "windows": (
+        dict(
+            shape=(1, 7, 2),
+            layers=WINDOWS,
+            folding={
+                "first": F(pe=4),
+                "turned": F(pe=3, simd=7),
+                "depth": F(pe=2),
+                "means": F(pe=2),
+                "out": F(pe=3, simd=4),
+            },
+        ),
+        "ice40-hx",
+    ),
+}
+
+
+@pytest.fixture(params=DESIGNS)
+def made(request):
+    arguments, technology = DESIGNS[request.param]
+    return folded(random_joins(**arguments)), technology
+
+
+def folded(design):
+    """Return a design whose layers without a folding have one lane."""
+    if design.is_folded:
+        return design
+    own = {p.name: p.folding or F() for p in design.populations}
+    return design.with_folding(own)
+
+
+def samples(design, count: int, seed: int = 0) -> np.ndarray:
+    fmt = design.input_format
+    raw = np.random.default_rng(seed).integers(fmt.low, fmt.high + 1, (count, design.input.size))
+    raw[:1] = fmt.high
+    return raw
+
+
+def logits(run, design) -> list[list[int]]:
+    found = [word["logit"] for word in run.results]
+    return np.reshape(found, (-1, design.readout.size)).tolist()
+
+
+def test_every_integrator_and_logit_is_the_golden_models_on_its_cycle(made, run_core):
+    design, technology = made
+    raw = samples(design, 3)
+    core = Core(design, technology)
+
+    run = run_core(core, raw)
+
+    assert golden.run(design, raw).logits.tolist() == logits(run, design)
+    traces = [golden.trace(design, one) for one in raw]
+    for n, layer in enumerate(core.layers):
+        plan = layer.plan
+        expected = []
+        for one in traces:
+            x = one.populations[plan.name].integrators[0][-1]
+            assert len(set(x.tolist())) > 2
+            expected += x.reshape(len(plan.weights), -1).T.reshape(-1, plan.lanes).tolist()
+        assert expected == [lanes for (lanes,) in run.values["x", n]], plan.name
+    assert_predicted(predict(core_timing(design, technology), 3), run)
+
+
+def assert_predicted(expected, run) -> None:
+    for n, layer in enumerate(expected.layers):
+        for what in ("begins", "pushed", "taken", "released"):
+            assert getattr(layer, what) == run.moved[what, n], (n, what)
+
+
+@pytest.mark.parametrize("name", ["mixing, odd foldings", "windows"])
+def test_stalls_at_both_ends_change_no_answer_and_are_predicted(run_core, name):
+    arguments, technology = DESIGNS[name]
+    design = folded(random_joins(**arguments))
+    raw = samples(design, 3, seed=1)
+    core = Core(design, technology)
+    timing = core_timing(design, technology)
+    rng = np.random.default_rng(raw.size)
+    gaps = (rng.geometric(0.3, raw.size // core.lanes) - 1).tolist()
+    end = predict(timing, 3, gaps=gaps).layers[-1].taken[-1]
+    ready = rng.random(end + 300) < 0.5
+    ready[:end] = False  # the sink wakes up when all that can fill up is full
+
+    run = run_core(core, raw, gaps=gaps, ready=ready.tolist())
+
+    assert golden.run(design, raw).logits.tolist() == logits(run, design)
+    stalls = {"gaps": gaps, "ready": lambda c: c >= len(ready) or bool(ready[c])}
+    assert_predicted(predict(timing, 3, **stalls), run)
