@@ -11,9 +11,11 @@ from .design import (
     DesignProjection,
     Folding,
 )
+from .functions import UNARY, FunctionTable, make_table
 from .maps import Layout, LinearMap, Window
 from .network import INPUT, READOUT
 from .specimen import (
+    SEEN,
     empty_map,
     image_layout,
     plane_codes,
@@ -81,6 +83,7 @@ def random_joins(
     weight_bits: int = 4,
     input_range: tuple[int, int] = (0, 255),
     folding: Mapping[str, Folding] | None = None,
+    functions: Mapping[str, str] | None = None,
 ) -> Design:
     """Return layers of windows, each of which sums what it reads of others; settled and binary.
 
@@ -93,6 +96,8 @@ def random_joins(
         channels pixels. The last is the read-out.
     input_steps
         ``None`` takes ``steps``, so that the input may be joined too.
+    functions
+        Of the layers that are not ``relu``: ``linear``, or one of a table.
 
     The other parameters are those of :func:`.specimen.random_windows`.
     """
@@ -104,18 +109,21 @@ def random_joins(
     layouts = {INPUT: image_layout(shape) if len(shape) > 1 else Layout.of(shape)}
     for name, branches in layers.items():
         own = None if name == list(layers)[-1] else hidden
+        function = READOUT if own is None else (functions or {}).get(name, "relu")
+        table = make_table(UNARY[function], (), hidden, SEEN) if function in UNARY else None
         operand = _joined(
             [
-                _branch(rng, known[source], layouts[source], dict(spec), weight_bits, own)
+                _branch(rng, known[source], layouts[source], dict(spec), weight_bits, own, table)
                 for source, spec in branches
             ]
         )
         known[name] = DesignPopulation(
             name=name,
             shape=operand.projections[0].map.out_shape,
-            function=READOUT if own is None else "relu",
+            function=function,
             code=own,
             operands=(operand,),
+            table=table,
         )
         layouts[name] = Layout.of(known[name].shape)
     return plane_design(f"joins{seed}", input_range, known.values(), folding)
@@ -128,13 +136,14 @@ def _branch(
     spec: dict[str, object],
     weight_bits: int,
     code,
+    table: FunctionTable | None,
 ) -> DesignOperand:
     """Return the operand of one projection."""
     if spec.pop("turned", False):
         layout = turned_layout(layout)
     if "pick" not in spec:
         empty: LinearMap = empty_map(next(iter(spec)), spec, source.shape, layout)
-        return random_operand(rng, source, empty, weight_bits, code=code)
+        return random_operand(rng, source, empty, weight_bits, code=code, table=table)
     sources, bits = spec.pop("pick"), spec.pop("bits", 2)
     limit = 2 ** (bits - 1) - 1
     factor = rng.integers(1, limit + 1, len(sources))
@@ -142,7 +151,7 @@ def _branch(
     window = Window(
         in_shape=source.shape, layout=layout, factor=factor, sources=tuple(sources), **spec
     )
-    operand = random_operand(rng, source, window, weight_bits, code=code)
+    operand = random_operand(rng, source, window, weight_bits, code=code, table=table)
     projection = DesignProjection(source=source.name, map=window, weight_bits=bits)
     return DesignOperand(
         projections=(projection,),

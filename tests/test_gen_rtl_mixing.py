@@ -1,11 +1,9 @@
 """Cores that mix tokens: every integrator, logit and cycle as golden and cycle model say."""
 
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from signfire.gen import rtl
 from signfire.gen.cycles import predict
 from signfire.gen.design import Folding as F
 from signfire.gen.rtl import Core, core_timing
@@ -19,14 +17,16 @@ WINDOWS = {  # planes of two lines and more that are read turned, a maximum over
     "means": [("depth", {"pool": (1, 2), "stride": (1, 2), "turned": True})],
     "out": [("means", {"dense": 3})],
 }
+RESIDUALS = dict.fromkeys(("emb", "mix1", "sum1", "mix2"), "linear")
 DESIGNS = {  # arguments of random_joins, technology
     "mixing, one lane": (dict(shape=(1, 6, 4), layers=MIXING), "ice40-up"),
-    "mixing, odd foldings": (
+    "GELU, sums without a function, odd foldings": (
         dict(
             shape=(1, 6, 4),
             layers=MIXING,
             code="offset",
             input_range=(-20, 20),
+            functions=RESIDUALS | {"inner1": "gelu"},
             folding={
                 "input": F(pe=2),
                 "emb": F(pe=5, simd=4, unroll=3),
@@ -126,7 +126,7 @@ def assert_predicted(expected, run) -> None:
             assert getattr(layer, what) == run.moved[what, n], (n, what)
 
 
-@pytest.mark.parametrize("name", ["mixing, odd foldings", "windows"])
+@pytest.mark.parametrize("name", ["GELU, sums without a function, odd foldings", "windows"])
 def test_stalls_at_both_ends_change_no_answer_and_are_predicted(run_core, name):
     arguments, technology = DESIGNS[name]
     design = folded(random_joins(**arguments))
