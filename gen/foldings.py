@@ -118,22 +118,31 @@ def all_foldings(
         p.name: [plan for plan in plans if p.name in words_of(plan, Folding())]
         for p in design.populations
     }
-    found = [input_foldings(entry, design, technology, next_words(readers[entry.name]))]
+    found = [input_foldings(entry, design, technology, next_words(entry.name, readers[entry.name]))]
     for number, plan in enumerate(plans, 1):
         progress(f"foldings of {plan.name!r}, layer {number} of {len(plans)}")
-        found.append(layer_foldings(plan, design, budget, next_words(readers[plan.name]), synapses))
+        words = next_words(plan.name, readers[plan.name])
+        found.append(layer_foldings(plan, design, budget, words, synapses))
     return found
 
 
-def next_words(readers: Sequence[LayerPlan]) -> list[int]:
+def next_words(name: str, readers: Sequence[LayerPlan]) -> list[int]:
     """Return the words in which a population may be read; readers of several words share one.
 
     0 stands for any number, where all trains are scattered.
     """
     if not readers:
         return [1]
-    options = [set(plan.word_options) for plan in readers if plan.word_options]
+    options = [words for plan in readers if (words := _options(name, plan))]
     return sorted(set.intersection(*options)) if options else [0]
+
+
+def _options(name: str, plan: LayerPlan) -> set[int]:
+    """Return the words in which a layer may read a population; none where any number serves."""
+    if not any(reader.turned for reader in plan.readers):
+        return set(plan.word_options)
+    own = [r for r in plan.readers if r.source.name == name and not r.turned]
+    return {word for reader in own for word in reader.word_options}
 
 
 def input_foldings(

@@ -402,11 +402,8 @@ class LayerPlan:
 
     @property
     def word_options(self) -> list[int]:
-        """Words that some folding of this layer reads of one source or another.
-
-        None where it scatters the trains of all.
-        """
-        return sorted({word for r in self.readers if not r.turned for word in r.word_options})
+        """Words that some folding of this layer reads of one source or another."""
+        return sorted({word for reader in self.readers for word in reader.word_options})
 
     @property
     def pixel_words(self) -> int:
