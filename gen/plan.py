@@ -115,14 +115,17 @@ class Technology:
     def parts_layout(self, depth: int, parts: int, width: int) -> tuple[int, int]:
         """Return the same of words of ``parts`` that are written apart, ``width`` bits each.
 
-        iCE40 has a write enable for every bit of its widest words, the others for every byte.
+        iCE40 has a write enable for every bit of its widest words, the others for every byte; where
+        that takes fewer blocks, each part is a memory of its own.
         """
         if not self.lut_ram:
-            shapes, width = self.block_shapes[:1], parts * width
+            shapes, row = self.block_shapes[:1], parts * width
         else:
             shapes = tuple(shape for shape in self.block_shapes if shape[1] >= BYTE_BITS)
-            width = parts * -(-width // BYTE_BITS) * BYTE_BITS
-        return replace(self, block_shapes=shapes).block_layout(depth, width)
+            row = parts * -(-width // BYTE_BITS) * BYTE_BITS
+        together = replace(self, block_shapes=shapes).block_layout(depth, row)
+        blocks, segments = self.block_layout(depth, width)
+        return min(together, (parts * blocks, segments))
 
     def parts_luts(self, depth: int, parts: int, width: int) -> int:
         """LUT4s of such a RAM outside block RAM."""
