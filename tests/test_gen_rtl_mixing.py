@@ -1,12 +1,15 @@
 """Cores that mix tokens: every integrator, logit and cycle as golden and cycle model say."""
 
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from signfire.gen.cycles import predict
 from signfire.gen.design import Folding as F
+from signfire.gen.maps import Layout
 from signfire.gen.rtl import Core, core_timing
+from signfire.gen.specimen import random_windows
 from signfire.gen.specimen_joins import MIXING, random_joins
 from signfire.sim import golden
 
@@ -72,6 +75,61 @@ DESIGNS = {  # arguments of random_joins, technology
         "ice40-hx",
     ),
 }
+
+
+FIRST = {  # layers that read an input of 2 planes of 5 x 4, given with channels first
+    "padded windows": (
+        ({"conv": 3, "window": (3, 3), "padding": (1, 1, 1, 1)}, {"dense": 3}),
+        {"conv1": F(pe=3, simd=2), "dense2": F(pe=3, simd=3)},
+    ),
+    "windows that leave lines out": (
+        ({"conv": 4, "window": (1, 2), "stride": (3, 2)}, {"pooled": 2}),
+        {"conv1": F(pe=2, simd=1, unroll=2), "pooled2": F(simd=4)},
+    ),
+    "a maximum": (
+        ({"max": (2, 2), "stride": (2, 2), "padding": (1, 0, 0, 0)}, {"pooled": 3}),
+        {"max1": F(pe=2), "pooled2": F(pe=1, simd=2)},
+    ),
+    "a sum over all": (({"pooled": 3},), {"pooled1": F(pe=3, simd=2)}),
+}
+
+
+def channels_first(design):
+    """Return the design whose samples are (channels, height, width) in the place of the image's."""
+    height, width, channels = design.input.shape
+    shape = (channels, height, width)
+
+    def given(projection):
+        if projection.source != "input":
+            return projection
+        turned = replace(projection.map, in_shape=shape, layout=Layout(planes=shape))
+        return replace(projection, map=turned)
+
+    populations = tuple(
+        replace(
+            p,
+            shape=shape if p.name == "input" else p.shape,
+            operands=tuple(
+                replace(op, projections=tuple(map(given, op.projections))) for op in p.operands
+            ),
+        )
+        for p in design.populations
+    )
+    return replace(design, populations=populations)
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_planes_of_several_lines_are_read_out_of_whole_samples(name, run_core):
+    layers, folding = FIRST[name]
+    image = random_windows(shape=(5, 4, 2), layers=layers)
+    design = channels_first(image).with_folding({"input": F(pe=4), **folding})
+    raw = samples(image, 3)
+
+    run = run_core(Core(design, "ecp5"), raw)
+
+    seen = raw.reshape(3, 2, 5, 4).transpose(0, 2, 3, 1).reshape(3, -1)
+    assert golden.run(image, seen).logits.tolist() == logits(run, design)
+    assert_predicted(predict(core_timing(design, "ecp5"), 3), run)
 
 
 @pytest.fixture(params=DESIGNS)
