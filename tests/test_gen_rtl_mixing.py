@@ -4,13 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+from signfire.gen.calibrate import Options, calibrate
 from signfire.gen.cycles import predict
 from signfire.gen.design import Folding as F
 from signfire.gen.maps import Layout
+from signfire.gen.plan import TECHNOLOGIES, plan_layers
 from signfire.gen.rtl import Core, core_timing
 from signfire.gen.specimen import random_windows
 from signfire.gen.specimen_joins import MIXING, random_joins
+from signfire.gen.torch_import import import_network
 from signfire.sim import golden
 
 WINDOWS = {  # planes of two lines and more that are read turned, a maximum over them, one window
@@ -130,6 +135,54 @@ def test_planes_of_several_lines_are_read_out_of_whole_samples(name, run_core):
     seen = raw.reshape(3, 2, 5, 4).transpose(0, 2, 3, 1).reshape(3, -1)
     assert golden.run(image, seen).logits.tolist() == logits(run, design)
     assert_predicted(predict(core_timing(design, "ecp5"), 3), run)
+
+
+class Mixer(nn.Module):
+    """Two blocks that mix 6 tokens and 5 channels in turn; sums go through a clamp.
+
+    The last layer reads the channels of all tokens in an order of its own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.bounds = nn.Linear(4, 5), nn.Hardtanh(-3, 3)
+        self.tokens = nn.ModuleList(
+            nn.Sequential(nn.Linear(6, 4), nn.GELU(), nn.Linear(4, 6)) for _ in range(2)
+        )
+        self.channels = nn.ModuleList(
+            nn.Sequential(nn.Linear(5, 7), nn.GELU(), nn.Linear(7, 5)) for _ in range(2)
+        )
+        self.classes = nn.Linear(30, 3)
+
+    def forward(self, x):
+        x = self.bounds(self.embed(x))
+        for tokens, channels in zip(self.tokens, self.channels, strict=True):
+            x = self.bounds(x + tokens(x.transpose(1, 2)).transpose(1, 2))
+            x = self.bounds(x + channels(x))
+        return self.classes(x.transpose(1, 2).flatten(1))
+
+
+def test_a_mixer_of_torch_becomes_hardware_that_answers_as_golden_does(run_core):
+    torch.manual_seed(0)
+    x = np.random.default_rng(0).normal(size=(64, 6, 4)).astype(np.float32)
+    design = calibrate(import_network(Mixer(), x), x, Options(weight_bits=6, input_steps=4))
+    each = {p.name: F(pe=p.shape[0]) for p in design.populations[1:-1]}
+    design = design.with_folding({"input": F(), "classes": F(simd=6), **each})
+    raw = design.raw_samples(x[:2])
+
+    run = run_core(Core(design, "ecp5"), raw)
+
+    turned = [r.source.name for plan in plans(design) for r in plan.readers if r.turned]
+    # both ways, each once for the layer and once for the identity; the head's weights are permuted
+    assert len(turned) == 2 * 4
+    assert design["classes"].operands[0].projections[0].map.kind == "dense"
+    assert golden.run(design, raw).logits.tolist() == logits(run, design)
+    assert_predicted(predict(core_timing(design, "ecp5"), 2), run)
+
+
+def plans(design):
+    _, found = plan_layers(design, TECHNOLOGIES["ecp5"])
+    return found
 
 
 @pytest.fixture(params=DESIGNS)
