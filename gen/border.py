@@ -1,10 +1,10 @@
 """Border: pixels of a layer whose constants are the same fall into few kinds, by row and column.
 
 Padding behind a normalisation is no value that its source can say, so that what the windows at the
-border lack is in their biases; and where the source's code cannot express 0, the nearest train
-stands beyond the planes and the biases take it off again. Both depend on how many rows and columns
-of a window lie beyond the planes, and on nothing else: a 3x3 window with one pixel of padding knows
-three kinds of row and three of column.
+border lack is in their biases. Where the source's code cannot express 0, the train that its neurons
+send for 0 stands beyond the planes, and the biases take off what it adds: whole numbers, so that no
+error is left. Both depend on how many rows and columns of a window lie beyond the planes, and on
+nothing else: a 3x3 window with one pixel of padding knows three kinds of row and three of column.
 """
 
 from collections.abc import Hashable, Sequence
@@ -61,6 +61,11 @@ class Border:
         return np.array_equal(self.by_kind(numbers)[self.of_pixels].T, numbers)
 
 
+def is_padded(linear: LinearMap) -> bool:
+    """Whether windows reach beyond the planes."""
+    return isinstance(linear, Sliding) and max(linear.padding) > 0
+
+
 def pixel_biases(bias: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return a bias as (outputs, pixels) of a population of ``shape``."""
     return np.broadcast_to(bias, shape).reshape(shape[0], -1)
@@ -85,10 +90,8 @@ def border_of(
     """
     rows, columns = shape[1:] if len(shape) == 3 else (1, int(np.prod(shape[1:])))
     biases = pixel_biases(bias, shape).reshape(shape[0], rows, columns)
-    padded = [m for m, _ in sources if isinstance(m, Sliding) and max(m.padding) > 0]
-    corrected = any(
-        code.zero != 0 and isinstance(m, Sliding) and max(m.padding) > 0 for m, code in sources
-    )
+    padded = [m for m, _ in sources if is_padded(m)]
+    corrected = any(code.zero != 0 for m, code in sources if is_padded(m))
     if not corrected and not np.ptp(biases.reshape(shape[0], -1), axis=1).any():
         return Border(rows=(0,) * rows, columns=(0,) * columns)
 

@@ -524,8 +524,8 @@ class LayerPlan:
     def start(self) -> np.ndarray:
         """(kinds of pixel, outputs) X before the first event: B + rest·ΣW.
 
-        Beyond the planes stands the train of 0, which adds the code's nearest value; where that is
-        not 0, it is taken off for the weights that lie there, and the sum is exact.
+        Beyond the planes stands the train of 0. What it adds to X, where the code has no 0, is
+        taken off, and the sum is exact.
         """
         return (
             self.bias

@@ -134,7 +134,7 @@ class Reader:
     def beyond_planes(self) -> np.ndarray:
         """(outputs, pixels) what the train of 0 adds where windows reach beyond the planes, int64.
 
-        That is the code's nearest value to 0 times the weights that lie there.
+        That is the value which neurons settle at for 0, times the weights that lie there.
         """
         pixels = 1 if self.places is None else self.places.count
         zero = self.held_code.zero
