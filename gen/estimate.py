@@ -661,7 +661,25 @@ def integrators_cost(plan: LayerPlan) -> Resources:
         )
         state = ram_cost(technology, plan.groups, lanes * x, _auto_style(plan, lanes * x))
         constants = constants + state
-    return scaled(accumulator, pe) + drain + constants + scaled(lane, lanes)
+    return scaled(accumulator, pe) + drain + constants + scaled(lane, lanes) + border_cost(plan)
+
+
+def border_cost(plan: LayerPlan) -> Resources:
+    """Counters of windows, and the choice of their constants where these differ by pixel."""
+    border = plan.border
+    if border.count == 1:
+        return Resources()
+    address = address_bits(plan.constant_words)
+    choices = 0
+    for numbers in (border.rows, border.columns):
+        common = max(numbers.count(kind) for kind in set(numbers))
+        choices += (len(numbers) - common) * -(-address_bits(len(numbers)) // 3)
+    within = plan.constant_words // border.count
+    counts = (len(border.rows), len(border.columns), within)
+    return Resources(
+        lut=sum(counter_luts(n) for n in counts) + choices + 2 * address,
+        ff=sum(address_bits(n) for n in counts) + address,
+    )
 
 
 def _auto_style(plan: LayerPlan, width: int) -> str:

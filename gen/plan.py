@@ -11,6 +11,7 @@ from math import gcd
 
 import numpy as np
 
+from .border import MOST_BIASES, Border, border_of, pixel_biases
 from .codes import SpikeCode
 from .cycles import Band
 from .design import MULTIPLY, Design, DesignPopulation, Folding, bits_for, divisors
@@ -531,9 +532,19 @@ class LayerPlan:
         return bits_for(min(low * scale, -1), high * scale)
 
     @cached_property
+    def border(self) -> Border:
+        """Kinds of pixel whose constants differ; of the shape."""
+        population = self.population
+        return border_of(
+            population.operands[0].bias,
+            population.shape,
+            [(reader.map, reader.source_code) for reader in self.readers],
+        )
+
+    @cached_property
     def bias(self) -> np.ndarray:
-        """(outputs,) B, held in memory."""
-        return channel_bias(self.held)
+        """(kinds of pixel, outputs) B, held in memory."""
+        return self.border.by_kind(pixel_biases(self.held.operands[0].bias, self.held.shape))
 
     @property
     def row(self) -> np.ndarray:
@@ -542,12 +553,20 @@ class LayerPlan:
 
     @property
     def start(self) -> np.ndarray:
-        """(outputs,) X before the first event: B + rest·ΣW."""
-        return self.bias + sum(r.held_code.rest * r.sums for r in self.readers)
+        """(kinds of pixel, outputs) X before the first event: B + rest·ΣW.
+
+        Beyond the planes stands the train of 0. What it adds to X, where the code has no 0, is
+        taken off, and the sum is exact.
+        """
+        return (
+            self.bias
+            + sum(r.held_code.rest * r.sums for r in self.readers)
+            - sum(self.border.by_kind(r.beyond_planes) for r in self.readers)
+        )
 
     @property
     def folded_bias(self) -> np.ndarray:
-        """(outputs,) everything constant in X = folded_bias + 2 Σ_t η(t) Σ_j W e."""
+        """(kinds of pixel, outputs) all that is constant in X = it + 2 Σ_t η(t) Σ_j W e."""
         return self.start - sum(r.held_code.total * r.sums for r in self.readers)
 
     @cached_property
@@ -636,7 +655,7 @@ class LayerPlan:
 
     @property
     def constant_words(self) -> int:
-        return self.outputs // self.lanes
+        return self.border.count * self.outputs // self.lanes
 
     @property
     def constant_width(self) -> int:
@@ -688,6 +707,7 @@ FACTS = (
     "first_bits",
     "apart",
     "sum_range",
+    "border",
     "bias",
     "factor",
     "factor_bits",
@@ -700,12 +720,6 @@ def _with_facts(plan: LayerPlan, known: LayerPlan) -> LayerPlan:
     """Copy what ``known`` has already worked out of the same layer."""
     vars(plan).update({name: vars(known)[name] for name in FACTS if name in vars(known)})
     return plan
-
-
-def channel_bias(population: DesignPopulation) -> np.ndarray:
-    """Return the bias of each output of a window, int64."""
-    bias = np.broadcast_to(population.operands[0].bias, population.shape)
-    return bias.reshape(population.shape[0], -1)[:, 0]
 
 
 def choose_lanes(plan: LayerPlan, simd: int) -> tuple[int, int]:
@@ -831,20 +845,26 @@ def _no_windows(
     """Return what there is no hardware for in a map of planes, as the end of a sentence."""
     code = source.code
     assert code is not None
-    if design.firing != "settled" or not code.is_binary:
-        return "reads planes, for which firing must be settled and the schedule binary"
+    if design.firing != "settled":
+        return "reads planes, for which firing must be settled"
     if isinstance(linear, Conv) and linear.groups > 1 and not linear.depthwise:
         return f"is a convolution of {linear.groups} groups that are not its channels"
     found = _no_order(source, linear)
     if found:
         return found
-    if isinstance(linear, Sliding) and max(linear.padding) > 0 and code.zero != 0:
-        return f"is padded with zeros, and the code of {source.name!r} has none"
-    bias = np.broadcast_to(population.operands[0].bias, population.shape)
-    if np.ptp(bias.reshape(population.shape[0], -1), axis=1).any():
-        return "has a bias that differs from pixel to pixel"
     if population.function == READOUT and population.size != population.shape[0]:
         return "has planes for outputs"
+    kinds = border_of(
+        population.operands[0].bias,
+        population.shape,
+        [(q.map, design[q.source].code) for q in population.sources],
+    ).count
+    biases = kinds * population.shape[0]
+    if biases > MOST_BIASES:
+        return (
+            f"has {kinds} kinds of pixel by their biases, which makes {biases} biases, and "
+            f"{MOST_BIASES} are the most"
+        )
     return ""
 
 

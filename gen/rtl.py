@@ -643,17 +643,20 @@ def plan_synapse_latency(plan: LayerPlan) -> int:
 def make_integrator(plan: LayerPlan) -> ShiftIntegrator | WeightedIntegrator:
     """Shift-and-add for binary schedules, a multiplier for the others."""
     style = plan.technology.rom_style(plan.constant_words, plan.constant_width)
-    factors = plan.factor if plan.factor_bits else [0] * plan.outputs
+    kinds = plan.border.count
+    factors = np.tile(plan.factor, kinds) if plan.factor_bits else [0] * kinds * plan.outputs
+    border = None if kinds == 1 else (plan.border.rows, plan.border.columns)
     if not plan.weighted:
         return ShiftIntegrator(
             lanes=plan.lanes,
             total_width=plan.total_width,
             x_width=plan.x_width,
-            bias=plan.folded_bias,
+            bias=plan.folded_bias.ravel(),
             factor=factors,
             factor_bits=plan.stored_factor_bits,
             style=style,
             registered=plan.technology.rom_registered,
+            border=border,
         )
     return WeightedIntegrator(
         lanes=plan.lanes,
@@ -661,13 +664,14 @@ def make_integrator(plan: LayerPlan) -> ShiftIntegrator | WeightedIntegrator:
         sum_width=plan.total_width,
         x_width=plan.x_width,
         eta=plan.source_code.eta,
-        start=plan.start,
-        row=plan.row,
+        start=plan.start.ravel(),
+        row=np.tile(plan.row, kinds),
         factor=factors,
         factor_bits=plan.stored_factor_bits,
         kind=plan.technology.multiplier,
         style=style,
         registered=plan.technology.rom_registered,
+        border=border,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .border import pixel_biases
 from .design import Design, DesignPopulation, bits_for
 from .maximum import maximum_of
 from .plan import LayerPlan, MaximumPlan, Technology, find_technology, no_hardware, plan_layers
@@ -119,7 +120,8 @@ def _too_wide(plan: LayerPlan) -> Iterator[str]:
     name, operand = plan.name, plan.held.operands[0]
     if operand.shift != plan.shift:
         yield f"shift S of {name!r} must be {plan.shift}, not {operand.shift}"
-    bounds = np.abs(plan.bias)
+    bounds = np.abs(pixel_biases(operand.bias, plan.held.shape)).max(axis=1)
+    yield from _other_border(plan)
     for reader in plan.readers:
         bits = plan.first_bits if reader.apart else plan.weight_bits
         limit = 2 ** (bits - 1) - 1
@@ -144,6 +146,16 @@ def _too_wide(plan: LayerPlan) -> Iterator[str]:
         )
     if not plan.is_readout:
         yield from _wide_targets(plan, bounds)
+
+
+def _other_border(plan: LayerPlan) -> Iterator[str]:
+    """Yield where biases differ between pixels that the hardware takes to be of one kind."""
+    biases = pixel_biases(plan.held.operands[0].bias, plan.held.shape)
+    if not plan.border.tells(biases):
+        yield (
+            f"biases of {plan.name!r} must be the same at all pixels of a kind, of which its "
+            f"hardware knows {plan.border.count}"
+        )
 
 
 def _wide_targets(plan: LayerPlan, bounds: np.ndarray) -> Iterator[str]:

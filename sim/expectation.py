@@ -341,7 +341,7 @@ class _LayerProbes:
         whole = self._neurons(window, base, plan.folding.pe)
         for step, cycle in enumerate(total_cycles(timing, begin)):
             self._expect(self.totals, cycle, self._sums(n, seen, step), whole, n, step)
-        x = seen.integrators[0]
+        x = self._integrators(seen)
         for k, group_cycles in enumerate(x_cycles(timing, begin)):
             step = k if timing.each_step else plan.source_code.steps - 1
             for i, cycle in enumerate(group_cycles):
@@ -362,6 +362,23 @@ class _LayerProbes:
             self._expect(self.membranes, at, seen.membranes[t], which, n, t)
             self._expect(self.events, at, seen.events[t], which, n, t)
 
+    def _integrators(self, seen: PopulationTrace) -> np.ndarray:
+        """Return X before the first step and after each, as the hardware holds it.
+
+        Beyond the planes it follows the train of 0 to where that ends, v(T), which is taken off at
+        the start; so X differs by (v(t) - v(T)) Σ W of what lies there, and not at the end. Sums of
+        powers of two have no X before that.
+        """
+        x = seen.integrators[0]
+        if not self.plan.weighted:
+            return x
+        for reader, outside in zip(self.plan.readers, self.outside, strict=True):
+            if outside.any():
+                events = np.array(reader.padding_train)
+                v = np.cumsum([0, *np.where(events, 1, -1) * np.array(reader.source_code.eta)])
+                x = x + (v - v[-1])[:, None] * outside
+        return x
+
     def _sums(self, n: int, seen: PopulationTrace, plane: int) -> np.ndarray:
         """Return what the accumulators hold after ``plane``, worked back from golden integrators.
 
@@ -375,6 +392,8 @@ class _LayerProbes:
         eta, x, row = self.plan.source_code.eta, seen.integrators[0], self.inside
         if self.plan.weighted:
             sums = ((x[plane + 1] - x[plane]) // eta[plane] + row) // 2
+            for reader, outside in zip(self.plan.readers, self.outside, strict=True):
+                sums += reader.padding_train[plane] * outside
         else:
             done = (plane + 1) * self.plan.folding.unroll
             moved = x[done] - x[0] + sum(eta[:done]) * row

@@ -38,7 +38,7 @@ from signfire.gen.estimate import (
 )
 from signfire.gen.plan import TECHNOLOGIES, packed_width, plan_layers
 from signfire.gen.rtl import Core
-from signfire.gen.specimen import random_design, random_windows
+from signfire.gen.specimen import behind_means, random_design, random_windows
 from signfire.gen.specimen_joins import RESIDUAL, random_joins
 from signfire.hdl import multiplier_array, train_buffer
 from signfire.hdl.storage import Ram, Rom
@@ -356,6 +356,11 @@ def windows() -> Design:
     )
 
 
+def normalised() -> Design:
+    """Return the same behind a normalisation: constants of nine kinds of pixel, and of six."""
+    return behind_means(windows())
+
+
 def joins() -> Design:
     """Return a residual network: an identity, a 1x1 convolution, a slice among zeros."""
     wide = {"steps": 4, "weight_bits": 6, "shape": (12, 12)}
@@ -409,6 +414,7 @@ def multiplying(make) -> Design:
         ("ecp5", partial(multiplying, windows)),
         ("ecp5", joins),
         ("ecp5", mixing),
+        *((name, normalised) for name in ("ecp5", "ice40-up")),
         *((name, windows) for name in SYNTHESIS),
     ],
 )

@@ -14,7 +14,7 @@ from signfire.gen.maps import Layout
 from signfire.gen.plan import TECHNOLOGIES, plan_layers
 from signfire.gen.reader import Reader
 from signfire.gen.rtl import Core, core_timing
-from signfire.gen.specimen import random_windows
+from signfire.gen.specimen import behind_means, random_windows
 from signfire.gen.specimen_joins import MIXING, random_joins
 from signfire.gen.torch_import import import_network
 from signfire.sim import golden
@@ -158,6 +158,27 @@ def test_planes_of_several_lines_are_read_out_of_whole_samples(name, run_core):
     seen = raw.reshape(3, 2, 5, 4).transpose(0, 2, 3, 1).reshape(3, -1)
     assert golden.run(image, seen).logits.tolist() == logits(run, design)
     assert_predicted(predict(core_timing(design, "ecp5"), 3), run)
+
+
+@pytest.mark.parametrize("schedule", ["binary", "exponential"])
+def test_normalised_images_of_channels_first_have_borders(schedule, run_core):
+    """Planes are turned, biases differ at the border, and no code says 0: all at once."""
+    wide = {"window": (3, 3), "padding": (1, 1, 1, 1)}
+    layers = ({"conv": 3, **wide}, {"conv": 2, **wide, "stride": (2, 2)}, {"dense": 3})
+    image = behind_means(
+        random_windows(shape=(5, 4, 2), layers=layers, code="centred", schedule=schedule, limit=4)
+    )
+    folding = {"conv1": F(pe=3, simd=2), "conv2": F(pe=2, simd=3), "dense3": F()}
+    design = channels_first(image).with_folding({"input": F(pe=4), **folding})
+    raw = samples(image, 2)
+
+    run = run_core(Core(design, "ecp5"), raw)
+
+    assert [9, 6, 1] == [plan.border.count for plan in plans(design)]
+    assert plans(design)[0].readers[0].turned
+    seen = raw.reshape(2, 2, 5, 4).transpose(0, 2, 3, 1).reshape(2, -1)
+    assert golden.run(image, seen).logits.tolist() == logits(run, design)
+    assert_predicted(predict(core_timing(design, "ecp5"), 2), run)
 
 
 class Mixer(nn.Module):
