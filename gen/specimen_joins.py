@@ -12,12 +12,13 @@ from .design import (
     Folding,
 )
 from .maps import Layout, LinearMap, Window
-from .network import INPUT, READOUT
+from .network import INPUT, MAX, READOUT
 from .specimen import (
     empty_map,
     image_layout,
     plane_codes,
     plane_design,
+    random_maximum,
     random_operand,
 )
 
@@ -50,6 +51,16 @@ CONCATENATION: dict[str, Sequence[Branch]] = {  # of channels in front of a conv
     ],
     "out": [("beside", {"pooled": 3})],
 }
+EVERYTHING: dict[str, Sequence[Branch]] = {  # forks, joins, a maximum
+    "first": [("input", {"conv": 2, **WIDE})],
+    "inner": [("first", {"conv": 2, "window": (1, 1)})],
+    "sum": [
+        ("inner", {"conv": 3, "window": (1, 1)}),
+        ("first", {"pick": (1, -1, 0), "bits": 7}),
+    ],
+    "greatest": [("sum", {"max": (2, 2), "stride": (2, 2)})],
+    "out": [("greatest", {"dense": 3}), ("greatest", {"pooled": 3})],
+}
 
 
 def random_joins(
@@ -71,7 +82,8 @@ def random_joins(
     layers
         By name what each reads: populations before it, and of each a map as in
         :func:`.specimen.random_windows`, or ``pick`` with the channels that the outputs read and
-        ``bits``, the width of their factors. The last is the read-out.
+        ``bits``, the width of their factors. Of a maximum, ``max``, that is all that is read. The
+        last is the read-out.
     input_steps
         ``None`` takes ``steps``, so that the input may be joined too.
 
@@ -85,6 +97,11 @@ def random_joins(
     layouts = {INPUT: image_layout(shape) if len(shape) > 1 else Layout.of(shape)}
     for name, branches in layers.items():
         own = None if name == list(layers)[-1] else hidden
+        if MAX in branches[0][1]:
+            [(source, spec)] = branches
+            known[name] = random_maximum(name, dict(spec), known[source], layouts[source])
+            layouts[name] = Layout.of(known[name].shape)
+            continue
         operand = _joined(
             [
                 _branch(rng, known[source], layouts[source], dict(spec), weight_bits, own)
