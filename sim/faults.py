@@ -129,6 +129,8 @@ def run_faults(
 ) -> CampaignResult:
     """Plant ``count`` faults, one at a time, and see which check first catches each.
 
+    Networks may fork and join: whatever the RTL builds of ReLU neurons and maxima has its sites.
+
     Parameters
     ----------
     design
