@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Shape, Signal, signed, unsigned
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..hdl.fire_pair import NEURONS, PairNeurons
+from ..hdl.fire_pair import NEURONS, PairNumbers
 from ..hdl.requantise import Requantiser
 from ..hdl.storage import Rom
 from .cycles_pair import PairTiming
@@ -112,7 +112,9 @@ class PairLayer(wiring.Component):
     def __init__(self, plan: PairPlan) -> None:
         self.plan = plan
         self.operands = tuple(OperandLayer(operand) for operand in plan.operands)
-        self.neurons = make_neurons(plan)
+        self.neurons = NEURONS[plan.population.function](
+            lanes=plan.lanes, numbers=neuron_numbers(plan), shared=plan.shared
+        )
         self.layout = data.ArrayLayout(unsigned(self.neurons.steps), plan.lanes)
         given = [trains for operand in self.operands for trains in operand.trains]
         super().__init__(
@@ -142,7 +144,7 @@ class PairLayer(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.first, m.submodules.second = first, second = self.operands
+        m.submodules.operand_1, m.submodules.operand_2 = first, second = self.operands
         inner = [trains for operand in self.operands for trains in operand.trains]
         for outer, trains in zip(self.trains, inner, strict=True):
             wiring.connect(m, wiring.flipped(outer), trains)
@@ -203,18 +205,16 @@ class PairLayer(wiring.Component):
         return may
 
 
-def make_neurons(plan: PairPlan) -> PairNeurons:
-    """Return the neurons, as wide as the operands reach."""
+def neuron_numbers(plan: PairPlan) -> PairNumbers:
+    """Numbers of the neurons, as wide as the operands reach."""
     code = plan.population.code
     assert code is not None
-    return NEURONS[plan.population.function](
-        lanes=plan.lanes,
+    return PairNumbers(
         rest=code.rest,
         steps=code.steps,
         first=plan.first.greatest,
         second=plan.second.greatest,
         fraction=plan.fraction,
-        shared=plan.shared,
         kind=plan.technology.multiplier,
     )
 
@@ -222,13 +222,13 @@ def make_neurons(plan: PairPlan) -> PairNeurons:
 def pair_timing(plan: PairPlan, streams: Mapping[str, int]) -> PairTiming:
     """Describe a layer of two operands to the cycle model, see :func:`.rtl.layer_timing`."""
     first, second = (layer_timing(operand, streams) for operand in plan.operands)
-    neurons = make_neurons(plan)
+    numbers = neuron_numbers(plan)
     return PairTiming(
         name=plan.name,
         first=first,
         second=second,
         shared=plan.shared,
-        steps=neurons.steps,
-        load=neurons.LOAD,
+        steps=numbers.steps,
+        load=NEURONS[plan.population.function].load_latency(numbers),
         fifo_depth=plan.fifo_depth,
     )

@@ -7,6 +7,7 @@ to step, so that products of v move on by one addition: v·F2 and v²·F2 are ke
 # Ref: H. Oh, Y. Lee, "Sign Gradient Descent-based Neuronal Dynamics", ICML 2024, operators of
 # several operands.
 
+from dataclasses import dataclass
 from math import isqrt
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
@@ -43,6 +44,71 @@ def binary_steps(steps: int) -> tuple[int, ...]:
     return tuple(1 << k for k in reversed(range(steps)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class PairNumbers:
+    """Numbers of neurons of two operands, from which widths and latencies follow.
+
+    Parameters
+    ----------
+    rest, steps
+        v(0) and T; the schedule is binary.
+    first, second
+        Greatest |F1| and |F2|.
+    fraction
+        p of the comparison.
+    kind
+        ``dsp`` or ``lut``, see :class:`Product`.
+    """
+
+    rest: int
+    steps: int
+    first: int
+    second: int
+    fraction: int
+    kind: str
+
+    def __post_init__(self) -> None:
+        if min(self.first, self.second) < 1:
+            raise ValueError(f"operands must reach 1 at least, not {self.first} and {self.second}")
+
+    @property
+    def eta(self) -> tuple[int, ...]:
+        return binary_steps(self.steps)
+
+    @property
+    def reaches(self) -> list[int]:
+        """Greatest |v(t)|, by step."""
+        return [abs(self.rest) + sum(self.eta[:t]) for t in range(self.steps)]
+
+    # -- of the root -----------------------------------------------------------------------------
+
+    @property
+    def scale(self) -> int:
+        """Greatest D = 4^p·F2."""
+        return self.second << 2 * self.fraction
+
+    @property
+    def square(self) -> int:
+        """Greatest v²·D that is compared."""
+        return self.reaches[-1] ** 2 * self.scale
+
+    @property
+    def magnitude_bits(self) -> int:
+        """Bits of |F1| that make a difference: 2^bits - 1 > √square, or all there are."""
+        needed = (isqrt(self.square) + 1).bit_length()
+        return min(self.first.bit_length(), needed)
+
+    @property
+    def saturates(self) -> bool:
+        return self.magnitude_bits < self.first.bit_length()
+
+    @property
+    def swing(self) -> int:
+        """Greatest η²·D + 2·η·|v|·D."""
+        each = zip(self.eta, self.reaches, strict=True)
+        return self.scale * max(step * (2 * v + step) for step, v in each)
+
+
 class PairNeurons(wiring.Component):
     """Fire ``lanes`` neurons for T steps against f(F1, F2) that stands still (settled firing).
 
@@ -56,16 +122,10 @@ class PairNeurons(wiring.Component):
     ----------
     lanes
         Neurons in parallel.
-    rest, steps
-        v(0) and T; the schedule is binary.
-    first, second
-        Greatest |F1| and |F2|; the widths are derived from them.
-    fraction
-        p of the comparison.
+    numbers
+        Of each of them.
     shared
         F2 is the same for all lanes.
-    kind
-        ``dsp`` or ``lut``, see :class:`Product`.
 
     Members
     -------
@@ -76,28 +136,15 @@ class PairNeurons(wiring.Component):
     firing, membrane, event : Out, for observation: v(t) and e(t) of the running step
     """
 
-    def __init__(
-        self,
-        *,
-        lanes: int,
-        rest: int,
-        steps: int,
-        first: int,
-        second: int,
-        fraction: int,
-        shared: bool,
-        kind: str,
-    ) -> None:
-        if min(first, second) < 1:
-            raise ValueError(f"operands must reach 1 at least, not {first} and {second}")
-        self.lanes, self.rest, self.steps, self.fraction = lanes, rest, steps, fraction
-        self.greatest = first, second
-        self.shared, self.kind = shared, kind
-        self.eta = binary_steps(steps)
-        self.LOAD = self.load_latency
-        self.LATENCY = self.LOAD + steps - 1
+    def __init__(self, *, lanes: int, numbers: PairNumbers, shared: bool) -> None:
+        self.lanes, self.numbers, self.shared = lanes, numbers, shared
+        self.rest, self.steps, self.eta = numbers.rest, numbers.steps, numbers.eta
+        self.fraction, self.kind = numbers.fraction, numbers.kind
+        self.greatest = numbers.first, numbers.second
+        self.LOAD = self.load_latency(numbers)
+        self.LATENCY = self.LOAD + self.steps - 1
         reach = sum(self.eta)
-        self.membrane_shape = signed(signed_width(rest - reach, rest + reach))
+        self.membrane_shape = signed(signed_width(self.rest - reach, self.rest + reach))
         first_shape, second_shape = (signed(signed_width(-n, n)) for n in self.greatest)
         super().__init__(
             {
@@ -105,26 +152,21 @@ class PairNeurons(wiring.Component):
                 "first": In(data.ArrayLayout(first_shape, lanes)),
                 "second": In(data.ArrayLayout(second_shape, 1 if shared else lanes)),
                 "train_valid": Out(1),
-                "train": Out(data.ArrayLayout(unsigned(steps), lanes)),
+                "train": Out(data.ArrayLayout(unsigned(self.steps), lanes)),
                 "firing": Out(1),
                 "membrane": Out(data.ArrayLayout(self.membrane_shape, lanes)),
                 "event": Out(lanes),
             }
         )
 
-    @property
-    def load_latency(self) -> int:
+    @staticmethod
+    def load_latency(numbers: PairNumbers) -> int:
         """Cycles from the operands to the first step."""
         raise NotImplementedError
 
     def second_of(self, values: list, lane: int):
         """Return what belongs to a lane of numbers made of F2."""
         return values[0] if self.shared else values[lane]
-
-    @property
-    def reaches(self) -> list[int]:
-        """Greatest |v(t)|, by step."""
-        return [abs(self.rest) + sum(self.eta[:t]) for t in range(self.steps)]
 
 
 class DividingNeurons(PairNeurons):
@@ -189,14 +231,16 @@ class QuotientNeurons(DividingNeurons):
     One add-or-subtract a step is the whole loop.
     """
 
-    load_latency = 2  # max(F2, 1); rest·D - F1
+    @staticmethod
+    def load_latency(numbers: PairNumbers) -> int:
+        return 2  # max(F2, 1); rest·D - F1
 
     def _prepare(self, m: Module, divisors: list[Signal]) -> None:
         self.divisors = divisors
 
     def _lane(self, m: Module, lane: int, load, v: Signal) -> Value:
         scale = self.greatest[1] << self.fraction
-        reach = max(self.reaches[-1] * scale + self.greatest[0], self.eta[0] * scale)
+        reach = max(self.numbers.reaches[-1] * scale + self.greatest[0], self.eta[0] * scale)
         residual = Signal(signed(signed_width(-reach, reach)), name=f"r_{lane}", reset_less=True)
         divisor = self.second_of(self.divisors, lane) << self.fraction
         a_first = Signal.like(self.first[lane], name=f"a_first_{lane}", reset_less=True)
@@ -230,30 +274,10 @@ class RootNeurons(DividingNeurons):
     square is beyond all v²·D, where it makes no difference any more.
     """
 
-    @property
-    def load_latency(self) -> int:
-        bits = self.magnitude_bits
-        return 2 + self._saturates + product_latency(kind=self.kind, factor_bits=bits)
-
-    @property
-    def scale(self) -> int:
-        """Greatest D."""
-        return self.greatest[1] << 2 * self.fraction
-
-    @property
-    def square(self) -> int:
-        """Greatest v²·D that is compared."""
-        return self.reaches[-1] ** 2 * self.scale
-
-    @property
-    def magnitude_bits(self) -> int:
-        """Bits of |F1|."""
-        needed = (isqrt(self.square) + 1).bit_length()  # 2^needed - 1 > √square
-        return min(self.greatest[0].bit_length(), needed)
-
-    @property
-    def _saturates(self) -> bool:
-        return self.magnitude_bits < self.greatest[0].bit_length()
+    @staticmethod
+    def load_latency(numbers: PairNumbers) -> int:
+        square = product_latency(kind=numbers.kind, factor_bits=numbers.magnitude_bits)
+        return 2 + numbers.saturates + square
 
     def _prepare(self, m: Module, divisors: list[Signal]) -> None:
         """Delay D until the square is there; make what starts of it, and E/4 step by step."""
@@ -271,7 +295,7 @@ class RootNeurons(DividingNeurons):
                 ("up", eta * (2 * rest + eta)),
             ):
                 product = times(held, factor)
-                bound = abs(factor) * self.scale
+                bound = abs(factor) * self.numbers.scale
                 start = Signal(
                     signed(signed_width(-bound, bound)), name=f"{name}_{n}", reset_less=True
                 )
@@ -279,7 +303,7 @@ class RootNeurons(DividingNeurons):
                 starts.append(start)
             c_divisor = delayed(m, divisor, wait, name=f"c_divisor_{n}", reset_less=True)
             whole = (c_divisor << 2 * self.fraction) << 2 * (steps - 1) >> 2
-            bound = self.scale * eta * eta // 4
+            bound = self.numbers.scale * eta * eta // 4
             quarter = Signal(range(bound + 1), name=f"quarter_{n}", reset_less=True)
             three = Signal(range(3 * bound + 1), name=f"three_quarters_{n}", reset_less=True)
             m.d.sync += [
@@ -293,12 +317,10 @@ class RootNeurons(DividingNeurons):
         negative, squared = self._square(m, lane)
         square, down_start, up_start = self.second_of(self.starts, lane)
         quarter, three = self.second_of(self.quarters, lane)
-        bits = self.magnitude_bits
-        reach = max(self.square, ((1 << bits) - 1) ** 2 + 1)
+        bits = self.numbers.magnitude_bits
+        reach = max(self.numbers.square, ((1 << bits) - 1) ** 2 + 1)
         r = Signal(signed(signed_width(-reach, reach)), name=f"r_{lane}", reset_less=True)
-        swing = self.scale * max(
-            step * (2 * v + step) for step, v in zip(self.eta, self.reaches, strict=True)
-        )
+        swing = self.numbers.swing
         shape = signed(signed_width(-swing, swing))
         down = Signal(shape, name=f"down_{lane}", reset_less=True)
         up = Signal(shape, name=f"up_{lane}", reset_less=True)
@@ -323,10 +345,10 @@ class RootNeurons(DividingNeurons):
 
     def _square(self, m: Module, lane: int) -> tuple[Value, Value]:
         """Return the sign of F1, and its square, in the cycle of the load."""
-        first, bits = self.first[lane], self.magnitude_bits
+        first, bits = self.first[lane], self.numbers.magnitude_bits
         magnitude = Signal(self.greatest[0].bit_length(), name=f"a_size_{lane}", reset_less=True)
         m.d.sync += magnitude.eq(Mux(first[-1], -first, first))
-        if self._saturates:
+        if self.numbers.saturates:
             held = Signal(bits, name=f"b_size_{lane}", reset_less=True)
             m.d.sync += held.eq(magnitude[:bits] | magnitude[bits:].any().replicate(bits))
             magnitude = held
@@ -345,10 +367,10 @@ class ProductNeurons(PairNeurons):
     target = ceil(F1·F2 / 2^p), held within what v can be told from; then as :class:`NeuronArray`.
     """
 
-    @property
-    def load_latency(self) -> int:
-        bits = self.greatest[1].bit_length()
-        return 3 + Clamp.LATENCY + product_latency(kind=self.kind, factor_bits=bits)
+    @staticmethod
+    def load_latency(numbers: PairNumbers) -> int:
+        bits = numbers.second.bit_length()
+        return 3 + Clamp.LATENCY + product_latency(kind=numbers.kind, factor_bits=bits)
 
     def elaborate(self, platform) -> Module:
         m = Module()

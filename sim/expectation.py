@@ -439,8 +439,7 @@ class _OperandProbes(_LayerProbes):
     def __init__(
         self, number: int, index: int, plan: OperandPlan, timing: LayerTiming, cycles: LayerCycles
     ) -> None:
-        place = ("first", "second")[number]
-        super().__init__(f"layer_{index}.{place}.", index, plan, timing, cycles)
+        super().__init__(f"layer_{index}.operand_{number + 1}.", index, plan, timing, cycles)
         self.number = number
 
     def _probe(self, what: str, valid: str, value: str, bits: int, *, signed: bool = True) -> Probe:

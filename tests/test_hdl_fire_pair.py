@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from signfire.hdl import fire_pair
-from signfire.hdl.fire_pair import NEURONS, binary_steps, times
+from signfire.hdl.fire_pair import NEURONS, PairNumbers, binary_steps, times
 
 
 def reached(function: str, v: int, first: int, second: int, fraction: int) -> bool:
@@ -64,9 +64,14 @@ def test_a_product_by_a_constant_is_a_sum_of_shifts(constant):
     assert all(times(n, constant) == n * constant for n in (-7, -1, 0, 1, 13))
 
 
+def make(function: str, *, lanes: int, shared: bool, **numbers):
+    """Return neurons."""
+    return NEURONS[function](lanes=lanes, shared=shared, numbers=PairNumbers(**numbers))
+
+
 def played(play, function: str, pairs, pace: int | None = None, **settings):
     """Fire pairs (F1 of each lane, F2 of each lane, or of all); return what came, by its cycle."""
-    dut = NEURONS[function](**settings)
+    dut = make(function, **settings)
     pace = pace or dut.steps
     stimuli = []
     for first, second in pairs:
@@ -203,8 +208,16 @@ def test_a_tie_of_negative_numbers_is_no_event(play):
 
 @pytest.mark.parametrize("function", NEURONS)
 def test_reset_in_the_middle_leaves_a_clean_state(play, function):
-    dut = NEURONS[function](
-        lanes=1, rest=-1, steps=4, first=99, second=99, fraction=0, shared=True, kind="dsp"
+    dut = make(
+        function,
+        lanes=1,
+        rest=-1,
+        steps=4,
+        first=99,
+        second=99,
+        fraction=0,
+        shared=True,
+        kind="dsp",
     )
     word = {"valid": 1, "first": [40], "second": [16], "reset": 0}
     quiet = {"valid": 0}
@@ -221,9 +234,7 @@ def test_reset_in_the_middle_leaves_a_clean_state(play, function):
 
 def test_operands_that_are_always_zero_are_refused():
     with pytest.raises(ValueError, match="operands must reach 1 at least, not 0 and 4"):
-        NEURONS["divide"](
-            lanes=1, rest=0, steps=2, first=0, second=4, fraction=0, shared=True, kind="dsp"
-        )
+        PairNumbers(rest=0, steps=2, first=0, second=4, fraction=0, kind="dsp")
 
 
 PLANTED = {  # function -> a change of the source that makes other neurons
