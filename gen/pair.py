@@ -23,7 +23,7 @@ from .maps import Conv, Dense, LinearMap, Pooled
 from .network import LINEAR
 from .plan import LayerPlan, choose_lanes, with_facts
 from .reader import Reader
-from .reading import word_of
+from .reading import parallel_of, word_of
 
 # Cycles, beside T, that results may be under way from the operands to the next layer; with too few
 # the neurons would pause, never err.
@@ -51,8 +51,8 @@ class OperandPlan(LayerPlan):
 class PairPlan(LayerPlan):
     """A layer of neurons of two operands; ``readers`` are those of both, in their order.
 
-    ``pe`` and ``simd`` hold for both operands, but that of a shared one a single output is
-    computed. Of the second, ``unroll`` is as much as divides the steps of its sources.
+    The folding holds for both operands as far as it divides what each reads, see
+    :func:`operand_folding`; of a shared one a single output is computed.
 
     Parameters
     ----------
@@ -69,7 +69,8 @@ class PairPlan(LayerPlan):
 
     @cached_property
     def first(self) -> OperandPlan:
-        return self._operand(0, self.readers[: self._split], self.folding, self.x_bound)
+        readers = self.readers[: self._split]
+        return self._operand(0, readers, readers[0].folding, self.x_bound)
 
     @cached_property
     def second(self) -> OperandPlan:
@@ -160,16 +161,27 @@ class PairPlan(LayerPlan):
 
     def reader_foldings(self, folding: Folding) -> list[Folding]:
         """Return the folding of each reader's operand."""
-        steps = self.readers[self._split].source_code.steps
-        second = second_folding(folding, steps, self.shared)
-        others = len(self.readers) - self._split
-        return [folding] * self._split + [second] * others
+        each = self.readers[: self._split], self.readers[self._split :]
+        return [
+            own
+            for number, readers in enumerate(each)
+            for own in [operand_folding(folding, readers, number == 1 and self.shared)]
+            for _ in readers
+        ]
 
 
-def second_folding(folding: Folding, steps: int, shared: bool) -> Folding:
-    """Return how the second operand is folded, whose sources fire ``steps`` steps."""
-    unroll = max(d for d in divisors(steps) if d <= folding.unroll)
-    return replace(folding, pe=1 if shared else folding.pe, unroll=unroll)
+def operand_folding(folding: Folding, readers: Sequence[Reader], one: bool) -> Folding:
+    """Return how an operand is folded; with ``one``, whose first channel alone is computed.
+
+    As the population, as far as that divides what the operand reads.
+    """
+    steps = readers[0].source_code.steps
+    return replace(
+        folding,
+        pe=1 if one else folding.pe,
+        simd=gcd(folding.simd, parallel_of([reader.map for reader in readers])[0]),
+        unroll=max(d for d in divisors(steps) if d <= folding.unroll),
+    )
 
 
 def operand_of(population: DesignPopulation, number: int, one: bool) -> DesignPopulation:
@@ -228,19 +240,17 @@ def plan_pair(design: Design, plan: LayerPlan) -> PairPlan:
     Its readers are those of both operands, folded as the first one is.
     """
     population, readers = plan.population, plan.readers
-    shared = is_shared(population)
     split = len(population.operands[0].projections)
-    second = second_folding(plan.folding, readers[split].source_code.steps, shared)
-    others = []
-    for reader in readers[split:]:
-        maps = reader.map, reader.held_map
-        if shared:
-            maps = first_output(maps[0]), first_output(maps[1])
-        others.append(replace(reader, map=maps[0], held_map=maps[1], folding=second))
-    return PairPlan(
+    if is_shared(population):
+        lone = [
+            replace(r, map=first_output(r.map), held_map=first_output(r.held_map))
+            for r in readers[split:]
+        ]
+        readers = (*readers[:split], *lone)
+    found = PairPlan(
         population=population,
         held=plan.held,
-        readers=(*readers[:split], *others),
+        readers=readers,
         folding=plan.folding,
         x_bound=plan.x_bound,
         second_bound=design.integrator_bound(population, 1),
@@ -250,3 +260,6 @@ def plan_pair(design: Design, plan: LayerPlan) -> PairPlan:
         period=1,
         technology=plan.technology,
     )
+    foldings = found.reader_foldings(plan.folding)
+    folded = (replace(r, folding=f) for r, f in zip(readers, foldings, strict=True))
+    return replace(found, readers=tuple(folded))
