@@ -263,12 +263,12 @@ class RootNeurons(DividingNeurons):
     turning where both are negative. With D = 4^p·F2 the lane keeps
 
     r = v²·D - F1² (less 1 of negative F1, for which a tie is no event either)
-    down = 2·η·v·D - E,  up = 2·η·v·D + E,  E = η²·D
+    up = E + 2·η·v·D,  down = E - 2·η·v·D,  E = η²·D
 
-    and an event adds ``up`` to r, none takes ``down`` off. As η is halved and v moved by η,
+    and an event adds ``up`` to r, none adds ``down``. As η is halved and v moved by η,
 
-    event:  down <- up/2 + E/4,        up <- up/2 + 3·E/4
-    none:   down <- down/2 - 3·E/4,    up <- down/2 - E/4
+    event:  up <- up/2 + 3·E/4,  down <- down/2 - 5·E/4
+    none:   up <- up/2 - 5·E/4,  down <- down/2 + 3·E/4
 
     all of it exactly, by one addition each, and E <- E/4. |F1| is held at the least 2^k - 1 whose
     square is beyond all v²·D, where it makes no difference any more.
@@ -280,19 +280,19 @@ class RootNeurons(DividingNeurons):
         return 2 + numbers.saturates + square
 
     def _prepare(self, m: Module, divisors: list[Signal]) -> None:
-        """Delay D until the square is there; make what starts of it, and E/4 step by step."""
+        """Delay D until the square is there; make what starts of it, and what changes."""
         steps, rest, eta = self.steps, self.rest, self.eta[0]
         wait = self.LOAD - 2
         load = delayed(m, self.valid, self.LOAD - 1, name="load_second")
-        self.starts, self.quarters = [], []
+        self.starts, self.changes = [], []
         for n, divisor in enumerate(divisors):
             held = delayed(m, divisor, wait - 1, name=f"b_divisor_{n}", reset_less=True)
             held = held << 2 * self.fraction
             starts = []
             for name, factor in (
                 ("square", rest * rest),
-                ("down", eta * (2 * rest - eta)),
-                ("up", eta * (2 * rest + eta)),
+                ("up", eta * (eta + 2 * rest)),
+                ("down", eta * (eta - 2 * rest)),
             ):
                 product = times(held, factor)
                 bound = abs(factor) * self.numbers.scale
@@ -302,21 +302,21 @@ class RootNeurons(DividingNeurons):
                 m.d.sync += start.eq(product)
                 starts.append(start)
             c_divisor = delayed(m, divisor, wait, name=f"c_divisor_{n}", reset_less=True)
-            whole = (c_divisor << 2 * self.fraction) << 2 * (steps - 1) >> 2
+            quarter = (c_divisor << 2 * self.fraction) << 2 * (steps - 1) >> 2
             bound = self.numbers.scale * eta * eta // 4
-            quarter = Signal(range(bound + 1), name=f"quarter_{n}", reset_less=True)
-            three = Signal(range(3 * bound + 1), name=f"three_quarters_{n}", reset_less=True)
+            plus = Signal(range(3 * bound + 1), name=f"plus_{n}", reset_less=True)
+            minus = Signal(range(-5 * bound - 1, 1), name=f"minus_{n}", reset_less=True)
             m.d.sync += [
-                quarter.eq(Mux(load, whole, quarter >> 2)),
-                three.eq(Mux(load, whole + (whole << 1), three >> 2)),
+                plus.eq(Mux(load, times(quarter, 3), plus >> 2)),
+                minus.eq(Mux(load, times(quarter, -5), minus >> 2)),
             ]
             self.starts.append(starts)
-            self.quarters.append((quarter, three))
+            self.changes.append((plus, minus))
 
     def _lane(self, m: Module, lane: int, load, v: Signal) -> Value:
         negative, squared = self._square(m, lane)
-        square, down_start, up_start = self.second_of(self.starts, lane)
-        quarter, three = self.second_of(self.quarters, lane)
+        square, up_start, down_start = self.second_of(self.starts, lane)
+        plus, minus = self.second_of(self.changes, lane)
         bits = self.numbers.magnitude_bits
         reach = max(self.numbers.square, ((1 << bits) - 1) ** 2 + 1)
         r = Signal(signed(signed_width(-reach, reach)), name=f"r_{lane}", reset_less=True)
@@ -326,7 +326,6 @@ class RootNeurons(DividingNeurons):
         up = Signal(shape, name=f"up_{lane}", reset_less=True)
         d_negative = Signal(name=f"d_negative_{lane}", reset_less=True)
         event, v_negative, r_negative = Signal(name=f"fires_{lane}"), v[-1], r[-1]
-        half = Mux(event, up >> 1, down >> 1)
         with m.If(load):
             m.d.sync += [
                 d_negative.eq(negative),
@@ -336,9 +335,9 @@ class RootNeurons(DividingNeurons):
             ]
         with m.Else():
             m.d.sync += [
-                r.eq(turned_sum(r, Mux(event, up, down), ~event)),
-                down.eq(turned_sum(half, Mux(event, quarter, three), ~event)),
-                up.eq(turned_sum(half, Mux(event, three, quarter), ~event)),
+                r.eq(r + Mux(event, up, down)),
+                up.eq((up >> 1) + Mux(event, plus, minus)),
+                down.eq((down >> 1) + Mux(event, minus, plus)),
             ]
         m.d.comb += event.eq(Mux(d_negative, v_negative & ~r_negative, v_negative | r_negative))
         return event
@@ -420,11 +419,6 @@ class ProductNeurons(PairNeurons):
         ]
         m.d.comb += [product.x.eq(turned), product.factor.eq(magnitude)]
         return product.product
-
-
-def turned_sum(value, change, subtract):
-    """Return value + change, less it where ``subtract``: one carry chain."""
-    return value + (change ^ subtract.as_signed()) + subtract
 
 
 NEURONS = {  # by the function that they fire against

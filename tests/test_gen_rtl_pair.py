@@ -274,7 +274,7 @@ def test_a_wrong_constant_of_the_root_is_named_step_by_step(
     made, tmp_path_factory, mutated, monkeypatch
 ):
     design, technology = made(CHECKED[0])
-    wrong = mutated(fire_pair, ("whole + (whole << 1)", "whole + (whole << 2)"))
+    wrong = mutated(fire_pair, ("times(quarter, -5)", "times(quarter, -4)"))
     monkeypatch.setitem(rtl_pair.NEURONS, "divide_root", wrong.NEURONS["divide_root"])
 
     result = check_cycles(

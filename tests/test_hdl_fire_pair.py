@@ -239,7 +239,7 @@ def test_operands_that_are_always_zero_are_refused():
 
 PLANTED = {  # function -> a change of the source that makes other neurons
     "a square of v that starts wrong": ("divide_root", ("rest * rest", "rest * rest + 1")),
-    "a step of the square that is too short": ("divide_root", ("whole + (whole << 1)", "whole")),
+    "a step of the square that is too short": ("divide_root", ("times(quarter, 3)", "quarter")),
     "a tie of negative numbers that fires": ("divide_root", ("squared - negative", "squared")),
     "a direction that does not turn": ("divide_root", ("v_negative & ~r_negative", "v_negative")),
     "a divisor of 0": ("divide", ("Mux(above, second[:-1], 1)", "second[:-1]")),
