@@ -42,13 +42,16 @@ class ReaderTiming:
     stream
         Where the trains come from: 0 the input, n + 1 the layer number n.
     rows, parts
-        Of the buffer: rows of a line, incoming words a row.
+        Of the buffer: rows of a line, incoming words a row. Of one that scatters single trains, a
+        row is an incoming word.
     banks
         Lines the buffer holds.
     bands
         Rows of windows in order; the last is done with all lines of a sample.
     end
         Words of a step that are read when this source's have been.
+    writes
+        Cycles that a row takes to be written; ``None`` for those of the layer's planes.
     """
 
     stream: int
@@ -57,6 +60,7 @@ class ReaderTiming:
     banks: int
     end: int
     bands: tuple[Band, ...] = WHOLE_SAMPLE
+    writes: int | None = None
 
     @property
     def lines(self) -> int:
@@ -278,6 +282,7 @@ class Gather:
         self, spec: ReaderTiming, layer: LayerTiming, freed: list[int], announce: Callable[[], None]
     ) -> None:
         self.spec, self.layer, self.freed, self.announce = spec, layer, freed, announce
+        self.writes = layer.planes if spec.writes is None else spec.writes
         self.part = self.row = 0
         self.free_from = 0  # from here on a word can enter
         self.full: list[int] = []  # by line, the cycle from which it can be read
@@ -291,10 +296,10 @@ class Gather:
         if self.part == spec.parts:
             self.part = 0
             begin = max(taken + 1, self._place())
-            self.free_from = begin + self.layer.planes - 1
+            self.free_from = begin + self.writes - 1
             self.row += 1
             if self.row == spec.rows:
-                self.full.append(begin + self.layer.planes)
+                self.full.append(begin + self.writes)
                 self.row = 0
                 self.announce()
         return taken

@@ -362,6 +362,8 @@ class _Search:
         Several readers share a word, which then divides those that they read.
         """
         for source, word in zip(layer.sources, words, strict=True):
+            if not word:  # any number serves
+                continue
             alone = len(self.readers[source]) == 1
             if word % state[source] or (alone and word != state[source]):
                 return None

@@ -14,7 +14,7 @@ import numpy as np
 from .codes import SpikeCode
 from .cycles import Band
 from .design import MULTIPLY, Design, DesignPopulation, Folding, bits_for, divisors
-from .maps import Conv, LinearMap, Sliding
+from .maps import Conv, LinearMap, Pooled, Sliding
 from .maximum import Maximum, maximum_of
 from .network import INPUT, MAX, READOUT
 from .reader import Reader
@@ -23,10 +23,11 @@ from .reading import (
     is_apart,
     parallel_of,
     raster_order,
+    reading_places,
     repeats_of,
-    travels_in_raster_order,
     word_of,
 )
+from .scatter import can_scatter
 from .skew import lines_ahead
 
 # Cycles for which the results of a tile may be under way; with too few the layer would pause
@@ -111,6 +112,32 @@ class Technology:
 
         return min(self.block_shapes, key=cost)
 
+    def parts_layout(self, depth: int, parts: int, width: int) -> tuple[int, int]:
+        """Return the same of words of ``parts`` that are written apart, ``width`` bits each.
+
+        iCE40 has a write enable for every bit of its widest words, the others for every byte; where
+        that takes fewer blocks, each part is a memory of its own.
+        """
+        if not self.lut_ram:
+            shapes, row = self.block_shapes[:1], parts * width
+        else:
+            shapes = tuple(shape for shape in self.block_shapes if shape[1] >= BYTE_BITS)
+            row = parts * -(-width // BYTE_BITS) * BYTE_BITS
+        together = replace(self, block_shapes=shapes).block_layout(depth, row)
+        blocks, segments = self.block_layout(depth, width)
+        return min(together, (parts * blocks, segments))
+
+    def parts_luts(self, depth: int, parts: int, width: int) -> int:
+        """LUT4s of such a RAM outside block RAM."""
+        return parts * self.ram_luts(depth, width)
+
+    def parts_style(self, depth: int, parts: int, width: int) -> str:
+        """Return the same as :meth:`ram_style` for words of parts that are written apart."""
+        blocks, _ = self.parts_layout(depth, parts, width)
+        if self.parts_luts(depth, parts, width) > self.luts_per_block * blocks:
+            return "block"
+        return "distributed" if self.lut_ram else "logic"
+
     def rom_luts(self, depth: int, width: int) -> int:
         """LUT4s for a ROM in logic: 16 words a LUT, and 0.7 more to choose each further one."""
         if depth <= 16:
@@ -133,6 +160,9 @@ class Technology:
         if self.ram_luts(depth, width) > self.luts_per_block * self.blocks(depth, width):
             return "block"
         return "distributed" if self.lut_ram else "logic"
+
+
+BYTE_BITS = 9  # of the word of a block RAM, the least that has a write enable of its own
 
 
 # Geometries: Lattice TN1250 (iCE40), TN-02204 (ECP5), Gowin UG285; costs: brams*.txt of Yosys.
@@ -439,8 +469,9 @@ class LayerPlan:
 
     @property
     def interval(self) -> int:
-        """Cycles a sample keeps the synapses busy."""
-        return self.windows * self.tiles * self.tile_cycles
+        """Cycles a sample keeps the synapses busy, or a buffer into which trains are scattered."""
+        scattered = [reader.source.size for reader in self.readers if reader.turned]
+        return max(self.windows * self.tiles * self.tile_cycles, *scattered, 0)
 
     @property
     def pace(self) -> int:
@@ -466,7 +497,7 @@ class LayerPlan:
             Of each source; one number for all says the most, of what each reads at a time.
         simd
             What the layers behind read at a time; where there are several, the greatest common
-            divisor.
+            divisor. 0 where they take any number.
         """
         if isinstance(source_lanes, int):
             words = [word_of(reader.map, folding) for reader in self.readers]
@@ -680,7 +711,8 @@ def channel_bias(population: DesignPopulation) -> np.ndarray:
 def choose_lanes(plan: LayerPlan, simd: int) -> tuple[int, int]:
     """Return result lanes and step period: the fewest lanes that do not lengthen the period.
 
-    ``simd`` is what the next layer reads at a time, which the lanes have to fill evenly.
+    ``simd`` is what the next layer reads at a time, which the lanes have to fill evenly; 0 where
+    it takes any number.
     """
     pe = plan.folding.pe
     options = [1] if plan.is_readout else [d for d in divisors(pe) if simd % d == 0]
@@ -785,13 +817,13 @@ def _no_maximum(design: Design, source: DesignPopulation, population: DesignPopu
     return _no_order(source, found.window)
 
 
-def _no_order(source: DesignPopulation, linear: LinearMap) -> str:
-    """Return why the trains of a source do not come as a map of its planes reads them."""
-    if not travels_in_raster_order(linear, source.shape, is_input=source.function == INPUT):
+def _no_order(source: DesignPopulation, linear: Sliding | Pooled) -> str:
+    """Return why the trains of a source cannot be put in the order in which a map reads them."""
+    places = reading_places(linear, source.shape, is_input=source.function == INPUT)
+    if not can_scatter(linear, places):
         return (
-            f"reads planes in another order than they come (a sample of several planes has to be "
-            f"of shape height, width, channels; that of {source.name!r} is "
-            f"{'x'.join(map(str, source.shape))})"
+            f"reads planes in an order that no nested loops make of that in which they come (the "
+            f"shape of {source.name!r} is {'x'.join(map(str, source.shape))})"
         )
     return ""
 
@@ -883,7 +915,7 @@ def plan_layers(
     plans: list[LayerPlan] = []
     for k, (plan, read) in enumerate(zip(bare, sources, strict=True), 1):
         words = [
-            reader.word
+            reader.taken
             for other, streams in zip(bare, sources, strict=True)
             for reader, stream in zip(other.readers, streams, strict=True)
             if stream == k

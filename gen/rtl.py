@@ -39,6 +39,7 @@ from ..hdl.multiplier_array import MultiplierArray, multiplier_latency, shared_g
 from ..hdl.readout import Readout, result_layout
 from ..hdl.requantise import Requantiser, requantiser_latency
 from ..hdl.running_maximum import RunningMaximum
+from ..hdl.scatter_buffer import ScatterBuffer
 from ..hdl.sequencer import Sequencer
 from ..hdl.sign_choice import SignChoice
 from ..hdl.storage import Rom, rom_latency
@@ -420,6 +421,7 @@ class TrainReader(wiring.Component):
 
     A dense map reads whole samples out of a :class:`TrainBuffer`; windows are read out of a
     :class:`LineBuffer`, led by a :class:`WindowWalk`, and beyond the planes stands the train of 0.
+    A map that reads another order than the trains come in has a :class:`ScatterBuffer`.
 
     Members
     -------
@@ -459,12 +461,7 @@ class TrainReader(wiring.Component):
         wiring.connect(m, wiring.flipped(self.trains), buffer.trains)
         m.d.comb += buffer.plane.eq(self.plane)
         if self.walk is None:
-            m.d.comb += [
-                self.full.eq(buffer.full),
-                buffer.release.eq(self.done),
-                buffer.row.eq(self.word),
-                self.events.eq(buffer.events),
-            ]
+            self._read_sample(m)
             return m
         m.submodules.walk = walk = self.walk
         m.d.comb += [
@@ -475,13 +472,34 @@ class TrainReader(wiring.Component):
             walk.done.eq(self.done),
             self.full.eq(walk.full),
             buffer.release.eq(walk.release),
-            buffer.line.eq(walk.line),
-            buffer.row.eq(walk.row),
+            *self._address(walk.line, walk.row),
         ]
         inside = delayed(m, walk.inside, 1, name="inside", reset_less=True)
         events, padding = self._picked(m), self._padding(m)
         m.d.comb += self.events.eq(Mux(inside, events, padding))
         return m
+
+    def _read_sample(self, m: Module) -> None:
+        """Read the words of a sample one after the other."""
+        buffer, bank = self.buffer, Signal(range(self.reader.lines))
+        if isinstance(buffer, ScatterBuffer):
+            full, place = buffer.held != 0, self._address(bank, self.word)
+            with m.If(self.done):
+                m.d.sync += bank.eq(Mux(bank == buffer.banks - 1, 0, bank + 1))
+        else:
+            full, place = buffer.full, [buffer.row.eq(self.word)]
+        m.d.comb += [
+            self.full.eq(full),
+            buffer.release.eq(self.done),
+            *place,
+            self.events.eq(buffer.events),
+        ]
+
+    def _address(self, line: Signal, row: Signal) -> list:
+        """Lead a place to the buffer."""
+        if isinstance(self.buffer, ScatterBuffer):
+            return [self.buffer.address.eq(Cat(row[: self.reader.row_bits], line))]
+        return [self.buffer.line.eq(line), self.buffer.row.eq(row)]
 
     def _padding(self, m: Module) -> Signal:
         """Events of what stands beyond the planes."""
@@ -516,8 +534,10 @@ def trains_members(readers: list[TrainReader]) -> dict:
     return {f"trains_{k}": In(reader.trains.signature.flip()) for k, reader in enumerate(readers)}
 
 
-def make_buffer(reader: Reader, technology: Technology) -> TrainBuffer | LineBuffer:
+def make_buffer(reader: Reader, technology: Technology) -> TrainBuffer | LineBuffer | ScatterBuffer:
     """Whole samples, or the lines that windows need."""
+    if reader.turned:
+        return make_scatter_buffer(reader, technology)
     unroll = reader.folding.unroll
     depth = buffer_depth(banks=reader.lines, rows=reader.line_words, planes=reader.planes)
     settings = {
@@ -530,6 +550,24 @@ def make_buffer(reader: Reader, technology: Technology) -> TrainBuffer | LineBuf
     if reader.places is None:
         return TrainBuffer(size=reader.inputs, banks=reader.lines, **settings)
     return LineBuffer(rows=reader.line_words, lines=reader.lines, **settings)
+
+
+def make_scatter_buffer(reader: Reader, technology: Technology) -> ScatterBuffer:
+    """Whole samples, whose trains are put where they are read."""
+    scatter, depth, steps = reader.scatter, reader.scatter_depth, reader.source_code.steps
+    assert scatter is not None  # else no_hardware has refused it
+    return ScatterBuffer(
+        counts=scatter.counts,
+        strides=scatter.addresses(reader.row_bits),
+        depth=depth,
+        bank=reader.sample_lines << reader.row_bits,
+        banks=reader.lines,
+        simd=reader.word,
+        steps=steps,
+        unroll=reader.folding.unroll,
+        lanes=reader.source_lanes,
+        style=technology.parts_style(depth, reader.word, steps),
+    )
 
 
 def make_sequencer(plan: LayerPlan) -> Sequencer:
@@ -547,8 +585,13 @@ def make_walk(reader: Reader) -> WindowWalk:
     """Windows over the lines."""
     places = reader.places
     assert places is not None
+    needs, releases, lines = places.needs, places.releases, reader.lines
+    if reader.turned:  # samples are counted, not lines
+        needs = [band.needs for band in reader.bands]
+        releases = [band.frees for band in reader.bands]
+        lines = reader.lines * places.height
     return WindowWalk(
-        lines=reader.lines,
+        lines=lines,
         height=places.height,
         width=places.width,
         depth=reader.pixel_words,
@@ -556,8 +599,8 @@ def make_walk(reader: Reader) -> WindowWalk:
         stride=places.stride,
         padding=places.padding,
         positions=places.positions,
-        needs=places.needs,
-        releases=places.releases,
+        needs=needs,
+        releases=releases,
         apart=reader.apart and not reader.picked,
     )
 
@@ -960,13 +1003,15 @@ def layer_timing(plan: LayerPlan, streams: Mapping[str, int]) -> LayerTiming:
         readers=tuple(
             ReaderTiming(
                 stream=streams[reader.source.name],
-                rows=reader.line_words,
-                parts=reader.word // reader.source_lanes,
+                rows=rows,
+                parts=parts,
                 banks=reader.lines,
                 bands=reader.bands,
                 end=end,
+                writes=writes,
             )
             for reader, end in zip(plan.readers, plan.ends, strict=True)
+            for rows, parts, writes in [reader.written]
         ),
         planes=plan.planes,
         tiles=plan.tiles,

@@ -1,0 +1,204 @@
+"""Cores that mix tokens: every integrator, logit and cycle as golden and cycle model say."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from signfire.gen.cycles import predict
+from signfire.gen.design import Folding as F
+from signfire.gen.maps import Layout
+from signfire.gen.rtl import Core, core_timing
+from signfire.gen.specimen import random_windows
+from signfire.gen.specimen_joins import MIXING, random_joins
+from signfire.sim import golden
+
+WINDOWS = {  # planes of two lines and more that are read turned, a maximum over them, one window
+    "first": [("input", {"conv": 4, "window": (1, 1)})],
+    "turned": [("first", {"conv": 3, "window": (1, 3), "padding": (0, 0, 1, 1), "turned": True})],
+    "depth": [("turned", {"depthwise": True, "window": (1, 2), "turned": True})],
+    "means": [("depth", {"pool": (1, 2), "stride": (1, 2), "turned": True})],
+    "out": [("means", {"dense": 3})],
+}
+RESIDUALS = dict.fromkeys(("emb", "mix1", "sum1", "mix2"), "linear")
+DESIGNS = {  # arguments of random_joins, technology
+    "mixing, one lane": (dict(shape=(1, 6, 4), layers=MIXING), "ice40-up"),
+    "GELU, sums without a function, odd foldings": (
+        dict(
+            shape=(1, 6, 4),
+            layers=MIXING,
+            code="offset",
+            input_range=(-20, 20),
+            functions=RESIDUALS | {"inner1": "gelu"},
+            folding={
+                "input": F(pe=2),
+                "emb": F(pe=5, simd=4, unroll=3),
+                "mix1": F(pe=3, simd=2),
+                "inner1": F(pe=7, simd=5, unroll=3),
+                "sum1": F(pe=5, simd=7),
+                "tokens2": F(pe=2, simd=6),
+                "mix2": F(pe=6, simd=4, unroll=3),
+                "out": F(pe=3, simd=5),
+            },
+        ),
+        "ecp5",
+    ),
+    "mixing, multipliers": (
+        dict(
+            shape=(1, 6, 4),
+            layers=MIXING,
+            steps=4,
+            folding={
+                "emb": F(pe=1, simd=2, unroll=2),
+                "mix1": F(pe=6, simd=3, unroll=2),
+                "inner1": F(pe=7, simd=1, unroll=4, synapse="multiply"),
+                "sum1": F(pe=1),
+                "tokens2": F(pe=4, simd=3, unroll=4, synapse="multiply"),
+                "mix2": F(pe=2, simd=2, unroll=1),
+                "out": F(pe=1, simd=1, unroll=4),
+            },
+        ),
+        "gowin",
+    ),
+    "windows": (
+        dict(
+            shape=(1, 7, 2),
+            layers=WINDOWS,
+            folding={
+                "first": F(pe=4),
+                "turned": F(pe=3, simd=7),
+                "depth": F(pe=2),
+                "means": F(pe=2),
+                "out": F(pe=3, simd=4),
+            },
+        ),
+        "ice40-hx",
+    ),
+}
+
+
+FIRST = {  # layers that read an input of 2 planes of 5 x 4, given with channels first
+    "padded windows": (
+        ({"conv": 3, "window": (3, 3), "padding": (1, 1, 1, 1)}, {"dense": 3}),
+        {"conv1": F(pe=3, simd=2), "dense2": F(pe=3, simd=3)},
+    ),
+    "windows that leave lines out": (
+        ({"conv": 4, "window": (1, 2), "stride": (3, 2)}, {"pooled": 2}),
+        {"conv1": F(pe=2, simd=1, unroll=2), "pooled2": F(simd=4)},
+    ),
+    "a maximum": (
+        ({"max": (2, 2), "stride": (2, 2), "padding": (1, 0, 0, 0)}, {"pooled": 3}),
+        {"max1": F(pe=2), "pooled2": F(pe=1, simd=2)},
+    ),
+    "a sum over all": (({"pooled": 3},), {"pooled1": F(pe=3, simd=2)}),
+}
+
+
+def channels_first(design):
+    """Return the design whose samples are (channels, height, width) in the place of the image's."""
+    height, width, channels = design.input.shape
+    shape = (channels, height, width)
+
+    def given(projection):
+        if projection.source != "input":
+            return projection
+        turned = replace(projection.map, in_shape=shape, layout=Layout(planes=shape))
+        return replace(projection, map=turned)
+
+    populations = tuple(
+        replace(
+            p,
+            shape=shape if p.name == "input" else p.shape,
+            operands=tuple(
+                replace(op, projections=tuple(map(given, op.projections))) for op in p.operands
+            ),
+        )
+        for p in design.populations
+    )
+    return replace(design, populations=populations)
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_planes_of_several_lines_are_read_out_of_whole_samples(name, run_core):
+    layers, folding = FIRST[name]
+    image = random_windows(shape=(5, 4, 2), layers=layers)
+    design = channels_first(image).with_folding({"input": F(pe=4), **folding})
+    raw = samples(image, 3)
+
+    run = run_core(Core(design, "ecp5"), raw)
+
+    seen = raw.reshape(3, 2, 5, 4).transpose(0, 2, 3, 1).reshape(3, -1)
+    assert golden.run(image, seen).logits.tolist() == logits(run, design)
+    assert_predicted(predict(core_timing(design, "ecp5"), 3), run)
+
+
+@pytest.fixture(params=DESIGNS)
+def made(request):
+    arguments, technology = DESIGNS[request.param]
+    return folded(random_joins(**arguments)), technology
+
+
+def folded(design):
+    """Return a design whose layers without a folding have one lane."""
+    if design.is_folded:
+        return design
+    own = {p.name: p.folding or F() for p in design.populations}
+    return design.with_folding(own)
+
+
+def samples(design, count: int, seed: int = 0) -> np.ndarray:
+    fmt = design.input_format
+    raw = np.random.default_rng(seed).integers(fmt.low, fmt.high + 1, (count, design.input.size))
+    raw[:1] = fmt.high
+    return raw
+
+
+def logits(run, design) -> list[list[int]]:
+    found = [word["logit"] for word in run.results]
+    return np.reshape(found, (-1, design.readout.size)).tolist()
+
+
+def test_every_integrator_and_logit_is_the_golden_models_on_its_cycle(made, run_core):
+    design, technology = made
+    raw = samples(design, 3)
+    core = Core(design, technology)
+
+    run = run_core(core, raw)
+
+    assert golden.run(design, raw).logits.tolist() == logits(run, design)
+    traces = [golden.trace(design, one) for one in raw]
+    for n, layer in enumerate(core.layers):
+        plan = layer.plan
+        expected = []
+        for one in traces:
+            x = one.populations[plan.name].integrators[0][-1]
+            assert len(set(x.tolist())) > 2
+            expected += x.reshape(len(plan.weights), -1).T.reshape(-1, plan.lanes).tolist()
+        assert expected == [lanes for (lanes,) in run.values["x", n]], plan.name
+    assert_predicted(predict(core_timing(design, technology), 3), run)
+
+
+def assert_predicted(expected, run) -> None:
+    for n, layer in enumerate(expected.layers):
+        for what in ("begins", "pushed", "taken", "released"):
+            assert getattr(layer, what) == run.moved[what, n], (n, what)
+
+
+@pytest.mark.parametrize("name", ["GELU, sums without a function, odd foldings", "windows"])
+def test_stalls_at_both_ends_change_no_answer_and_are_predicted(run_core, name):
+    arguments, technology = DESIGNS[name]
+    design = folded(random_joins(**arguments))
+    raw = samples(design, 3, seed=1)
+    core = Core(design, technology)
+    timing = core_timing(design, technology)
+    rng = np.random.default_rng(raw.size)
+    gaps = (rng.geometric(0.3, raw.size // core.lanes) - 1).tolist()
+    end = predict(timing, 3, gaps=gaps).layers[-1].taken[-1]
+    ready = rng.random(end + 300) < 0.5
+    ready[:end] = False  # the sink wakes up when all that can fill up is full
+
+    run = run_core(core, raw, gaps=gaps, ready=ready.tolist())
+
+    assert golden.run(design, raw).logits.tolist() == logits(run, design)
+    stalls = {"gaps": gaps, "ready": lambda c: c >= len(ready) or bool(ready[c])}
+    assert_predicted(predict(timing, 3, **stalls), run)
