@@ -510,6 +510,10 @@ class LayerPlan:
         lanes, period = choose_lanes(bare, simd)
         return with_facts(replace(bare, lanes=lanes, period=period), self)
 
+    def reader_foldings(self, folding: Folding) -> list[Folding]:
+        """Return how each reader is folded where the layer is folded so."""
+        return [folding] * len(self.readers)
+
     # -- integers ------------------------------------------------------------------------------
 
     @property
