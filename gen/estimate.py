@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from .design import Design, InputFormat, bits_for
+from .pair import PairPlan
 from .plan import (
     InputPlan,
     LayerPlan,
@@ -431,6 +432,10 @@ def neuron_cost(
 
 def layer_cost(plan: LayerPlan) -> dict[str, Resources]:
     """Resources of a layer, by part."""
+    if isinstance(plan, PairPlan):
+        from .estimate_pair import pair_cost  # which is made of the parts of this module
+
+        return pair_cost(plan)
     if isinstance(plan, MaximumPlan):
         return {
             "buffer": buffer_cost(plan),

@@ -514,9 +514,13 @@ class LayerPlan:
             reader.refolded(folding, lanes)
             for reader, lanes in zip(self.readers, source_lanes, strict=True)
         )
-        bare = _with_facts(replace(self, folding=folding, readers=readers), self)
+        bare = with_facts(replace(self, folding=folding, readers=readers), self)
         lanes, period = choose_lanes(bare, simd)
-        return _with_facts(replace(bare, lanes=lanes, period=period), self)
+        return with_facts(replace(bare, lanes=lanes, period=period), self)
+
+    def reader_foldings(self, folding: Folding) -> list[Folding]:
+        """Return how each reader is folded where the layer is folded so."""
+        return [folding] * len(self.readers)
 
     # -- integers ------------------------------------------------------------------------------
 
@@ -723,7 +727,7 @@ FACTS = (
 )
 
 
-def _with_facts(plan: LayerPlan, known: LayerPlan) -> LayerPlan:
+def with_facts(plan: LayerPlan, known: LayerPlan) -> LayerPlan:
     """Copy what ``known`` has already worked out of the same layer."""
     vars(plan).update({name: vars(known)[name] for name in FACTS if name in vars(known)})
     return plan
@@ -760,13 +764,6 @@ def result_pace(population: DesignPopulation, overlapped: bool) -> int:
     return 1 if overlapped else population.code.steps
 
 
-FUNCTION_WORDS = {  # of functions that there is no hardware for
-    "multiply": "a product of two operands",
-    "divide": "a quotient of two operands",
-    "divide_root": "a quotient by a root",
-}
-
-
 def no_hardware(design: Design) -> str | None:
     """Return why the RTL cannot build a Design, in one sentence; ``None`` where it can."""
     if design.dynamics != "signgd":
@@ -779,10 +776,10 @@ def no_hardware(design: Design) -> str | None:
         projections = list(population.sources)
         source = design[projections[0].source] if projections else design.input
         found = ""
-        if population.function in FUNCTION_WORDS:
-            found = f"is {FUNCTION_WORDS[population.function]}"
-        elif any(op.products for op in population.operands):
+        if any(op.products for op in population.operands):
             found = "sums products of trains"
+        elif population.comparison is not None:
+            found = _no_pair(design, population)
         elif population.function == MAX:
             found = _no_maximum(design, source, population)
         elif len(projections) > 1:
@@ -798,6 +795,16 @@ def no_hardware(design: Design) -> str | None:
                 f"golden model runs it: use signfire evaluate)"
             )
     return None
+
+
+def _no_pair(design: Design, population: DesignPopulation) -> str:
+    """Return why there is no hardware for two operands, as the end of a sentence."""
+    code = population.code
+    assert code is not None
+    if design.firing != "settled" or not code.is_binary:
+        return "has two operands, for which firing must be settled and the schedule binary"
+    each = [replace(population, operands=(operand,)) for operand in population.operands]
+    return next(filter(None, (_no_join(design, one) for one in each)), "")
 
 
 def _no_join(design: Design, population: DesignPopulation) -> str:
@@ -980,7 +987,11 @@ def plan_layer(
     """
     folding = population.folding
     assert folding is not None
-    projections = population.operands[0].projections
+    pair = population.comparison is not None
+    projections, stored = (
+        [q for operand in (p.operands if pair else p.operands[:1]) for q in operand.projections]
+        for p in (population, held[population.name])
+    )
     readers = tuple(
         Reader(
             source=design[shape.source],
@@ -990,9 +1001,7 @@ def plan_layer(
             folding=folding,
             source_lanes=1,
         )
-        for shape, kept in zip(
-            projections, held[population.name].operands[0].projections, strict=True
-        )
+        for shape, kept in zip(projections, stored, strict=True)
     )
     overlapped = design.firing == "overlapped"
     plan = LayerPlan(
@@ -1007,4 +1016,8 @@ def plan_layer(
         period=1,
         technology=technology,
     )
+    if pair:
+        from .pair import plan_pair  # whose plans are made of those of this module
+
+        return plan_pair(design, plan)
     return MaximumPlan.of(plan) if population.function == MAX else plan

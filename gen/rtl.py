@@ -48,6 +48,7 @@ from ..hdl.train_buffer import TrainBuffer, buffer_depth
 from ..hdl.window_walk import WindowWalk
 from .cycles import CoreTiming, LayerTiming, ReaderTiming
 from .design import Design
+from .pair import OperandPlan, PairPlan
 from .plan import (
     FEEDBACK_CYCLES,
     READOUT_PACE,
@@ -121,16 +122,20 @@ class Layer(wiring.Component):
         )
         self.drain = Drain(pe=fold.pe, lanes=p.lanes, width=p.total_width, pace=p.pace)
         self.integrator = make_integrator(p)
-        self.tail = ReadoutTail(p) if p.is_readout else NeuronTail(p)
+        self.tail = self.make_tail()
         self.layout = self.tail.layout
         self.latency = layer_latency(plan)
         super().__init__(
             {
                 **trains_members(self.readers),
                 "results": Out(stream.Signature(self.layout)),
-                "seen": Out(seen_signature(self)),
+                "seen": Out(wiring.Signature(self.seen_ports())),
             }
         )
+
+    def make_tail(self):
+        """Return what makes results of the integrators."""
+        return ReadoutTail(self.plan) if self.plan.is_readout else NeuronTail(self.plan)
 
     @property
     def trains(self) -> list:
@@ -146,6 +151,22 @@ class Layer(wiring.Component):
         if not self.plan.is_readout:
             found["eta"] = self.tail.neurons.steps.rom
         return found
+
+    def seen_ports(self) -> dict:
+        """Observation ports."""
+        ports = {
+            "total_valid": Out(1),
+            "total": Out(self.accumulator.total.shape()),
+            "x_valid": Out(1),
+            "x": Out(self.integrator.x.shape()),
+        }
+        if not self.plan.is_readout:
+            ports |= {
+                "target_valid": Out(1),
+                "target": Out(self.tail.target.shape()),
+                **firing_ports(self.tail.neurons),
+            }
+        return ports
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -379,26 +400,20 @@ class MaximumLayer(Layer):
 
 def make_layer(plan: LayerPlan) -> Layer:
     """Return the hardware of a plan."""
+    if isinstance(plan, PairPlan):
+        from .rtl_pair import PairLayer  # which is made of layers of this module
+
+        return PairLayer(plan)
     return MaximumLayer(plan) if isinstance(plan, MaximumPlan) else Layer(plan)
 
 
-def seen_signature(layer: Layer) -> wiring.Signature:
-    """Observation ports of a layer."""
-    ports = {
-        "total_valid": Out(1),
-        "total": Out(layer.accumulator.total.shape()),
-        "x_valid": Out(1),
-        "x": Out(layer.integrator.x.shape()),
+def firing_ports(neurons) -> dict:
+    """Observation ports of neurons."""
+    return {
+        "firing": Out(1),
+        "membrane": Out(neurons.membrane.shape()),
+        "event": Out(neurons.event.shape()),
     }
-    if not layer.plan.is_readout:
-        ports |= {
-            "target_valid": Out(1),
-            "target": Out(layer.tail.target.shape()),
-            "firing": Out(1),
-            "membrane": Out(layer.tail.neurons.membrane.shape()),
-            "event": Out(layer.tail.neurons.event.shape()),
-        }
-    return wiring.Signature(ports)
 
 
 class TrainReader(wiring.Component):
@@ -959,6 +974,8 @@ def layer_latency(plan: LayerPlan) -> LayerLatency:
     kind, code = plan.technology.multiplier, plan.population.code
     if plan.is_readout:
         target, result = 0, Readout.LATENCY
+    elif isinstance(plan, OperandPlan):
+        target, result = requantiser_latency(kind=kind, factor_bits=plan.factor_bits), 0
     else:
         assert code is not None
         target = requantiser_latency(kind=kind, factor_bits=plan.factor_bits)
@@ -979,6 +996,10 @@ def layer_latency(plan: LayerPlan) -> LayerLatency:
 
 def layer_timing(plan: LayerPlan, streams: Mapping[str, int]) -> LayerTiming:
     """Describe a layer to the cycle model; ``streams`` are the numbers of populations' trains."""
+    if isinstance(plan, PairPlan):
+        from .rtl_pair import pair_timing
+
+        return pair_timing(plan, streams)
     latency, code = layer_latency(plan), plan.population.code
     steps = 0 if code is None else 1 if plan.overlapped else code.steps
     return LayerTiming(

@@ -11,6 +11,7 @@ import numpy as np
 from .border import pixel_biases
 from .design import Design, DesignPopulation, bits_for
 from .maximum import maximum_of
+from .pair import PairPlan, is_shared
 from .plan import LayerPlan, MaximumPlan, Technology, find_technology, no_hardware, plan_layers
 
 FIXED_INPUT = ("low", "high", "multiplier", "shift")  # of the input format; its scale is the host's
@@ -60,6 +61,11 @@ def differences(shape: Design, design: Design, technology: Technology | str) -> 
             held = maximum_of(plan.held, plan.held_source)
             if held.padding_train != plan.maximum.padding_train:
                 yield f"what {plan.name!r} reads beyond the planes must be the same"
+        elif isinstance(plan, PairPlan):
+            if plan.shared and not is_shared(plan.held):
+                yield f"operand 2 of {plan.name!r} must be the same for all channels"
+            for operand in plan.operands:
+                yield from _too_wide(operand)
         else:
             yield from _too_wide(plan)
 
@@ -100,6 +106,11 @@ def _unlike_code(held: DesignPopulation, given: DesignPopulation) -> Iterator[st
     ]
     if len(set(below)) > 1:
         yield f"{held.name!r} must have factors for X < 0 of the same kind"
+    if held.comparison is not None and held.comparison.fraction != given.comparison.fraction:
+        yield (
+            f"the fraction of {held.name!r} must be {held.comparison.fraction}, not "
+            f"{given.comparison.fraction}"
+        )
     if held.code.steps != given.code.steps:
         yield f"{held.name!r} must have T = {held.code.steps}, not {given.code.steps}"
     elif held.code.eta != given.code.eta:
