@@ -112,7 +112,7 @@ def cli() -> None:
     default="signgd",
     show_default=True,
     help="if, lif: the baseline of integrate-and-fire neurons with a rate code, and of leaky ones, "
-    "for networks of ReLU and the golden model alone; T and --percentile say all about them.",
+    "for networks of ReLU (lif in the golden model alone); T and --percentile say all about them.",
 )
 @click.option(
     "--leak",
