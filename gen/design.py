@@ -20,7 +20,7 @@ from .codes import RateCode, SpikeCode
 from .functions import FunctionTable
 from .network import FUNCTIONS, INPUT, MAPS, MAX, READOUT, LinearMap, check_graph
 from .products import Product
-from .reading import parallel_of, word_of
+from .reading import is_turned, parallel_of, word_of
 from .several import SEVERAL, Comparison
 
 FORMAT_VERSION = 1
@@ -728,7 +728,8 @@ def check_folding(design: Design, population: DesignPopulation, folding: Folding
         ]
         must_divide("pe", folding.pe, population.size, "values")
         for reader, linear in readers:
-            if reader.folding is not None:
+            turned = is_turned(linear, population.shape, is_input=True)
+            if reader.folding is not None and not turned:
                 word = word_of(linear, reader.folding)
                 must_divide("pe", folding.pe, word, f"parallel inputs of {reader.name!r}")
         return

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .border import pixel_biases
 from .codes import RateCode
 from .design import Design, DesignPopulation, bits_for
 from .maximum import maximum_of
+from .pair import PairPlan, is_shared
 from .plan import (
     LayerPlan,
     MaximumPlan,
@@ -75,6 +77,11 @@ def differences(shape: Design, design: Design, technology: Technology | str) -> 
             held = maximum_of(plan.held, plan.held_source)
             if held.padding_train != plan.maximum.padding_train:
                 yield f"what {plan.name!r} reads beyond the planes must be the same"
+        elif isinstance(plan, PairPlan):
+            if plan.shared and not is_shared(plan.held):
+                yield f"operand 2 of {plan.name!r} must be the same for all channels"
+            for operand in plan.operands:
+                yield from _too_wide(operand)
         else:
             yield from _too_wide(plan)
 
@@ -115,6 +122,11 @@ def _unlike_code(held: DesignPopulation, given: DesignPopulation) -> Iterator[st
     ]
     if len(set(below)) > 1:
         yield f"{held.name!r} must have factors for X < 0 of the same kind"
+    if held.comparison is not None and held.comparison.fraction != given.comparison.fraction:
+        yield (
+            f"the fraction of {held.name!r} must be {held.comparison.fraction}, not "
+            f"{given.comparison.fraction}"
+        )
     if held.code.steps != given.code.steps:
         yield f"{held.name!r} must have T = {held.code.steps}, not {given.code.steps}"
     elif isinstance(held.code, RateCode):
@@ -137,7 +149,11 @@ def _too_wide(plan: LayerPlan) -> Iterator[str]:
     name, operand = plan.name, plan.held.operands[0]
     if operand.shift != plan.shift:
         yield f"shift S of {name!r} must be {plan.shift}, not {operand.shift}"
-    bounds = np.abs(plan.folded_bias if isinstance(plan, RateReadoutPlan) else plan.bias)
+    if isinstance(plan, RateReadoutPlan):
+        bounds = np.abs(plan.folded_bias).max(axis=0)
+    else:
+        bounds = np.abs(pixel_biases(operand.bias, plan.held.shape)).max(axis=1)
+    yield from _other_border(plan)
     for reader in plan.readers:
         bits = plan.first_bits if reader.apart else plan.weight_bits
         limit = 2 ** (bits - 1) - 1
@@ -163,6 +179,16 @@ def _too_wide(plan: LayerPlan) -> Iterator[str]:
         yield from _wide_neurons(plan)
     elif not plan.is_readout:
         yield from _wide_targets(plan, bounds)
+
+
+def _other_border(plan: LayerPlan) -> Iterator[str]:
+    """Yield where biases differ between pixels that the hardware takes to be of one kind."""
+    biases = pixel_biases(plan.held.operands[0].bias, plan.held.shape)
+    if not plan.border.tells(biases):
+        yield (
+            f"biases of {plan.name!r} must be the same at all pixels of a kind, of which its "
+            f"hardware knows {plan.border.count}"
+        )
 
 
 def _wide_neurons(plan: RatePlan) -> Iterator[str]:
