@@ -21,7 +21,7 @@ from ..sim import golden
 from . import analysis, api, demo, plots, robustness, tune
 from .bench_conv import SHARED, model_of, resnet8
 from .console import progress, to_json
-from .measure import ROOT, SEEDS, TOOLS, Measurement, bench, example, open_data
+from .measure import ROOT, TOOLS, Measurement, bench, example, open_data
 from .page import Plot, Section, write_page
 from .report import write_text
 
@@ -420,32 +420,28 @@ def _on_lanes(
 
 
 def _on_small(name: str, design: Design, board: Board, data: api.Dataset) -> Iterator[Measurement]:
-    """Yield what an iCE40UP5K makes of a design in the fastest folding that fits, routed."""
+    """Yield how fast a design is on an iCE40UP5K in the fastest folding that the estimate fits."""
+    accuracy = f"golden accuracy {100 * api.evaluate(design, data).accuracy:.2f} %"
     try:
         folded = api.folded(design, ("auto",), board)
     except ValueError as reason:
+        said = str(reason).partition(" (")[0]
         yield Measurement(
-            what=f"{name}, fits an iCE40UP5K", value=0, unit="", note=str(reason).split(" (")[0]
+            what=f"{name}, fits an iCE40UP5K", value=0, unit="", note=f"{said}; {accuracy}"
         )
         return
-    latency, interval = steady(core_timing(folded, technology_of(board)))
-    folder = ROOT / "build" / "bench" / f"rate-{board.name}-{design.hash[:8]}"
-    built = api.build(folded, board, folder, seeds=SEEDS[:1], progress=say)
-    used = {cell: use.used for cell, use in built.utilisation.items()}
-    cells, rams = board.device.lut_cell, board.device.block_ram.cell
-    said = f"{built.seeds[0].fmax_hz / 1e6:.1f} MHz, {used[cells]:,} logic cells, {used[rams]} "
-    said += f"block RAMs, {latency:,} cycles, {interval:,} from sample to sample; golden accuracy "
-    said += f"{100 * api.evaluate(design, data).accuracy:.2f} %"
+    technology = technology_of(board)
+    latency, interval = steady(core_timing(folded, technology))
+    needs = estimate(folded, technology).resources
     yield Measurement(
-        what=f"{name}, latency on an iCE40UP5K, fastest folding that fits, routed",
-        value=round(latency / built.clock_hz * 1e6, 1),
-        unit="µs",
-        note=said,
+        what=f"{name}, latency on an iCE40UP5K, fastest folding that fits",
+        value=latency,
+        unit="cycles",
+        note=f"{interval:,} from sample to sample; estimate of the core: {needs.lut:,} LUTs, "
+        f"{needs.block_ram} block RAMs; {accuracy}",
         details={
-            "clock_hz": built.clock_hz,
-            "latency_cycles": latency,
-            "interval_cycles": interval,
-            "utilisation": {cell: vars(use) for cell, use in built.utilisation.items()},
+            "interval": interval,
+            "estimate": vars(needs),
             "folding": {p.name: vars(p.folding) for p in folded.populations if p.folding},
             "design_hash": folded.hash,
         },
