@@ -403,7 +403,7 @@ def pairs(function: str = "divide_root") -> Design:
         folding={
             "first": Folding(pe=4, simd=3),
             "second": Folding(pe=4, simd=4),
-            "pair": Folding(pe=4, simd=4, unroll=2),
+            "pair": Folding(pe=2, simd=4, unroll=2),
             "out": Folding(simd=4),
         },
     )
