@@ -11,12 +11,14 @@ from math import gcd
 
 import numpy as np
 
-from .codes import SpikeCode
+from .border import MOST_BIASES, Border, border_of, pixel_biases
+from .codes import RateCode, SpikeCode
 from .cycles import Band
 from .design import MULTIPLY, Design, DesignPopulation, Folding, bits_for, divisors
 from .maps import Conv, LinearMap, Pooled, Sliding
 from .maximum import Maximum, maximum_of
 from .network import INPUT, MAX, READOUT
+from .rate_widths import RateWidths
 from .reader import Reader
 from .reading import (
     WindowPlaces,
@@ -223,12 +225,16 @@ def find_technology(name: Technology | str) -> Technology:
 
 @dataclass(frozen=True, kw_only=True)
 class InputPlan:
-    """The encoder: ``lanes`` raw values a word, fired with ``code``."""
+    """The encoder: ``lanes`` raw values a word, fired with ``code``.
+
+    ``threshold`` is θ of integrate-and-fire neurons, in raw steps; ``None`` for others.
+    """
 
     name: str
     size: int
     lanes: int
-    code: SpikeCode
+    code: SpikeCode | RateCode
+    threshold: int | None = None
 
     @property
     def words(self) -> int:
@@ -343,6 +349,13 @@ class LayerPlan:
     def weight_words(self) -> int:
         """Words of weights of a tile, gone through ``repeats`` times."""
         return self.words // self.repeats
+
+    @property
+    def weight_rows(self) -> np.ndarray:
+        """(tiles, weight words, pe, simd) weights as they lie in memory, word after word."""
+        fold = self.folding
+        rows = self.weights.reshape(self.tiles, fold.pe, self.weight_words, fold.simd)
+        return rows.transpose(0, 2, 1, 3)
 
     @property
     def ends(self) -> tuple[int, ...]:
@@ -523,21 +536,39 @@ class LayerPlan:
     @cached_property
     def sum_range(self) -> tuple[int, int]:
         """Least and greatest Σ W e of one step over all outputs."""
-        projections = self.population.operands[0].projections
-        w = np.concatenate([q.map.weights * repeats_of(q.map) for q in projections], axis=1)
-        return int(np.minimum(w, 0).sum(axis=1).min()), int(np.maximum(w, 0).sum(axis=1).max())
+        low, high = step_sums(self.population)
+        return int(low.min()), int(high.max())
+
+    @property
+    def step_shift(self) -> int:
+        """Places by which the sum so far moves up before a later step is added to it."""
+        return 0 if self.weighted else self.folding.unroll
+
+    @property
+    def sum_scale(self) -> int:
+        """How many times the sum of one step the accumulator may come to hold."""
+        return 1 if self.weighted else self.source_code.total
 
     @property
     def total_width(self) -> int:
         """Signed width of what the accumulator holds."""
         low, high = self.sum_range
-        scale = 1 if self.weighted else self.source_code.total
-        return bits_for(min(low * scale, -1), high * scale)
+        return bits_for(min(low * self.sum_scale, -1), high * self.sum_scale)
+
+    @cached_property
+    def border(self) -> Border:
+        """Kinds of pixel whose constants differ; of the shape."""
+        population = self.population
+        return border_of(
+            population.operands[0].bias,
+            population.shape,
+            [(reader.map, reader.source_code) for reader in self.readers],
+        )
 
     @cached_property
     def bias(self) -> np.ndarray:
-        """(outputs,) B, held in memory."""
-        return channel_bias(self.held)
+        """(kinds of pixel, outputs) B, held in memory."""
+        return self.border.by_kind(pixel_biases(self.held.operands[0].bias, self.held.shape))
 
     @property
     def row(self) -> np.ndarray:
@@ -546,12 +577,20 @@ class LayerPlan:
 
     @property
     def start(self) -> np.ndarray:
-        """(outputs,) X before the first event: B + rest·ΣW."""
-        return self.bias + sum(r.held_code.rest * r.sums for r in self.readers)
+        """(kinds of pixel, outputs) X before the first event: B + rest·ΣW.
+
+        Beyond the planes stands the train of 0. What it adds to X, where the code has no 0, is
+        taken off, and the sum is exact.
+        """
+        return (
+            self.bias
+            + sum(r.held_code.rest * r.sums for r in self.readers)
+            - sum(self.border.by_kind(r.beyond_planes) for r in self.readers)
+        )
 
     @property
     def folded_bias(self) -> np.ndarray:
-        """(outputs,) everything constant in X = folded_bias + 2 Σ_t η(t) Σ_j W e."""
+        """(kinds of pixel, outputs) all that is constant in X = it + 2 Σ_t η(t) Σ_j W e."""
         return self.start - sum(r.held_code.total * r.sums for r in self.readers)
 
     @cached_property
@@ -640,7 +679,7 @@ class LayerPlan:
 
     @property
     def constant_words(self) -> int:
-        return self.outputs // self.lanes
+        return self.border.count * self.outputs // self.lanes
 
     @property
     def constant_width(self) -> int:
@@ -686,17 +725,89 @@ class MaximumPlan(LayerPlan):
         return super().refolded(whole, source_lanes=source_lanes, simd=simd)
 
 
+class RatePlan(LayerPlan):
+    """A layer of integrate-and-fire neurons: the sums of a step go to them as they are."""
+
+    @classmethod
+    def of(cls, plan: LayerPlan) -> "RatePlan":
+        """Return the plan of such neurons with the numbers of a plain one."""
+        return cls(**_rate_numbers(plan))
+
+    @cached_property
+    def widths(self) -> RateWidths:
+        """Of constants, currents and membranes."""
+        return self._widths_of(self.population)
+
+    @property
+    def held_widths(self) -> RateWidths:
+        """The same of the numbers that lie in the memories."""
+        return self._widths_of(self.held)
+
+    def _widths_of(self, population: DesignPopulation) -> RateWidths:
+        low, high = step_sums(population)
+        assert population.threshold is not None
+        return RateWidths.of(
+            low=low,
+            high=high,
+            bias=pixel_biases(population.operands[0].bias, population.shape)[:, 0],
+            threshold=population.threshold,
+            steps=self.source_code.steps,
+        )
+
+    @property
+    def threshold(self) -> np.ndarray:
+        """(outputs,) θ, held in memory."""
+        assert self.held.threshold is not None
+        return self.held.threshold
+
+    @property
+    def constant_width(self) -> int:
+        """Bits of a word of the ROM of B and B - θ."""
+        return self.lanes * 2 * self.widths.constants
+
+
+class RateReadoutPlan(LayerPlan):
+    """The read-out of integrate-and-fire neurons: X = T·B + Σ_t Σ_j W s, every event worth one."""
+
+    @classmethod
+    def of(cls, plan: LayerPlan) -> "RateReadoutPlan":
+        """Return the plan of such a read-out with the numbers of a plain one."""
+        return cls(**_rate_numbers(plan) | {"weighted": False})
+
+    @property
+    def step_shift(self) -> int:
+        return 0
+
+    @property
+    def sum_scale(self) -> int:
+        return self.source_code.steps
+
+    @property
+    def folded_bias(self) -> np.ndarray:
+        """(1, outputs) T·B, everything constant in X."""
+        return self.bias * self.source_code.steps
+
+
+def _rate_numbers(plan: LayerPlan) -> dict[str, object]:
+    """Return the fields of a plan whose sources say 0 by no event, beyond their planes too."""
+    numbers = {f.name: getattr(plan, f.name) for f in fields(LayerPlan)}
+    silent = (0,) * plan.source_code.steps
+    return numbers | {"readers": tuple(replace(r, beyond=silent) for r in plan.readers)}
+
+
 # Numbers of a layer that do not depend on its folding, kept once they are known.
 FACTS = (
     "weight_bits",
     "first_bits",
     "apart",
     "sum_range",
+    "border",
     "bias",
     "factor",
     "factor_bits",
     "requantised_range",
     "target_range",
+    "widths",
 )
 
 
@@ -706,10 +817,11 @@ def with_facts(plan: LayerPlan, known: LayerPlan) -> LayerPlan:
     return plan
 
 
-def channel_bias(population: DesignPopulation) -> np.ndarray:
-    """Return the bias of each output of a window, int64."""
-    bias = np.broadcast_to(population.operands[0].bias, population.shape)
-    return bias.reshape(population.shape[0], -1)[:, 0]
+def step_sums(population: DesignPopulation) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the greatest Σ W e of one step, (outputs,) int64 each."""
+    projections = population.operands[0].projections
+    w = np.concatenate([q.map.weights * repeats_of(q.map) for q in projections], axis=1)
+    return np.minimum(w, 0).sum(axis=1), np.maximum(w, 0).sum(axis=1)
 
 
 def choose_lanes(plan: LayerPlan, simd: int) -> tuple[int, int]:
@@ -745,11 +857,9 @@ def result_pace(population: DesignPopulation, overlapped: bool) -> int:
 
 def no_hardware(design: Design) -> str | None:
     """Return why the RTL cannot build a Design, in one sentence; ``None`` where it can."""
-    if design.dynamics != "signgd":
-        return (
-            "RTL is generated for signgd; integrate-and-fire neurons are a baseline that the "
-            "golden model runs (use signfire evaluate)"
-        )
+    reason = _no_rate(design)
+    if reason is not None:
+        return reason
     read = {q.source for p in design.populations for q in p.sources}
     for population in design.populations[1:]:
         projections = list(population.sources)
@@ -785,11 +895,34 @@ def _no_pair(design: Design, population: DesignPopulation) -> str:
     return next(filter(None, (_no_join(design, one) for one in each)), "")
 
 
+def _no_rate(design: Design) -> str | None:
+    """Return why there is no hardware for integrate-and-fire neurons, in one sentence."""
+    if design.dynamics == "lif":
+        return (
+            "there is no RTL for a leak: leaky integrate-and-fire neurons are a baseline that the "
+            "golden model runs (use signfire evaluate, or the dynamics if)"
+        )
+    theta, fmt = design.input.threshold, design.input_format
+    if theta is not None and theta[0] < fmt.high - fmt.low:
+        return (
+            f"there is no RTL for an input whose threshold is less than its range, {theta[0]} "
+            f"below {fmt.high - fmt.low} (the golden model runs it: use signfire evaluate)"
+        )
+    return None
+
+
+def _takes_planes(design: Design, code: SpikeCode | RateCode | None) -> bool:
+    """Whether windows, sums of sources and maxima may read the trains of a source."""
+    if design.dynamics == "if":
+        return True  # every step by itself, and 0 is no event
+    return design.firing == "settled" and code is not None and code.is_binary
+
+
 def _no_join(design: Design, population: DesignPopulation) -> str:
     """Return why there is no hardware for a sum of projections, as the end of a sentence."""
     sources = [design[q.source] for q in population.sources]
     codes = [source.code for source in sources]
-    if design.firing != "settled" or not all(code is not None and code.is_binary for code in codes):
+    if not all(_takes_planes(design, code) for code in codes):
         return "sums sources, for which firing must be settled and the schedule binary"
     steps = {source.name: source.code.steps for source in sources if source.code is not None}
     if len(set(steps.values())) > 1:
@@ -837,20 +970,30 @@ def _no_windows(
     """Return what there is no hardware for in a map of planes, as the end of a sentence."""
     code = source.code
     assert code is not None
-    if design.firing != "settled" or not code.is_binary:
-        return "reads planes, for which firing must be settled and the schedule binary"
+    if design.dynamics != "if" and design.firing != "settled":
+        return "reads planes, for which firing must be settled"
     if isinstance(linear, Conv) and linear.groups > 1 and not linear.depthwise:
         return f"is a convolution of {linear.groups} groups that are not its channels"
     found = _no_order(source, linear)
     if found:
         return found
-    if isinstance(linear, Sliding) and max(linear.padding) > 0 and code.zero != 0:
-        return f"is padded with zeros, and the code of {source.name!r} has none"
-    bias = np.broadcast_to(population.operands[0].bias, population.shape)
-    if np.ptp(bias.reshape(population.shape[0], -1), axis=1).any():
-        return "has a bias that differs from pixel to pixel"
     if population.function == READOUT and population.size != population.shape[0]:
         return "has planes for outputs"
+    kinds = border_of(
+        population.operands[0].bias,
+        population.shape,
+        [(q.map, design[q.source].code) for q in population.sources],
+    ).count
+    if kinds > 1 and design.dynamics == "if":
+        return (
+            "has a bias that differs from pixel to pixel, which integrate-and-fire neurons do not"
+        )
+    biases = kinds * population.shape[0]
+    if biases > MOST_BIASES:
+        return (
+            f"has {kinds} kinds of pixel by their biases, which makes {biases} biases, and "
+            f"{MOST_BIASES} are the most"
+        )
     return ""
 
 
@@ -905,6 +1048,7 @@ def plan_layers(
         size=design.input.size,
         lanes=design.input.folding.pe if design.input.folding else 1,
         code=design.input.code,
+        threshold=None if design.input.threshold is None else int(design.input.threshold[0]),
     )
     bare = [
         plan_layer(design, population, {p.name: p for p in held}, technology=technology)
@@ -992,4 +1136,8 @@ def plan_layer(
         from .pair import plan_pair  # whose plans are made of those of this module
 
         return plan_pair(design, plan)
-    return MaximumPlan.of(plan) if population.function == MAX else plan
+    if population.function == MAX:
+        return MaximumPlan.of(plan)
+    if design.dynamics == "if":
+        return RateReadoutPlan.of(plan) if plan.is_readout else RatePlan.of(plan)
+    return plan

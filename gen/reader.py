@@ -136,6 +136,19 @@ class Reader:
         """(outputs,) Σ_j W_ij over a window."""
         return self.weights.sum(axis=1) * self.repeats
 
+    @property
+    def beyond_planes(self) -> np.ndarray:
+        """(outputs, pixels) what the train of 0 adds where windows reach beyond the planes, int64.
+
+        That is the value which neurons settle at for 0, times the weights that lie there.
+        """
+        pixels = 1 if self.places is None else self.places.count
+        zero = self.held_code.zero
+        if zero == 0 or self.places is None:
+            return np.zeros((len(self.sums), pixels), np.int64)
+        within = self.held_map.apply(np.ones((1, *self.held_map.in_shape), np.int64))
+        return zero * (self.sums[:, None] - within.reshape(-1, pixels))
+
     # -- windows -------------------------------------------------------------------------------
 
     @cached_property

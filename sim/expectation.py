@@ -22,7 +22,14 @@ from ..gen.cycles import (
 from ..gen.cycles_pair import PairCycles, PairTiming
 from ..gen.design import Design, bits_for
 from ..gen.pair import OperandPlan, PairPlan
-from ..gen.plan import InputPlan, LayerPlan, MaximumPlan, plan_layers
+from ..gen.plan import (
+    InputPlan,
+    LayerPlan,
+    MaximumPlan,
+    RatePlan,
+    RateReadoutPlan,
+    plan_layers,
+)
 from .golden import PopulationTrace, Trace, trace
 
 
@@ -204,6 +211,10 @@ def _encoder_probes(
 ) -> list[Probe]:
     """Raw words, the input's membranes and events, its trains."""
     code, lanes, name = entry.code, entry.lanes, entry.name
+    if entry.threshold is None:
+        reach = bits_for(min(code.low, -1), code.high)
+    else:
+        reach = bits_for(-1, entry.threshold)
     accepted = Probe(
         layer=name,
         what="raw word",
@@ -217,7 +228,7 @@ def _encoder_probes(
         what="membrane",
         valid=("encoder.firing",),
         value="encoder.membrane",
-        lane_bits=bits_for(min(code.low, -1), code.high),
+        lane_bits=reach,
         signed=True,
     )
     event = Probe(
@@ -255,8 +266,15 @@ def _probes_of(index: int, plan: LayerPlan, timing, cycles) -> "_LayerProbes | _
     """Return what knows the expectations of a layer."""
     if isinstance(plan, PairPlan):
         return _PairProbes(index, plan, timing, cycles)
-    kind = _MaximumProbes if isinstance(plan, MaximumPlan) else _LayerProbes
-    return kind(f"layer_{index}.", index, plan, timing, cycles)
+    probes = _LayerProbes
+    for kind, known in (
+        (MaximumPlan, _MaximumProbes),
+        (RatePlan, _RateProbes),
+        (RateReadoutPlan, _RateReadoutProbes),
+    ):
+        if isinstance(plan, kind):
+            probes = known
+    return probes(f"layer_{index}.", index, plan, timing, cycles)
 
 
 class _LayerProbes:
@@ -350,7 +368,7 @@ class _LayerProbes:
         whole = self._neurons(window, base, plan.folding.pe)
         for step, cycle in enumerate(total_cycles(timing, begin)):
             self._expect(self.totals, cycle, self._sums(n, seen, step), whole, n, step)
-        x = seen.integrators[0]
+        x = self._integrators(seen)
         for k, group_cycles in enumerate(x_cycles(timing, begin)):
             step = k if timing.each_step else plan.source_code.steps - 1
             for i, cycle in enumerate(group_cycles):
@@ -371,6 +389,23 @@ class _LayerProbes:
             self._expect(self.membranes, at, seen.membranes[t], which, n, t)
             self._expect(self.events, at, seen.events[t], which, n, t)
 
+    def _integrators(self, seen: PopulationTrace) -> np.ndarray:
+        """Return X before the first step and after each, as the hardware holds it.
+
+        Beyond the planes it follows the train of 0 to where that ends, v(T), which is taken off at
+        the start; so X differs by (v(t) - v(T)) Σ W of what lies there, and not at the end. Sums of
+        powers of two have no X before that.
+        """
+        x = seen.integrators[0]
+        if not self.plan.weighted:
+            return x
+        for reader, outside in zip(self.plan.readers, self.outside, strict=True):
+            if outside.any():
+                events = np.array(reader.padding_train)
+                v = np.cumsum([0, *np.where(events, 1, -1) * np.array(reader.source_code.eta)])
+                x = x + (v - v[-1])[:, None] * outside
+        return x
+
     def _sums(self, n: int, seen: PopulationTrace, plane: int) -> np.ndarray:
         """Return what the accumulators hold after ``plane``, worked back from golden integrators.
 
@@ -384,6 +419,8 @@ class _LayerProbes:
         eta, x, row = self.plan.source_code.eta, seen.integrators[0], self.inside
         if self.plan.weighted:
             sums = ((x[plane + 1] - x[plane]) // eta[plane] + row) // 2
+            for reader, outside in zip(self.plan.readers, self.outside, strict=True):
+                sums += reader.padding_train[plane] * outside
         else:
             done = (plane + 1) * self.plan.folding.unroll
             moved = x[done] - x[0] + sum(eta[:done]) * row
@@ -412,6 +449,71 @@ class _LayerProbes:
             word = (int(logit) & mask) | label << plan.x_width
             word |= (k == plan.outputs - 1) << (plan.x_width + label_bits)
             self.results.expect(cycle, [word], n, k)
+
+
+class _RateProbes(_LayerProbes):
+    """Expectations of integrate-and-fire neurons: sums of every step, membranes, events, trains."""
+
+    def build(self, traces: Sequence[Trace]) -> list[Probe]:
+        plan = self.plan
+        self.totals = self._probe("sum", "total_valid", "total", plan.total_width)
+        self.membranes = self._probe("membrane", "firing", "membrane", plan.widths.membrane)
+        self.events = self._probe("event", "firing", "event", 1, signed=False)
+        self.results = self._result_probe()
+        bias = np.repeat(plan.bias[0], plan.windows)
+        for n, sample in enumerate(traces):
+            seen = sample.populations[plan.name]
+            sums = currents_of(seen) - bias
+            for window, tile in product(range(plan.windows), range(plan.tiles)):
+                self._steps(n, window, tile, seen, sums)
+            self._results(n, sample)
+        return [self.totals, self.membranes, self.events, self.results]
+
+    def _steps(
+        self, n: int, window: int, tile: int, seen: PopulationTrace, sums: np.ndarray
+    ) -> None:
+        """Expect the sums of every step of a tile, and the membranes m(t+1) and events s(t)."""
+        plan, timing = self.plan, self.timing
+        begin = self.cycles.begins[(n * plan.windows + window) * plan.tiles + tile]
+        base = tile * plan.folding.pe
+        whole = self._neurons(window, base, plan.folding.pe)
+        for step, cycle in enumerate(total_cycles(timing, begin)):
+            self._expect(self.totals, cycle, sums[step], whole, n, step)
+        for step, group_cycles in enumerate(x_cycles(timing, begin)):
+            for i, cycle in enumerate(group_cycles):
+                which = self._neurons(window, base + i * plan.lanes, plan.lanes)
+                at = cycle + timing.fire_offset
+                self._expect(self.membranes, at, seen.membranes[step + 1], which, n, step)
+                self._expect(self.events, at, seen.events[step], which, n, step)
+
+
+class _RateReadoutProbes(_LayerProbes):
+    """Expectations of the read-out of such neurons: sums so far of every step, logits."""
+
+    def build(self, traces: Sequence[Trace]) -> list[Probe]:
+        plan, timing = self.plan, self.timing
+        self.totals = self._probe("sum", "total_valid", "total", plan.total_width)
+        self.integrators = self._probe("integrator", "x_valid", "x", plan.x_width)
+        self.results = self._result_probe()
+        last = plan.source_code.steps - 1
+        for n, sample in enumerate(traces):
+            seen = sample.populations[plan.name]
+            sums = (currents_of(seen) - plan.bias[0]).cumsum(axis=0)
+            for tile in range(plan.tiles):
+                begin, base = self.cycles.begins[n * plan.tiles + tile], tile * plan.folding.pe
+                whole = self._neurons(0, base, plan.folding.pe)
+                for step, cycle in enumerate(total_cycles(timing, begin)):
+                    self._expect(self.totals, cycle, sums[step], whole, n, step)
+                for i, cycle in enumerate(x_cycles(timing, begin)[-1]):
+                    which = self._neurons(0, base + i * plan.lanes, plan.lanes)
+                    self._expect(self.integrators, cycle, seen.membranes[-1], which, n, last)
+            self._results(n, sample)
+        return [self.totals, self.integrators, self.results]
+
+
+def currents_of(seen: PopulationTrace) -> np.ndarray:
+    """Return I(0)..I(T-1) of integrate-and-fire neurons, (T, n) int64."""
+    return np.diff(seen.integrators[0], axis=0, prepend=0)
 
 
 class _MaximumProbes(_LayerProbes):

@@ -222,10 +222,12 @@ class CoreRun:
             if layer.plan.population.function == "max":
                 shows("greatest", n, layer.seen.greatest_valid, layer.seen.greatest)
                 continue
-            shows("x", n, layer.seen.x_valid, layer.seen.x)
-            if not layer.plan.is_readout:
-                seen = layer.seen
+            seen = layer.seen
+            if "x" in seen.signature.members:
+                shows("x", n, seen.x_valid, seen.x)
+            if "target" in seen.signature.members:
                 shows("target", n, seen.target_valid, seen.target)
+            if "event" in seen.signature.members:
                 shows("fire", n, seen.firing, seen.membrane, seen.event)
 
 

@@ -38,9 +38,10 @@ from signfire.gen.estimate import (
 )
 from signfire.gen.plan import TECHNOLOGIES, packed_width, plan_layers
 from signfire.gen.rtl import Core
-from signfire.gen.specimen import random_design, random_windows
+from signfire.gen.specimen import behind_means, random_design, random_windows
 from signfire.gen.specimen_joins import RESIDUAL, random_joins
 from signfire.gen.specimen_pairs import random_pairs
+from signfire.gen.specimen_rate import as_rate
 from signfire.hdl import multiplier_array, train_buffer
 from signfire.hdl.storage import Ram, Rom
 
@@ -357,6 +358,11 @@ def windows() -> Design:
     )
 
 
+def normalised() -> Design:
+    """Return the same behind a normalisation: constants of nine kinds of pixel, and of six."""
+    return behind_means(windows())
+
+
 def joins() -> Design:
     """Return a residual network: an identity, a 1x1 convolution, a slice among zeros."""
     wide = {"steps": 4, "weight_bits": 6, "shape": (12, 12)}
@@ -409,6 +415,15 @@ def pairs(function: str = "divide_root") -> Design:
     )
 
 
+def rates() -> Design:
+    folding = {
+        "input": Folding(pe=4),
+        "fc1": Folding(pe=4, simd=8),
+        "fc2": Folding(pe=2, simd=4),
+    }
+    return as_rate(random_design(sizes=(24, 16, 6), folding=folding), steps=8)
+
+
 def multiplying(make) -> Design:
     return make().with_synapse("multiply")
 
@@ -428,6 +443,8 @@ def multiplying(make) -> Design:
         ("ecp5", pairs),
         ("ice40-up", partial(pairs, "divide")),
         ("gowin", partial(pairs, "multiply")),
+        *((name, normalised) for name in ("ecp5", "ice40-up")),
+        *((name, rates) for name in SYNTHESIS),
         *((name, windows) for name in SYNTHESIS),
     ],
 )

@@ -4,13 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from signfire.gen.cycles import predict
+from signfire.gen.calibrate import Options, calibrate
+from signfire.gen.cycles import Deadlock, predict, steady
 from signfire.gen.design import Folding as F
 from signfire.gen.maps import Layout
+from signfire.gen.plan import TECHNOLOGIES, plan_layers
+from signfire.gen.reader import Reader
 from signfire.gen.rtl import Core, core_timing
-from signfire.gen.specimen import random_windows
+from signfire.gen.specimen import behind_means, random_windows
 from signfire.gen.specimen_joins import MIXING, random_joins
+from signfire.gen.torch_import import import_network
 from signfire.sim import golden
 
 WINDOWS = {  # planes of two lines and more that are read turned, a maximum over them, one window
@@ -19,6 +25,15 @@ WINDOWS = {  # planes of two lines and more that are read turned, a maximum over
     "depth": [("turned", {"depthwise": True, "window": (1, 2), "turned": True})],
     "means": [("depth", {"pool": (1, 2), "stride": (1, 2), "turned": True})],
     "out": [("means", {"dense": 3})],
+}
+LINES = {  # an identity line by line beside a branch that needs the sample
+    "first": [("input", {"conv": 3, "window": (3, 3), "padding": (1, 1, 1, 1)})],
+    "tokens": [("first", {"conv": 12, "window": (1, 1), "turned": True})],
+    "sum": [
+        ("first", {"pick": (0, 1, 2), "bits": 6}),
+        ("tokens", {"pick": (0, 1, 2), "seen": Layout(planes=(3, 4, 3), axes=(2, 0, 1))}),
+    ],
+    "out": [("sum", {"pooled": 3})],
 }
 RESIDUALS = dict.fromkeys(("emb", "mix1", "sum1", "mix2"), "linear")
 DESIGNS = {  # arguments of random_joins, technology
@@ -59,6 +74,19 @@ DESIGNS = {  # arguments of random_joins, technology
             },
         ),
         "gowin",
+    ),
+    "lines beside whole samples": (
+        dict(
+            shape=(4, 3),
+            layers=LINES,
+            folding={
+                "first": F(pe=3),
+                "tokens": F(pe=4, simd=3),
+                "sum": F(pe=3),
+                "out": F(simd=3),
+            },
+        ),
+        "ecp5",
     ),
     "windows": (
         dict(
@@ -132,6 +160,75 @@ def test_planes_of_several_lines_are_read_out_of_whole_samples(name, run_core):
     assert_predicted(predict(core_timing(design, "ecp5"), 3), run)
 
 
+@pytest.mark.parametrize("schedule", ["binary", "exponential"])
+def test_normalised_images_of_channels_first_have_borders(schedule, run_core):
+    """Planes are turned, biases differ at the border, and no code says 0: all at once."""
+    wide = {"window": (3, 3), "padding": (1, 1, 1, 1)}
+    layers = ({"conv": 3, **wide}, {"conv": 2, **wide, "stride": (2, 2)}, {"dense": 3})
+    image = behind_means(
+        random_windows(shape=(5, 4, 2), layers=layers, code="centred", schedule=schedule, limit=4)
+    )
+    folding = {"conv1": F(pe=3, simd=2), "conv2": F(pe=2, simd=3), "dense3": F()}
+    design = channels_first(image).with_folding({"input": F(pe=4), **folding})
+    raw = samples(image, 2)
+
+    run = run_core(Core(design, "ecp5"), raw)
+
+    assert [9, 6, 1] == [plan.border.count for plan in plans(design)]
+    assert plans(design)[0].readers[0].turned
+    seen = raw.reshape(2, 2, 5, 4).transpose(0, 2, 3, 1).reshape(2, -1)
+    assert golden.run(image, seen).logits.tolist() == logits(run, design)
+    assert_predicted(predict(core_timing(design, "ecp5"), 2), run)
+
+
+class Mixer(nn.Module):
+    """Two blocks that mix 6 tokens and 5 channels in turn; sums go through a clamp.
+
+    The last layer reads the channels of all tokens in an order of its own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.bounds = nn.Linear(4, 5), nn.Hardtanh(-3, 3)
+        self.tokens = nn.ModuleList(
+            nn.Sequential(nn.Linear(6, 4), nn.GELU(), nn.Linear(4, 6)) for _ in range(2)
+        )
+        self.channels = nn.ModuleList(
+            nn.Sequential(nn.Linear(5, 7), nn.GELU(), nn.Linear(7, 5)) for _ in range(2)
+        )
+        self.classes = nn.Linear(30, 3)
+
+    def forward(self, x):
+        x = self.bounds(self.embed(x))
+        for tokens, channels in zip(self.tokens, self.channels, strict=True):
+            x = self.bounds(x + tokens(x.transpose(1, 2)).transpose(1, 2))
+            x = self.bounds(x + channels(x))
+        return self.classes(x.transpose(1, 2).flatten(1))
+
+
+def test_a_mixer_of_torch_becomes_hardware_that_answers_as_golden_does(run_core):
+    torch.manual_seed(0)
+    x = np.random.default_rng(0).normal(size=(64, 6, 4)).astype(np.float32)
+    design = calibrate(import_network(Mixer(), x), x, Options(weight_bits=6, input_steps=4))
+    each = {p.name: F(pe=p.shape[0]) for p in design.populations[1:-1]}
+    design = design.with_folding({"input": F(), "classes": F(simd=6), **each})
+    raw = design.raw_samples(x[:2])
+
+    run = run_core(Core(design, "ecp5"), raw)
+
+    turned = [r.source.name for plan in plans(design) for r in plan.readers if r.turned]
+    # both ways, each once for the layer and once for the identity; the head's weights are permuted
+    assert len(turned) == 2 * 4
+    assert design["classes"].operands[0].projections[0].map.kind == "dense"
+    assert golden.run(design, raw).logits.tolist() == logits(run, design)
+    assert_predicted(predict(core_timing(design, "ecp5"), 2), run)
+
+
+def plans(design):
+    _, found = plan_layers(design, TECHNOLOGIES["ecp5"])
+    return found
+
+
 @pytest.fixture(params=DESIGNS)
 def made(request):
     arguments, technology = DESIGNS[request.param]
@@ -184,7 +281,25 @@ def assert_predicted(expected, run) -> None:
             assert getattr(layer, what) == run.moved[what, n], (n, what)
 
 
-@pytest.mark.parametrize("name", ["GELU, sums without a function, odd foldings", "windows"])
+def test_an_identity_that_does_not_hold_the_sample_stands_still_and_is_seen(run_core, monkeypatch):
+    arguments, technology = DESIGNS["lines beside whole samples"]
+    design = random_joins(**arguments)
+    latency, _ = steady(core_timing(design, technology))
+    identity, truth = design["sum"].operands[0].projections[0].map, Reader.lines.fget
+    monkeypatch.setattr(
+        Reader, "lines", property(lambda self: 3 if self.map is identity else truth(self))
+    )
+    monkeypatch.setattr(run_core, "LIMIT", 2 * latency)
+
+    with pytest.raises(Deadlock, match=r"^'sum' waits for ever: it holds 3 lines of stream 1,"):
+        predict(core_timing(design, technology), 2)
+    with pytest.raises(TimeoutError, match=r"^0 of 6 results came$"):
+        run_core(Core(design, technology), samples(design, 2))
+
+
+@pytest.mark.parametrize(
+    "name", ["lines beside whole samples", "GELU, sums without a function, odd foldings", "windows"]
+)
 def test_stalls_at_both_ends_change_no_answer_and_are_predicted(run_core, name):
     arguments, technology = DESIGNS[name]
     design = folded(random_joins(**arguments))
