@@ -10,6 +10,7 @@ from signfire.gen.design import Folding as F
 from signfire.gen.estimate import Budget, estimate
 from signfire.gen.fold import auto_fold
 from signfire.gen.pair import is_shared
+from signfire.gen.plan import find_technology, plan_layers
 from signfire.gen.rtl import core_timing
 from signfire.gen.shape import differences
 from signfire.gen.specimen_pairs import random_pairs
@@ -62,6 +63,15 @@ def test_hardware_of_a_shared_sum_holds_no_other():
     reasons = list(differences(shape, changed(shape, 1, bias=bias), "ecp5"))
 
     assert reasons == ["operand 2 of 'pair' must be the same for all channels"]
+
+
+def test_neurons_are_as_wide_as_the_words_of_their_operands():
+    _, plans = plan_layers(random_pairs(folding=FOLDING), find_technology("ecp5"))
+    pair = plans[2]
+
+    for operand in pair.operands:
+        held = 2 ** (operand.requantised_width - 1) - 1
+        assert operand.requantised_range[1] <= held == operand.greatest
 
 
 def test_another_fraction_is_refused():
