@@ -346,6 +346,13 @@ class LayerPlan:
         return self.words // self.repeats
 
     @property
+    def weight_rows(self) -> np.ndarray:
+        """(tiles, weight words, pe, simd) weights as they lie in memory, word after word."""
+        fold = self.folding
+        rows = self.weights.reshape(self.tiles, fold.pe, self.weight_words, fold.simd)
+        return rows.transpose(0, 2, 1, 3)
+
+    @property
     def ends(self) -> tuple[int, ...]:
         """For each reader, how many words of a step are read when it is done."""
         return tuple(accumulate(reader.words for reader in self.readers))

@@ -593,7 +593,7 @@ def make_walk(reader: Reader) -> WindowWalk:
 def weight_rom(plan: LayerPlan) -> Rom:
     """Weights of a layer: word tile·words + w holds pe x simd weights, output-major."""
     pe, simd = plan.folding.pe, plan.folding.simd
-    rows = plan.weights.reshape(plan.tiles, pe, plan.weight_words, simd).transpose(0, 2, 1, 3)
+    rows = plan.weight_rows
     if plan.packed > 1:
         rows = stored_rows(rows, plan.packed)
     rows = rows.reshape(plan.tiles * plan.weight_words, pe * simd)

@@ -13,13 +13,14 @@ from .design import (
 )
 from .functions import UNARY, FunctionTable, make_table
 from .maps import Layout, LinearMap, Window
-from .network import INPUT, READOUT
+from .network import INPUT, MAX, READOUT
 from .specimen import (
     SEEN,
     empty_map,
     image_layout,
     plane_codes,
     plane_design,
+    random_maximum,
     random_operand,
 )
 
@@ -70,6 +71,16 @@ MIXING: dict[str, Sequence[Branch]] = {  # 6 tokens of 5 channels: mixed, mixed 
     ],
     "out": [("mix2", {"pooled": 3, "turned": True})],
 }
+EVERYTHING: dict[str, Sequence[Branch]] = {  # forks, joins, a maximum
+    "first": [("input", {"conv": 2, **WIDE})],
+    "inner": [("first", {"conv": 2, "window": (1, 1)})],
+    "sum": [
+        ("inner", {"conv": 3, "window": (1, 1)}),
+        ("first", {"pick": (1, -1, 0), "bits": 7}),
+    ],
+    "greatest": [("sum", {"max": (2, 2), "stride": (2, 2)})],
+    "out": [("greatest", {"dense": 3}), ("greatest", {"pooled": 3})],
+}
 
 
 def random_joins(
@@ -93,7 +104,7 @@ def random_joins(
         By name what each reads: populations before it, and of each a map as in
         :func:`.specimen.random_windows`, or ``pick`` with the channels that the outputs read and
         ``bits``, the width of their factors. Either may be ``turned``: pixels are channels and
-        channels pixels. The last is the read-out.
+        channels pixels. Of a maximum, ``max``, that is all that is read. The last is the read-out.
     input_steps
         ``None`` takes ``steps``, so that the input may be joined too.
     functions
@@ -109,6 +120,11 @@ def random_joins(
     layouts = {INPUT: image_layout(shape) if len(shape) > 1 else Layout.of(shape)}
     for name, branches in layers.items():
         own = None if name == list(layers)[-1] else hidden
+        if MAX in branches[0][1]:
+            [(source, spec)] = branches
+            known[name] = random_maximum(name, dict(spec), known[source], layouts[source])
+            layouts[name] = Layout.of(known[name].shape)
+            continue
         function = READOUT if own is None else (functions or {}).get(name, "relu")
         table = make_table(UNARY[function], (), hidden, SEEN) if function in UNARY else None
         operand = _joined(
