@@ -391,10 +391,14 @@ class Design:
         """Return max_i |B_i| + Σ_j |W_ij| max|value_j|, which no integrator can pass at any step.
 
         Between v(0) and v(T) a source's v stays within rest ± Ση, so the bound holds at every
-        step of overlapped firing too.
+        step of overlapped firing too. Integrate-and-fire neurons add B at every step, and what is
+        bounded is the sum of all currents.
         """
         op = population.operands[operand]
         total = np.abs(np.broadcast_to(op.bias, population.shape)).astype(np.float64)
+        if self.dynamics != "signgd":
+            assert self.input.code is not None
+            total = total * self.input.code.steps
         for projection in op.projections:
             code = self[projection.source].code
             assert code is not None

@@ -234,7 +234,8 @@ def _may_fit(plan: LayerPlan, folding: Folding, budget: Budget) -> bool:
 def words_of(plan: LayerPlan, folding: Folding) -> dict[str, int]:
     """Return the neurons that a folded layer reads at a time, by source; 0 for any number."""
     words: dict[str, int] = {}
-    for reader in plan.readers:
+    for reader, own in zip(plan.readers, plan.reader_foldings(folding), strict=True):
         name = reader.source.name
-        words[name] = words.get(name, 0) if reader.turned else word_of(reader.map, folding)
+        word = 0 if reader.turned else word_of(reader.map, own)
+        words[name] = gcd(words.get(name, 0), word)
     return words

@@ -104,7 +104,8 @@ def random_joins(
         By name what each reads: populations before it, and of each a map as in
         :func:`.specimen.random_windows`, or ``pick`` with the channels that the outputs read and
         ``bits``, the width of their factors. Either may be ``turned``: pixels are channels and
-        channels pixels. Of a maximum, ``max``, that is all that is read. The last is the read-out.
+        channels pixels; or ``seen`` as a :class:`.maps.Layout`. Of a maximum, ``max``, that is all
+        that is read. The last is the read-out.
     input_steps
         ``None`` takes ``steps``, so that the input may be joined too.
     functions
@@ -155,6 +156,7 @@ def _branch(
     table: FunctionTable | None,
 ) -> DesignOperand:
     """Return the operand of one projection."""
+    layout = spec.pop("seen", layout)
     if spec.pop("turned", False):
         layout = turned_layout(layout)
     if "pick" not in spec:
@@ -180,8 +182,8 @@ def _branch(
 
 def turned_layout(layout: Layout) -> Layout:
     """Return the planes of one line whose channels are the pixels of such planes."""
-    channels, _, pixels = layout.planes
-    return Layout(planes=(pixels, 1, channels), axes=layout.axes[::-1])
+    channels, height, width = layout.planes
+    return Layout(planes=(height * width, 1, channels), axes=layout.axes[::-1])
 
 
 def _joined(operands: Sequence[DesignOperand]) -> DesignOperand:

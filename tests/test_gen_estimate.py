@@ -40,6 +40,7 @@ from signfire.gen.plan import TECHNOLOGIES, packed_width, plan_layers
 from signfire.gen.rtl import Core
 from signfire.gen.specimen import behind_means, random_design, random_windows
 from signfire.gen.specimen_joins import RESIDUAL, random_joins
+from signfire.gen.specimen_rate import as_rate
 from signfire.hdl import multiplier_array, train_buffer
 from signfire.hdl.storage import Ram, Rom
 
@@ -398,6 +399,15 @@ def mixing() -> Design:
     )
 
 
+def rates() -> Design:
+    folding = {
+        "input": Folding(pe=4),
+        "fc1": Folding(pe=4, simd=8),
+        "fc2": Folding(pe=2, simd=4),
+    }
+    return as_rate(random_design(sizes=(24, 16, 6), folding=folding), steps=8)
+
+
 def multiplying(make) -> Design:
     return make().with_synapse("multiply")
 
@@ -415,6 +425,7 @@ def multiplying(make) -> Design:
         ("ecp5", joins),
         ("ecp5", mixing),
         *((name, normalised) for name in ("ecp5", "ice40-up")),
+        *((name, rates) for name in SYNTHESIS),
         *((name, windows) for name in SYNTHESIS),
     ],
 )

@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from signfire.gen.calibrate import Options, calibrate
-from signfire.gen.cycles import predict
+from signfire.gen.cycles import Deadlock, predict, steady
 from signfire.gen.design import Folding as F
 from signfire.gen.maps import Layout
 from signfire.gen.plan import TECHNOLOGIES, plan_layers
+from signfire.gen.reader import Reader
 from signfire.gen.rtl import Core, core_timing
 from signfire.gen.specimen import behind_means, random_windows
 from signfire.gen.specimen_joins import MIXING, random_joins
@@ -24,6 +25,15 @@ WINDOWS = {  # planes of two lines and more that are read turned, a maximum over
     "depth": [("turned", {"depthwise": True, "window": (1, 2), "turned": True})],
     "means": [("depth", {"pool": (1, 2), "stride": (1, 2), "turned": True})],
     "out": [("means", {"dense": 3})],
+}
+LINES = {  # an identity line by line beside a branch that needs the sample
+    "first": [("input", {"conv": 3, "window": (3, 3), "padding": (1, 1, 1, 1)})],
+    "tokens": [("first", {"conv": 12, "window": (1, 1), "turned": True})],
+    "sum": [
+        ("first", {"pick": (0, 1, 2), "bits": 6}),
+        ("tokens", {"pick": (0, 1, 2), "seen": Layout(planes=(3, 4, 3), axes=(2, 0, 1))}),
+    ],
+    "out": [("sum", {"pooled": 3})],
 }
 RESIDUALS = dict.fromkeys(("emb", "mix1", "sum1", "mix2"), "linear")
 DESIGNS = {  # arguments of random_joins, technology
@@ -64,6 +74,19 @@ DESIGNS = {  # arguments of random_joins, technology
             },
         ),
         "gowin",
+    ),
+    "lines beside whole samples": (
+        dict(
+            shape=(4, 3),
+            layers=LINES,
+            folding={
+                "first": F(pe=3),
+                "tokens": F(pe=4, simd=3),
+                "sum": F(pe=3),
+                "out": F(simd=3),
+            },
+        ),
+        "ecp5",
     ),
     "windows": (
         dict(
@@ -258,7 +281,25 @@ def assert_predicted(expected, run) -> None:
             assert getattr(layer, what) == run.moved[what, n], (n, what)
 
 
-@pytest.mark.parametrize("name", ["GELU, sums without a function, odd foldings", "windows"])
+def test_an_identity_that_does_not_hold_the_sample_stands_still_and_is_seen(run_core, monkeypatch):
+    arguments, technology = DESIGNS["lines beside whole samples"]
+    design = random_joins(**arguments)
+    latency, _ = steady(core_timing(design, technology))
+    identity, truth = design["sum"].operands[0].projections[0].map, Reader.lines.fget
+    monkeypatch.setattr(
+        Reader, "lines", property(lambda self: 3 if self.map is identity else truth(self))
+    )
+    monkeypatch.setattr(run_core, "LIMIT", 2 * latency)
+
+    with pytest.raises(Deadlock, match=r"^'sum' waits for ever: it holds 3 lines of stream 1,"):
+        predict(core_timing(design, technology), 2)
+    with pytest.raises(TimeoutError, match=r"^0 of 6 results came$"):
+        run_core(Core(design, technology), samples(design, 2))
+
+
+@pytest.mark.parametrize(
+    "name", ["lines beside whole samples", "GELU, sums without a function, odd foldings", "windows"]
+)
 def test_stalls_at_both_ends_change_no_answer_and_are_predicted(run_core, name):
     arguments, technology = DESIGNS[name]
     design = folded(random_joins(**arguments))
