@@ -220,7 +220,7 @@ def random_windows(
         kind = next(iter(spec))
         source, last = populations[-1], k == len(layers)
         if kind == MAX:
-            populations.append(_maximum(f"{kind}{k}", dict(spec), source, layout))
+            populations.append(random_maximum(f"{kind}{k}", dict(spec), source, layout))
             layout = Layout(planes=populations[-1].shape)
             continue
         empty = empty_map(kind, dict(spec), source.shape, layout)
@@ -321,7 +321,7 @@ def plane_design(
     return design if folding is None else design.with_folding(folding)
 
 
-def _maximum(
+def random_maximum(
     name: str, spec: dict[str, object], source: DesignPopulation, layout: Layout
 ) -> DesignPopulation:
     """Return a maximum over windows that says its source's values; beyond the planes is nothing."""

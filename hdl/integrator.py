@@ -128,7 +128,7 @@ def shift_latency(*, registered: bool) -> int:
 
 
 class ShiftIntegrator(wiring.Component):
-    """Finish sums of powers of two: x = bias + 2·total, beside the neuron's factor.
+    """Finish sums of powers of two: x = bias + 2^shift·total, beside the neuron's factor.
 
     Groups of ``lanes`` outputs arrive in order, round and round over all outputs of the layer;
     their constants lie in a ROM. With a ``border`` there are such constants for every kind of
@@ -148,6 +148,8 @@ class ShiftIntegrator(wiring.Component):
         (n,) with everything constant folded in: B + (rest - Ση) Σ W.
     factor
         (n,) requantisation factors, handed on beside x; ``factor_bits`` wide, 0 for none.
+    shift
+        1 where an event stands in for a step down, which it then undoes too; 0 where it adds alone.
     style, registered
         Where the ROM lies, and whether a second register stands behind it.
     border
@@ -171,9 +173,11 @@ class ShiftIntegrator(wiring.Component):
         factor_bits: int,
         style: str,
         registered: bool = False,
+        shift: int = 1,
         border: Kinds | None = None,
     ) -> None:
         self.lanes, self.x_width, self.factor_bits = lanes, x_width, factor_bits
+        self.shift = shift
         self.registered, self.border = registered, border
         self.LATENCY = shift_latency(registered=registered)
         self.rows = [
@@ -225,7 +229,7 @@ class ShiftIntegrator(wiring.Component):
             x = Signal(signed(self.x_width), name=f"x_{lane}", reset_less=True)
             factor = Signal(self.factor_bits, name=f"factor_{lane}", reset_less=True)
             m.d.sync += [
-                x.eq(constants[lane].bias + (a_total[lane] << 1)),
+                x.eq(constants[lane].bias + (a_total[lane] << self.shift)),
                 factor.eq(constants[lane].factor),
             ]
             m.d.comb += [self.x[lane].eq(x), self.factor[lane].eq(factor)]
