@@ -231,7 +231,7 @@ def _mean_by_kind(
 
     Where settled neurons cannot say 0, what they say for it is an error that every input of a
     window makes and that padding does not; so there the mean is that of the pixels whose windows
-    lack the same.
+    lack the same. It is 0 where ``some`` is true at none of them.
     """
     codes = {p.name: p.code for p in sources.populations}
     shape = missed.shape[1:]
@@ -243,7 +243,9 @@ def _mean_by_kind(
     means = np.zeros((shape[0], border.count))
     for kind in range(border.count):
         pixels = border.of_pixels == kind
-        means[:, kind] = flat[:, :, pixels].mean(axis=(0, 2), where=some[:, :, pixels])
+        here = some[:, :, pixels]
+        sums = flat[:, :, pixels].sum(axis=(0, 2), where=here)
+        means[:, kind] = sums / np.maximum(1, here.sum(axis=(0, 2)))
     return means[:, border.of_pixels].reshape(shape)
 
 

@@ -98,6 +98,43 @@ def test_what_is_said_for_0_is_made_good_by_what_windows_lack_where_firing_settl
     assert settled == (integers.bias.shape == PLANES)
 
 
+@pytest.mark.filterwarnings("error")
+def test_what_is_left_out_beyond_the_border_has_no_mean_where_no_code_says_0() -> None:
+    rng = np.random.default_rng(5)
+    seen = sources(rng, ("a",))
+    code = SpikeCode(eta=(8, 4, 2, 1), rest=0, unit=0.02, kind="centred")
+    seen.populations[0].code = code
+    seen.values["a"] -= 15
+    tap = Window(  # of a maximum over 3x3: the pixel above and to the left
+        in_shape=PLANES,
+        layout=Layout(planes=PLANES),
+        factor=np.ones(PLANES[0]),
+        sources=tuple(range(PLANES[0])),
+        padding=(1, -1, 1, -1),
+    )
+    bias = np.zeros(PLANES)
+    bias[:, 0], bias[:, :, 0] = -np.inf, -np.inf
+    operand = Operand(projections=(Projection(source="a", map=tap),), bias=bias)
+
+    integers = convert_operand(
+        Population(name="x", shape=PLANES, function="max", operands=(operand,)),
+        operand,
+        tap.apply(seen.values["a"] * 0.02) + bias,
+        CODE,
+        seen,
+        weight_bits=8,
+        multiplier_bits=12,
+        feedback=True,
+        bias_correction=True,
+        settled=True,
+    )
+
+    factor = integers.projections[0].map.factor
+    left_out = np.isneginf(bias)
+    assert (integers.bias[left_out] == (factor * code.low)[0]).all() and (factor == factor[0]).all()
+    assert not integers.bias[~left_out].any()
+
+
 def said(integers, seen):
     sums = sum(p.map.apply(seen.values[p.source]) for p in integers.projections) + integers.bias
     return sums * integers.scale.reshape(-1, 1, 1)
