@@ -12,7 +12,7 @@ from .design import EVENTS, MULTIPLY, MULTIPLY_LUT, SYNAPSES, Design, Folding
 from .estimate import Budget, Estimate, estimate
 from .foldings import LayerFoldings, all_foldings
 from .plan import Technology, find_technology, plan_layers
-from .reading import parallel_inputs, word_of
+from .reading import parallel_of, parallel_outputs, word_of
 
 _WORD = re.compile(r"(?P<layer>[^:=,;\s]+):(?P<numbers>[^:;\s]+)")
 _KEYS = ("pe", "simd", "unroll", "synapse")
@@ -451,12 +451,13 @@ def _parallel_interval(design: Design, technology: Technology) -> int:
     """Interval with everything in parallel."""
     folding, settled = {}, design.firing == "settled"
     for population in design.populations[1:]:
-        projection = next(population.sources)
-        simd, _ = parallel_inputs(projection.map)
+        projection, *others = population.sources
+        maps = [projection.map, *(q.map for q in others)]
         code = design[projection.source].code
         assert code is not None
         unroll = code.steps if settled and code.is_binary else 1
-        fold = Folding(pe=population.shape[0], simd=simd, unroll=unroll)
+        pe, simd = parallel_outputs(maps)[0], parallel_of(maps)[0]
+        fold = Folding(pe=pe, simd=simd, unroll=unroll)
         folding.setdefault(design.input.name, Folding(pe=word_of(projection.map, fold)))
         folding[population.name] = fold
     entry, plans = plan_layers(design.with_folding(folding), technology)

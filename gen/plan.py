@@ -14,7 +14,7 @@ import numpy as np
 from .codes import SpikeCode
 from .cycles import Band
 from .design import MULTIPLY, Design, DesignPopulation, Folding, bits_for, divisors
-from .maps import Conv, LinearMap, Sliding
+from .maps import LinearMap, Sliding
 from .maximum import Maximum, maximum_of
 from .network import INPUT, MAX, READOUT
 from .reader import Reader
@@ -22,6 +22,7 @@ from .reading import (
     WindowPlaces,
     is_apart,
     parallel_of,
+    parallel_outputs,
     raster_order,
     repeats_of,
     travels_in_raster_order,
@@ -374,6 +375,11 @@ class LayerPlan:
     @property
     def word(self) -> int:
         return self.readers[0].word
+
+    @property
+    def pe_options(self) -> list[int]:
+        """Numbers of outputs that can be computed in parallel."""
+        return divisors(parallel_outputs([reader.map for reader in self.readers])[0])
 
     @property
     def simd_options(self) -> list[int]:
@@ -809,8 +815,6 @@ def _no_windows(
     assert code is not None
     if design.firing != "settled" or not code.is_binary:
         return "reads planes, for which firing must be settled and the schedule binary"
-    if isinstance(linear, Conv) and linear.groups > 1 and not linear.depthwise:
-        return f"is a convolution of {linear.groups} groups that are not its channels"
     found = _no_order(source, linear)
     if found:
         return found

@@ -532,6 +532,7 @@ def make_walk(reader: Reader) -> WindowWalk:
     """Windows over the lines."""
     places = reader.places
     assert places is not None
+    grouped = reader.groups > 1
     return WindowWalk(
         lines=reader.lines,
         height=places.height,
@@ -543,7 +544,9 @@ def make_walk(reader: Reader) -> WindowWalk:
         positions=places.positions,
         needs=places.needs,
         releases=places.releases,
-        apart=reader.apart and not reader.picked,
+        apart=grouped or (reader.apart and not reader.picked),
+        own=reader.group_words if grouped else 1,
+        tiles=reader.group_tiles if grouped else 1,
     )
 
 

@@ -235,11 +235,6 @@ WINDOW = {"window": (3, 3), "padding": (1, 1, 1, 1)}
     [
         (
             {"layers": ({"conv": 4, **WINDOW}, {"conv": 4, **WINDOW}, {"dense": 2})},
-            {"groups": 2},
-            "'conv2' is a convolution of 2 groups that are not its channels",
-        ),
-        (
-            {"layers": ({"conv": 4, **WINDOW}, {"conv": 4, **WINDOW}, {"dense": 2})},
             {"code": "centred"},
             "'conv2' is padded with zeros, and the code of 'conv1' has none",
         ),
