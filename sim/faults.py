@@ -161,6 +161,11 @@ def run_faults(
     raw = np.asarray(raw)
     if len(raw) == 0:
         raise ValueError("a fault campaign needs at least one sample")
+    if design.dynamics != "signgd":
+        raise ValueError(
+            f"fault campaigns know the dynamics signgd alone, and {design.name!r} has "
+            f"{design.dynamics}"
+        )
     for population in design.populations[1:-1]:
         if population.function not in ("relu", MAX) or population.limit is not None:
             raise ValueError(

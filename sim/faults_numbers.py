@@ -19,7 +19,7 @@ from ..gen.design import (
     bits_for,
 )
 from ..gen.plan import LayerPlan
-from ..gen.reading import repeats_of
+from ..gen.reading import repeats_of, zero_train
 from . import golden
 
 FACTOR_BITS = 16  # requantisation factors are unsigned, at most so wide
@@ -160,18 +160,28 @@ def _code(population: DesignPopulation) -> SpikeCode:
     return population.code
 
 
-def _with_channel_moved(design: Design, layer: str, channel: int, change: int) -> Design:
-    """Return the Design with the biases of one channel moved, unfolded."""
+def _with_channel_moved(
+    design: Design, layer: str, channel: int, change: int | np.ndarray
+) -> Design:
+    """Return the Design with the biases of one channel moved, by pixel or all alike; unfolded."""
 
     def moved(population: DesignPopulation) -> DesignPopulation:
         if population.name != layer:
             return replace(population, folding=None)
-        bias = _biases(population, 0).copy()
-        bias[channel] += change
-        operand = replace(population.operands[0], bias=bias)
-        return replace(population, operands=(operand, *population.operands[1:]), folding=None)
+        first, *others = population.operands
+        bias = np.broadcast_to(first.bias, population.shape).copy()
+        bias.reshape(len(bias), -1)[channel] += change
+        operands = (replace(first, bias=bias), *others)
+        return replace(population, operands=operands, folding=None)
 
     return replace(design, populations=tuple(map(moved, design.populations)))
+
+
+def bias_at(design: Design, layer: str, channel: int, pixel: int) -> Number:
+    """Return the bias of a pixel of a channel, which may be that of all of the channel."""
+    biases = _biases(design[layer], 0)
+    each = biases.size // len(biases)
+    return Number(kind="bias", layer=layer, index=(channel * each + pixel % each,))
 
 
 def numbers(design: Design) -> dict[str, list[Number]]:
@@ -319,12 +329,14 @@ class RomFault:
     """A bit of a ROM that holds numbers of the Design.
 
     ``value`` is what the number becomes; ``copies`` are the places in the ROM that hold it, one of
-    which is faulty.
+    which is faulty. ``pixels`` are those of the channel for which a bias stands, where they are not
+    all.
     """
 
     number: Number
     value: int
     copies: int = 1
+    pixels: tuple[int, ...] = ()
 
     def applied(self, design: Design) -> Design | None:
         """Return the Design that answers as the faulty hardware does, ``None`` if there is none.
@@ -339,12 +351,35 @@ class RomFault:
         if self.number.kind == "weight":
             if design.firing != "settled":
                 return None
-            projection = self.number.projection(design)
-            source = _code(design[projection.source])
-            change = (self.value - self.number.read(design)) * repeats_of(projection.map)
-            moved = -(source.rest - source.total) * change
-            design = _with_channel_moved(design, self.number.layer, self.number.index[0], moved)
+            design = self._with_bias_as_it_was(design)
+        elif self.pixels:
+            population = design[self.number.layer]
+            moved = np.zeros(population.size // population.shape[0], np.int64)
+            moved[list(self.pixels)] = self.value - self.number.read(design)
+            channel = self.number.index[0] * population.shape[0]
+            channel //= _biases(population, 0).size
+            return _with_channel_moved(design, population.name, channel, moved)
         return self.number.put(design, self.value)
+
+    def _with_bias_as_it_was(self, design: Design) -> Design:
+        """Return the Design with a bias that takes back what a changed weight would add to it.
+
+        For every input of the window that lies within the planes that is (rest - Ση)·change; for
+        those beyond, the hardware sends the train of 0 and takes off what the sound weight makes of
+        it, where the golden model adds nothing.
+        """
+        projection = self.number.projection(design)
+        code, linear = _code(design[projection.source]), projection.map
+        change = self.value - self.number.read(design)
+        one = np.zeros_like(linear.weights)
+        one[self.number.index] = 1
+        channel = self.number.index[0]
+        inside = linear.with_weights(one).apply(np.ones((1, *linear.in_shape), np.int64))[0]
+        inside = inside.reshape(len(one), -1)[channel]
+        train = zip(code.eta, zero_train(code.eta, code.rest), strict=True)
+        beyond = 2 * sum(eta * event for eta, event in train) * (repeats_of(linear) - inside)
+        moved = change * (beyond - (code.rest - code.total) * inside)
+        return _with_channel_moved(design, self.number.layer, channel, moved)
 
 
 def fits(plan: LayerPlan, faulty: Design) -> bool:
