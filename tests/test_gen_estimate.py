@@ -40,6 +40,7 @@ from signfire.gen.plan import TECHNOLOGIES, packed_width, plan_layers
 from signfire.gen.rtl import Core
 from signfire.gen.specimen import behind_means, random_design, random_windows
 from signfire.gen.specimen_joins import RESIDUAL, random_joins
+from signfire.gen.specimen_pairs import random_pairs
 from signfire.gen.specimen_rate import as_rate
 from signfire.hdl import multiplier_array, train_buffer
 from signfire.hdl.storage import Ram, Rom
@@ -399,6 +400,21 @@ def mixing() -> Design:
     )
 
 
+def pairs(function: str = "divide_root") -> Design:
+    """Return rows whose neurons have two operands, such as those of a LayerNorm."""
+    return random_pairs(
+        function=function,
+        shared=function == "divide_root",
+        steps=6,
+        folding={
+            "first": Folding(pe=4, simd=3),
+            "second": Folding(pe=4, simd=4),
+            "pair": Folding(pe=2, simd=4, unroll=2),
+            "out": Folding(simd=4),
+        },
+    )
+
+
 def rates() -> Design:
     folding = {
         "input": Folding(pe=4),
@@ -424,6 +440,9 @@ def multiplying(make) -> Design:
         ("ecp5", partial(multiplying, windows)),
         ("ecp5", joins),
         ("ecp5", mixing),
+        ("ecp5", pairs),
+        ("ice40-up", partial(pairs, "divide")),
+        ("gowin", partial(pairs, "multiply")),
         *((name, normalised) for name in ("ecp5", "ice40-up")),
         *((name, rates) for name in SYNTHESIS),
         *((name, windows) for name in SYNTHESIS),

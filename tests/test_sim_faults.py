@@ -36,7 +36,7 @@ DESIGNS = {
         random_joins(
             shape=(4, 4),
             layers=EVERYTHING,
-            code="offset",
+            code="centred",  # what stands beyond the planes is not 0, and the bias knows borders
             folding={
                 "first": Folding(pe=2, unroll=3),  # faster than the sum, so that trains queue up
                 "inner": Folding(pe=1, simd=2),
