@@ -251,9 +251,9 @@ def baseline() -> Iterator[Measurement]:
 
 
 TUNE_BUDGET = 32
-TUNE_TRIALS = 12
+TUNE_TRIALS = 8
 TUNE_SAMPLES = 48  # of a full conversion
-TUNE_IMAGES = 100  # whose answers are compared; the training half's, without labels
+TUNE_IMAGES = 48  # whose answers are compared; the training half's, without labels
 
 
 @bench("D7", "Tuned overlapped firing, ResNet8, CIFAR-10")
@@ -455,5 +455,5 @@ def keyword_transformer() -> Iterator[Measurement]:
         note=f"of {len(right)}, {others:.1f} % of those that did not calibrate; float "
         f"{100 * float((answers == classes).mean()):.1f} %, {alike:.1f} % of the answers are the "
         f"same; {len(design.populations)} populations",
-        details={"design_hash": design.hash, "layers": design.provenance["layers"]},
+        details={"design_hash": design.hash},
     )
