@@ -123,7 +123,7 @@ def test_numbers_of_branches_and_operands_are_told_apart(tmp_path, monkeypatch) 
 
     assert len(before) == sum(map(len, found.values()))
     for number in (
-        Number(kind="weight", layer="sum", index=(1, 0)),
+        Number(kind="weight", layer="sum", index=(1, 1)),
         Number(kind="weight", layer="sum", index=(2, 0), branch=1),
         Number(kind="bias", layer="sum", index=(1,)),
         Number(kind="weight", layer="greatest", index=(2, 0), operand=3),
