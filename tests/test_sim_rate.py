@@ -143,7 +143,5 @@ def test_bulk_agrees_on_every_word_and_a_fault_is_seen(tmp_path):
 
 
 def test_a_fault_campaign_is_refused(tmp_path):
-    with pytest.raises(
-        ValueError, match="alone, and 'random5-rate' has if"
-    ):
+    with pytest.raises(ValueError, match="alone, and 'random5-rate' has if"):
         run_faults(rate(), RAW, tmp_path)
