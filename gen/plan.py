@@ -15,7 +15,7 @@ from .border import MOST_BIASES, Border, border_of, pixel_biases
 from .codes import RateCode, SpikeCode
 from .cycles import Band
 from .design import MULTIPLY, Design, DesignPopulation, Folding, bits_for, divisors
-from .maps import Conv, LinearMap, Pooled, Sliding
+from .maps import LinearMap, Pooled, Sliding
 from .maximum import Maximum, maximum_of
 from .network import INPUT, MAX, READOUT
 from .rate_widths import RateWidths
@@ -24,6 +24,7 @@ from .reading import (
     WindowPlaces,
     is_apart,
     parallel_of,
+    parallel_outputs,
     raster_order,
     reading_places,
     repeats_of,
@@ -410,6 +411,11 @@ class LayerPlan:
     @property
     def word(self) -> int:
         return self.readers[0].word
+
+    @property
+    def pe_options(self) -> list[int]:
+        """Numbers of outputs that can be computed in parallel."""
+        return divisors(parallel_outputs([reader.map for reader in self.readers])[0])
 
     @property
     def simd_options(self) -> list[int]:
@@ -972,8 +978,6 @@ def _no_windows(
     assert code is not None
     if design.dynamics != "if" and design.firing != "settled":
         return "reads planes, for which firing must be settled"
-    if isinstance(linear, Conv) and linear.groups > 1 and not linear.depthwise:
-        return f"is a convolution of {linear.groups} groups that are not its channels"
     found = _no_order(source, linear)
     if found:
         return found
