@@ -8,7 +8,7 @@ from math import gcd
 from .design import MULTIPLY, MULTIPLY_LUT, Design, Folding, divisors
 from .estimate import layer_cost, total
 from .plan import LayerPlan, Technology, find_technology, plan_layers
-from .reading import parallel_inputs, word_of
+from .reading import word_of
 
 EQUAL_LANES, EQUAL_INTERVAL, BLOCKS_ALONE = ("equal lanes", "equal interval", "blocks alone")
 
@@ -97,8 +97,8 @@ def _in_blocks(plan: LayerPlan, multipliers: int) -> list[Folding]:
     found = []
     if not plan.folding.multiplies:
         return [plan.folding]
-    for pe in divisors(plan.outputs):
-        for simd in divisors(parallel_inputs(plan.map)[0]):
+    for pe in plan.pe_options:
+        for simd in plan.simd_options:
             folding = replace(plan.folding, pe=pe, simd=simd)
             packed = replace(plan, folding=folding).packed
             blocks = -(-pe // packed) * simd if packed else 0

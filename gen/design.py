@@ -20,7 +20,7 @@ from .codes import RateCode, SpikeCode
 from .functions import FunctionTable
 from .network import FUNCTIONS, INPUT, MAPS, MAX, READOUT, LinearMap, check_graph
 from .products import Product
-from .reading import is_turned, parallel_of, word_of
+from .reading import is_turned, parallel_of, parallel_outputs, word_of
 from .several import SEVERAL, Comparison
 
 FORMAT_VERSION = 1
@@ -736,8 +736,9 @@ def check_folding(design: Design, population: DesignPopulation, folding: Folding
     projections = list(population.sources)
     source = design[projections[0].source]
     assert source.code is not None
-    must_divide("pe", folding.pe, population.shape[0], "outputs")
-    must_divide("simd", folding.simd, *parallel_of([q.map for q in projections]))
+    maps = [q.map for q in projections]
+    must_divide("pe", folding.pe, *parallel_outputs(maps))
+    must_divide("simd", folding.simd, *parallel_of(maps))
     must_divide("unroll", folding.unroll, source.code.steps, "input steps")
     if folding.multiplies:
         _check_multiplying(design, population, folding, source.code)

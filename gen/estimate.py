@@ -558,9 +558,12 @@ def walk_cost(reader: Reader) -> Resources:
     """
     places = reader.places
     assert places is not None
-    apart = reader.apart and not reader.picked
+    grouped = reader.groups > 1
+    apart = grouped or (reader.apart and not reader.picked)
+    own = reader.group_words if grouped else 1
+    inner = [n for n in (own, reader.group_tiles) if n > 1] if grouped else []
     windows = sum(counter_luts(n) for n in places.positions)
-    run = places.size[1] * (1 if apart else reader.pixel_words)
+    run = places.size[1] * (own if apart else reader.pixel_words)
     column = address_bits(reader.line_words) + 1
     line, circle = address_bits(places.height) + 1, address_bits(reader.lines)
     starts = 2 if apart else 1
@@ -574,8 +577,11 @@ def walk_cost(reader: Reader) -> Resources:
         + (2 + starts) * column  # one on, the start of the next window, which of them
         + 3 * line
         + 8 * circle
-        + round(picks),
+        + round(picks)
+        + sum(counter_luts(n) for n in inner)
+        + (column if own > 1 else 0),  # one on, or to the group's words of the next pixel
         ff=sum(address_bits(n) for n in places.positions)
+        + sum(address_bits(n) for n in inner)
         + address_bits(run)
         + (1 + starts) * column
         + 2 * line

@@ -12,7 +12,7 @@ from .design import EVENTS, MULTIPLY, MULTIPLY_LUT, SYNAPSES, Design, Folding
 from .estimate import Budget, Estimate, estimate
 from .foldings import LayerFoldings, all_foldings
 from .plan import Technology, find_technology, plan_layers
-from .reading import parallel_of, word_of
+from .reading import parallel_of, parallel_outputs, word_of
 
 _WORD = re.compile(r"(?P<layer>[^:=,;\s]+):(?P<numbers>[^:;\s]+)")
 _KEYS = ("pe", "simd", "unroll", "synapse")
@@ -455,11 +455,12 @@ def _parallel_interval(design: Design, technology: Technology) -> int:
     source = design.input.name
     for population in design.populations[1:]:
         projection = next(population.sources)
-        simd, _ = parallel_of([q.map for q in population.sources])
+        maps = [q.map for q in population.sources]
         code = design[projection.source].code
         assert code is not None
         unroll = code.steps if settled and code.is_binary else 1
-        fold = Folding(pe=population.shape[0], simd=simd, unroll=unroll)
+        pe, simd = parallel_outputs(maps)[0], parallel_of(maps)[0]
+        fold = Folding(pe=pe, simd=simd, unroll=unroll)
         folding[population.name] = fold
         words += [word_of(q.map, fold) for q in population.sources if q.source == source]
     folding[source] = Folding(pe=gcd(*words))

@@ -214,7 +214,7 @@ def foldings_of(
     ways = [(EVENTS, unroll) for unroll in (divisors(steps) if several else [1])]
     ways = [way for way in ways if EVENTS in synapses]
     ways += [(kind, steps) for kind in synapses if kind != EVENTS and settled]
-    for pe in divisors(plan.outputs):
+    for pe in plan.pe_options:
         for simd in plan.simd_options:
             for synapse, unroll in ways:
                 folding = Folding(pe=pe, simd=simd, unroll=unroll, synapse=synapse)

@@ -15,7 +15,7 @@ from .border import MOST_BIASES, Border, border_of, pixel_biases
 from .codes import RateCode, SpikeCode
 from .cycles import Band
 from .design import MULTIPLY, Design, DesignPopulation, Folding, bits_for, divisors
-from .maps import Conv, LinearMap, Pooled, Sliding
+from .maps import LinearMap, Pooled, Sliding
 from .maximum import Maximum, maximum_of
 from .network import INPUT, MAX, READOUT
 from .rate_widths import RateWidths
@@ -24,6 +24,7 @@ from .reading import (
     WindowPlaces,
     is_apart,
     parallel_of,
+    parallel_outputs,
     raster_order,
     reading_places,
     repeats_of,
@@ -410,6 +411,11 @@ class LayerPlan:
     @property
     def word(self) -> int:
         return self.readers[0].word
+
+    @property
+    def pe_options(self) -> list[int]:
+        """Numbers of outputs that can be computed in parallel."""
+        return divisors(parallel_outputs([reader.map for reader in self.readers])[0])
 
     @property
     def simd_options(self) -> list[int]:
@@ -888,9 +894,8 @@ def no_hardware(design: Design) -> str | None:
 
 def _no_pair(design: Design, population: DesignPopulation) -> str:
     """Return why there is no hardware for two operands, as the end of a sentence."""
-    code = population.code
-    assert code is not None
-    if design.firing != "settled" or not code.is_binary:
+    codes = [population.code, *(design[q.source].code for q in population.sources)]
+    if design.firing != "settled" or not all(code is not None and code.is_binary for code in codes):
         return "has two operands, for which firing must be settled and the schedule binary"
     each = [replace(population, operands=(operand,)) for operand in population.operands]
     return next(filter(None, (_no_join(design, one) for one in each)), "")
@@ -973,8 +978,6 @@ def _no_windows(
     assert code is not None
     if design.dynamics != "if" and design.firing != "settled":
         return "reads planes, for which firing must be settled"
-    if isinstance(linear, Conv) and linear.groups > 1 and not linear.depthwise:
-        return f"is a convolution of {linear.groups} groups that are not its channels"
     found = _no_order(source, linear)
     if found:
         return found

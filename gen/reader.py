@@ -14,6 +14,7 @@ from .network import INPUT
 from .reading import (
     WindowPlaces,
     column_order,
+    groups_of,
     is_apart,
     is_picked,
     is_turned,
@@ -85,6 +86,21 @@ class Reader:
     def picked(self) -> bool:
         """Which channel an output reads is chosen out of the whole pixel, tile by tile."""
         return is_picked(self.map)
+
+    @property
+    def groups(self) -> int:
+        """Runs of channels of which each output reads one."""
+        return groups_of(self.map)
+
+    @property
+    def group_words(self) -> int:
+        """Words of a pixel that a tile of a convolution reads: those of its group."""
+        return self.pixel_words // self.groups
+
+    @property
+    def group_tiles(self) -> int:
+        """Tiles of a group, which read the same words."""
+        return len(self.weights) // self.groups // self.folding.pe
 
     @cached_property
     def repeats(self) -> int:

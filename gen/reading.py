@@ -123,6 +123,11 @@ def is_apart(linear: LinearMap) -> bool:
     return isinstance(linear, Window) or (isinstance(linear, Conv) and linear.depthwise)
 
 
+def groups_of(linear: LinearMap) -> int:
+    """Return the runs of channels of which outputs read one each; 1 where each reads its own."""
+    return linear.groups if isinstance(linear, Conv) and not linear.depthwise else 1
+
+
 def is_picked(linear: LinearMap) -> bool:
     """Whether each output channel reads one channel, and not that of its own number."""
     return isinstance(linear, Window) and not linear.in_order
@@ -137,6 +142,8 @@ def parallel_inputs(linear: LinearMap) -> tuple[int, str]:
     """Return the number that ``simd`` must divide, and of what that is the number."""
     if is_apart(linear):
         return 1, "input that an output reads of a pixel"
+    if groups_of(linear) > 1:
+        return linear.layout.planes[0] // linear.groups, "input channels of a group"
     if isinstance(linear, Conv | Pooled):
         return linear.layout.planes[0], "input channels"
     return linear.weights.shape[1], "inputs"
@@ -148,6 +155,14 @@ def parallel_of(maps: Sequence[LinearMap]) -> tuple[int, str]:
     if len(each) > 1:
         return gcd(*(number for number, _ in each)), "inputs common to all sources"
     return each[0] if each else parallel_inputs(maps[0])
+
+
+def parallel_outputs(maps: Sequence[LinearMap]) -> tuple[int, str]:
+    """Return the number that ``pe`` must divide, and of what that is the number."""
+    groups = [groups_of(linear) for linear in maps]
+    if max(groups) > 1:
+        return gcd(*(maps[0].channels // number for number in groups)), "outputs of a group"
+    return maps[0].channels, "outputs"
 
 
 def word_of(linear: LinearMap, folding: Folding) -> int:

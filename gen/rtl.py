@@ -670,6 +670,7 @@ def make_walk(reader: Reader) -> WindowWalk:
     """Windows over the lines."""
     places = reader.places
     assert places is not None
+    grouped = reader.groups > 1
     needs, releases, lines = places.needs, places.releases, reader.lines
     if reader.turned:  # samples are counted, not lines
         needs = [band.needs for band in reader.bands]
@@ -686,7 +687,9 @@ def make_walk(reader: Reader) -> WindowWalk:
         positions=places.positions,
         needs=needs,
         releases=releases,
-        apart=reader.apart and not reader.picked,
+        apart=grouped or (reader.apart and not reader.picked),
+        own=reader.group_words if grouped else 1,
+        tiles=reader.group_tiles if grouped else 1,
     )
 
 

@@ -200,9 +200,9 @@ def random_windows(
     shape
         Of a sample: (height, width), or (height, width, channels).
     layers
-        Of each its kind and number: ``conv`` with the output channels and ``depthwise`` (True),
-        both with ``window``; ``pool`` (sums) and ``max`` with the window; ``dense`` and ``pooled``
-        with the outputs.
+        Of each its kind and number: ``conv`` with the output channels, maybe in ``groups``, and
+        ``depthwise`` (True), both with ``window``; ``pool`` (sums) and ``max`` with the window;
+        ``dense`` and ``pooled`` with the outputs.
         ``stride`` and ``padding`` as in :class:`signfire.gen.maps.Sliding`. The layers are called
         by their kind and position: ``conv1``, ``pool2``, ``dense3``.
     code
@@ -375,8 +375,9 @@ def empty_map(
             **spec,
         )
     window = spec.pop("window")
-    groups = channels if kind == "depthwise" else 1
-    kernel = np.zeros((channels if groups > 1 else number, channels // groups, *window), np.int64)
+    groups = channels if kind == "depthwise" else spec.pop("groups", 1)
+    outputs = channels if kind == "depthwise" else number
+    kernel = np.zeros((outputs, channels // groups, *window), np.int64)
     return Conv(in_shape=shape, layout=layout, kernel=kernel, groups=groups, **spec)
 
 

@@ -73,7 +73,7 @@ MIXING: dict[str, Sequence[Branch]] = {  # 6 tokens of 5 channels: mixed, mixed 
 }
 EVERYTHING: dict[str, Sequence[Branch]] = {  # forks, joins, a maximum
     "first": [("input", {"conv": 2, **WIDE})],
-    "inner": [("first", {"conv": 2, "window": (1, 1)})],
+    "inner": [("first", {"conv": 2, "window": (1, 2), "padding": (0, 0, 1, 0)})],
     "sum": [
         ("inner", {"conv": 3, "window": (1, 1)}),
         ("first", {"pick": (1, -1, 0), "bits": 7}),

@@ -14,9 +14,10 @@ class WindowWalk(wiring.Component):
 
     A line holds ``width`` pixels of ``depth`` words each. The window at (i, j) covers the pixels
     (i·down - top + u, j·right - left + v) for u, v within ``size``. Its words are read in the order
-    (u, v, word of the pixel), anew for every plane and tile; with ``apart``, tile n reads word n of
-    every pixel and no other. Windows come in raster order. All by counters: each place is the one
-    before and a constant.
+    (u, v, word of the pixel), anew for every plane and tile; with ``apart``, tiles have words of
+    their own: n / tiles, rounded down, is the run of ``own`` words that tile n reads of every
+    pixel, and no other. Windows come in raster order. All by counters: each place is the one before
+    and a constant.
 
     Timing: ``line``, ``row`` and ``inside`` are those of the word that is read in the same cycle;
     ``full`` says in the first cycle of a window whether its lines are there.
@@ -33,8 +34,8 @@ class WindowWalk(wiring.Component):
     needs, releases
         (windows down,) lines that must be held for a row of windows, and of them how many are done
         with after it, counted from the oldest that is held.
-    apart
-        See above.
+    apart, own, tiles
+        See above; of depthwise maps, every tile has one word of its own.
 
     Members
     -------
@@ -63,13 +64,15 @@ class WindowWalk(wiring.Component):
         needs: Sequence[int],
         releases: Sequence[int],
         apart: bool = False,
+        own: int = 1,
+        tiles: int = 1,
     ) -> None:
         if max(needs) > lines:
             raise ValueError(f"windows that need {max(needs)} lines do not fit {lines}")
         self.lines, self.height, self.width, self.depth = lines, height, width, depth
         self.size, self.stride, self.padding, self.positions = size, stride, padding, positions
         self.needs, self.releases = tuple(needs), tuple(releases)
-        self.apart = apart
+        self.apart, self.own, self.tiles = apart, own if apart else depth, tiles
         super().__init__(
             {
                 "held": In(range(lines + 1)),
@@ -105,8 +108,7 @@ class WindowWalk(wiring.Component):
 
     def _columns(self, m: Module, last_across):
         """Walk along a line; return whether the word is inside, and whether it ends the line."""
-        run = self.size[1] if self.apart else self.size[1] * self.depth
-        step = self.depth if self.apart else 1
+        run, step = self.size[1] * self.own, self._step(m)
         first, move = -self.padding[1] * self.depth, self.stride[1] * self.depth
         beyond = first + (self.positions[1] - 1) * move + self.size[1] * self.depth
         limit = self.width * self.depth
@@ -116,13 +118,12 @@ class WindowWalk(wiring.Component):
         start = Signal(place, init=first)  # of the first word that this tile reads of the window
         window = Signal(place, init=first) if self.apart else start  # and that the first tile reads
         following, next_start = Signal(place), Signal(place)
+        moved = start + (self.own if self.apart else 0)
         m.d.comb += [
             run_end.eq(count == run - 1),
             self.row.eq(column),
             following.eq(Mux(last_across, first, window + move)),
-            next_start.eq(
-                Mux(self.done, following, Mux(self.tile_done, start + int(self.apart), start))
-            ),
+            next_start.eq(Mux(self.done, following, Mux(self._group_done(m), moved, start))),
         ]
         if self.apart:
             with m.If(self.done):
@@ -134,6 +135,28 @@ class WindowWalk(wiring.Component):
                 start.eq(next_start),
             ]
         return within(column, first, beyond - 1, limit), run_end
+
+    def _step(self, m: Module) -> Value | int:
+        """Return the way to the next word: a pixel's own words lie side by side."""
+        if not self.apart:
+            return 1
+        if self.own == 1:
+            return self.depth
+        word = Signal(range(self.own))
+        last = word == self.own - 1
+        with m.If(self.valid):
+            m.d.sync += word.eq(Mux(last, 0, word + 1))
+        return Mux(last, self.depth - self.own + 1, 1)
+
+    def _group_done(self, m: Module) -> Value:
+        """Whether the last tile is done that reads these words of a window."""
+        if self.tiles == 1:
+            return self.tile_done
+        tile = Signal(range(self.tiles))
+        last = tile == self.tiles - 1
+        with m.If(self.tile_done):
+            m.d.sync += tile.eq(Mux(last, 0, tile + 1))
+        return self.tile_done & last
 
     def _lines(self, m: Module, down, run_end, row_done, last_down):
         """Walk from line to line of the window; return whether the line is inside."""

@@ -160,13 +160,22 @@ def _code(population: DesignPopulation) -> SpikeCode:
     return population.code
 
 
-def _with_channel_moved(design: Design, layer: str, channel: int, change: int) -> Design:
-    """Return the Design with the biases of one channel moved, unfolded."""
+def _with_channel_moved(
+    design: Design, layer: str, channel: int, change: int | np.ndarray
+) -> Design:
+    """Return the Design with the biases of one channel moved, unfolded.
+
+    ``change`` is one number, or one for each pixel.
+    """
 
     def moved(population: DesignPopulation) -> DesignPopulation:
         if population.name != layer:
             return replace(population, folding=None)
-        bias = _biases(population, 0).copy()
+        bias = _biases(population, 0)
+        bias = np.broadcast_to(
+            bias, (len(bias), *np.broadcast_shapes(bias.shape[1:], np.shape(change)))
+        )
+        bias = bias.copy()
         bias[channel] += change
         operand = replace(population.operands[0], bias=bias)
         return replace(population, operands=(operand, *population.operands[1:]), folding=None)
@@ -308,6 +317,14 @@ class WeightRom:
         )
 
 
+def bias_at(plan: LayerPlan, kind: int, output: int) -> Number:
+    """Return the bias of an output at the first pixel of a kind, see :class:`.border.Border`."""
+    biases = _biases(plan.held, 0)
+    each = biases.size // len(biases)
+    place = output * each + (int(plan.border.examples[kind]) if each > 1 else 0)
+    return Number(kind="bias", layer=plan.name, index=(place,))
+
+
 def flip(value: int, bit: int, bits: int, *, signed: bool) -> int:
     """Flip one bit of a number of ``bits`` bits, two's complement where ``signed``."""
     flipped = (value & ((1 << bits) - 1)) ^ 1 << bit
@@ -319,12 +336,14 @@ class RomFault:
     """A bit of a ROM that holds numbers of the Design.
 
     ``value`` is what the number becomes; ``copies`` are the places in the ROM that hold it, one of
-    which is faulty.
+    which is faulty. A bias is faulty at ``pixels`` alone, in raster order, which share the word;
+    without any, at all pixels.
     """
 
     number: Number
     value: int
     copies: int = 1
+    pixels: tuple[int, ...] = ()
 
     def applied(self, design: Design) -> Design | None:
         """Return the Design that answers as the faulty hardware does, ``None`` if there is none.
@@ -332,19 +351,47 @@ class RomFault:
         The ROM word alone is wrong. What the generator derived from the number is as it was: the
         bias that settled firing has folded with Σ W, which here takes back what the golden model
         would add. In overlapped firing Σ W enters every step, and no Design is like that. Nor is
-        one where a copy of a weight differs from the others.
+        one where a copy of a weight or of a factor differs from the others.
         """
         if self.copies > 1:
             return None
+        if self.number.kind == "bias":
+            return self._with_bias(design)
         if self.number.kind == "weight":
             if design.firing != "settled":
                 return None
-            projection = self.number.projection(design)
-            source = _code(design[projection.source])
-            change = (self.value - self.number.read(design)) * repeats_of(projection.map)
-            moved = -(source.rest - source.total) * change
+            moved = self._taken_back(design)
             design = _with_channel_moved(design, self.number.layer, self.number.index[0], moved)
         return self.number.put(design, self.value)
+
+    def _with_bias(self, design: Design) -> Design:
+        population = design[self.number.layer]
+        biases = _biases(population, 0)
+        change = np.array(self.value - self.number.read(design))
+        if self.pixels:
+            faulty = np.zeros(population.shape[1:], np.int64)
+            faulty.flat[list(self.pixels)] = 1
+            change = change * faulty
+        channel = self.number.index[0] // (biases.size // len(biases))
+        return _with_channel_moved(design, self.number.layer, channel, change)
+
+    def _taken_back(self, design: Design) -> int | np.ndarray:
+        """Return what a weight's change would do to the folded bias, taken back: by pixel.
+
+        That holds (rest - Ση) Σ W, and takes off z Σ W of what lies beyond the planes, where
+        neurons send z for 0.
+        """
+        projection = self.number.projection(design)
+        source, linear = _code(design[projection.source]), projection.map
+        change = self.value - self.number.read(design)
+        whole = change * repeats_of(linear)
+        moved = -(source.rest - source.total) * whole
+        if source.zero == 0:
+            return moved
+        alone = np.zeros_like(linear.weights)
+        alone[self.number.index] = change
+        within = linear.with_weights(alone).apply(np.ones((1, *linear.in_shape), np.int64))
+        return moved + source.zero * (whole - within[0][self.number.index[0]])
 
 
 def fits(plan: LayerPlan, faulty: Design) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from ..gen.design import Design
 from ..gen.rtl import Core
 from .faults_netlist import Memory, Netlist, Site
-from .faults_numbers import Number, RomFault, WeightRom, flip, numbers
+from .faults_numbers import Number, RomFault, WeightRom, bias_at, flip, numbers
 
 WIRE_MODES = ("stuck-at-0", "stuck-at-1", "inverted")
 KINDS = (
@@ -204,19 +204,21 @@ class Sampler:
         field = self._field(memory, site.bit)
         if field.name == "row":
             return None  # Σ W is derived from the weights: no number of its own
-        layer = self.core.layers[layer_index(memory)]
-        output = site.address * layer.plan.lanes + field.lane
+        plan = self.core.layers[layer_index(memory)].plan
+        kind, output = divmod(site.address * plan.lanes + field.lane, plan.outputs)
         stored = memory.content[site.address] >> field.offset & ((1 << field.width) - 1)
         bit = site.bit - field.offset
         if field.name == "factor":
-            number = Number(kind="factor", layer=layer.plan.name, index=(output,))
+            number = Number(kind="factor", layer=plan.name, index=(output,))
             value = flip(stored, bit, field.width, signed=False)
-            return RomFault(number=number, value=value)
+            return RomFault(number=number, value=value, copies=plan.border.count)
         # The ROM holds the bias with constants folded in, which a flipped bit moves by as much.
-        number = Number(kind="bias", layer=layer.plan.name, index=(output,))
+        number = bias_at(plan, kind, output)
         after = flip(stored, bit, field.width, signed=True)
         before = flip(after, bit, field.width, signed=True)
-        return RomFault(number=number, value=number.read(self.design) + after - before)
+        value = number.read(self.design) + after - before
+        pixels = tuple(np.flatnonzero(plan.border.of_pixels == kind).tolist())
+        return RomFault(number=number, value=value, pixels=pixels if plan.border.count > 1 else ())
 
     def _field(self, memory: Memory, bit: int) -> "_Field":
         """Return the field that a bit of a layer's constants belongs to."""

@@ -10,6 +10,7 @@ from signfire.gen.reading import (
     column_order,
     is_apart,
     parallel_inputs,
+    parallel_outputs,
     raster_order,
     repeats_of,
     travels_in_raster_order,
@@ -108,11 +109,17 @@ def test_what_is_read_in_parallel():
     settings = {"in_shape": (4, 6, 6), "layout": layout}
     conv = Conv(kernel=np.zeros((8, 4, 3, 3)), **settings)
     depthwise = Conv(kernel=np.zeros((4, 1, 3, 3)), groups=4, **settings)
+    grouped = Conv(kernel=np.zeros((6, 2, 3, 3)), groups=2, **settings)
     pool = Window(factor=np.ones(4), sources=(0, 1, 2, 3), window=(2, 3), **settings)
     pooled = Pooled(matrix=np.zeros((2, 4)), **settings)
 
     assert [False, True, True, False] == [is_apart(m) for m in (conv, depthwise, pool, pooled)]
     assert [4, 1, 1, 4] == [parallel_inputs(m)[0] for m in (conv, depthwise, pool, pooled)]
+    assert [(2, "input channels of a group"), (3, "outputs of a group")] == [
+        parallel_inputs(grouped),
+        parallel_outputs([grouped]),
+    ]
+    assert parallel_outputs([depthwise]) == (4, "outputs") and not is_apart(grouped)
     assert [1, 1, 6, 36] == [repeats_of(m) for m in (conv, depthwise, pool, pooled)]
 
 

@@ -135,8 +135,9 @@ SWEEP = [  # foldings of 8-6-4: pe, simd, unroll of each layer, input lanes
 ]
 
 
-CONV = {"conv": 4, "window": (3, 3), "padding": (1, 1, 1, 1)}
-DEPTHWISE = {"depthwise": True, "window": (3, 3), "padding": (1, 1, 1, 1)}
+WIDE = {"window": (3, 3), "padding": (1, 1, 1, 1)}
+CONV = {"conv": 4, **WIDE}
+DEPTHWISE = {"depthwise": True, **WIDE}
 WINDOWS = {  # arguments of random_windows, technology
     "one by one": (
         dict(folding={"conv1": F(), "pool2": F(), "dense3": F()}),
@@ -183,6 +184,27 @@ WINDOWS = {  # arguments of random_windows, technology
             },
         ),
         "gowin",
+    ),
+    "groups": (
+        dict(
+            shape=(4, 4),
+            code="offset",
+            layers=(
+                {"conv": 8, "window": (2, 2)},
+                {"conv": 6, "groups": 2, **WIDE},
+                {"conv": 6, "groups": 3, "window": (2, 1)},
+                {"conv": 12, "groups": 6, "window": (1, 2)},
+                {"dense": 3},
+            ),
+            folding={
+                "conv1": F(pe=4),
+                "conv2": F(simd=2, unroll=3),  # two words of a pixel, three tiles that share them
+                "conv3": F(pe=2, simd=2, **TIMES),
+                "conv4": F(),
+                "dense5": F(pe=3, simd=4),
+            },
+        ),
+        "ecp5",
     ),
     "three signed planes, offset code": (
         dict(

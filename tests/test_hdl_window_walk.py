@@ -13,21 +13,25 @@ from signfire.gen.reading import WindowPlaces
 from signfire.hdl.sequencer import Sequencer
 from signfire.hdl.window_walk import WindowWalk
 
-# height, width, size, stride, padding, positions; words of a pixel; tiles, planes, idle; apart
+# height, width, size, stride, padding, positions; words of a pixel; tiles, planes, idle; and where
+# tiles have words of their own, how many, and how many tiles share them
 SHAPES = {
-    "one pixel": ((1, 1, (1, 1), (1, 1), (0, 0), (1, 1)), 1, (1, 1, 0), False),
-    "padded": ((5, 4, (3, 3), (1, 1), (1, 1), (5, 4)), 1, (1, 1, 0), False),
-    "padded, two tiles and planes": ((5, 4, (3, 3), (1, 1), (1, 1), (5, 4)), 2, (2, 2, 1), False),
-    "stride 2": ((6, 7, (3, 3), (2, 2), (1, 1), (3, 4)), 1, (2, 1, 0), False),
-    "stride above the window": ((7, 7, (1, 1), (3, 2), (0, 0), (3, 4)), 3, (1, 2, 0), False),
-    "lines left over": ((8, 5, (2, 2), (3, 3), (0, 0), (2, 2)), 1, (1, 1, 2), False),
-    "cut off": ((7, 6, (2, 2), (2, 1), (-2, -1), (2, 4)), 1, (2, 1, 0), False),
-    "nothing but padding": ((2, 2, (2, 2), (2, 2), (4, 2), (4, 3)), 1, (1, 1, 0), False),
-    "the whole plane": ((4, 3, (4, 3), (1, 1), (0, 0), (1, 1)), 2, (1, 3, 0), False),
-    "a signal": ((1, 9, (1, 4), (1, 2), (0, 3), (1, 6)), 2, (2, 1, 0), False),
-    "apart": ((5, 4, (3, 3), (1, 1), (1, 1), (5, 4)), 3, (3, 2, 0), True),
-    "apart, pooling": ((6, 6, (2, 2), (2, 2), (0, 0), (3, 3)), 2, (2, 1, 1), True),
-    "apart, one pixel": ((3, 3, (1, 1), (1, 1), (0, 0), (3, 3)), 2, (2, 1, 0), True),
+    "one pixel": ((1, 1, (1, 1), (1, 1), (0, 0), (1, 1)), 1, (1, 1, 0), None),
+    "padded": ((5, 4, (3, 3), (1, 1), (1, 1), (5, 4)), 1, (1, 1, 0), None),
+    "padded, two tiles and planes": ((5, 4, (3, 3), (1, 1), (1, 1), (5, 4)), 2, (2, 2, 1), None),
+    "stride 2": ((6, 7, (3, 3), (2, 2), (1, 1), (3, 4)), 1, (2, 1, 0), None),
+    "stride above the window": ((7, 7, (1, 1), (3, 2), (0, 0), (3, 4)), 3, (1, 2, 0), None),
+    "lines left over": ((8, 5, (2, 2), (3, 3), (0, 0), (2, 2)), 1, (1, 1, 2), None),
+    "cut off": ((7, 6, (2, 2), (2, 1), (-2, -1), (2, 4)), 1, (2, 1, 0), None),
+    "nothing but padding": ((2, 2, (2, 2), (2, 2), (4, 2), (4, 3)), 1, (1, 1, 0), None),
+    "the whole plane": ((4, 3, (4, 3), (1, 1), (0, 0), (1, 1)), 2, (1, 3, 0), None),
+    "a signal": ((1, 9, (1, 4), (1, 2), (0, 3), (1, 6)), 2, (2, 1, 0), None),
+    "apart": ((5, 4, (3, 3), (1, 1), (1, 1), (5, 4)), 3, (3, 2, 0), (1, 1)),
+    "apart, pooling": ((6, 6, (2, 2), (2, 2), (0, 0), (3, 3)), 2, (2, 1, 1), (1, 1)),
+    "apart, one pixel": ((3, 3, (1, 1), (1, 1), (0, 0), (3, 3)), 2, (2, 1, 0), (1, 1)),
+    "groups": ((5, 4, (3, 3), (1, 1), (1, 1), (5, 4)), 6, (3, 2, 1), (2, 1)),
+    "groups of tiles": ((5, 4, (2, 3), (2, 1), (0, 1), (2, 4)), 4, (6, 2, 0), (2, 3)),
+    "groups of one word": ((4, 4, (1, 2), (1, 2), (0, 0), (4, 2)), 2, (4, 1, 0), (1, 2)),
 }
 
 
@@ -49,7 +53,8 @@ class Reader(wiring.Component):
     def __init__(self, name: str) -> None:
         self.places = where = places(name)
         _, depth, (tiles, planes, idle), apart = SHAPES[name]
-        words = where.size[0] * where.size[1] * (1 if apart else depth)
+        own, share = apart or (depth, 1)
+        words = where.size[0] * where.size[1] * own
         self.sequencer = Sequencer(tiles=tiles, planes=planes, words=words, period=words + idle)
         self.walk = WindowWalk(
             lines=where.lines,
@@ -62,7 +67,9 @@ class Reader(wiring.Component):
             positions=where.positions,
             needs=where.needs,
             releases=where.releases,
-            apart=apart,
+            apart=apart is not None,
+            own=own,
+            tiles=share,
         )
         super().__init__(
             {
@@ -103,6 +110,7 @@ def words_of(name: str, samples: int) -> Iterator[tuple]:
     """Yield (line, word of the line) of every word in order, None for those outside."""
     where = places(name)
     _, depth, (tiles, planes, _), apart = SHAPES[name]
+    own, share = apart or (depth, tiles)
     down, right = where.stride
     for n in range(samples):
         for i in range(where.positions[0]):
@@ -114,7 +122,7 @@ def words_of(name: str, samples: int) -> Iterator[tuple]:
                                 y = i * down - where.padding[0] + u
                                 x = j * right - where.padding[1] + v
                                 inside = 0 <= y < where.height and 0 <= x < where.width
-                                for d in [tile] if apart else range(depth):
+                                for d in range(tile // share * own, (tile // share + 1) * own):
                                     line = (n * where.height + y) % where.lines
                                     yield (line, x * depth + d) if inside else None
 
