@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .maps import Layout, LinearMap, Pooled
-from .planes import Entangled, across, as_window, behind, merged
+from .planes import Entangled, across, as_window, behind, merged, seeing
 
 SMALL_MATRIX = 2**20  # elements of a matrix that stands for a convolution
 LARGEST_MATRIX = 2**27  # elements (1 GiB of float64); what needs more was not meant to be dense
@@ -162,7 +162,7 @@ def _compose_planes(outer: Form, inner: Form, shape: tuple[int, ...]) -> Form:
     if not isinstance(inner, LinearMap):
         raise Entangled("planes of values that no layout describes")
     if isinstance(outer, LinearMap):
-        return merged(outer, inner)
+        return merged(seeing(outer, inner), inner)
     if isinstance(outer, Matrix):
         return behind(outer.matrix, inner)
     if np.array_equal(outer.index, np.arange(outer.n_in)) and (outer.scale == 1).all():

@@ -92,6 +92,10 @@ class Options:
         Of the input; ``None`` is as the layers, of a ``list`` its first ``input_steps`` numbers.
     input_bits
         Bits of one raw value, for float samples; integer samples keep their own range.
+    input_percentile
+        Of the magnitudes of float samples: the input reaches so far, and what lies beyond is taken
+        for the end. Below 100 where few values lie far from all others, as in the logarithm of
+        silence.
     percentile
         Of the activations, taken for their scale where the schedule has an ``eta0``, and for the
         threshold of integrate-and-fire neurons.
@@ -127,6 +131,7 @@ class Options:
     input_schedule: Schedule | None = None
     input_code: str | None = None
     input_bits: int = 8
+    input_percentile: float = 100.0
     percentile: float = 100.0
     rounding: str = "feedback"
     bias_correction: bool = True
@@ -149,6 +154,7 @@ class Options:
         _check_range("multiplier_bits", self.multiplier_bits, 4, 16)
         _check_range("leak", self.leak, 1, MAX_LEAK)
         _check_range("percentile", self.percentile, 50, 100)
+        _check_range("input_percentile", self.input_percentile, 50, 100)
         if self.budget_bits is not None:
             _check_range("budget_bits", self.budget_bits, WEIGHT_BITS[0], WEIGHT_BITS[-1])
         if self.equalise is not None:
@@ -549,12 +555,18 @@ Seen = tuple[np.ndarray, dict[str, np.ndarray], dict[str, list[np.ndarray]]]
 
 
 def forward(network: Network, samples: np.ndarray, options: Options) -> Seen:
-    """Return the samples that a calibration takes, and the float outputs and operands for them."""
+    """Return the samples that a calibration takes, and the float outputs and operands for them.
+
+    They lie within the range that the input is to reach over.
+    """
     samples = _check_samples(network, samples)
     most = min(options.samples, max(FEWEST_SAMPLES, CALIBRATION_VALUES // network.size))
     if len(samples) > most:
         rng = np.random.default_rng(options.seed)
         samples = samples[np.sort(rng.choice(len(samples), most, replace=False))]
+    if options.input_percentile < 100 and np.issubdtype(samples.dtype, np.floating):
+        reach = np.percentile(np.abs(samples), options.input_percentile)
+        samples = np.clip(samples, -reach, reach)
     return samples, *network.forward(samples)
 
 

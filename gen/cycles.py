@@ -42,13 +42,16 @@ class ReaderTiming:
     stream
         Where the trains come from: 0 the input, n + 1 the layer number n.
     rows, parts
-        Of the buffer: rows of a line, incoming words a row.
+        Of the buffer: rows of a line, incoming words a row. Of one that scatters single trains, a
+        row is an incoming word.
     banks
         Lines the buffer holds.
     bands
         Rows of windows in order; the last is done with all lines of a sample.
     end
         Words of a step that are read when this source's have been.
+    writes
+        Cycles that a row takes to be written; ``None`` for those of the layer's planes.
     """
 
     stream: int
@@ -57,6 +60,7 @@ class ReaderTiming:
     banks: int
     end: int
     bands: tuple[Band, ...] = WHOLE_SAMPLE
+    writes: int | None = None
 
     @property
     def lines(self) -> int:
@@ -126,6 +130,10 @@ class LayerTiming:
     def busy(self) -> int:
         """Cycles a sample keeps the layer's synapses busy: every tile of every window."""
         return self.windows * self.tiles * self.tile_cycles
+
+    def machine(self) -> "LayerMachine":
+        """Return what predicts the layer."""
+        return LayerMachine(self, LayerCycles())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,11 +221,9 @@ def predict(
     ready
         Whether the sink takes a logit in a cycle; always by default.
     """
-    prediction = Prediction(samples=samples, layers=[LayerCycles() for _ in timing.layers])
-    machine = [
-        _Layer(spec, cycles) for spec, cycles in zip(timing.layers, prediction.layers, strict=True)
-    ]
-    takers: list[list[_Gather]] = [[] for _ in range(len(machine) + 1)]  # by stream
+    machine = [spec.machine() for spec in timing.layers]
+    prediction = Prediction(samples=samples, layers=[layer.cycles for layer in machine])
+    takers: list[list[Gather]] = [[] for _ in range(len(machine) + 1)]  # by stream
     for layer in machine:
         for gather in layer.gathers:
             takers[gather.spec.stream].append(gather)
@@ -255,14 +261,14 @@ class Deadlock(RuntimeError):
     """A machine that waits for itself."""
 
 
-def _taken_by(gathers: Sequence["_Gather"]) -> Callable[[int], int]:
+def _taken_by(gathers: Sequence["Gather"]) -> Callable[[int], int]:
     """Return what takes a word into all of ``gathers``: the last of them says when it is taken."""
     if len(gathers) == 1:
         return gathers[0]
     return lambda earliest: max(gather(earliest) for gather in gathers)
 
 
-class _Gather:
+class Gather:
     """Rows of words into a line; a word may enter while the row before leaves.
 
     A whole line is announced at once, and the layer reads all windows that it completes; so a place
@@ -276,6 +282,7 @@ class _Gather:
         self, spec: ReaderTiming, layer: LayerTiming, freed: list[int], announce: Callable[[], None]
     ) -> None:
         self.spec, self.layer, self.freed, self.announce = spec, layer, freed, announce
+        self.writes = layer.planes if spec.writes is None else spec.writes
         self.part = self.row = 0
         self.free_from = 0  # from here on a word can enter
         self.full: list[int] = []  # by line, the cycle from which it can be read
@@ -289,10 +296,10 @@ class _Gather:
         if self.part == spec.parts:
             self.part = 0
             begin = max(taken + 1, self._place())
-            self.free_from = begin + self.layer.planes - 1
+            self.free_from = begin + self.writes - 1
             self.row += 1
             if self.row == spec.rows:
-                self.full.append(begin + self.layer.planes)
+                self.full.append(begin + self.writes)
                 self.row = 0
                 self.announce()
         return taken
@@ -331,14 +338,14 @@ class _Encoder:
             p.encoded.append(self.take(fires + self.timing.input_steps))
 
 
-class _Layer:
+class LayerMachine:
     """Tiles of one layer: when they begin, and when their results move."""
 
     def __init__(self, spec: LayerTiming, cycles: LayerCycles) -> None:
         self.spec, self.cycles = spec, cycles
         cycles.freed = [[] for _ in spec.readers]
         self.gathers = [
-            _Gather(reader, spec, freed, self.proceed)
+            Gather(reader, spec, freed, self.proceed)
             for reader, freed in zip(spec.readers, cycles.freed, strict=True)
         ]
         self.take: Callable[[int], int]
@@ -371,7 +378,7 @@ class _Layer:
             begin = cycles.begins[-1] + spec.tile_cycles if cycles.begins else 0
             if tile == 0:
                 begin = max(begin, held)
-            begin = max(begin, self._credit())
+            begin = max(begin, credit(cycles, spec.groups, spec.fifo_depth))
             cycles.begins.append(begin)
             for push in result_cycles(spec, begin):
                 after = cycles.taken[-1] + 1 if cycles.taken else 0
@@ -379,10 +386,11 @@ class _Layer:
                 cycles.taken.append(self.take(max(push + 1, after)))
         cycles.released.append(last_read(spec, cycles.begins[-1], spec.planes - 1))
 
-    def _credit(self) -> int:
-        """First cycle in which the FIFO has room for one more tile."""
-        needed = (len(self.cycles.begins) + 1) * self.spec.groups - self.spec.fifo_depth
-        return self.cycles.taken[needed - 1] + 1 if needed > 0 else 0
+
+def credit(cycles: LayerCycles, groups: int, depth: int) -> int:
+    """First cycle in which a FIFO of ``depth`` words has room for ``groups`` more."""
+    needed = (len(cycles.begins) + 1) * groups - depth
+    return cycles.taken[needed - 1] + 1 if needed > 0 else 0
 
 
 def last_read(spec: LayerTiming, begin: int, step: int) -> int:

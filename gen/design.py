@@ -20,7 +20,7 @@ from .codes import RateCode, SpikeCode
 from .functions import FunctionTable
 from .network import FUNCTIONS, INPUT, MAPS, MAX, READOUT, LinearMap, check_graph
 from .products import Product
-from .reading import parallel_of, word_of
+from .reading import is_turned, parallel_of, word_of
 from .several import SEVERAL, Comparison
 
 FORMAT_VERSION = 1
@@ -391,10 +391,14 @@ class Design:
         """Return max_i |B_i| + Σ_j |W_ij| max|value_j|, which no integrator can pass at any step.
 
         Between v(0) and v(T) a source's v stays within rest ± Ση, so the bound holds at every
-        step of overlapped firing too.
+        step of overlapped firing too. Integrate-and-fire neurons add B at every step, and what is
+        bounded is the sum of all currents.
         """
         op = population.operands[operand]
         total = np.abs(np.broadcast_to(op.bias, population.shape)).astype(np.float64)
+        if self.dynamics != "signgd":
+            assert self.input.code is not None
+            total = total * self.input.code.steps
         for projection in op.projections:
             code = self[projection.source].code
             assert code is not None
@@ -724,7 +728,8 @@ def check_folding(design: Design, population: DesignPopulation, folding: Folding
         ]
         must_divide("pe", folding.pe, population.size, "values")
         for reader, linear in readers:
-            if reader.folding is not None:
+            turned = is_turned(linear, population.shape, is_input=True)
+            if reader.folding is not None and not turned:
                 word = word_of(linear, reader.folding)
                 must_divide("pe", folding.pe, word, f"parallel inputs of {reader.name!r}")
         return

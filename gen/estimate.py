@@ -9,10 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from .design import Design, InputFormat, bits_for
+from .pair import PairPlan
 from .plan import (
     InputPlan,
     LayerPlan,
     MaximumPlan,
+    RatePlan,
     Technology,
     find_technology,
     packed_width,
@@ -357,6 +359,20 @@ def ram_cost(technology: Technology, depth: int, width: int, style: str) -> Reso
     return small_ram_cost(technology, depth, width) + Resources(ff=width)
 
 
+def parts_cost(technology: Technology, depth: int, parts: int, width: int) -> Resources:
+    """Price a RAM of words of ``parts`` that are written apart."""
+    if technology.parts_style(depth, parts, width) == "block":
+        blocks, segments = technology.parts_layout(depth, parts, width)
+        return Resources(
+            lut=round((parts * width + parts) * multiplexer_luts(segments)),
+            ff=address_bits(segments),
+            lone_ff=address_bits(segments),
+            block_ram=blocks,
+        )
+    one = small_ram_cost(technology, depth, width) + Resources(ff=width)
+    return scaled(one, parts)
+
+
 def small_ram_cost(technology: Technology, depth: int, width: int) -> Resources:
     """Price a RAM read at once: LUT RAM of 16 x 4 bits, or flip-flops and multiplexers."""
     if technology.lut_ram:
@@ -376,6 +392,8 @@ LUT_RAM_LUTS = 6  # four hold the bits, and the write port takes the cells of tw
 def encoder_cost(entry: InputPlan, fmt: InputFormat, technology: Technology) -> Resources:
     """Product by a constant, rounding and neurons for every lane."""
     raw = bits_for(min(fmt.low, 0), fmt.high)
+    if entry.threshold is not None:
+        return rate_encoder_cost(entry, fmt, technology)
     high = max(0, -(-fmt.high * fmt.multiplier >> fmt.shift))
     low = min(0, -(-fmt.low * fmt.multiplier >> fmt.shift))
     target = bits_for(min(low, -1), high)
@@ -388,6 +406,20 @@ def encoder_cost(entry: InputPlan, fmt: InputFormat, technology: Technology) -> 
     )
     neuron = neuron_cost(technology, entry.code.rest, entry.code.eta, low, high)
     return scaled(lane + neuron, entry.lanes) + Resources(lut=10, ff=4)
+
+
+def rate_encoder_cost(entry: InputPlan, fmt: InputFormat, technology: Technology) -> Resources:
+    """Price the current of every neuron, I - θ, the choice between the two, and the residual."""
+    assert entry.threshold is not None
+    bits, steps = entry.threshold.bit_length(), entry.code.steps
+    offset = 0 if fmt.low == 0 else carry_luts(technology, bits)
+    less = carry_luts(technology, bits + 1)
+    lane = Resources(
+        lut=offset + less + 2 * bits + carry_luts(technology, bits + 1),
+        ff=bits + 2 * (bits + 1) + bits + steps - 1,
+        lone_ff=2 * bits + steps - 1 + apart_from_adder(technology, bits + 1),
+    )
+    return scaled(lane, entry.lanes) + Resources(lut=10, ff=4 + address_bits(steps))
 
 
 def scaled(resources: Resources, times: int) -> Resources:
@@ -417,10 +449,24 @@ def neuron_cost(
 
 def layer_cost(plan: LayerPlan) -> dict[str, Resources]:
     """Resources of a layer, by part."""
+    if isinstance(plan, PairPlan):
+        from .estimate_pair import pair_cost  # which is made of the parts of this module
+
+        return pair_cost(plan)
     if isinstance(plan, MaximumPlan):
         return {
             "buffer": buffer_cost(plan),
             "maxima": maxima_cost(plan),
+            "fifo": fifo_cost(plan),
+            "control": control_cost(plan),
+        }
+    if isinstance(plan, RatePlan):
+        return {
+            "buffer": buffer_cost(plan),
+            "weights": weights_cost(plan),
+            "synapses": synapses_cost(plan),
+            "integrators": sums_cost(plan),
+            "neurons": rate_neurons_cost(plan),
             "fifo": fifo_cost(plan),
             "control": control_cost(plan),
         }
@@ -443,6 +489,8 @@ def buffer_cost(plan: LayerPlan) -> Resources:
 
 def reader_cost(reader: Reader, technology: Technology) -> Resources:
     """Row of trains under collection (a choice a bit), the memory, counters."""
+    if reader.turned:
+        return scatter_cost(reader, technology)
     steps = reader.source_code.steps
     row, width = reader.word * steps, reader.word * reader.folding.unroll
     depth = buffer_depth(reader.lines, reader.line_words, reader.planes)
@@ -456,6 +504,35 @@ def reader_cost(reader: Reader, technology: Technology) -> Resources:
         lone_ff=row - shifting,
     )
     return gather + memory + own + (Resources() if reader.places is None else walk_cost(reader))
+
+
+def scatter_cost(reader: Reader, technology: Technology) -> Resources:
+    """Price a word of trains that leave one by one, loops to their places, memory, plane."""
+    steps, word, depth = reader.source_code.steps, reader.word, reader.scatter_depth
+    memory = parts_cost(technology, depth, word, steps)
+    place = address_bits(depth) + address_bits(word)
+    index = address_bits(reader.source.size * reader.lines)
+    lanes, part = reader.source_lanes, address_bits(reader.source_lanes)
+    loops = Resources(
+        lut=carry_luts(technology, address_bits(depth))
+        + 2 * place  # which constant, and the narrow sum
+        + 2 * index
+        + word,  # which slot
+        ff=place + index,
+        lone_ff=apart_from_adder(technology, address_bits(depth)),
+    )
+    entry = Resources(
+        lut=(lanes - 1) * steps + counter_luts(lanes) + 10,
+        ff=lanes * steps + part + address_bits(reader.lines + 1) + 1,
+        lone_ff=steps,
+    )
+    planes = round(word * reader.folding.unroll * multiplexer_luts(reader.planes))
+    chosen = Resources(lut=planes, ff=address_bits(reader.planes))
+    if reader.places is None:
+        walk = Resources(lut=counter_luts(reader.lines), ff=address_bits(reader.lines))
+    else:
+        walk = walk_cost(reader)
+    return memory + loops + entry + chosen + walk
 
 
 def choice_cost(plan: LayerPlan) -> Resources:
@@ -511,10 +588,11 @@ def walk_cost(reader: Reader) -> Resources:
 def gather_cost(technology: Technology, simd: int, lanes: int, steps: int) -> Resources:
     """Price leading words of ``lanes`` trains to their place in a row of ``simd``.
 
-    Where a row has several places, every bit of it has to know whether it is meant.
+    Where a row has several places, every bit of it has to know whether it is meant; a ``simd`` of
+    0 says that there is no row.
     """
     parts = simd // lanes
-    if parts == 1:
+    if parts <= 1:
         return Resources()
     decode = simd * steps * 3 // 4
     return Resources(lut=parts + counter_luts(parts) + decode, ff=address_bits(parts))
@@ -585,17 +663,22 @@ def _block_cost(plan: LayerPlan, outputs: int) -> Resources:
     )
 
 
-def integrators_cost(plan: LayerPlan) -> Resources:
-    """Accumulators (a choice and an adder a bit), the drain's shift, bias and constants."""
-    technology, pe, lanes = plan.technology, plan.folding.pe, plan.lanes
-    width, x = plan.total_width, plan.x_width
+def sums_cost(plan: LayerPlan) -> Resources:
+    """Accumulators (a choice and an adder a bit) and the drain's shift."""
+    technology, pe, lanes, width = plan.technology, plan.folding.pe, plan.lanes, plan.total_width
     accumulator = Resources(
         lut=width + carry_luts(technology, width),
         ff=width,
         lone_ff=apart_from_adder(technology, width),
     )
     shifting = (pe - lanes) * width
-    drain = Resources(lut=shifting, ff=pe * width, lone_ff=lanes * width)
+    return scaled(accumulator, pe) + Resources(lut=shifting, ff=pe * width, lone_ff=lanes * width)
+
+
+def integrators_cost(plan: LayerPlan) -> Resources:
+    """Accumulators, drain, bias and constants."""
+    technology, lanes = plan.technology, plan.lanes
+    width, x = plan.total_width, plan.x_width
     constants = rom_cost(technology, plan.constant_words, plan.constant_width, False)
     lane = Resources(
         lut=carry_luts(technology, x),
@@ -615,7 +698,25 @@ def integrators_cost(plan: LayerPlan) -> Resources:
         )
         state = ram_cost(technology, plan.groups, lanes * x, _auto_style(plan, lanes * x))
         constants = constants + state
-    return scaled(accumulator, pe) + drain + constants + scaled(lane, lanes)
+    return sums_cost(plan) + constants + scaled(lane, lanes) + border_cost(plan)
+
+
+def border_cost(plan: LayerPlan) -> Resources:
+    """Counters of windows, and the choice of their constants where these differ by pixel."""
+    border = plan.border
+    if border.count == 1:
+        return Resources()
+    address = address_bits(plan.constant_words)
+    choices = 0
+    for numbers in (border.rows, border.columns):
+        common = max(numbers.count(kind) for kind in set(numbers))
+        choices += (len(numbers) - common) * -(-address_bits(len(numbers)) // 3)
+    within = plan.constant_words // border.count
+    counts = (len(border.rows), len(border.columns), within)
+    return Resources(
+        lut=sum(counter_luts(n) for n in counts) + choices + 2 * address,
+        ff=sum(address_bits(n) for n in counts) + address,
+    )
 
 
 def _auto_style(plan: LayerPlan, width: int) -> str:
@@ -644,6 +745,24 @@ def neurons_cost(plan: LayerPlan) -> Resources:
     )
     state = ram_cost(technology, plan.groups, entry, _auto_style(plan, entry))
     return scaled(lane + neuron, plan.lanes) + state + Resources(lut=30, ff=30)
+
+
+def rate_neurons_cost(plan: RatePlan) -> Resources:
+    """Price both currents and both sums of a lane, their choice, membranes and trains."""
+    technology, lanes, steps = plan.technology, plan.lanes, plan.source_code.steps
+    width, membrane = plan.widths.current, plan.widths.membrane
+    constants = rom_cost(technology, plan.constant_words, plan.constant_width, False)
+    state = lanes * (membrane + steps)
+    memory = ram_cost(technology, plan.groups, state, _auto_style(plan, state))
+    lane = Resources(
+        lut=2 * carry_luts(technology, width) + 2 * carry_luts(technology, membrane) + 2 * membrane,
+        ff=plan.total_width + 2 * width + 2 * membrane + steps,
+        lone_ff=plan.total_width
+        + steps
+        + 2 * (apart_from_adder(technology, width) + apart_from_adder(technology, membrane)),
+    )
+    order = address_bits(plan.groups) + address_bits(steps) + 2 * address_bits(plan.constant_words)
+    return constants + memory + scaled(lane, lanes) + Resources(lut=2 * order + 12, ff=order + 12)
 
 
 def function_cost(plan: LayerPlan) -> Resources:

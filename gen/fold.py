@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import inf
+from math import gcd, inf
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from .design import EVENTS, MULTIPLY, MULTIPLY_LUT, SYNAPSES, Design, Folding
 from .estimate import Budget, Estimate, estimate
 from .foldings import LayerFoldings, all_foldings
 from .plan import Technology, find_technology, plan_layers
-from .reading import parallel_inputs, word_of
+from .reading import parallel_of, word_of
 
 _WORD = re.compile(r"(?P<layer>[^:=,;\s]+):(?P<numbers>[^:;\s]+)")
 _KEYS = ("pe", "simd", "unroll", "synapse")
@@ -362,6 +362,8 @@ class _Search:
         Several readers share a word, which then divides those that they read.
         """
         for source, word in zip(layer.sources, words, strict=True):
+            if not word:  # any number serves
+                continue
             alone = len(self.readers[source]) == 1
             if word % state[source] or (alone and word != state[source]):
                 return None
@@ -449,16 +451,18 @@ def _explain(search: _Search, targets: Sequence[int], fastest: int, parallel: in
 
 def _parallel_interval(design: Design, technology: Technology) -> int:
     """Interval with everything in parallel."""
-    folding, settled = {}, design.firing == "settled"
+    folding, words, settled = {}, [], design.firing == "settled"
+    source = design.input.name
     for population in design.populations[1:]:
         projection = next(population.sources)
-        simd, _ = parallel_inputs(projection.map)
+        simd, _ = parallel_of([q.map for q in population.sources])
         code = design[projection.source].code
         assert code is not None
         unroll = code.steps if settled and code.is_binary else 1
         fold = Folding(pe=population.shape[0], simd=simd, unroll=unroll)
-        folding.setdefault(design.input.name, Folding(pe=word_of(projection.map, fold)))
         folding[population.name] = fold
+        words += [word_of(q.map, fold) for q in population.sources if q.source == source]
+    folding[source] = Folding(pe=gcd(*words))
     entry, plans = plan_layers(design.with_folding(folding), technology)
     return max(entry.words * entry.code.steps, *(plan.interval for plan in plans))
 

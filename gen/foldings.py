@@ -28,7 +28,8 @@ class Choice:
     words
         Neurons it reads at a time of each of its sources.
     following
-        Neurons that what follows reads at a time of this layer; 1 where nothing does.
+        Neurons that what follows reads at a time of this layer; 1 where nothing does, 0 where it
+        takes any number.
     interval
         Cycles of a sample.
     """
@@ -117,17 +118,31 @@ def all_foldings(
         p.name: [plan for plan in plans if p.name in words_of(plan, Folding())]
         for p in design.populations
     }
-    found = [input_foldings(entry, design, technology, next_words(readers[entry.name]))]
+    found = [input_foldings(entry, design, technology, next_words(entry.name, readers[entry.name]))]
     for number, plan in enumerate(plans, 1):
         progress(f"foldings of {plan.name!r}, layer {number} of {len(plans)}")
-        found.append(layer_foldings(plan, design, budget, next_words(readers[plan.name]), synapses))
+        words = next_words(plan.name, readers[plan.name])
+        found.append(layer_foldings(plan, design, budget, words, synapses))
     return found
 
 
-def next_words(readers: Sequence[LayerPlan]) -> list[int]:
-    """Return the words in which a population may be read; readers of several words share one."""
-    options = [set(plan.word_options) for plan in readers]
-    return sorted(set.intersection(*options)) if options else [1]
+def next_words(name: str, readers: Sequence[LayerPlan]) -> list[int]:
+    """Return the words in which a population may be read; readers of several words share one.
+
+    0 stands for any number, where all trains are scattered.
+    """
+    if not readers:
+        return [1]
+    options = [words for plan in readers if (words := _options(name, plan))]
+    return sorted(set.intersection(*options)) if options else [0]
+
+
+def _options(name: str, plan: LayerPlan) -> set[int]:
+    """Return the words in which a layer may read a population; none where any number serves."""
+    if not any(reader.turned for reader in plan.readers):
+        return set(plan.word_options)
+    own = [r for r in plan.readers if r.source.name == name and not r.turned]
+    return {word for reader in own for word in reader.word_options}
 
 
 def input_foldings(
@@ -143,7 +158,7 @@ def input_foldings(
     choices = [
         Choice(Folding(pe=lanes), (), word, entry.size // lanes * entry.code.steps)
         for word in words
-        for lanes in divisors(word)
+        for lanes in divisors(word or entry.size)
     ]
     return LayerFoldings(entry.name, (), choices, price)
 
@@ -217,5 +232,10 @@ def _may_fit(plan: LayerPlan, folding: Folding, budget: Budget) -> bool:
 
 
 def words_of(plan: LayerPlan, folding: Folding) -> dict[str, int]:
-    """Return the neurons that a folded layer reads at a time, by source."""
-    return {q.source: word_of(q.map, folding) for q in plan.population.sources}
+    """Return the neurons that a folded layer reads at a time, by source; 0 for any number."""
+    words: dict[str, int] = {}
+    for reader, own in zip(plan.readers, plan.reader_foldings(folding), strict=True):
+        name = reader.source.name
+        word = 0 if reader.turned else word_of(reader.map, own)
+        words[name] = gcd(words.get(name, 0), word)
+    return words

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .codes import SpikeCode
+from .codes import RateCode, SpikeCode
 from .design import Design, InputFormat
 
 NAME_LIMIT = 64  # bytes of UTF-8
@@ -27,6 +27,16 @@ def input_trains(code: SpikeCode, target: np.ndarray) -> np.ndarray:
     for t, step in enumerate(code.eta):
         events[:, t] = v < target
         v += np.where(events[:, t], step, -step)
+    return events
+
+
+def rate_trains(current: np.ndarray, threshold: int, steps: int) -> np.ndarray:
+    """Return the events of integrate-and-fire neurons whose currents stand still, (n, T) bool."""
+    m = np.zeros(len(current), dtype=np.int64)
+    events = np.empty((len(current), steps), dtype=bool)
+    for t in range(steps):
+        events[:, t] = m + current >= threshold
+        m += current - threshold * events[:, t]
     return events
 
 
@@ -64,15 +74,26 @@ class SampleFormat:
     @classmethod
     def of(cls, design: Design) -> "SampleFormat":
         """Return the format of the samples of ``design``."""
-        code = design.input.code
+        code, form, size = design.input.code, design.input_format, design.input.size
         assert code is not None
-        return cls.of_input(design.input.size, design.input_format, code)
+        if isinstance(code, RateCode):
+            assert design.input.threshold is not None
+            raw = np.arange(form.high - form.low + 1, dtype=np.int64)
+            (theta,) = design.input.threshold.tolist()
+            return cls._of_trains(size, form, rate_trains(raw, theta, code.steps))
+        return cls.of_input(size, form, code)
 
     @classmethod
     def of_input(cls, elements: int, form: InputFormat, code: SpikeCode) -> "SampleFormat":
         """Return the format for ``elements`` raw integers of ``form`` that fire with ``code``."""
         raw = np.arange(form.low, form.high + 1, dtype=np.int64)
         trains = input_trains(code, -(-(raw * form.multiplier) >> form.shift))
+        return cls._of_trains(elements, form, trains)
+
+    @classmethod
+    def _of_trains(cls, elements: int, form: InputFormat, trains: np.ndarray) -> "SampleFormat":
+        """Return the format for raw integers that fire ``trains``, (n, T) bool, ascending."""
+        raw = np.arange(form.low, form.high + 1, dtype=np.int64)
         # A greater target fires a train that is greater as a binary number with e(0) in front:
         # equal trains stand side by side.
         starts = np.flatnonzero(np.r_[True, (trains[1:] != trains[:-1]).any(axis=1)])

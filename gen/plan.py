@@ -11,22 +11,25 @@ from math import gcd
 
 import numpy as np
 
-from .codes import SpikeCode
+from .border import MOST_BIASES, Border, border_of, pixel_biases
+from .codes import RateCode, SpikeCode
 from .cycles import Band
 from .design import MULTIPLY, Design, DesignPopulation, Folding, bits_for, divisors
-from .maps import Conv, LinearMap, Sliding
+from .maps import Conv, LinearMap, Pooled, Sliding
 from .maximum import Maximum, maximum_of
 from .network import INPUT, MAX, READOUT
+from .rate_widths import RateWidths
 from .reader import Reader
 from .reading import (
     WindowPlaces,
     is_apart,
     parallel_of,
     raster_order,
+    reading_places,
     repeats_of,
-    travels_in_raster_order,
     word_of,
 )
+from .scatter import can_scatter
 from .skew import lines_ahead
 
 # Cycles for which the results of a tile may be under way; with too few the layer would pause
@@ -111,6 +114,32 @@ class Technology:
 
         return min(self.block_shapes, key=cost)
 
+    def parts_layout(self, depth: int, parts: int, width: int) -> tuple[int, int]:
+        """Return the same of words of ``parts`` that are written apart, ``width`` bits each.
+
+        iCE40 has a write enable for every bit of its widest words, the others for every byte; where
+        that takes fewer blocks, each part is a memory of its own.
+        """
+        if not self.lut_ram:
+            shapes, row = self.block_shapes[:1], parts * width
+        else:
+            shapes = tuple(shape for shape in self.block_shapes if shape[1] >= BYTE_BITS)
+            row = parts * -(-width // BYTE_BITS) * BYTE_BITS
+        together = replace(self, block_shapes=shapes).block_layout(depth, row)
+        blocks, segments = self.block_layout(depth, width)
+        return min(together, (parts * blocks, segments))
+
+    def parts_luts(self, depth: int, parts: int, width: int) -> int:
+        """LUT4s of such a RAM outside block RAM."""
+        return parts * self.ram_luts(depth, width)
+
+    def parts_style(self, depth: int, parts: int, width: int) -> str:
+        """Return the same as :meth:`ram_style` for words of parts that are written apart."""
+        blocks, _ = self.parts_layout(depth, parts, width)
+        if self.parts_luts(depth, parts, width) > self.luts_per_block * blocks:
+            return "block"
+        return "distributed" if self.lut_ram else "logic"
+
     def rom_luts(self, depth: int, width: int) -> int:
         """LUT4s for a ROM in logic: 16 words a LUT, and 0.7 more to choose each further one."""
         if depth <= 16:
@@ -133,6 +162,9 @@ class Technology:
         if self.ram_luts(depth, width) > self.luts_per_block * self.blocks(depth, width):
             return "block"
         return "distributed" if self.lut_ram else "logic"
+
+
+BYTE_BITS = 9  # of the word of a block RAM, the least that has a write enable of its own
 
 
 # Geometries: Lattice TN1250 (iCE40), TN-02204 (ECP5), Gowin UG285; costs: brams*.txt of Yosys.
@@ -193,12 +225,16 @@ def find_technology(name: Technology | str) -> Technology:
 
 @dataclass(frozen=True, kw_only=True)
 class InputPlan:
-    """The encoder: ``lanes`` raw values a word, fired with ``code``."""
+    """The encoder: ``lanes`` raw values a word, fired with ``code``.
+
+    ``threshold`` is θ of integrate-and-fire neurons, in raw steps; ``None`` for others.
+    """
 
     name: str
     size: int
     lanes: int
-    code: SpikeCode
+    code: SpikeCode | RateCode
+    threshold: int | None = None
 
     @property
     def words(self) -> int:
@@ -313,6 +349,13 @@ class LayerPlan:
     def weight_words(self) -> int:
         """Words of weights of a tile, gone through ``repeats`` times."""
         return self.words // self.repeats
+
+    @property
+    def weight_rows(self) -> np.ndarray:
+        """(tiles, weight words, pe, simd) weights as they lie in memory, word after word."""
+        fold = self.folding
+        rows = self.weights.reshape(self.tiles, fold.pe, self.weight_words, fold.simd)
+        return rows.transpose(0, 2, 1, 3)
 
     @property
     def ends(self) -> tuple[int, ...]:
@@ -439,8 +482,9 @@ class LayerPlan:
 
     @property
     def interval(self) -> int:
-        """Cycles a sample keeps the synapses busy."""
-        return self.windows * self.tiles * self.tile_cycles
+        """Cycles a sample keeps the synapses busy, or a buffer into which trains are scattered."""
+        scattered = [reader.source.size for reader in self.readers if reader.turned]
+        return max(self.windows * self.tiles * self.tile_cycles, *scattered, 0)
 
     @property
     def pace(self) -> int:
@@ -466,7 +510,7 @@ class LayerPlan:
             Of each source; one number for all says the most, of what each reads at a time.
         simd
             What the layers behind read at a time; where there are several, the greatest common
-            divisor.
+            divisor. 0 where they take any number.
         """
         if isinstance(source_lanes, int):
             words = [word_of(reader.map, folding) for reader in self.readers]
@@ -475,9 +519,13 @@ class LayerPlan:
             reader.refolded(folding, lanes)
             for reader, lanes in zip(self.readers, source_lanes, strict=True)
         )
-        bare = _with_facts(replace(self, folding=folding, readers=readers), self)
+        bare = with_facts(replace(self, folding=folding, readers=readers), self)
         lanes, period = choose_lanes(bare, simd)
-        return _with_facts(replace(bare, lanes=lanes, period=period), self)
+        return with_facts(replace(bare, lanes=lanes, period=period), self)
+
+    def reader_foldings(self, folding: Folding) -> list[Folding]:
+        """Return how each reader is folded where the layer is folded so."""
+        return [folding] * len(self.readers)
 
     # -- integers ------------------------------------------------------------------------------
 
@@ -488,21 +536,39 @@ class LayerPlan:
     @cached_property
     def sum_range(self) -> tuple[int, int]:
         """Least and greatest Σ W e of one step over all outputs."""
-        projections = self.population.operands[0].projections
-        w = np.concatenate([q.map.weights * repeats_of(q.map) for q in projections], axis=1)
-        return int(np.minimum(w, 0).sum(axis=1).min()), int(np.maximum(w, 0).sum(axis=1).max())
+        low, high = step_sums(self.population)
+        return int(low.min()), int(high.max())
+
+    @property
+    def step_shift(self) -> int:
+        """Places by which the sum so far moves up before a later step is added to it."""
+        return 0 if self.weighted else self.folding.unroll
+
+    @property
+    def sum_scale(self) -> int:
+        """How many times the sum of one step the accumulator may come to hold."""
+        return 1 if self.weighted else self.source_code.total
 
     @property
     def total_width(self) -> int:
         """Signed width of what the accumulator holds."""
         low, high = self.sum_range
-        scale = 1 if self.weighted else self.source_code.total
-        return bits_for(min(low * scale, -1), high * scale)
+        return bits_for(min(low * self.sum_scale, -1), high * self.sum_scale)
+
+    @cached_property
+    def border(self) -> Border:
+        """Kinds of pixel whose constants differ; of the shape."""
+        population = self.population
+        return border_of(
+            population.operands[0].bias,
+            population.shape,
+            [(reader.map, reader.source_code) for reader in self.readers],
+        )
 
     @cached_property
     def bias(self) -> np.ndarray:
-        """(outputs,) B, held in memory."""
-        return channel_bias(self.held)
+        """(kinds of pixel, outputs) B, held in memory."""
+        return self.border.by_kind(pixel_biases(self.held.operands[0].bias, self.held.shape))
 
     @property
     def row(self) -> np.ndarray:
@@ -511,12 +577,20 @@ class LayerPlan:
 
     @property
     def start(self) -> np.ndarray:
-        """(outputs,) X before the first event: B + rest·ΣW."""
-        return self.bias + sum(r.held_code.rest * r.sums for r in self.readers)
+        """(kinds of pixel, outputs) X before the first event: B + rest·ΣW.
+
+        Beyond the planes stands the train of 0. What it adds to X, where the code has no 0, is
+        taken off, and the sum is exact.
+        """
+        return (
+            self.bias
+            + sum(r.held_code.rest * r.sums for r in self.readers)
+            - sum(self.border.by_kind(r.beyond_planes) for r in self.readers)
+        )
 
     @property
     def folded_bias(self) -> np.ndarray:
-        """(outputs,) everything constant in X = folded_bias + 2 Σ_t η(t) Σ_j W e."""
+        """(kinds of pixel, outputs) all that is constant in X = it + 2 Σ_t η(t) Σ_j W e."""
         return self.start - sum(r.held_code.total * r.sums for r in self.readers)
 
     @cached_property
@@ -605,7 +679,7 @@ class LayerPlan:
 
     @property
     def constant_words(self) -> int:
-        return self.outputs // self.lanes
+        return self.border.count * self.outputs // self.lanes
 
     @property
     def constant_width(self) -> int:
@@ -651,36 +725,110 @@ class MaximumPlan(LayerPlan):
         return super().refolded(whole, source_lanes=source_lanes, simd=simd)
 
 
+class RatePlan(LayerPlan):
+    """A layer of integrate-and-fire neurons: the sums of a step go to them as they are."""
+
+    @classmethod
+    def of(cls, plan: LayerPlan) -> "RatePlan":
+        """Return the plan of such neurons with the numbers of a plain one."""
+        return cls(**_rate_numbers(plan))
+
+    @cached_property
+    def widths(self) -> RateWidths:
+        """Of constants, currents and membranes."""
+        return self._widths_of(self.population)
+
+    @property
+    def held_widths(self) -> RateWidths:
+        """The same of the numbers that lie in the memories."""
+        return self._widths_of(self.held)
+
+    def _widths_of(self, population: DesignPopulation) -> RateWidths:
+        low, high = step_sums(population)
+        assert population.threshold is not None
+        return RateWidths.of(
+            low=low,
+            high=high,
+            bias=pixel_biases(population.operands[0].bias, population.shape)[:, 0],
+            threshold=population.threshold,
+            steps=self.source_code.steps,
+        )
+
+    @property
+    def threshold(self) -> np.ndarray:
+        """(outputs,) θ, held in memory."""
+        assert self.held.threshold is not None
+        return self.held.threshold
+
+    @property
+    def constant_width(self) -> int:
+        """Bits of a word of the ROM of B and B - θ."""
+        return self.lanes * 2 * self.widths.constants
+
+
+class RateReadoutPlan(LayerPlan):
+    """The read-out of integrate-and-fire neurons: X = T·B + Σ_t Σ_j W s, every event worth one."""
+
+    @classmethod
+    def of(cls, plan: LayerPlan) -> "RateReadoutPlan":
+        """Return the plan of such a read-out with the numbers of a plain one."""
+        return cls(**_rate_numbers(plan) | {"weighted": False})
+
+    @property
+    def step_shift(self) -> int:
+        return 0
+
+    @property
+    def sum_scale(self) -> int:
+        return self.source_code.steps
+
+    @property
+    def folded_bias(self) -> np.ndarray:
+        """(1, outputs) T·B, everything constant in X."""
+        return self.bias * self.source_code.steps
+
+
+def _rate_numbers(plan: LayerPlan) -> dict[str, object]:
+    """Return the fields of a plan whose sources say 0 by no event, beyond their planes too."""
+    numbers = {f.name: getattr(plan, f.name) for f in fields(LayerPlan)}
+    silent = (0,) * plan.source_code.steps
+    return numbers | {"readers": tuple(replace(r, beyond=silent) for r in plan.readers)}
+
+
 # Numbers of a layer that do not depend on its folding, kept once they are known.
 FACTS = (
     "weight_bits",
     "first_bits",
     "apart",
     "sum_range",
+    "border",
     "bias",
     "factor",
     "factor_bits",
     "requantised_range",
     "target_range",
+    "widths",
 )
 
 
-def _with_facts(plan: LayerPlan, known: LayerPlan) -> LayerPlan:
+def with_facts(plan: LayerPlan, known: LayerPlan) -> LayerPlan:
     """Copy what ``known`` has already worked out of the same layer."""
     vars(plan).update({name: vars(known)[name] for name in FACTS if name in vars(known)})
     return plan
 
 
-def channel_bias(population: DesignPopulation) -> np.ndarray:
-    """Return the bias of each output of a window, int64."""
-    bias = np.broadcast_to(population.operands[0].bias, population.shape)
-    return bias.reshape(population.shape[0], -1)[:, 0]
+def step_sums(population: DesignPopulation) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the greatest Σ W e of one step, (outputs,) int64 each."""
+    projections = population.operands[0].projections
+    w = np.concatenate([q.map.weights * repeats_of(q.map) for q in projections], axis=1)
+    return np.minimum(w, 0).sum(axis=1), np.maximum(w, 0).sum(axis=1)
 
 
 def choose_lanes(plan: LayerPlan, simd: int) -> tuple[int, int]:
     """Return result lanes and step period: the fewest lanes that do not lengthen the period.
 
-    ``simd`` is what the next layer reads at a time, which the lanes have to fill evenly.
+    ``simd`` is what the next layer reads at a time, which the lanes have to fill evenly; 0 where
+    it takes any number.
     """
     pe = plan.folding.pe
     options = [1] if plan.is_readout else [d for d in divisors(pe) if simd % d == 0]
@@ -707,30 +855,20 @@ def result_pace(population: DesignPopulation, overlapped: bool) -> int:
     return 1 if overlapped else population.code.steps
 
 
-FUNCTION_WORDS = {  # of functions that there is no hardware for
-    "linear": "a population without ReLU",
-    "multiply": "a product of two operands",
-    "divide": "a quotient of two operands",
-    "divide_root": "a quotient by a root",
-}
-
-
 def no_hardware(design: Design) -> str | None:
     """Return why the RTL cannot build a Design, in one sentence; ``None`` where it can."""
-    if design.dynamics != "signgd":
-        return (
-            "RTL is generated for signgd; integrate-and-fire neurons are a baseline that the "
-            "golden model runs (use signfire evaluate)"
-        )
+    reason = _no_rate(design)
+    if reason is not None:
+        return reason
     read = {q.source for p in design.populations for q in p.sources}
     for population in design.populations[1:]:
         projections = list(population.sources)
         source = design[projections[0].source] if projections else design.input
         found = ""
-        if population.function in FUNCTION_WORDS:
-            found = f"is {FUNCTION_WORDS[population.function]}"
-        elif any(op.products for op in population.operands):
+        if any(op.products for op in population.operands):
             found = "sums products of trains"
+        elif population.comparison is not None:
+            found = _no_pair(design, population)
         elif population.function == MAX:
             found = _no_maximum(design, source, population)
         elif len(projections) > 1:
@@ -748,11 +886,44 @@ def no_hardware(design: Design) -> str | None:
     return None
 
 
+def _no_pair(design: Design, population: DesignPopulation) -> str:
+    """Return why there is no hardware for two operands, as the end of a sentence."""
+    code = population.code
+    assert code is not None
+    if design.firing != "settled" or not code.is_binary:
+        return "has two operands, for which firing must be settled and the schedule binary"
+    each = [replace(population, operands=(operand,)) for operand in population.operands]
+    return next(filter(None, (_no_join(design, one) for one in each)), "")
+
+
+def _no_rate(design: Design) -> str | None:
+    """Return why there is no hardware for integrate-and-fire neurons, in one sentence."""
+    if design.dynamics == "lif":
+        return (
+            "there is no RTL for a leak: leaky integrate-and-fire neurons are a baseline that the "
+            "golden model runs (use signfire evaluate, or the dynamics if)"
+        )
+    theta, fmt = design.input.threshold, design.input_format
+    if theta is not None and theta[0] < fmt.high - fmt.low:
+        return (
+            f"there is no RTL for an input whose threshold is less than its range, {theta[0]} "
+            f"below {fmt.high - fmt.low} (the golden model runs it: use signfire evaluate)"
+        )
+    return None
+
+
+def _takes_planes(design: Design, code: SpikeCode | RateCode | None) -> bool:
+    """Whether windows, sums of sources and maxima may read the trains of a source."""
+    if design.dynamics == "if":
+        return True  # every step by itself, and 0 is no event
+    return design.firing == "settled" and code is not None and code.is_binary
+
+
 def _no_join(design: Design, population: DesignPopulation) -> str:
     """Return why there is no hardware for a sum of projections, as the end of a sentence."""
     sources = [design[q.source] for q in population.sources]
     codes = [source.code for source in sources]
-    if design.firing != "settled" or not all(code is not None and code.is_binary for code in codes):
+    if not all(_takes_planes(design, code) for code in codes):
         return "sums sources, for which firing must be settled and the schedule binary"
     steps = {source.name: source.code.steps for source in sources if source.code is not None}
     if len(set(steps.values())) > 1:
@@ -783,13 +954,13 @@ def _no_maximum(design: Design, source: DesignPopulation, population: DesignPopu
     return _no_order(source, found.window)
 
 
-def _no_order(source: DesignPopulation, linear: LinearMap) -> str:
-    """Return why the trains of a source do not come as a map of its planes reads them."""
-    if not travels_in_raster_order(linear, source.shape, is_input=source.function == INPUT):
+def _no_order(source: DesignPopulation, linear: Sliding | Pooled) -> str:
+    """Return why the trains of a source cannot be put in the order in which a map reads them."""
+    places = reading_places(linear, source.shape, is_input=source.function == INPUT)
+    if not can_scatter(linear, places):
         return (
-            f"reads planes in another order than they come (a sample of several planes has to be "
-            f"of shape height, width, channels; that of {source.name!r} is "
-            f"{'x'.join(map(str, source.shape))})"
+            f"reads planes in an order that no nested loops make of that in which they come (the "
+            f"shape of {source.name!r} is {'x'.join(map(str, source.shape))})"
         )
     return ""
 
@@ -800,20 +971,30 @@ def _no_windows(
     """Return what there is no hardware for in a map of planes, as the end of a sentence."""
     code = source.code
     assert code is not None
-    if design.firing != "settled" or not code.is_binary:
-        return "reads planes, for which firing must be settled and the schedule binary"
+    if design.dynamics != "if" and design.firing != "settled":
+        return "reads planes, for which firing must be settled"
     if isinstance(linear, Conv) and linear.groups > 1 and not linear.depthwise:
         return f"is a convolution of {linear.groups} groups that are not its channels"
     found = _no_order(source, linear)
     if found:
         return found
-    if isinstance(linear, Sliding) and max(linear.padding) > 0 and code.zero != 0:
-        return f"is padded with zeros, and the code of {source.name!r} has none"
-    bias = np.broadcast_to(population.operands[0].bias, population.shape)
-    if np.ptp(bias.reshape(population.shape[0], -1), axis=1).any():
-        return "has a bias that differs from pixel to pixel"
     if population.function == READOUT and population.size != population.shape[0]:
         return "has planes for outputs"
+    kinds = border_of(
+        population.operands[0].bias,
+        population.shape,
+        [(q.map, design[q.source].code) for q in population.sources],
+    ).count
+    if kinds > 1 and design.dynamics == "if":
+        return (
+            "has a bias that differs from pixel to pixel, which integrate-and-fire neurons do not"
+        )
+    biases = kinds * population.shape[0]
+    if biases > MOST_BIASES:
+        return (
+            f"has {kinds} kinds of pixel by their biases, which makes {biases} biases, and "
+            f"{MOST_BIASES} are the most"
+        )
     return ""
 
 
@@ -868,6 +1049,7 @@ def plan_layers(
         size=design.input.size,
         lanes=design.input.folding.pe if design.input.folding else 1,
         code=design.input.code,
+        threshold=None if design.input.threshold is None else int(design.input.threshold[0]),
     )
     bare = [
         plan_layer(design, population, {p.name: p for p in held}, technology=technology)
@@ -881,7 +1063,7 @@ def plan_layers(
     plans: list[LayerPlan] = []
     for k, (plan, read) in enumerate(zip(bare, sources, strict=True), 1):
         words = [
-            reader.word
+            reader.taken
             for other, streams in zip(bare, sources, strict=True)
             for reader, stream in zip(other.readers, streams, strict=True)
             if stream == k
@@ -922,7 +1104,11 @@ def plan_layer(
     """
     folding = population.folding
     assert folding is not None
-    projections = population.operands[0].projections
+    pair = population.comparison is not None
+    projections, stored = (
+        [q for operand in (p.operands if pair else p.operands[:1]) for q in operand.projections]
+        for p in (population, held[population.name])
+    )
     readers = tuple(
         Reader(
             source=design[shape.source],
@@ -932,9 +1118,7 @@ def plan_layer(
             folding=folding,
             source_lanes=1,
         )
-        for shape, kept in zip(
-            projections, held[population.name].operands[0].projections, strict=True
-        )
+        for shape, kept in zip(projections, stored, strict=True)
     )
     overlapped = design.firing == "overlapped"
     plan = LayerPlan(
@@ -949,4 +1133,12 @@ def plan_layer(
         period=1,
         technology=technology,
     )
-    return MaximumPlan.of(plan) if population.function == MAX else plan
+    if pair:
+        from .pair import plan_pair  # whose plans are made of those of this module
+
+        return plan_pair(design, plan)
+    if population.function == MAX:
+        return MaximumPlan.of(plan)
+    if design.dynamics == "if":
+        return RateReadoutPlan.of(plan) if plan.is_readout else RatePlan.of(plan)
+    return plan

@@ -97,6 +97,61 @@ def gathered(window: Window) -> tuple[np.ndarray, np.ndarray]:
 # -- two maps in a row ---------------------------------------------------------------------------
 
 
+def lined_up(layout: Layout, size: tuple[int, ...]) -> Layout | None:
+    """Return a layout with the pixels in lines of another length; ``None`` where it cannot be.
+
+    One pixel after the other stays what it is, whether they stand in one line or in rows.
+    """
+    channels, height, width = layout.planes
+    if (height, width) == size:
+        return layout
+    if height * width != size[0] * size[1]:
+        return None
+    channel, down, right = layout.axes
+    if min(height, width) > 1 and right != down + 1:
+        return None
+    first = channel < (right if width > 1 else down)
+    return Layout(planes=(channels, *size), axes=(0, 1, 2) if first else (2, 0, 1))
+
+
+def seen_as(linear: LinearMap, size: tuple[int, ...]) -> LinearMap | None:
+    """Return a map of one pixel, or a sum of all, on planes of lines of another length.
+
+    What it gives stands in the same order. ``None`` where it is another kind of map.
+    """
+    if not isinstance(linear, Sliding) or len(size) != 2:
+        return None
+    layout = lined_up(linear.layout, size)
+    if layout is None:
+        return None
+    if linear.window == linear.stride == (1, 1) and not any(linear.padding):
+        return replace(linear, layout=layout)
+    if isinstance(linear, Window) and linear.covers_planes:
+        return replace(linear, layout=layout, window=size)
+    return None
+
+
+def alike(maps: list[LinearMap]) -> list[LinearMap] | None:
+    """Return maps whose results have one shape, where that is a matter of lines alone."""
+    fixed = [m for m in maps if seen_as(m, m.out_shape[1:]) is None]
+    target = (fixed or maps)[0].out_shape
+    found = [m if m.out_shape == target else seen_as(m, target[1:]) for m in maps]
+    if not all(m is not None and m.out_shape == target for m in found):
+        return None
+    return [m for m in found if m is not None]
+
+
+def seeing(outer: LinearMap, inner: LinearMap) -> LinearMap:
+    """Return ``outer`` as it reads the planes of ``inner``, which it may know as other lines."""
+    if not isinstance(outer, Sliding) or not isinstance(inner, Sliding):
+        return outer
+    planes = inner.out_planes
+    found = seen_as(outer, planes[1:]) if outer.layout.planes[0] == planes[0] else None
+    if found is None and outer.layout.planes != planes:
+        raise Entangled(f"planes {outer.layout.planes} of what has planes {planes}")
+    return outer if found is None else replace(found, in_shape=inner.out_shape)
+
+
 def merged(outer: LinearMap, inner: LinearMap) -> LinearMap:
     """Return outer(inner(x)) as one map; ``outer`` reads the planes of ``inner``."""
     if not isinstance(outer, Sliding) or not isinstance(inner, Sliding):

@@ -9,19 +9,22 @@ import numpy as np
 from .codes import SpikeCode
 from .cycles import WHOLE_SAMPLE, Band
 from .design import DesignPopulation, Folding, divisors
-from .maps import LinearMap, Sliding, Window
+from .maps import LinearMap, Pooled, Sliding, Window
 from .network import INPUT
 from .reading import (
     WindowPlaces,
     column_order,
     is_apart,
     is_picked,
+    is_turned,
     parallel_inputs,
     places_of,
+    reading_places,
     repeats_of,
     word_of,
     zero_train,
 )
+from .scatter import Scatter, scatter_of
 
 BANKS = 2  # samples a train buffer holds: one is read while the next arrives
 
@@ -29,6 +32,9 @@ BANKS = 2  # samples a train buffer holds: one is read while the next arrives
 @dataclass(frozen=True, kw_only=True)
 class Reader:
     """How a layer reads one projection: whole samples, or windows over the lines of planes.
+
+    Where a map of planes reads another order than the trains come in, they are scattered to where
+    they are read, and what is held are whole samples.
 
     Parameters
     ----------
@@ -130,6 +136,19 @@ class Reader:
         """(outputs,) Σ_j W_ij over a window."""
         return self.weights.sum(axis=1) * self.repeats
 
+    @property
+    def beyond_planes(self) -> np.ndarray:
+        """(outputs, pixels) what the train of 0 adds where windows reach beyond the planes, int64.
+
+        That is the value which neurons settle at for 0, times the weights that lie there.
+        """
+        pixels = 1 if self.places is None else self.places.count
+        zero = self.held_code.zero
+        if zero == 0 or self.places is None:
+            return np.zeros((len(self.sums), pixels), np.int64)
+        within = self.held_map.apply(np.ones((1, *self.held_map.in_shape), np.int64))
+        return zero * (self.sums[:, None] - within.reshape(-1, pixels))
+
     # -- windows -------------------------------------------------------------------------------
 
     @cached_property
@@ -139,8 +158,16 @@ class Reader:
 
     @property
     def bands(self) -> tuple[Band, ...]:
-        """Rows of windows; a dense map's only line is the sample."""
-        return WHOLE_SAMPLE if self.places is None else self.places.bands
+        """Rows of windows; where whole samples are held, the only line is the sample."""
+        if self.places is None:
+            return WHOLE_SAMPLE
+        if not self.turned:
+            return self.places.bands
+        last = len(self.places.bands) - 1
+        return tuple(
+            Band(windows=band.windows, needs=1, frees=int(i == last))
+            for i, band in enumerate(self.places.bands)
+        )
 
     @property
     def word(self) -> int:
@@ -169,8 +196,57 @@ class Reader:
 
     @property
     def lines(self) -> int:
-        """Lines that the buffer holds."""
-        return max(self.skew, BANKS if self.places is None else self.places.lines)
+        """Lines that the buffer holds, or samples where it holds whole ones."""
+        whole = self.places is None or self.turned
+        return max(self.skew, BANKS if whole else self.places.lines)
+
+    # -- another order -------------------------------------------------------------------------
+
+    @cached_property
+    def turned(self) -> bool:
+        """Trains are read in another order than they come in."""
+        is_input = self.source.function == INPUT
+        return is_turned(self.map, self.source.shape, is_input=is_input)
+
+    @property
+    def taken(self) -> int:
+        """Neurons that words of the stream have to fill evenly; 0 where any number serves."""
+        return 0 if self.turned else self.word
+
+    @property
+    def scatter(self) -> Scatter | None:
+        """Where trains of another order go; ``None`` where no nested loops say it."""
+        assert isinstance(self.map, Sliding | Pooled)
+        is_input = self.source.function == INPUT
+        places = reading_places(self.map, self.source.shape, is_input=is_input)
+        return scatter_of(self.map, places, self.word)
+
+    @property
+    def sample_lines(self) -> int:
+        """Lines of a sample in the buffer."""
+        return 1 if self.places is None else self.places.height
+
+    @property
+    def row_bits(self) -> int:
+        """Bits of an address that say which word of a line it is."""
+        return (self.line_words - 1).bit_length()
+
+    @property
+    def scatter_depth(self) -> int:
+        """Words of the memory of samples that are scattered."""
+        return ((self.lines * self.sample_lines - 1) << self.row_bits) + self.line_words
+
+    @property
+    def written(self) -> tuple[int, int, int]:
+        """Rows that a line is written in, words of the stream and cycles that each takes.
+
+        Trains that are scattered are written one by one.
+        """
+        if self.turned:
+            return self.source.size // self.source_lanes, 1, self.source_lanes
+        return self.line_words, self.word // self.source_lanes, self.planes
+
+    # ------------------------------------------------------------------------------------------
 
     @property
     def padding_train(self) -> list[int]:
@@ -193,4 +269,4 @@ class Reader:
 
 
 # What does not depend on the folding, kept once it is known.
-FACTS = ("apart", "repeats", "columns", "weights", "sums", "places")
+FACTS = ("apart", "repeats", "columns", "weights", "sums", "places", "turned")

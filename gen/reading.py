@@ -186,6 +186,21 @@ def raster_order(shape: tuple[int, ...]) -> np.ndarray:
     return numbers.reshape(shape[0], -1).T.ravel() if len(shape) == 3 else numbers
 
 
+def reading_places(
+    linear: Sliding | Pooled, shape: tuple[int, ...], *, is_input: bool
+) -> np.ndarray:
+    """Return where each train belongs among those of a sample as they are read, by its arrival.
+
+    A map of planes reads pixel after pixel, the channels of a pixel together. ``shape`` is that of
+    the source; ``is_input`` says that samples enter in their own order.
+    """
+    size = int(np.prod(shape))
+    read = linear.layout.seen(np.arange(size)[None])[0].transpose(1, 2, 0).ravel()
+    place = np.empty(size, np.int64)
+    place[read] = np.arange(size)
+    return place if is_input else place[raster_order(shape)]
+
+
 def travels_in_raster_order(
     linear: Sliding | Pooled, shape: tuple[int, ...], *, is_input: bool
 ) -> bool:
@@ -194,10 +209,14 @@ def travels_in_raster_order(
     Samples enter in their own order, which is the raster order of one plane and of images
     (height, width, channels).
     """
-    order = linear.layout.order
-    if not is_input and len(shape) == 3:
-        return order == sorted(order)
-    return order == sorted(order, key=(1, 2, 0).index)
+    places = reading_places(linear, shape, is_input=is_input)
+    return bool((places == np.arange(len(places))).all())
+
+
+def is_turned(linear: LinearMap, shape: tuple[int, ...], *, is_input: bool) -> bool:
+    """Whether a map reads its source in another order than the trains come in."""
+    planes = isinstance(linear, Sliding | Pooled)
+    return planes and not travels_in_raster_order(linear, shape, is_input=is_input)
 
 
 def zero_train(eta: tuple[int, ...], rest: int, target: int = 0) -> list[int]:

@@ -25,6 +25,7 @@ from ..hdl.encoder import Encoder
 from ..hdl.fire import NeuronArray, OverlappedNeurons
 from ..hdl.fork import Fork
 from ..hdl.function_table import Clamp, FunctionTable, table_latency
+from ..hdl.integrate_fire import IntegrateFireNeurons, integrate_fire_latency
 from ..hdl.integrator import (
     Accumulator,
     Drain,
@@ -36,22 +37,29 @@ from ..hdl.integrator import (
 )
 from ..hdl.line_buffer import LineBuffer
 from ..hdl.multiplier_array import MultiplierArray, multiplier_latency, shared_groups
+from ..hdl.rate_encoder import RateEncoder
 from ..hdl.readout import Readout, result_layout
 from ..hdl.requantise import Requantiser, requantiser_latency
 from ..hdl.running_maximum import RunningMaximum
+from ..hdl.scatter_buffer import ScatterBuffer
 from ..hdl.sequencer import Sequencer
 from ..hdl.sign_choice import SignChoice
 from ..hdl.storage import Rom, rom_latency
 from ..hdl.synapses import SynapseArray, synapse_latency
 from ..hdl.train_buffer import TrainBuffer, buffer_depth
 from ..hdl.window_walk import WindowWalk
+from .codes import RateCode
 from .cycles import CoreTiming, LayerTiming, ReaderTiming
-from .design import Design
+from .design import Design, InputFormat
+from .pair import OperandPlan, PairPlan
 from .plan import (
     FEEDBACK_CYCLES,
     READOUT_PACE,
+    InputPlan,
     LayerPlan,
     MaximumPlan,
+    RatePlan,
+    RateReadoutPlan,
     Technology,
     find_technology,
     plan_layers,
@@ -103,33 +111,41 @@ class Layer(wiring.Component):
 
     def __init__(self, plan: LayerPlan) -> None:
         self.plan = plan
-        p, fold = plan, plan.folding
+        p = plan
         if READOUT_PACE < Readout.PACE or FEEDBACK_CYCLES < max(
-            WeightedIntegrator.FEEDBACK, OverlappedNeurons.FEEDBACK
+            WeightedIntegrator.FEEDBACK, OverlappedNeurons.FEEDBACK, IntegrateFireNeurons.FEEDBACK
         ):
             raise ValueError("the plan is faster than the components")
-        self.readers = [TrainReader(reader, p.technology) for reader in p.readers]
-        self.sequencer = make_sequencer(p)
-        self.weights = weight_rom(p)
-        self.synapses = make_synapses(p)
-        self.accumulator = Accumulator(
-            pe=fold.pe,
-            sum_shape=self.synapses.sum_shape,
-            width=p.total_width,
-            shift=0 if p.weighted else fold.unroll,
-        )
-        self.drain = Drain(pe=fold.pe, lanes=p.lanes, width=p.total_width, pace=p.pace)
+        self._sum(p)
         self.integrator = make_integrator(p)
-        self.tail = ReadoutTail(p) if p.is_readout else NeuronTail(p)
+        self.tail = self.make_tail()
         self.layout = self.tail.layout
         self.latency = layer_latency(plan)
         super().__init__(
             {
                 **trains_members(self.readers),
                 "results": Out(stream.Signature(self.layout)),
-                "seen": Out(seen_signature(self)),
+                "seen": Out(wiring.Signature(self.seen_ports())),
             }
         )
+
+    def make_tail(self):
+        """Return what makes results of the integrators."""
+        return ReadoutTail(self.plan) if self.plan.is_readout else NeuronTail(self.plan)
+
+    def _sum(self, p: LayerPlan) -> None:
+        """Make all that leads from trains to sums, group by group."""
+        self.readers = [TrainReader(reader, p.technology) for reader in p.readers]
+        self.sequencer = make_sequencer(p)
+        self.weights = weight_rom(p)
+        self.synapses = make_synapses(p)
+        self.accumulator = Accumulator(
+            pe=p.folding.pe,
+            sum_shape=self.synapses.sum_shape,
+            width=p.total_width,
+            shift=p.step_shift,
+        )
+        self.drain = Drain(pe=p.folding.pe, lanes=p.lanes, width=p.total_width, pace=p.pace)
 
     @property
     def trains(self) -> list:
@@ -145,6 +161,22 @@ class Layer(wiring.Component):
         if not self.plan.is_readout:
             found["eta"] = self.tail.neurons.steps.rom
         return found
+
+    def seen_ports(self) -> dict:
+        """Observation ports."""
+        ports = {
+            "total_valid": Out(1),
+            "total": Out(self.accumulator.total.shape()),
+            "x_valid": Out(1),
+            "x": Out(self.integrator.x.shape()),
+        }
+        if not self.plan.is_readout:
+            ports |= {
+                "target_valid": Out(1),
+                "target": Out(self.tail.target.shape()),
+                **firing_ports(self.tail.neurons),
+            }
+        return ports
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -376,28 +408,97 @@ class MaximumLayer(Layer):
         ]
 
 
+class RateLayer(Layer):
+    """Integrate-and-fire neurons: the sums of a step are their currents, but for the bias.
+
+        trains -> [readers -> synapses -> drain -> neurons -> FIFO] -> trains
+
+    Members
+    -------
+    trains_0, trains_1 : In, and so on: streams of the trains of its sources
+    results : Out, stream of this layer's trains
+    seen : Out, ``total_valid, total`` the accumulators after each step; ``firing, membrane, event``
+    """
+
+    def __init__(self, plan: RatePlan) -> None:
+        self.plan = plan
+        self._sum(plan)
+        self.neurons = IntegrateFireNeurons(
+            lanes=plan.lanes,
+            groups=plan.groups,
+            steps=plan.source_code.steps,
+            sum_width=plan.total_width,
+            constant_width=plan.widths.constants,
+            current_width=plan.widths.current,
+            membrane_width=plan.widths.membrane,
+            bias=plan.bias[0],
+            threshold=plan.threshold,
+            style=plan.technology.rom_style(plan.constant_words, plan.constant_width),
+            registered=plan.technology.rom_registered,
+        )
+        self.layout = self.neurons.train.shape()
+        self.latency = layer_latency(plan)
+        wiring.Component.__init__(
+            self,
+            {
+                **trains_members(self.readers),
+                "results": Out(stream.Signature(self.layout)),
+                "seen": Out(
+                    wiring.Signature(
+                        {
+                            "total_valid": Out(1),
+                            "total": Out(self.accumulator.total.shape()),
+                            "firing": Out(1),
+                            "membrane": Out(self.neurons.membrane.shape()),
+                            "event": Out(self.neurons.event.shape()),
+                        }
+                    )
+                ),
+            },
+        )
+
+    @property
+    def roms(self) -> dict[str, Rom]:
+        return {"weights": self.weights, "constants": self.neurons.rom}
+
+    @property
+    def pushed(self) -> Signal:
+        return self.neurons.train_valid
+
+    def _finish(self, m: Module) -> None:
+        m.submodules.neurons = neurons = self.neurons
+        m.d.comb += [neurons.valid.eq(self.drain.valid), neurons.total.eq(self.drain.group)]
+        self._queue(m, neurons.train)
+
+    def _observe(self, m: Module) -> None:
+        seen = self.seen
+        m.d.comb += [
+            seen.total_valid.eq(self.total_valid),
+            seen.total.eq(self.accumulator.total),
+            seen.firing.eq(self.neurons.firing),
+            seen.membrane.eq(self.neurons.membrane),
+            seen.event.eq(self.neurons.event),
+        ]
+
+
 def make_layer(plan: LayerPlan) -> Layer:
     """Return the hardware of a plan."""
-    return MaximumLayer(plan) if isinstance(plan, MaximumPlan) else Layer(plan)
+    if isinstance(plan, PairPlan):
+        from .rtl_pair import PairLayer  # which is made of layers of this module
+
+        return PairLayer(plan)
+    if isinstance(plan, MaximumPlan):
+        return MaximumLayer(plan)
+    return RateLayer(plan) if isinstance(plan, RatePlan) else Layer(plan)
 
 
-def seen_signature(layer: Layer) -> wiring.Signature:
-    """Observation ports of a layer."""
-    ports = {
-        "total_valid": Out(1),
-        "total": Out(layer.accumulator.total.shape()),
-        "x_valid": Out(1),
-        "x": Out(layer.integrator.x.shape()),
+def firing_ports(neurons) -> dict:
+    """Observation ports of neurons."""
+    return {
+        "firing": Out(1),
+        "membrane": Out(neurons.membrane.shape()),
+        "event": Out(neurons.event.shape()),
     }
-    if not layer.plan.is_readout:
-        ports |= {
-            "target_valid": Out(1),
-            "target": Out(layer.tail.target.shape()),
-            "firing": Out(1),
-            "membrane": Out(layer.tail.neurons.membrane.shape()),
-            "event": Out(layer.tail.neurons.event.shape()),
-        }
-    return wiring.Signature(ports)
 
 
 class TrainReader(wiring.Component):
@@ -405,6 +506,7 @@ class TrainReader(wiring.Component):
 
     A dense map reads whole samples out of a :class:`TrainBuffer`; windows are read out of a
     :class:`LineBuffer`, led by a :class:`WindowWalk`, and beyond the planes stands the train of 0.
+    A map that reads another order than the trains come in has a :class:`ScatterBuffer`.
 
     Members
     -------
@@ -444,12 +546,7 @@ class TrainReader(wiring.Component):
         wiring.connect(m, wiring.flipped(self.trains), buffer.trains)
         m.d.comb += buffer.plane.eq(self.plane)
         if self.walk is None:
-            m.d.comb += [
-                self.full.eq(buffer.full),
-                buffer.release.eq(self.done),
-                buffer.row.eq(self.word),
-                self.events.eq(buffer.events),
-            ]
+            self._read_sample(m)
             return m
         m.submodules.walk = walk = self.walk
         m.d.comb += [
@@ -460,13 +557,34 @@ class TrainReader(wiring.Component):
             walk.done.eq(self.done),
             self.full.eq(walk.full),
             buffer.release.eq(walk.release),
-            buffer.line.eq(walk.line),
-            buffer.row.eq(walk.row),
+            *self._address(walk.line, walk.row),
         ]
         inside = delayed(m, walk.inside, 1, name="inside", reset_less=True)
         events, padding = self._picked(m), self._padding(m)
         m.d.comb += self.events.eq(Mux(inside, events, padding))
         return m
+
+    def _read_sample(self, m: Module) -> None:
+        """Read the words of a sample one after the other."""
+        buffer, bank = self.buffer, Signal(range(self.reader.lines))
+        if isinstance(buffer, ScatterBuffer):
+            full, place = buffer.held != 0, self._address(bank, self.word)
+            with m.If(self.done):
+                m.d.sync += bank.eq(Mux(bank == buffer.banks - 1, 0, bank + 1))
+        else:
+            full, place = buffer.full, [buffer.row.eq(self.word)]
+        m.d.comb += [
+            self.full.eq(full),
+            buffer.release.eq(self.done),
+            *place,
+            self.events.eq(buffer.events),
+        ]
+
+    def _address(self, line: Signal, row: Signal) -> list:
+        """Lead a place to the buffer."""
+        if isinstance(self.buffer, ScatterBuffer):
+            return [self.buffer.address.eq(Cat(row[: self.reader.row_bits], line))]
+        return [self.buffer.line.eq(line), self.buffer.row.eq(row)]
 
     def _padding(self, m: Module) -> Signal:
         """Events of what stands beyond the planes."""
@@ -501,8 +619,10 @@ def trains_members(readers: list[TrainReader]) -> dict:
     return {f"trains_{k}": In(reader.trains.signature.flip()) for k, reader in enumerate(readers)}
 
 
-def make_buffer(reader: Reader, technology: Technology) -> TrainBuffer | LineBuffer:
+def make_buffer(reader: Reader, technology: Technology) -> TrainBuffer | LineBuffer | ScatterBuffer:
     """Whole samples, or the lines that windows need."""
+    if reader.turned:
+        return make_scatter_buffer(reader, technology)
     unroll = reader.folding.unroll
     depth = buffer_depth(banks=reader.lines, rows=reader.line_words, planes=reader.planes)
     settings = {
@@ -515,6 +635,24 @@ def make_buffer(reader: Reader, technology: Technology) -> TrainBuffer | LineBuf
     if reader.places is None:
         return TrainBuffer(size=reader.inputs, banks=reader.lines, **settings)
     return LineBuffer(rows=reader.line_words, lines=reader.lines, **settings)
+
+
+def make_scatter_buffer(reader: Reader, technology: Technology) -> ScatterBuffer:
+    """Whole samples, whose trains are put where they are read."""
+    scatter, depth, steps = reader.scatter, reader.scatter_depth, reader.source_code.steps
+    assert scatter is not None  # else no_hardware has refused it
+    return ScatterBuffer(
+        counts=scatter.counts,
+        strides=scatter.addresses(reader.row_bits),
+        depth=depth,
+        bank=reader.sample_lines << reader.row_bits,
+        banks=reader.lines,
+        simd=reader.word,
+        steps=steps,
+        unroll=reader.folding.unroll,
+        lanes=reader.source_lanes,
+        style=technology.parts_style(depth, reader.word, steps),
+    )
 
 
 def make_sequencer(plan: LayerPlan) -> Sequencer:
@@ -532,8 +670,13 @@ def make_walk(reader: Reader) -> WindowWalk:
     """Windows over the lines."""
     places = reader.places
     assert places is not None
+    needs, releases, lines = places.needs, places.releases, reader.lines
+    if reader.turned:  # samples are counted, not lines
+        needs = [band.needs for band in reader.bands]
+        releases = [band.frees for band in reader.bands]
+        lines = reader.lines * places.height
     return WindowWalk(
-        lines=reader.lines,
+        lines=lines,
         height=places.height,
         width=places.width,
         depth=reader.pixel_words,
@@ -541,8 +684,8 @@ def make_walk(reader: Reader) -> WindowWalk:
         stride=places.stride,
         padding=places.padding,
         positions=places.positions,
-        needs=places.needs,
-        releases=places.releases,
+        needs=needs,
+        releases=releases,
         apart=reader.apart and not reader.picked,
     )
 
@@ -550,7 +693,7 @@ def make_walk(reader: Reader) -> WindowWalk:
 def weight_rom(plan: LayerPlan) -> Rom:
     """Weights of a layer: word tile·words + w holds pe x simd weights, output-major."""
     pe, simd = plan.folding.pe, plan.folding.simd
-    rows = plan.weights.reshape(plan.tiles, pe, plan.weight_words, simd).transpose(0, 2, 1, 3)
+    rows = plan.weight_rows
     if plan.packed > 1:
         rows = stored_rows(rows, plan.packed)
     rows = rows.reshape(plan.tiles * plan.weight_words, pe * simd)
@@ -600,17 +743,21 @@ def plan_synapse_latency(plan: LayerPlan) -> int:
 def make_integrator(plan: LayerPlan) -> ShiftIntegrator | WeightedIntegrator:
     """Shift-and-add for binary schedules, a multiplier for the others."""
     style = plan.technology.rom_style(plan.constant_words, plan.constant_width)
-    factors = plan.factor if plan.factor_bits else [0] * plan.outputs
+    kinds = plan.border.count
+    factors = np.tile(plan.factor, kinds) if plan.factor_bits else [0] * kinds * plan.outputs
+    border = None if kinds == 1 else (plan.border.rows, plan.border.columns)
     if not plan.weighted:
         return ShiftIntegrator(
             lanes=plan.lanes,
             total_width=plan.total_width,
             x_width=plan.x_width,
-            bias=plan.folded_bias,
+            bias=plan.folded_bias.ravel(),
             factor=factors,
             factor_bits=plan.stored_factor_bits,
             style=style,
             registered=plan.technology.rom_registered,
+            border=border,
+            shift=0 if isinstance(plan, RateReadoutPlan) else 1,
         )
     return WeightedIntegrator(
         lanes=plan.lanes,
@@ -618,13 +765,14 @@ def make_integrator(plan: LayerPlan) -> ShiftIntegrator | WeightedIntegrator:
         sum_width=plan.total_width,
         x_width=plan.x_width,
         eta=plan.source_code.eta,
-        start=plan.start,
-        row=plan.row,
+        start=plan.start.ravel(),
+        row=np.tile(plan.row, kinds),
         factor=factors,
         factor_bits=plan.stored_factor_bits,
         kind=plan.technology.multiplier,
         style=style,
         registered=plan.technology.rom_registered,
+        border=border,
     )
 
 
@@ -836,16 +984,7 @@ class Core(wiring.Component):
         technology = find_technology(technology)
         self.design, self.technology = design, technology
         self.input_plan, self.plans = plan_layers(design, technology, shape)
-        fmt, code = (shape or design).input_format, self.input_plan.code
-        self.encoder = Encoder(
-            lanes=self.input_plan.lanes,
-            low=fmt.low,
-            high=fmt.high,
-            multiplier=fmt.multiplier,
-            shift=fmt.shift,
-            rest=code.rest,
-            eta=code.eta,
-        )
+        self.encoder = make_encoder(self.input_plan, (shape or design).input_format)
         self.layers = [make_layer(plan) for plan in self.plans]
         self.lanes = self.input_plan.lanes
         self.raw_shape = self.encoder.raw_shape
@@ -860,7 +999,9 @@ class Core(wiring.Component):
     @property
     def roms(self) -> dict[str, Rom]:
         """Every ROM that holds numbers of the Design, by layer and kind: ``fc1 weights``."""
-        found = {f"{self.input_plan.name} eta": self.encoder.neurons.steps.rom}
+        found = {}
+        if not isinstance(self.encoder, RateEncoder):
+            found = {f"{self.input_plan.name} eta": self.encoder.neurons.steps.rom}
         for layer in self.layers:
             found |= {f"{layer.plan.name} {kind}": rom for kind, rom in layer.roms.items()}
         return found
@@ -899,6 +1040,15 @@ class Core(wiring.Component):
             m.d.comb += seen.eq(value)
 
 
+def make_encoder(entry: InputPlan, fmt: InputFormat) -> Encoder:
+    """Return what turns raw samples into the trains of the input."""
+    code, ends = entry.code, {"lanes": entry.lanes, "low": fmt.low, "high": fmt.high}
+    if isinstance(code, RateCode):
+        assert entry.threshold is not None
+        return RateEncoder(threshold=entry.threshold, steps=code.steps, **ends)
+    return Encoder(multiplier=fmt.multiplier, shift=fmt.shift, rest=code.rest, eta=code.eta, **ends)
+
+
 def read_latency(plan: LayerPlan) -> int:
     """Cycles from a place in the buffer to its events: the same that a ROM of weights takes."""
     return rom_latency(registered=plan.technology.rom_registered)
@@ -910,42 +1060,64 @@ def layer_latency(plan: LayerPlan) -> LayerLatency:
         total = read_latency(plan) + RunningMaximum.LATENCY
         return LayerLatency(total=total, drain=Drain.LATENCY, x=0, target=0, result=0)
     kind, code = plan.technology.multiplier, plan.population.code
+    registered = plan.technology.rom_registered
     if plan.is_readout:
         target, result = 0, Readout.LATENCY
+    elif isinstance(plan, OperandPlan):
+        target, result = requantiser_latency(kind=kind, factor_bits=plan.factor_bits), 0
+    elif isinstance(plan, RatePlan):
+        target, result = 0, integrate_fire_latency(registered=registered)
     else:
         assert code is not None
         target = requantiser_latency(kind=kind, factor_bits=plan.factor_bits)
         target += function_latency(plan)
         result = OverlappedNeurons.LATENCY if plan.overlapped else code.steps
-    eta_bits = max(plan.source_code.eta).bit_length()
-    registered = plan.technology.rom_registered
     return LayerLatency(
         total=rom_latency(registered=registered) + plan_synapse_latency(plan) + Accumulator.LATENCY,
         drain=Drain.LATENCY,
-        x=weighted_latency(kind=kind, eta_bits=eta_bits, registered=registered)
-        if plan.weighted
-        else shift_latency(registered=registered),
+        x=integrator_latency(plan),
         target=target,
         result=result,
     )
 
 
+def integrator_latency(plan: LayerPlan) -> int:
+    """Cycles from a group of sums to X; 0 where neurons take the sums themselves."""
+    registered = plan.technology.rom_registered
+    if isinstance(plan, RatePlan):
+        return 0
+    if not plan.weighted:
+        return shift_latency(registered=registered)
+    eta_bits = max(plan.source_code.eta).bit_length()
+    kind = plan.technology.multiplier
+    return weighted_latency(kind=kind, eta_bits=eta_bits, registered=registered)
+
+
 def layer_timing(plan: LayerPlan, streams: Mapping[str, int]) -> LayerTiming:
     """Describe a layer to the cycle model; ``streams`` are the numbers of populations' trains."""
+    if isinstance(plan, PairPlan):
+        from .rtl_pair import pair_timing
+
+        return pair_timing(plan, streams)
     latency, code = layer_latency(plan), plan.population.code
     steps = 0 if code is None else 1 if plan.overlapped else code.steps
+    fire_offset = OverlappedNeurons.LATENCY if plan.overlapped else 1
+    if isinstance(plan, RatePlan):
+        fire_offset = latency.result
     return LayerTiming(
         name=plan.name,
         readers=tuple(
             ReaderTiming(
                 stream=streams[reader.source.name],
-                rows=reader.line_words,
-                parts=reader.word // reader.source_lanes,
+                rows=rows,
+                parts=parts,
                 banks=reader.lines,
                 bands=reader.bands,
                 end=end,
+                writes=writes,
             )
             for reader, end in zip(plan.readers, plan.ends, strict=True)
+            for rows, parts, writes in [reader.written]
         ),
         planes=plan.planes,
         tiles=plan.tiles,
@@ -960,7 +1132,7 @@ def layer_timing(plan: LayerPlan, streams: Mapping[str, int]) -> LayerTiming:
         target=latency.target,
         result=latency.result,
         each_step=plan.weighted,
-        fire_offset=OverlappedNeurons.LATENCY if plan.overlapped else 1,
+        fire_offset=fire_offset,
         fire_steps=steps,
     )
 

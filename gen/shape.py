@@ -8,9 +8,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .border import pixel_biases
+from .codes import RateCode
 from .design import Design, DesignPopulation, bits_for
 from .maximum import maximum_of
-from .plan import LayerPlan, MaximumPlan, Technology, find_technology, no_hardware, plan_layers
+from .pair import PairPlan, is_shared
+from .plan import (
+    LayerPlan,
+    MaximumPlan,
+    RatePlan,
+    RateReadoutPlan,
+    Technology,
+    find_technology,
+    no_hardware,
+    plan_layers,
+)
 
 FIXED_INPUT = ("low", "high", "multiplier", "shift")  # of the input format; its scale is the host's
 
@@ -45,12 +57,18 @@ def differences(shape: Design, design: Design, technology: Technology | str) -> 
     if reason is not None:
         yield reason
         return
+    if shape.dynamics != design.dynamics:
+        yield f"dynamics must be {shape.dynamics}, not {design.dynamics}"
+        return
     for name in FIXED_INPUT:
         held, given = getattr(shape.input_format, name), getattr(design.input_format, name)
         if held != given:
             yield f"{name} of the input format must be {held}, not {given}"
     if shape.firing != design.firing:
         yield f"firing must be {shape.firing}, not {design.firing}"
+    if shape.input.threshold is not None and shape.input.threshold != design.input.threshold:
+        (held,), (given,) = shape.input.threshold, design.input.threshold
+        yield f"the threshold of {shape.input.name!r} must be {held}, not {given}"
     for held, given in zip(shape.populations, design.populations, strict=True):
         yield from _unlike_code(held, given)
     _, plans = plan_layers(design, find_technology(technology), shape)
@@ -59,6 +77,11 @@ def differences(shape: Design, design: Design, technology: Technology | str) -> 
             held = maximum_of(plan.held, plan.held_source)
             if held.padding_train != plan.maximum.padding_train:
                 yield f"what {plan.name!r} reads beyond the planes must be the same"
+        elif isinstance(plan, PairPlan):
+            if plan.shared and not is_shared(plan.held):
+                yield f"operand 2 of {plan.name!r} must be the same for all channels"
+            for operand in plan.operands:
+                yield from _too_wide(operand)
         else:
             yield from _too_wide(plan)
 
@@ -99,8 +122,15 @@ def _unlike_code(held: DesignPopulation, given: DesignPopulation) -> Iterator[st
     ]
     if len(set(below)) > 1:
         yield f"{held.name!r} must have factors for X < 0 of the same kind"
+    if held.comparison is not None and held.comparison.fraction != given.comparison.fraction:
+        yield (
+            f"the fraction of {held.name!r} must be {held.comparison.fraction}, not "
+            f"{given.comparison.fraction}"
+        )
     if held.code.steps != given.code.steps:
         yield f"{held.name!r} must have T = {held.code.steps}, not {given.code.steps}"
+    elif isinstance(held.code, RateCode):
+        return  # it has neither step sizes nor a rest
     elif held.code.eta != given.code.eta:
         yield (
             f"step sizes of {held.name!r} must be {_listed(held.code.eta)}, not "
@@ -119,7 +149,11 @@ def _too_wide(plan: LayerPlan) -> Iterator[str]:
     name, operand = plan.name, plan.held.operands[0]
     if operand.shift != plan.shift:
         yield f"shift S of {name!r} must be {plan.shift}, not {operand.shift}"
-    bounds = np.abs(plan.bias)
+    if isinstance(plan, RateReadoutPlan):
+        bounds = np.abs(plan.folded_bias).max(axis=0)
+    else:
+        bounds = np.abs(pixel_biases(operand.bias, plan.held.shape)).max(axis=1)
+    yield from _other_border(plan)
     for reader in plan.readers:
         bits = plan.first_bits if reader.apart else plan.weight_bits
         limit = 2 ** (bits - 1) - 1
@@ -130,20 +164,42 @@ def _too_wide(plan: LayerPlan) -> Iterator[str]:
         bounds = bounds + reach * np.abs(reader.weights).sum(axis=1) * reader.repeats
     weights = plan.weights * plan.repeats
     bound = int(bounds.max())
-    if bits_for(-bound, bound) > plan.x_width:
+    if bits_for(-bound, bound) > plan.x_width and not isinstance(plan, RatePlan):
         limit = 2 ** (plan.x_width - 1) - 1
         yield f"integrators of {name!r} reach {bound}, and {plan.x_width} bits hold {limit}"
-    scale = 1 if plan.weighted else plan.source_code.total
-    low = int(np.minimum(weights, 0).sum(axis=1).min()) * scale
-    high = int(np.maximum(weights, 0).sum(axis=1).max()) * scale
+    low = int(np.minimum(weights, 0).sum(axis=1).min()) * plan.sum_scale
+    high = int(np.maximum(weights, 0).sum(axis=1).max()) * plan.sum_scale
     if bits_for(min(low, -1), high) > plan.total_width:
         limit = 2 ** (plan.total_width - 1)
         yield (
             f"sums of {name!r} reach {low}..{high}, and {plan.total_width} bits hold "
             f"{-limit}..{limit - 1}"
         )
-    if not plan.is_readout:
+    if isinstance(plan, RatePlan):
+        yield from _wide_neurons(plan)
+    elif not plan.is_readout:
         yield from _wide_targets(plan, bounds)
+
+
+def _other_border(plan: LayerPlan) -> Iterator[str]:
+    """Yield where biases differ between pixels that the hardware takes to be of one kind."""
+    biases = pixel_biases(plan.held.operands[0].bias, plan.held.shape)
+    if not plan.border.tells(biases):
+        yield (
+            f"biases of {plan.name!r} must be the same at all pixels of a kind, of which its "
+            f"hardware knows {plan.border.count}"
+        )
+
+
+def _wide_neurons(plan: RatePlan) -> Iterator[str]:
+    """Yield what does not fit of integrate-and-fire neurons."""
+    for what, needed, there in (
+        ("B and B - θ", plan.held_widths.constants, plan.widths.constants),
+        ("currents", plan.held_widths.current, plan.widths.current),
+        ("membranes", plan.held_widths.membrane, plan.widths.membrane),
+    ):
+        if needed > there:
+            yield f"{what} of {plan.name!r} need {needed} bits, and {there} are there"
 
 
 def _wide_targets(plan: LayerPlan, bounds: np.ndarray) -> Iterator[str]:

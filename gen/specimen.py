@@ -16,7 +16,7 @@ from .design import (
     InputFormat,
 )
 from .functions import UNARY, FunctionTable, make_table, slope_below
-from .maps import Conv, Dense, Layout, LinearMap, Pooled, Window
+from .maps import Conv, Dense, Layout, LinearMap, Pooled, Sliding, Window
 from .network import INPUT, LINEAR, MAX, READOUT, Network, Operand, Population, Projection
 from .reading import repeats_of
 
@@ -190,8 +190,10 @@ def random_windows(
     weight_bits: int = 4,
     input_range: tuple[int, int] = (0, 255),
     folding: Mapping[str, Folding] | None = None,
+    schedule: str = "binary",
+    limit: int | None = None,
 ) -> Design:
-    """Return a chain of windows over planes, settled and binary, the last layer the read-out.
+    """Return a chain of windows over planes, settled, the last layer the read-out.
 
     Parameters
     ----------
@@ -204,17 +206,21 @@ def random_windows(
         ``stride`` and ``padding`` as in :class:`signfire.gen.maps.Sliding`. The layers are called
         by their kind and position: ``conv1``, ``pool2``, ``dense3``.
     code
-        Of the layers between, and of the input where its samples may be negative.
+        Of the layers between; the input's is ``offset`` where its samples may be negative.
+    schedule
+        Kind of the step sizes of all of them.
+    limit
+        Greatest target of the layers between, ``None`` for no limit.
     """
     rng = np.random.default_rng(seed)
-    input_code, hidden = plane_codes(code, steps, input_steps, input_range)
+    input_code, hidden = plane_codes(code, steps, input_steps, input_range, schedule)
     populations = [DesignPopulation(name="input", shape=shape, function=INPUT, code=input_code)]
     layout = image_layout(shape)
     for k, spec in enumerate(layers, 1):
         kind = next(iter(spec))
         source, last = populations[-1], k == len(layers)
         if kind == MAX:
-            populations.append(_maximum(f"{kind}{k}", dict(spec), source, layout))
+            populations.append(random_maximum(f"{kind}{k}", dict(spec), source, layout))
             layout = Layout(planes=populations[-1].shape)
             continue
         empty = empty_map(kind, dict(spec), source.shape, layout)
@@ -227,6 +233,7 @@ def random_windows(
                 operands=(
                     random_operand(rng, source, empty, weight_bits, code=None if last else hidden),
                 ),
+                limit=None if last else limit,
             )
         )
         if len(empty.out_shape) == 3:
@@ -234,11 +241,50 @@ def random_windows(
     return plane_design(f"windows{seed}", input_range, populations, folding)
 
 
+def behind_means(design: Design, *, seed: int = 0) -> Design:
+    """Return the Design with means taken off what its windows read, and padding behind that.
+
+    So it is with normalised images: windows lack at the border what the mean of each channel is
+    worth, and the biases differ there. Every layer of one operand that reads padded planes gets
+    such means, up to half of its source's range.
+    """
+    rng = np.random.default_rng(seed)
+
+    def worth(projection: DesignProjection) -> np.ndarray:
+        """Σ W·mean of what lies within the planes, of the population's shape."""
+        code, layout = design[projection.source].code, projection.map.layout
+        assert code is not None
+        means = rng.integers(
+            1, (code.high - code.low) // 2, (layout.planes[0], 1, 1), endpoint=True
+        )
+        means = np.broadcast_to(means, layout.planes)
+        source = means.transpose(np.argsort(layout.axes)).reshape(projection.map.in_shape)
+        return projection.map.apply(source[None])[0]
+
+    populations = []
+    for population in design.populations:
+        operands = population.operands
+        if len(operands) == 1:
+            padded = [
+                q
+                for q in operands[0].projections
+                if isinstance(q.map, Sliding) and max(q.map.padding) > 0
+            ]
+            bias = operands[0].bias - sum(worth(q) for q in padded)
+            operands = (replace(operands[0], bias=bias),)
+        populations.append(replace(population, operands=operands))
+    return replace(design, populations=tuple(populations))
+
+
 def plane_codes(
-    code: str, steps: int, input_steps: int, input_range: tuple[int, int]
+    code: str,
+    steps: int,
+    input_steps: int,
+    input_range: tuple[int, int],
+    kind_of_steps: str = "binary",
 ) -> tuple[SpikeCode, SpikeCode]:
-    """Return the binary codes of the input and of the layers between."""
-    schedule = Schedule(kind="binary")
+    """Return the codes of the input and of the layers between, of one kind of schedule."""
+    schedule = Schedule(kind=kind_of_steps)
     low, high = input_range
     kind = "offset" if low < 0 else "silent"
     floor = 0 if code == "silent" else -0.5
@@ -275,7 +321,7 @@ def plane_design(
     return design if folding is None else design.with_folding(folding)
 
 
-def _maximum(
+def random_maximum(
     name: str, spec: dict[str, object], source: DesignPopulation, layout: Layout
 ) -> DesignPopulation:
     """Return a maximum over windows that says its source's values; beyond the planes is nothing."""

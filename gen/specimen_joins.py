@@ -11,13 +11,16 @@ from .design import (
     DesignProjection,
     Folding,
 )
+from .functions import UNARY, FunctionTable, make_table
 from .maps import Layout, LinearMap, Window
-from .network import INPUT, READOUT
+from .network import INPUT, MAX, READOUT
 from .specimen import (
+    SEEN,
     empty_map,
     image_layout,
     plane_codes,
     plane_design,
+    random_maximum,
     random_operand,
 )
 
@@ -50,6 +53,34 @@ CONCATENATION: dict[str, Sequence[Branch]] = {  # of channels in front of a conv
     ],
     "out": [("beside", {"pooled": 3})],
 }
+MIXING: dict[str, Sequence[Branch]] = {  # 6 tokens of 5 channels: mixed, mixed by an inner layer
+    "emb": [("input", {"conv": 5, "window": (1, 1)})],
+    "mix1": [
+        ("emb", {"conv": 6, "window": (1, 1), "turned": True}),
+        ("emb", {"pick": (0, 1, 2, 3, 4, 5), "turned": True, "bits": 9}),
+    ],
+    "inner1": [("mix1", {"conv": 7, "window": (1, 1), "turned": True})],
+    "sum1": [
+        ("inner1", {"conv": 5, "window": (1, 1)}),
+        ("mix1", {"pick": (0, 1, 2, 3, 4), "turned": True, "bits": 9}),
+    ],
+    "tokens2": [("sum1", {"conv": 4, "window": (1, 1), "turned": True})],
+    "mix2": [
+        ("sum1", {"pick": (0, 1, 2, 3, 4, 5), "turned": True, "bits": 9}),
+        ("tokens2", {"conv": 6, "window": (1, 1)}),
+    ],
+    "out": [("mix2", {"pooled": 3, "turned": True})],
+}
+EVERYTHING: dict[str, Sequence[Branch]] = {  # forks, joins, a maximum
+    "first": [("input", {"conv": 2, **WIDE})],
+    "inner": [("first", {"conv": 2, "window": (1, 1)})],
+    "sum": [
+        ("inner", {"conv": 3, "window": (1, 1)}),
+        ("first", {"pick": (1, -1, 0), "bits": 7}),
+    ],
+    "greatest": [("sum", {"max": (2, 2), "stride": (2, 2)})],
+    "out": [("greatest", {"dense": 3}), ("greatest", {"pooled": 3})],
+}
 
 
 def random_joins(
@@ -63,6 +94,7 @@ def random_joins(
     weight_bits: int = 4,
     input_range: tuple[int, int] = (0, 255),
     folding: Mapping[str, Folding] | None = None,
+    functions: Mapping[str, str] | None = None,
 ) -> Design:
     """Return layers of windows, each of which sums what it reads of others; settled and binary.
 
@@ -71,9 +103,13 @@ def random_joins(
     layers
         By name what each reads: populations before it, and of each a map as in
         :func:`.specimen.random_windows`, or ``pick`` with the channels that the outputs read and
-        ``bits``, the width of their factors. The last is the read-out.
+        ``bits``, the width of their factors. Either may be ``turned``: pixels are channels and
+        channels pixels; or ``seen`` as a :class:`.maps.Layout`. Of a maximum, ``max``, that is all
+        that is read. The last is the read-out.
     input_steps
         ``None`` takes ``steps``, so that the input may be joined too.
+    functions
+        Of the layers that are not ``relu``: ``linear``, or one of a table.
 
     The other parameters are those of :func:`.specimen.random_windows`.
     """
@@ -85,18 +121,26 @@ def random_joins(
     layouts = {INPUT: image_layout(shape) if len(shape) > 1 else Layout.of(shape)}
     for name, branches in layers.items():
         own = None if name == list(layers)[-1] else hidden
+        if MAX in branches[0][1]:
+            [(source, spec)] = branches
+            known[name] = random_maximum(name, dict(spec), known[source], layouts[source])
+            layouts[name] = Layout.of(known[name].shape)
+            continue
+        function = READOUT if own is None else (functions or {}).get(name, "relu")
+        table = make_table(UNARY[function], (), hidden, SEEN) if function in UNARY else None
         operand = _joined(
             [
-                _branch(rng, known[source], layouts[source], dict(spec), weight_bits, own)
+                _branch(rng, known[source], layouts[source], dict(spec), weight_bits, own, table)
                 for source, spec in branches
             ]
         )
         known[name] = DesignPopulation(
             name=name,
             shape=operand.projections[0].map.out_shape,
-            function=READOUT if own is None else "relu",
+            function=function,
             code=own,
             operands=(operand,),
+            table=table,
         )
         layouts[name] = Layout.of(known[name].shape)
     return plane_design(f"joins{seed}", input_range, known.values(), folding)
@@ -109,11 +153,15 @@ def _branch(
     spec: dict[str, object],
     weight_bits: int,
     code,
+    table: FunctionTable | None,
 ) -> DesignOperand:
     """Return the operand of one projection."""
+    layout = spec.pop("seen", layout)
+    if spec.pop("turned", False):
+        layout = turned_layout(layout)
     if "pick" not in spec:
         empty: LinearMap = empty_map(next(iter(spec)), spec, source.shape, layout)
-        return random_operand(rng, source, empty, weight_bits, code=code)
+        return random_operand(rng, source, empty, weight_bits, code=code, table=table)
     sources, bits = spec.pop("pick"), spec.pop("bits", 2)
     limit = 2 ** (bits - 1) - 1
     factor = rng.integers(1, limit + 1, len(sources))
@@ -121,7 +169,7 @@ def _branch(
     window = Window(
         in_shape=source.shape, layout=layout, factor=factor, sources=tuple(sources), **spec
     )
-    operand = random_operand(rng, source, window, weight_bits, code=code)
+    operand = random_operand(rng, source, window, weight_bits, code=code, table=table)
     projection = DesignProjection(source=source.name, map=window, weight_bits=bits)
     return DesignOperand(
         projections=(projection,),
@@ -130,6 +178,12 @@ def _branch(
         multiplier=operand.multiplier,
         shift=operand.shift,
     )
+
+
+def turned_layout(layout: Layout) -> Layout:
+    """Return the planes of one line whose channels are the pixels of such planes."""
+    channels, height, width = layout.planes
+    return Layout(planes=(height * width, 1, channels), axes=layout.axes[::-1])
 
 
 def _joined(operands: Sequence[DesignOperand]) -> DesignOperand:

@@ -18,11 +18,11 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Node
 
-from .affine import Affine, Form, Gather, Matrix, Sum, Turned, total
+from .affine import Affine, Form, Gather, Matrix, Sum, Turned, applied, total
 from .functions import UNARY
 from .maps import Conv, Dense, Layout, LinearMap, Planes, Sliding, Window
 from .network import INPUT, LINEAR, MAX, READOUT, Network, Operand, Population, Projection
-from .planes import Entangled, as_window
+from .planes import Entangled, alike, as_window
 from .products import Product
 
 IN_TORCH = re.compile(r"-packages[/\\]torch[/\\]")
@@ -440,6 +440,10 @@ class Reader:
         place = place_of(node) if node is not None else ""
         name = self.unique(name or value.origin or module_path(node) or function)
         maps = [self.maps(operand, value.shape, together=len(operands) > 1) for operand in operands]
+        every = [m for operand in maps for _, m in operand]
+        if len({m.out_shape for m in every}) > 1:
+            same = iter(alike(every) or ())
+            maps = [[(source, next(same, m)) for source, m in operand] for operand in maps]
         shapes = {m.out_shape for operand in maps for _, m in operand}
         if len(shapes) > 1:
             raise Refused("a sum of planes and of what a linear layer gives")
@@ -517,29 +521,29 @@ class Reader:
         result = replace(value, terms={})
         for source, form in value.terms.items():
             for part in parts_of(form):
-                read = source
+                read, bias = source, np.zeros(value.size)
                 if isinstance(part, Turned) and dense and part.is_small:
                     part = part.dense()
                 elif isinstance(part, Turned):
-                    read, part = self.inner_population(source, part.inner, value), part.outer
-                term = replace(value, terms={read: part}, bias=np.zeros(value.size))
-                result = result.plus(term)
+                    known, part = self.inner_population(source, part.inner, value), part.outer
+                    read, bias = known.name, -applied(part, flat_bias(known))
+                result = result.plus(replace(value, terms={read: part}, bias=bias))
         self.note_layout(result)
         return result
 
-    def inner_population(self, source: str, inner: LinearMap, value: Affine) -> str:
-        """Return the name of a linear population of a map's results."""
+    def inner_population(self, source: str, inner: LinearMap, value: Affine) -> Population:
+        """Return a linear population of a map's results, and of a bias that it may have."""
         for known in self.populations:
-            if any(p.source == source and p.map is inner for p in known.sources):
-                return known.name
+            only = [(p.source, p.map) for p in known.sources]
+            if known.function == LINEAR and known.step is None and only == [(source, inner)]:
+                return known
         bias = np.zeros((inner.out_shape[0], *[1] * (len(inner.out_shape) - 1)))
         operand = Operand(projections=(Projection(source=source, map=inner),), bias=bias)
         name = self.unique(f"{value.origin or source}_linear")
-        self.populations.append(
-            Population(name=name, shape=inner.out_shape, function=LINEAR, operands=(operand,))
-        )
+        made = Population(name=name, shape=inner.out_shape, function=LINEAR, operands=(operand,))
+        self.populations.append(made)
         self.note_layout(Affine.of(name, inner.out_shape))
-        return name
+        return made
 
     def add_products(self, product: Product, node: Node, name: str = "") -> Affine:
         """Append a population of sums of products and return its value, (b, n, m)."""
@@ -772,6 +776,11 @@ def layout_of(form: Form, shape: tuple[int, ...]) -> Layout | None:
     layout = Layout(planes=planes, axes=axes)
     straight = layout.seen(np.arange(form.n_in)[None])[0]
     return layout if np.array_equal(straight, index) else None
+
+
+def flat_bias(population: Population) -> np.ndarray:
+    """Return the bias of a population's first operand, (size,)."""
+    return np.broadcast_to(population.operands[0].bias, population.shape).reshape(-1)
 
 
 def per_channel(bias: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

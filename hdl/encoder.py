@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Module, Signal, unsigned
+from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,6 +14,17 @@ def constant_product(value, factor: int):
     """Return value·factor as shifts and adds, so that no DSP block is spent on a constant."""
     terms = [value << bit for bit in range(factor.bit_length()) if factor >> bit & 1]
     return sum(terms[1:], terms[0])
+
+
+def encoder_members(raw_shape, neurons) -> dict:
+    """Ports of an encoder: raw values, and what its neurons give."""
+    return {
+        "samples": In(stream.Signature(data.ArrayLayout(raw_shape, neurons.lanes))),
+        "trains": Out(neurons.trains.signature),
+        "firing": Out(1),
+        "membrane": Out(neurons.membrane.shape()),
+        "event": Out(neurons.lanes),
+    }
 
 
 class Encoder(wiring.Component):
@@ -67,15 +78,11 @@ class Encoder(wiring.Component):
             target_low=self.target_low,
             target_high=self.target_high,
         )
-        super().__init__(
-            {
-                "samples": In(stream.Signature(data.ArrayLayout(self.raw_shape, lanes))),
-                "trains": Out(stream.Signature(data.ArrayLayout(unsigned(len(eta)), lanes))),
-                "firing": Out(1),
-                "membrane": Out(self.neurons.membrane.shape()),
-                "event": Out(lanes),
-            }
-        )
+        super().__init__(encoder_members(self.raw_shape, self.neurons))
+
+    def target(self, raw):
+        """Return F of a raw value."""
+        return ceil_shift(constant_product(raw, self.multiplier), self.shift)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -89,8 +96,7 @@ class Encoder(wiring.Component):
         for lane in range(self.lanes):
             target = Signal(neurons.target_shape, name=f"target_{lane}", reset_less=True)
             with m.If(self.samples.ready):
-                scaled = constant_product(self.samples.payload[lane], self.multiplier)
-                m.d.sync += target.eq(ceil_shift(scaled, self.shift))
+                m.d.sync += target.eq(self.target(self.samples.payload[lane]))
             m.d.comb += targets.payload[lane].eq(target)
         wiring.connect(m, neurons.trains, wiring.flipped(self.trains))
         m.d.comb += [

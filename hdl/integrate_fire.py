@@ -10,20 +10,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .delay import delayed
-from .fire import signed_width
 from .integrator import GroupOrder, pack_fields
 from .storage import Ram, Rom, rom_latency
-
-
-def reach(*, low: int, high: int, threshold: int, steps: int) -> tuple[int, int]:
-    """Least m + I - θ and greatest m + I of a neuron over T steps of a current in low..high.
-
-    An event leaves m + I - θ >= 0, so only steps without one take m below 0; no event leaves
-    m < θ, so m passes θ - 1 by I - θ a step at most.
-    """
-    least = steps * min(low, 0) - threshold
-    excess = (steps - 1) * max(0, high - threshold)
-    return least, max(0, threshold - 1 + excess + high)
 
 
 def integrate_fire_latency(*, registered: bool = False) -> int:
@@ -52,8 +40,9 @@ class IntegrateFireNeurons(wiring.Component):
         Neurons in parallel, groups in a tile.
     steps
         T.
-    sum_low, sum_high
-        Range of the sums of a step; the widths are derived from it.
+    sum_width, constant_width, current_width, membrane_width
+        Signed widths of the sums, of bias and bias - θ, of I and I - θ, and of m + I and m + I - θ;
+        derived by the caller from the weights.
     bias, threshold
         (n,) constants of every neuron, the whole layer's, in tiles.
     style, registered
@@ -75,8 +64,10 @@ class IntegrateFireNeurons(wiring.Component):
         lanes: int,
         groups: int,
         steps: int,
-        sum_low: int,
-        sum_high: int,
+        sum_width: int,
+        constant_width: int,
+        current_width: int,
+        membrane_width: int,
         bias: Sequence[int],
         threshold: Sequence[int],
         style: str,
@@ -92,26 +83,18 @@ class IntegrateFireNeurons(wiring.Component):
         self.lanes, self.groups, self.steps = lanes, groups, steps
         self.registered = registered
         self.LATENCY = integrate_fire_latency(registered=registered)
-        each = list(zip(map(int, bias), map(int, threshold), strict=True))
-        reached = [
-            reach(low=sum_low + b, high=sum_high + b, threshold=theta, steps=steps)
-            for b, theta in each
+        each = [
+            ((b, constant_width), (b - theta, constant_width))
+            for b, theta in zip(map(int, bias), map(int, threshold), strict=True)
         ]
-        self.membrane_shape = signed(
-            signed_width(min(low for low, _ in reached), max(high for _, high in reached))
-        )
-        bits = signed_width(min(b - theta for b, theta in each), max(b for b, _ in each))
-        self.current_shape = signed(
-            signed_width(
-                sum_low + min(b - theta for b, theta in each), sum_high + max(b for b, _ in each)
-            )
-        )
+        self.membrane_shape, self.current_shape = signed(membrane_width), signed(current_width)
         self.rows = [
-            [field for b, theta in each[i : i + lanes] for field in ((b, bits), (b - theta, bits))]
+            [field for fields in each[i : i + lanes] for field in fields]
             for i in range(0, len(each), lanes)
         ]
         self.constants = data.ArrayLayout(
-            data.StructLayout({"bias": signed(bits), "less": signed(bits)}), lanes
+            data.StructLayout({"bias": signed(constant_width), "less": signed(constant_width)}),
+            lanes,
         )
         self.rom = Rom(
             content=pack_fields(self.rows),
@@ -128,7 +111,7 @@ class IntegrateFireNeurons(wiring.Component):
         super().__init__(
             {
                 "valid": In(1),
-                "total": In(data.ArrayLayout(signed(signed_width(sum_low, sum_high)), lanes)),
+                "total": In(data.ArrayLayout(signed(sum_width), lanes)),
                 "train_valid": Out(1),
                 "train": Out(data.ArrayLayout(unsigned(steps), lanes)),
                 "firing": Out(1),

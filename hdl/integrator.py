@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from .border_walk import BorderWalk
 from .delay import delayed
 from .product import Product, product_latency
 from .storage import Ram, Rom, rom_latency
+
+Kinds = tuple[Sequence[int], Sequence[int]]  # of each row and of each column of windows
 
 
 class Accumulator(wiring.Component):
@@ -125,10 +128,11 @@ def shift_latency(*, registered: bool) -> int:
 
 
 class ShiftIntegrator(wiring.Component):
-    """Finish sums of powers of two: x = bias + 2·total, beside the neuron's factor.
+    """Finish sums of powers of two: x = bias + 2^shift·total, beside the neuron's factor.
 
     Groups of ``lanes`` outputs arrive in order, round and round over all outputs of the layer;
-    their constants lie in a ROM.
+    their constants lie in a ROM. With a ``border`` there are such constants for every kind of
+    window, one kind after the other.
 
     Accepts one group a cycle; neither provides nor respects backpressure.
 
@@ -144,8 +148,13 @@ class ShiftIntegrator(wiring.Component):
         (n,) with everything constant folded in: B + (rest - Ση) Σ W.
     factor
         (n,) requantisation factors, handed on beside x; ``factor_bits`` wide, 0 for none.
+    shift
+        1 where an event stands in for a step down, which it then undoes too; 0 where it adds alone.
     style, registered
         Where the ROM lies, and whether a second register stands behind it.
+    border
+        Kind of each row and of each column of windows, see :class:`BorderWalk`; ``None`` where all
+        windows have the same constants.
 
     Members
     -------
@@ -164,9 +173,12 @@ class ShiftIntegrator(wiring.Component):
         factor_bits: int,
         style: str,
         registered: bool = False,
+        shift: int = 1,
+        border: Kinds | None = None,
     ) -> None:
         self.lanes, self.x_width, self.factor_bits = lanes, x_width, factor_bits
-        self.registered = registered
+        self.shift = shift
+        self.registered, self.border = registered, border
         self.LATENCY = shift_latency(registered=registered)
         self.rows = [
             [
@@ -201,8 +213,12 @@ class ShiftIntegrator(wiring.Component):
         m.submodules.rom = rom = self.rom
         group = Signal(range(len(self.rows)))
         m.d.comb += [rom.address.eq(group), self.last.eq(1)]
+        if self.border is None:
+            last, following = group == len(self.rows) - 1, 0
+        else:
+            last, following = self._walk(m)
         with m.If(self.valid):
-            m.d.sync += group.eq(Mux(group == len(self.rows) - 1, 0, group + 1))
+            m.d.sync += group.eq(Mux(last, following, group + 1))
 
         # Stage a: the constants arrive. Stage b: x.
         a_total = self.total.shape()(
@@ -213,12 +229,29 @@ class ShiftIntegrator(wiring.Component):
             x = Signal(signed(self.x_width), name=f"x_{lane}", reset_less=True)
             factor = Signal(self.factor_bits, name=f"factor_{lane}", reset_less=True)
             m.d.sync += [
-                x.eq(constants[lane].bias + (a_total[lane] << 1)),
+                x.eq(constants[lane].bias + (a_total[lane] << self.shift)),
                 factor.eq(constants[lane].factor),
             ]
             m.d.comb += [self.x[lane].eq(x), self.factor[lane].eq(factor)]
         m.d.comb += self.x_valid.eq(delayed(m, self.valid, self.LATENCY, name="valid"))
         return m
+
+    def _walk(self, m: Module) -> tuple[Value, Value]:
+        """Return whether a group is the last of its window, and where the next one begins."""
+        assert self.border is not None
+        m.submodules.border = border = make_border_walk(self.border, len(self.rows))
+        within = Signal(range(border.words))  # group of the window
+        last = within == border.words - 1
+        with m.If(self.valid):
+            m.d.sync += within.eq(Mux(last, 0, within + 1))
+        m.d.comb += border.done.eq(self.valid & last)
+        return last, border.following
+
+
+def make_border_walk(border: Kinds, rows: int) -> BorderWalk:
+    """Return the walk over ``rows`` rows of constants, as many for each kind of window."""
+    kinds = [max(numbers) + 1 for numbers in border]
+    return BorderWalk(rows=border[0], columns=border[1], words=rows // (kinds[0] * kinds[1]))
 
 
 def weighted_latency(*, kind: str, eta_bits: int, registered: bool = False) -> int:
@@ -253,6 +286,8 @@ class WeightedIntegrator(wiring.Component):
         ``dsp`` or ``lut``, see :class:`Product`.
     style, registered
         Where the ROM of the constants lies, and whether a second register stands behind it.
+    border
+        As in :class:`ShiftIntegrator`.
 
     Members
     -------
@@ -278,8 +313,10 @@ class WeightedIntegrator(wiring.Component):
         kind: str,
         style: str,
         registered: bool = False,
+        border: Kinds | None = None,
     ) -> None:
         self.lanes, self.groups, self.x_width = lanes, groups, x_width
+        self.border = border
         self.sum_width, self.factor_bits = sum_width, factor_bits
         self.eta, self.kind = tuple(eta), kind
         self.eta_bits = max(self.eta).bit_length()
@@ -378,7 +415,10 @@ class WeightedIntegrator(wiring.Component):
 
     def _order(self, m: Module) -> "GroupOrder":
         m.submodules.order = order = GroupOrder(
-            groups=self.groups, steps=len(self.eta), tiles=len(self.rows) // self.groups
+            groups=self.groups,
+            steps=len(self.eta),
+            tiles=len(self.rows) // self.groups,
+            border=self.border,
         )
         m.d.comb += order.proceed.eq(self.valid)
         return order
@@ -386,6 +426,15 @@ class WeightedIntegrator(wiring.Component):
 
 class GroupOrder(wiring.Component):
     """Count groups within a step, steps within a tile, tiles within a sample.
+
+    Parameters
+    ----------
+    groups, steps
+        Of a tile.
+    tiles
+        Of all constants: those of a window, for every kind of window.
+    border
+        As in :class:`ShiftIntegrator`.
 
     Members
     -------
@@ -395,8 +444,9 @@ class GroupOrder(wiring.Component):
     first, last : Out, whether this is the first or the last step of the tile
     """
 
-    def __init__(self, *, groups: int, steps: int, tiles: int) -> None:
+    def __init__(self, *, groups: int, steps: int, tiles: int, border: Kinds | None = None) -> None:
         self.groups, self.steps, self.tiles = groups, steps, tiles
+        self.border = border
         super().__init__(
             {
                 "proceed": In(1),
@@ -412,6 +462,7 @@ class GroupOrder(wiring.Component):
         m = Module()
         base = Signal.like(self.constant)
         m.d.comb += [self.first.eq(self.step == 0), self.last.eq(self.step == self.steps - 1)]
+        behind = None if self.border is None else self._behind(m, base)
         with m.If(self.proceed):
             m.d.sync += [self.group.eq(self.group + 1), self.constant.eq(self.constant + 1)]
             with m.If(self.group == self.groups - 1):
@@ -422,6 +473,19 @@ class GroupOrder(wiring.Component):
                 ]
                 with m.If(self.last):
                     wrap = base == (self.tiles - 1) * self.groups
-                    following = Mux(wrap, 0, base + self.groups)
+                    following = Mux(wrap, 0, base + self.groups) if behind is None else behind
                     m.d.sync += [base.eq(following), self.constant.eq(following)]
         return m
+
+    def _behind(self, m: Module, base: Signal) -> Value:
+        """Return where the constants of the next tile begin, of this window or of the next one."""
+        assert self.border is not None
+        m.submodules.border = border = make_border_walk(self.border, self.tiles * self.groups)
+        tiles = border.words // self.groups
+        tile = Signal(range(tiles))
+        last = tile == tiles - 1
+        tile_done = self.proceed & self.last & (self.group == self.groups - 1)
+        with m.If(tile_done):
+            m.d.sync += tile.eq(Mux(last, 0, tile + 1))
+        m.d.comb += border.done.eq(tile_done & last)
+        return Mux(last, border.following, base + self.groups)

@@ -90,6 +90,8 @@ class Ram(wiring.Component):
         Words and bits of a word.
     style
         ``block``, ``distributed`` (LUT RAM), ``logic`` (flip-flops) or ``auto``.
+    parts
+        Equal parts of a word that are written apart, each with an enable of its own.
     """
 
     LATENCY = 1
@@ -98,12 +100,14 @@ class Ram(wiring.Component):
         "t:$memrd_v2 r:CLK_ENABLE=1'1 %i r:COLLISION_X_MASK=1'0 %i"
     )
 
-    def __init__(self, *, depth: int, width: int, style: str = "auto") -> None:
-        self.depth, self.width, self.style = depth, width, style
+    def __init__(self, *, depth: int, width: int, style: str = "auto", parts: int = 1) -> None:
+        if parts < 1 or width % parts:
+            raise ValueError(f"parts must divide the {width} bits of a word, not {parts}")
+        self.depth, self.width, self.style, self.parts = depth, width, style, parts
         address = max(1, (depth - 1).bit_length())
         super().__init__(
             {
-                "write_enable": In(1),
+                "write_enable": In(parts),
                 "write_address": In(unsigned(address)),
                 "write_data": In(unsigned(width)),
                 "read_address": In(unsigned(address)),
@@ -119,7 +123,8 @@ class Ram(wiring.Component):
             init=[],
             attrs=style_attributes(self.style),
         )
-        write, read = ram.write_port(), ram.read_port()
+        part = None if self.parts == 1 else self.width // self.parts
+        write, read = ram.write_port(granularity=part), ram.read_port()
         m.d.comb += [
             write.en.eq(self.write_enable),
             write.addr.eq(self.write_address),

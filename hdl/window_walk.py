@@ -95,8 +95,8 @@ class WindowWalk(wiring.Component):
             m.d.sync += across.eq(Mux(last_across, 0, across + 1))
         with m.If(row_done):
             m.d.sync += down.eq(Mux(last_down, 0, down + 1))
-        need = self._by_row(m, down, self.needs, "need")
-        release = self._by_row(m, down, self.releases, "release")
+        need = at_place(m, down, self.needs, "need")
+        release = at_place(m, down, self.releases, "release")
         m.d.comb += [self.full.eq(self.held >= need), self.release.eq(Mux(row_done, release, 0))]
         inside_column, run_end = self._columns(m, last_across)
         inside_line = self._lines(m, down, run_end, row_done, last_down)
@@ -142,7 +142,7 @@ class WindowWalk(wiring.Component):
         place = signed_to(top, max(beyond, self.height))
         tops = [min(max(0, top + i * move), self.height) for i in range(self.positions[0])]
         moves = [b - a for a, b in pairwise([*tops, self.height + tops[0]])]
-        forward = self._by_row(m, down, [n % self.lines for n in moves], "forward")
+        forward = at_place(m, down, [n % self.lines for n in moves], "forward")
         y, top_y = Signal(place, init=top), Signal(place, init=top)  # of this word, of the window
         line = Signal.like(self.line, init=tops[0] % self.lines)
         top_line = Signal.like(line, init=tops[0] % self.lines)  # of the window's first inside
@@ -165,18 +165,19 @@ class WindowWalk(wiring.Component):
                 m.d.sync += line.eq(Mux(line == self.lines - 1, 0, line + 1))
         return inside
 
-    def _by_row(self, m: Module, down, numbers: Sequence[int], name: str) -> Signal:
-        """Return the number of the row of windows at work; few differ from the commonest."""
-        common = Counter(numbers).most_common(1)[0][0]
-        chosen = Signal(range(max(numbers) + 1), name=name)
-        with m.Switch(down):
-            for i, number in enumerate(numbers):
-                if number != common:
-                    with m.Case(i):
-                        m.d.comb += chosen.eq(number)
-            with m.Default():
-                m.d.comb += chosen.eq(common)
-        return chosen
+
+def at_place(m: Module, place: Signal, numbers: Sequence[int], name: str) -> Signal:
+    """Return the number of a row or column of windows; few differ from the commonest."""
+    common = Counter(numbers).most_common(1)[0][0]
+    chosen = Signal(range(max(numbers) + 1), name=name)
+    with m.Switch(place):
+        for i, number in enumerate(numbers):
+            if number != common:
+                with m.Case(i):
+                    m.d.comb += chosen.eq(number)
+        with m.Default():
+            m.d.comb += chosen.eq(common)
+    return chosen
 
 
 def signed_to(low: int, high: int) -> Shape:

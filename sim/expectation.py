@@ -5,7 +5,7 @@ over the other. A probe is one place in the RTL: a valid signal and a word of la
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
@@ -19,8 +19,17 @@ from ..gen.cycles import (
     total_cycles,
     x_cycles,
 )
+from ..gen.cycles_pair import PairCycles, PairTiming
 from ..gen.design import Design, bits_for
-from ..gen.plan import InputPlan, LayerPlan, MaximumPlan, plan_layers
+from ..gen.pair import OperandPlan, PairPlan
+from ..gen.plan import (
+    InputPlan,
+    LayerPlan,
+    MaximumPlan,
+    RatePlan,
+    RateReadoutPlan,
+    plan_layers,
+)
 from .golden import PopulationTrace, Trace, trace
 
 
@@ -171,8 +180,7 @@ def expect(
     traces = [trace(design, sample) for sample in raw]
     probes = _encoder_probes(design, entry, raw, prediction, traces)
     for i, plan in enumerate(plans):
-        kind = _MaximumProbes if isinstance(plan, MaximumPlan) else _LayerProbes
-        probes += kind(i, plan, timing.layers[i], prediction.layers[i]).build(traces)
+        probes += _probes_of(i, plan, timing.layers[i], prediction.layers[i]).build(traces)
     words = raw.reshape(count, entry.lanes)
     bits = design.input_format.bits
     packed = Probe(layer="", what="", valid=(), value="", lane_bits=bits, signed=False)
@@ -203,6 +211,10 @@ def _encoder_probes(
 ) -> list[Probe]:
     """Raw words, the input's membranes and events, its trains."""
     code, lanes, name = entry.code, entry.lanes, entry.name
+    if entry.threshold is None:
+        reach = bits_for(min(code.low, -1), code.high)
+    else:
+        reach = bits_for(-1, entry.threshold)
     accepted = Probe(
         layer=name,
         what="raw word",
@@ -216,7 +228,7 @@ def _encoder_probes(
         what="membrane",
         valid=("encoder.firing",),
         value="encoder.membrane",
-        lane_bits=bits_for(min(code.low, -1), code.high),
+        lane_bits=reach,
         signed=True,
     )
     event = Probe(
@@ -250,13 +262,28 @@ def _encoder_probes(
     return [accepted, membrane, event, trains]
 
 
+def _probes_of(index: int, plan: LayerPlan, timing, cycles) -> "_LayerProbes | _PairProbes":
+    """Return what knows the expectations of a layer."""
+    if isinstance(plan, PairPlan):
+        return _PairProbes(index, plan, timing, cycles)
+    probes = _LayerProbes
+    for kind, known in (
+        (MaximumPlan, _MaximumProbes),
+        (RatePlan, _RateProbes),
+        (RateReadoutPlan, _RateReadoutProbes),
+    ):
+        if isinstance(plan, kind):
+            probes = known
+    return probes(f"layer_{index}.", index, plan, timing, cycles)
+
+
 class _LayerProbes:
     """Expectations of one layer: sums, integrators, targets, membranes, events, results."""
 
     def __init__(
-        self, index: int, plan: LayerPlan, timing: LayerTiming, cycles: LayerCycles
+        self, place: str, index: int, plan: LayerPlan, timing: LayerTiming, cycles: LayerCycles
     ) -> None:
-        self.index, self.plan = index, plan
+        self.place, self.index, self.plan = place, index, plan
         self.timing, self.cycles = timing, cycles
         self.last = plan.is_readout
         # Σ_j W of what lies within the planes, and by source of what its windows cover beyond them.
@@ -272,7 +299,7 @@ class _LayerProbes:
         self.known_sums: dict[tuple[int, int], np.ndarray] = {}
 
     def _probe(self, what: str, valid: str, value: str, bits: int, *, signed: bool = True) -> Probe:
-        base = f"layer_{self.index}.seen__"
+        base = f"{self.place}seen__"
         return Probe(
             layer=self.plan.name,
             what=what,
@@ -341,7 +368,7 @@ class _LayerProbes:
         whole = self._neurons(window, base, plan.folding.pe)
         for step, cycle in enumerate(total_cycles(timing, begin)):
             self._expect(self.totals, cycle, self._sums(n, seen, step), whole, n, step)
-        x = seen.integrators[0]
+        x = self._integrators(seen)
         for k, group_cycles in enumerate(x_cycles(timing, begin)):
             step = k if timing.each_step else plan.source_code.steps - 1
             for i, cycle in enumerate(group_cycles):
@@ -362,6 +389,23 @@ class _LayerProbes:
             self._expect(self.membranes, at, seen.membranes[t], which, n, t)
             self._expect(self.events, at, seen.events[t], which, n, t)
 
+    def _integrators(self, seen: PopulationTrace) -> np.ndarray:
+        """Return X before the first step and after each, as the hardware holds it.
+
+        Beyond the planes it follows the train of 0 to where that ends, v(T), which is taken off at
+        the start; so X differs by (v(t) - v(T)) Σ W of what lies there, and not at the end. Sums of
+        powers of two have no X before that.
+        """
+        x = seen.integrators[0]
+        if not self.plan.weighted:
+            return x
+        for reader, outside in zip(self.plan.readers, self.outside, strict=True):
+            if outside.any():
+                events = np.array(reader.padding_train)
+                v = np.cumsum([0, *np.where(events, 1, -1) * np.array(reader.source_code.eta)])
+                x = x + (v - v[-1])[:, None] * outside
+        return x
+
     def _sums(self, n: int, seen: PopulationTrace, plane: int) -> np.ndarray:
         """Return what the accumulators hold after ``plane``, worked back from golden integrators.
 
@@ -375,6 +419,8 @@ class _LayerProbes:
         eta, x, row = self.plan.source_code.eta, seen.integrators[0], self.inside
         if self.plan.weighted:
             sums = ((x[plane + 1] - x[plane]) // eta[plane] + row) // 2
+            for reader, outside in zip(self.plan.readers, self.outside, strict=True):
+                sums += reader.padding_train[plane] * outside
         else:
             done = (plane + 1) * self.plan.folding.unroll
             moved = x[done] - x[0] + sum(eta[:done]) * row
@@ -405,6 +451,71 @@ class _LayerProbes:
             self.results.expect(cycle, [word], n, k)
 
 
+class _RateProbes(_LayerProbes):
+    """Expectations of integrate-and-fire neurons: sums of every step, membranes, events, trains."""
+
+    def build(self, traces: Sequence[Trace]) -> list[Probe]:
+        plan = self.plan
+        self.totals = self._probe("sum", "total_valid", "total", plan.total_width)
+        self.membranes = self._probe("membrane", "firing", "membrane", plan.widths.membrane)
+        self.events = self._probe("event", "firing", "event", 1, signed=False)
+        self.results = self._result_probe()
+        bias = np.repeat(plan.bias[0], plan.windows)
+        for n, sample in enumerate(traces):
+            seen = sample.populations[plan.name]
+            sums = currents_of(seen) - bias
+            for window, tile in product(range(plan.windows), range(plan.tiles)):
+                self._steps(n, window, tile, seen, sums)
+            self._results(n, sample)
+        return [self.totals, self.membranes, self.events, self.results]
+
+    def _steps(
+        self, n: int, window: int, tile: int, seen: PopulationTrace, sums: np.ndarray
+    ) -> None:
+        """Expect the sums of every step of a tile, and the membranes m(t+1) and events s(t)."""
+        plan, timing = self.plan, self.timing
+        begin = self.cycles.begins[(n * plan.windows + window) * plan.tiles + tile]
+        base = tile * plan.folding.pe
+        whole = self._neurons(window, base, plan.folding.pe)
+        for step, cycle in enumerate(total_cycles(timing, begin)):
+            self._expect(self.totals, cycle, sums[step], whole, n, step)
+        for step, group_cycles in enumerate(x_cycles(timing, begin)):
+            for i, cycle in enumerate(group_cycles):
+                which = self._neurons(window, base + i * plan.lanes, plan.lanes)
+                at = cycle + timing.fire_offset
+                self._expect(self.membranes, at, seen.membranes[step + 1], which, n, step)
+                self._expect(self.events, at, seen.events[step], which, n, step)
+
+
+class _RateReadoutProbes(_LayerProbes):
+    """Expectations of the read-out of such neurons: sums so far of every step, logits."""
+
+    def build(self, traces: Sequence[Trace]) -> list[Probe]:
+        plan, timing = self.plan, self.timing
+        self.totals = self._probe("sum", "total_valid", "total", plan.total_width)
+        self.integrators = self._probe("integrator", "x_valid", "x", plan.x_width)
+        self.results = self._result_probe()
+        last = plan.source_code.steps - 1
+        for n, sample in enumerate(traces):
+            seen = sample.populations[plan.name]
+            sums = (currents_of(seen) - plan.bias[0]).cumsum(axis=0)
+            for tile in range(plan.tiles):
+                begin, base = self.cycles.begins[n * plan.tiles + tile], tile * plan.folding.pe
+                whole = self._neurons(0, base, plan.folding.pe)
+                for step, cycle in enumerate(total_cycles(timing, begin)):
+                    self._expect(self.totals, cycle, sums[step], whole, n, step)
+                for i, cycle in enumerate(x_cycles(timing, begin)[-1]):
+                    which = self._neurons(0, base + i * plan.lanes, plan.lanes)
+                    self._expect(self.integrators, cycle, seen.membranes[-1], which, n, last)
+            self._results(n, sample)
+        return [self.totals, self.integrators, self.results]
+
+
+def currents_of(seen: PopulationTrace) -> np.ndarray:
+    """Return I(0)..I(T-1) of integrate-and-fire neurons, (T, n) int64."""
+    return np.diff(seen.integrators[0], axis=0, prepend=0)
+
+
 class _MaximumProbes(_LayerProbes):
     """Expectations of a maximum: the greatest trains of every window, results."""
 
@@ -422,3 +533,87 @@ class _MaximumProbes(_LayerProbes):
                 greatest.expect(cycle, trains[whole], n, whole.start, None, whole.step)
             self._results(n, sample)
         return [greatest, self.results]
+
+
+class _OperandProbes(_LayerProbes):
+    """Expectations of one operand of two: sums, integrators, words of F as they come and go."""
+
+    def __init__(
+        self, number: int, index: int, plan: OperandPlan, timing: LayerTiming, cycles: LayerCycles
+    ) -> None:
+        super().__init__(f"layer_{index}.operand_{number + 1}.", index, plan, timing, cycles)
+        self.number = number
+
+    def _probe(self, what: str, valid: str, value: str, bits: int, *, signed: bool = True) -> Probe:
+        what = f"operand {self.number + 1} {what}"
+        return super()._probe(what, valid, value, bits, signed=signed)
+
+    def build(self, traces: Sequence[Trace]) -> list[Probe]:
+        plan = self.plan
+        self.totals = self._probe("sum", "total_valid", "total", plan.total_width)
+        self.integrators = self._probe("integrator", "x_valid", "x", plan.x_width)
+        self.words = self._probe("F", "f_valid", "f", plan.requantised_width)
+        self.taken = replace(
+            self.words,
+            what=f"operand {self.number + 1} F taken",
+            valid=tuple(f"{self.place}results__{end}" for end in ("valid", "ready")),
+            value=f"{self.place}results__payload",
+            words={},
+        )
+        neurons = slice(0, plan.outputs * plan.windows)  # all, or those of the first channel
+        for n, sample in enumerate(traces):
+            whole = sample.populations[plan.name]
+            x, f = (
+                kept[self.number][:, neurons] for kept in (whole.integrators, whole.requantised)
+            )
+            seen = replace(whole, integrators=(x,), requantised=(f,))
+            for window, tile in product(range(plan.windows), range(plan.tiles)):
+                self._tile(n, window, tile, seen)
+            self._taken(n, f[0])
+        return [self.totals, self.integrators, self.words, self.taken]
+
+    def _fire(self, cycle: int, seen: PopulationTrace, which: slice, n: int, step: int) -> None:
+        self._expect(self.words, cycle, seen.requantised[0][0], which, n, None)
+
+    def _taken(self, n: int, f: np.ndarray) -> None:
+        plan = self.plan
+        words = plan.windows * plan.outputs // plan.lanes
+        for k, cycle in enumerate(self.cycles.taken[n * words : (n + 1) * words]):
+            window, group = divmod(k, plan.outputs // plan.lanes)
+            which = self._neurons(window, group * plan.lanes, plan.lanes)
+            self._expect(self.taken, cycle, f, which, n, None)
+
+
+class _PairProbes(_LayerProbes):
+    """Expectations of neurons of two operands, and of both operands."""
+
+    timing: PairTiming
+    cycles: PairCycles
+
+    def __init__(self, index: int, plan: PairPlan, timing: PairTiming, cycles: PairCycles) -> None:
+        self.place, self.index, self.plan = f"layer_{index}.", index, plan
+        self.timing, self.cycles, self.last = timing, cycles, False
+        each = (timing.first, timing.second)
+        self.operands = [
+            _OperandProbes(number, index, *of)
+            for number, of in enumerate(zip(plan.operands, each, cycles.operands, strict=True))
+        ]
+
+    def build(self, traces: Sequence[Trace]) -> list[Probe]:
+        plan, code = self.plan, self.plan.population.code
+        reach = bits_for(min(code.rest - code.total, -1), code.rest + code.total)
+        membranes = self._probe("membrane", "firing", "membrane", reach)
+        events = self._probe("event", "firing", "event", 1, signed=False)
+        self.results = self._result_probe()
+        words = plan.outputs // plan.lanes
+        for n, sample in enumerate(traces):
+            seen = sample.populations[plan.name]
+            for k, (window, group) in enumerate(product(range(plan.windows), range(words))):
+                begin = self.cycles.begins[n * plan.windows * words + k] + self.timing.load
+                which = self._neurons(window, group * plan.lanes, plan.lanes)
+                for t in range(code.steps):
+                    self._expect(membranes, begin + t, seen.membranes[t], which, n, t)
+                    self._expect(events, begin + t, seen.events[t], which, n, t)
+            self._results(n, sample)
+        probes = [probe for operand in self.operands for probe in operand.build(traces)]
+        return [*probes, membranes, events, self.results]

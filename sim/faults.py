@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from ..gen.design import Design
+from ..gen.network import MAX
 from ..gen.plan import Technology, find_technology
 from ..gen.rtl import Core, core_timing, to_verilog
 from .bulk import compiled
@@ -128,6 +129,8 @@ def run_faults(
 ) -> CampaignResult:
     """Plant ``count`` faults, one at a time, and see which check first catches each.
 
+    Networks may fork and join: whatever the RTL builds of ReLU neurons and maxima has its sites.
+
     Parameters
     ----------
     design
@@ -158,16 +161,15 @@ def run_faults(
     raw = np.asarray(raw)
     if len(raw) == 0:
         raise ValueError("a fault campaign needs at least one sample")
-    for population in design.populations[1:]:
-        if len(list(population.sources)) > 1:
-            raise ValueError(
-                f"fault campaigns know chains of layers alone, and {population.name!r} sums "
-                f"several branches"
-            )
+    if design.dynamics != "signgd":
+        raise ValueError(
+            f"fault campaigns know the dynamics signgd alone, and {design.name!r} has "
+            f"{design.dynamics}"
+        )
     for population in design.populations[1:-1]:
-        if population.function != "relu" or population.limit is not None:
+        if population.function not in ("relu", MAX) or population.limit is not None:
             raise ValueError(
-                f"fault campaigns know networks of ReLU layers alone, and {population.name!r} is "
+                f"fault campaigns know layers of ReLU and maxima alone, and {population.name!r} is "
                 f"{population.function}" + (" with a limit" if population.limit is not None else "")
             )
     if count < 1:

@@ -11,8 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from ..gen.codes import SpikeCode
-from ..gen.design import Design, DesignOperand, DesignPopulation, bits_for
+from ..gen.design import (
+    Design,
+    DesignOperand,
+    DesignPopulation,
+    DesignProjection,
+    bits_for,
+)
 from ..gen.plan import LayerPlan
+from ..gen.reading import repeats_of
 from . import golden
 
 FACTOR_BITS = 16  # requantisation factors are unsigned, at most so wide
@@ -30,27 +37,36 @@ class Number:
     layer
         Name of the population.
     index
-        (output, input) of a weight, (channel,) of bias and factor, (step,) of eta; else empty.
+        (channel, column) of a weight, (channel,) of a factor, (place,) of a bias in the array that
+        holds them, (step,) of eta; else empty.
+    operand
+        Which of the population's, where it has several: those of a maximum.
+    branch
+        Which projection of the operand, where a sum has several.
     """
 
     kind: str
     layer: str
     index: tuple[int, ...] = ()
+    operand: int = 0
+    branch: int = 0
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.layer}{''.join(f'[{i}]' for i in self.index)}"
+        place = f" operand {self.operand}" if self.operand else ""
+        place += f" branch {self.branch}" if self.branch else ""
+        return f"{self.kind} {self.layer}{place}{''.join(f'[{i}]' for i in self.index)}"
 
     def read(self, design: Design) -> int:
         """Return the number."""
         population = design[self.layer]
         if self.kind == "weight":
-            return int(next(population.sources).map.weights[self.index])
+            return int(self.projection(design).map.weights[self.index])
         if self.kind == "bias":
-            return int(_bias(population).flat[self.index[0]])
+            return int(_biases(population, self.operand).flat[self.index[0]])
         if self.kind == "factor":
-            return int(population.operands[0].multiplier[self.index])
+            return int(population.operands[self.operand].multiplier[self.index])
         if self.kind == "shift":
-            return population.operands[0].shift
+            return population.operands[self.operand].shift
         if self.kind == "input factor":
             return design.input_format.multiplier
         if self.kind == "input shift":
@@ -58,12 +74,16 @@ class Number:
         code = _code(population)
         return code.rest if self.kind == "rest" else code.eta[self.index[0]]
 
+    def projection(self, design: Design) -> DesignProjection:
+        """Return the one that a weight belongs to."""
+        return design[self.layer].operands[self.operand].projections[self.branch]
+
     def bits(self, design: Design) -> int:
         """Return how many bits the number has, or one more where it has no fixed width."""
         if self.kind == "weight":
-            return next(design[self.layer].sources).weight_bits
+            return self.projection(design).weight_bits
         if self.kind == "bias":
-            bias = _bias(design[self.layer])
+            bias = _biases(design[self.layer], self.operand)
             return bits_for(int(bias.min()), int(bias.max()))
         if self.kind in ("factor", "input factor"):
             return FACTOR_BITS
@@ -96,16 +116,15 @@ class Number:
         if self.kind in ("eta", "rest"):
             return replace(population, code=self._put_code(_code(population), value))
         operand = self._put_operand(population, value)
-        return replace(population, operands=(operand, *population.operands[1:]))
+        return replace(population, operands=_with(population.operands, self.operand, operand))
 
     def _put_code(self, code: SpikeCode, value: int) -> SpikeCode:
         if self.kind == "rest":
             return replace(code, rest=value)
-        step = self.index[0]
-        return replace(code, eta=(*code.eta[:step], value, *code.eta[step + 1 :]))
+        return replace(code, eta=_with(code.eta, self.index[0], value))
 
     def _put_operand(self, population: DesignPopulation, value: int) -> DesignOperand:
-        operand = population.operands[0]
+        operand = population.operands[self.operand]
         if self.kind == "shift":
             return replace(operand, shift=value)
         if self.kind == "factor":
@@ -113,18 +132,26 @@ class Number:
             multiplier[self.index] = value
             return replace(operand, multiplier=multiplier)
         if self.kind == "bias":
-            bias = _bias(population).copy()
+            bias = _biases(population, self.operand).copy()
             bias.flat[self.index[0]] = value
             return replace(operand, bias=bias)
-        projection = operand.projections[0]
+        projection = operand.projections[self.branch]
         weights = projection.map.weights.copy()
         weights[self.index] = value
         changed = replace(projection, map=projection.map.with_weights(weights))
-        return replace(operand, projections=(changed, *operand.projections[1:]))
+        return replace(operand, projections=_with(operand.projections, self.branch, changed))
 
 
-def _bias(population: DesignPopulation) -> np.ndarray:
-    return np.broadcast_to(population.operands[0].bias, population.shape)
+def _with(items: tuple, place: int, item: object) -> tuple:
+    """Return ``items`` with another one at a place."""
+    return (*items[:place], item, *items[place + 1 :])
+
+
+def _biases(population: DesignPopulation, operand: int) -> np.ndarray:
+    """Return the biases of an operand, at least one for each channel."""
+    bias, shape = population.operands[operand].bias, population.shape
+    each = (shape[0], *[1] * (len(shape) - 1))
+    return np.broadcast_to(bias, np.broadcast_shapes(bias.shape, each))
 
 
 def _code(population: DesignPopulation) -> SpikeCode:
@@ -133,12 +160,26 @@ def _code(population: DesignPopulation) -> SpikeCode:
     return population.code
 
 
+def _with_channel_moved(design: Design, layer: str, channel: int, change: int) -> Design:
+    """Return the Design with the biases of one channel moved, unfolded."""
+
+    def moved(population: DesignPopulation) -> DesignPopulation:
+        if population.name != layer:
+            return replace(population, folding=None)
+        bias = _biases(population, 0).copy()
+        bias[channel] += change
+        operand = replace(population.operands[0], bias=bias)
+        return replace(population, operands=(operand, *population.operands[1:]), folding=None)
+
+    return replace(design, populations=tuple(map(moved, design.populations)))
+
+
 def numbers(design: Design) -> dict[str, list[Number]]:
-    """Return all numbers of a Design of dense layers, by kind."""
+    """Return all numbers of a Design, by kind."""
     found: dict[str, list[Number]] = {}
 
-    def add(kind: str, layer: str, *index: int) -> None:
-        found.setdefault(kind, []).append(Number(kind=kind, layer=layer, index=index))
+    def add(kind: str, layer: str, *index: int, **place: int) -> None:
+        found.setdefault(kind, []).append(Number(kind=kind, layer=layer, index=index, **place))
 
     for population in design.populations:
         name = population.name
@@ -146,17 +187,16 @@ def numbers(design: Design) -> dict[str, list[Number]]:
             add("rest", name)
             for t in range(population.code.steps):
                 add("eta", name, t)
-        if not population.operands:
-            continue
-        outputs, inputs = next(population.sources).map.weights.shape
-        for i in range(outputs):
-            add("bias", name, i)
-            for j in range(inputs):
-                add("weight", name, i, j)
-        if population.code is not None:
-            add("shift", name)
-            for i in range(len(population.operands[0].multiplier)):
-                add("factor", name, i)
+        for k, operand in enumerate(population.operands):
+            for i in range(_biases(population, k).size):
+                add("bias", name, i, operand=k)
+            for branch, projection in enumerate(operand.projections):
+                for i, j in np.ndindex(projection.map.weights.shape):
+                    add("weight", name, i, j, operand=k, branch=branch)
+            if population.code is not None:
+                add("shift", name, operand=k)
+                for i in range(len(operand.multiplier)):
+                    add("factor", name, i, operand=k)
     add("input factor", design.input.name)
     add("input shift", design.input.name)
     return found
@@ -179,11 +219,11 @@ def corrupt(source: Path, target: Path, number: Number, bit: int) -> None:
     elif number.kind == "eta":
         entry["code"]["eta"][number.index[0]] ^= 1 << bit
     elif number.kind == "shift":
-        entry["operands"][0]["shift"] ^= 1 << bit
+        entry["operands"][number.operand]["shift"] ^= 1 << bit
     else:
-        operand = entry["operands"][0]
+        operand = entry["operands"][number.operand]
         key = {
-            "weight": operand["projections"][0]["weights"],
+            "weight": operand["projections"][number.branch]["weights"],
             "bias": operand["bias"],
             "factor": operand["multiplier"],
         }[number.kind]
@@ -208,17 +248,64 @@ def load_refuses(path: Path) -> str | None:
 # -- ROMs --------------------------------------------------------------------------------------
 
 
-def weight_at(plan: LayerPlan, address: int, bit: int) -> tuple[Number, int]:
-    """Return the weight that a bit of the weight ROM belongs to, and the bit in the weight.
+@dataclass(frozen=True, kw_only=True)
+class WeightField:
+    """Bits of a word of the weight ROM that hold one weight.
 
-    Word tile·words + w holds pe x simd weights, output-major, columns in the order of the reading.
+    Parameters
+    ----------
+    number
+        ``None`` where no weight of the Design stands: beside inputs of an output's own, and of
+        channels that read none.
+    offset, width
+        Its bits in the word.
+    copies
+        Fields that hold the same number: a join reads a sum of pixels with a weight for each.
     """
-    tile, word = divmod(address, plan.weight_words)
-    place, bit = divmod(bit, plan.weight_bits)
-    output, column = divmod(place, plan.folding.simd)
-    column = int(plan.columns[word * plan.folding.simd + column])
-    index = (tile * plan.folding.pe + output, column)
-    return Number(kind="weight", layer=plan.name, index=index), bit
+
+    number: Number | None
+    offset: int
+    width: int
+    copies: int
+
+
+class WeightRom:
+    """Which weight each bit of a layer's weight ROM belongs to.
+
+    The layer is laid out anew with its weights' own numbers in place of their values, so what the
+    readers and the folding do to weights needs not be said twice.
+    """
+
+    def __init__(self, plan: LayerPlan) -> None:
+        self.plan = plan
+        self.numbers: list[Number] = []  # number k stands for the k-th, counted from 1
+        readers = []
+        for branch, reader in enumerate(plan.readers):
+            shape = reader.held_map.weights.shape
+            first = len(self.numbers) + 1
+            self.numbers += [
+                Number(kind="weight", layer=plan.name, index=index, branch=branch)
+                for index in np.ndindex(shape)
+            ]
+            own = np.arange(first, len(self.numbers) + 1).reshape(shape)
+            readers.append(replace(reader, held_map=reader.held_map.with_weights(own)))
+        rows = replace(plan, readers=tuple(readers)).weight_rows
+        self.rows = rows.reshape(-1, *rows.shape[2:])  # (words, pe, simd)
+        self.copies = np.bincount(self.rows.ravel(), minlength=len(self.numbers) + 1)
+
+    def field(self, address: int, bit: int) -> WeightField:
+        """Return the field that a bit of a word belongs to."""
+        first, others = self.plan.first_bits, self.plan.weight_bits
+        output, at = divmod(bit, first + (self.plan.folding.simd - 1) * others)
+        column = 0 if at < first else 1 + (at - first) // others
+        start = first + (column - 1) * others if column else 0
+        known = int(self.rows[address, output, column])
+        return WeightField(
+            number=self.numbers[known - 1] if known else None,
+            offset=bit - at + start,
+            width=others if column else first,
+            copies=int(self.copies[known]),
+        )
 
 
 def flip(value: int, bit: int, bits: int, *, signed: bool) -> int:
@@ -231,28 +318,32 @@ def flip(value: int, bit: int, bits: int, *, signed: bool) -> int:
 class RomFault:
     """A bit of a ROM that holds numbers of the Design.
 
-    ``value`` is what the number becomes.
+    ``value`` is what the number becomes; ``copies`` are the places in the ROM that hold it, one of
+    which is faulty.
     """
 
     number: Number
     value: int
+    copies: int = 1
 
     def applied(self, design: Design) -> Design | None:
         """Return the Design that answers as the faulty hardware does, ``None`` if there is none.
 
         The ROM word alone is wrong. What the generator derived from the number is as it was: the
         bias that settled firing has folded with Σ W, which here takes back what the golden model
-        would add. In overlapped firing Σ W enters every step, and no Design is like that.
+        would add. In overlapped firing Σ W enters every step, and no Design is like that. Nor is
+        one where a copy of a weight differs from the others.
         """
-        population = design[self.number.layer]
+        if self.copies > 1:
+            return None
         if self.number.kind == "weight":
             if design.firing != "settled":
                 return None
-            source = _code(design[next(population.sources).source])
-            change = self.value - self.number.read(design)
-            bias = Number(kind="bias", layer=self.number.layer, index=self.number.index[:1])
-            folded = bias.read(design) - (source.rest - source.total) * change
-            design = bias.put(design, folded)
+            projection = self.number.projection(design)
+            source = _code(design[projection.source])
+            change = (self.value - self.number.read(design)) * repeats_of(projection.map)
+            moved = -(source.rest - source.total) * change
+            design = _with_channel_moved(design, self.number.layer, self.number.index[0], moved)
         return self.number.put(design, self.value)
 
 

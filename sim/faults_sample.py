@@ -9,7 +9,7 @@ import numpy as np
 from ..gen.design import Design
 from ..gen.rtl import Core
 from .faults_netlist import Memory, Netlist, Site
-from .faults_numbers import Number, RomFault, flip, numbers, weight_at
+from .faults_numbers import Number, RomFault, WeightRom, flip, numbers
 
 WIRE_MODES = ("stuck-at-0", "stuck-at-1", "inverted")
 KINDS = (
@@ -169,17 +169,28 @@ class Sampler:
             return self._eta_fault(memory, site)
         return self._constant_fault(memory, site)
 
-    def _weight_fault(self, memory: Memory, site: Site) -> RomFault:
-        plan = self.core.plans[layer_index(memory)]
-        number, bit = weight_at(plan, site.address, site.bit)
-        weight, bits = number.read(self.design), plan.weight_bits
-        word = memory.content[site.address] >> (site.bit - bit) & ((1 << bits) - 1)
+    @cached_property
+    def _weight_roms(self) -> dict[int, WeightRom]:
+        """By layer, as they are asked for."""
+        return {}
+
+    def _weight_fault(self, memory: Memory, site: Site) -> RomFault | None:
+        layer = layer_index(memory)
+        plan = self.core.plans[layer]
+        if layer not in self._weight_roms:
+            self._weight_roms[layer] = WeightRom(plan)
+        field = self._weight_roms[layer].field(site.address, site.bit)
+        number, bits, bit = field.number, field.width, site.bit - field.offset
+        weight = 0 if number is None else number.read(self.design)
+        word = memory.content[site.address] >> field.offset & ((1 << bits) - 1)
         after = flip(word, bit, bits, signed=True)
         before = flip(after, bit, bits, signed=True)
         # Outputs that share a multiplier lend each other one; it moves by what the field does.
         if weight - before not in (range(2) if plan.packed > 1 else range(1)):
             raise ValueError(f"{number} is {weight}, but {site.name} belongs to a {before}")
-        return RomFault(number=number, value=weight + after - before)
+        if number is None:
+            return None
+        return RomFault(number=number, value=weight + after - before, copies=field.copies)
 
     def _eta_fault(self, memory: Memory, site: Site) -> RomFault | None:
         if "etas" in memory.name:

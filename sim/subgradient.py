@@ -14,15 +14,28 @@ taken for a subgradient is an ε-subgradient, h(z) >= h(y) + g (z - y) - ε for 
 
     ε = θ |x(T+1) - y(T)| <= θ |θ - x(T+1)| / T                                              (rate)
 
-so that the trajectory stays within a distance of the exact iteration's that dies out as 1/T: where
-every current lies in 0..θ, 0 <= m < θ, so 0 <= x(T) - y(T) < θ/T; the exact iteration z keeps
-|x - z(T)| <= θ/T for a current that does not move, and then |z(T) - y(T)| <= 2θ/T.
+so that the trajectory stays by the exact iteration's, z(T) = θ/T N_z(T), at every T and whatever
+the currents are:
+
+    0 <= z(T) - y(T) <= θ/T                                                                  (rate)
+
+For let S be the sum of I(0)..I(T) and N = Σ s(t) <= T. The neuron sends an event where
+S >= θ (N + 1), the exact iteration where S T/(T+1) >= θ N_z (S >= 0 at first). While N_z = N, an
+event of the neuron is one of the iteration, S T/(T+1) >= θ (N + 1) T/(T+1) >= θ N, so N_z does not
+fall behind; while N_z = N + 1, an event of the iteration is one of the neuron,
+S >= S T/(T+1) >= θ (N + 1), so it is never two ahead. Where all currents lie in 0..θ, m does too,
+and 0 <= x(T) - y(T) < θ/T beside.
 
 With a leak, λ = 1 - 2^-k and exponential averages x and y, the step size is the constant 1 - λ:
 
     y(T+1) = y(T) - (1 - λ) (y(T) - θ s(T))
     s(T) = [x(T+1) - λ y(T) >= (1 - λ) θ] = [x(T+1) - y(T) >= (1 - λ) (θ - y(T))]
     ε = θ |x(T+1) - y(T)| <= θ (1 - λ) |θ - y(T)|                                           (leaky)
+    -(1 - λ) θ <= z(T) - y(T) <= (1 - λ²) θ
+
+for where both send an event, or neither, the distance shrinks by λ; where the iteration alone does,
+z <= x < λ y + (1 - λ) θ, and λ (z - y) + (1 - λ) θ <= (1 - λ) (λ θ + θ) follows; and where the
+neuron alone does, z > x >= λ y + (1 - λ) θ, and λ (z - y) - (1 - λ) θ >= -(1 - λ) θ.
 """
 
 # Ref: H. Oh, Y. Lee, "Sign Gradient Descent-based Neuronal Dynamics: ANN-to-SNN Conversion
@@ -88,6 +101,19 @@ def followed(currents: np.ndarray, events: np.ndarray, theta: float, leak: int =
     if leak == 0:
         slack[0] = np.inf  # y(0) is weighted by nothing: the first step forgets it
     return Iteration(y=y, x=x, epsilon=theta * np.abs(gap) * wrong, bound=theta * slack)
+
+
+def exact_events(currents: np.ndarray, theta: np.ndarray | int) -> np.ndarray:
+    """Return the events of the exact subgradient method without a leak, (T, n) bool.
+
+    For integer currents and thresholds, in integers, so that ties are ties.
+    """
+    count = np.zeros(currents.shape[1:], np.int64)
+    events = np.zeros(currents.shape, bool)
+    for t, total in enumerate(currents.cumsum(axis=0)):
+        events[t] = total >= 0 if t == 0 else total * t >= theta * count * (t + 1)
+        count += events[t]
+    return events
 
 
 def exact(x: np.ndarray, theta: float, leak: int = 0) -> np.ndarray:

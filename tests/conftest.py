@@ -15,6 +15,7 @@ from amaranth.lib import data
 from amaranth.sim import Simulator
 
 from signfire.gen.linkformat import SampleFormat, identity_of
+from signfire.gen.rtl_pair import PairLayer
 from signfire.gen.specimen import random_design, random_windows
 from signfire.hdl.protocol import (
     ERROR_REPLY,
@@ -202,6 +203,18 @@ class CoreRun:
         moves("targets", targets.valid, targets.ready)
         moves("encoded", encoder.trains.valid, encoder.trains.ready)
         for n, layer in enumerate(layers):
+            if isinstance(layer, PairLayer):
+                moves(("begins", n), layer.taken)
+                moves(("pushed", n), layer.pushed)
+                moves(("taken", n), layer.results.valid, layer.results.ready)
+                shows("fire", n, layer.seen.firing, layer.seen.membrane, layer.seen.event)
+                for k, operand in enumerate(layer.operands):
+                    moves(("begins", n, k), operand.sequencer.begin)
+                    moves(("released", n, k), operand.sequencer.release)
+                    moves(("pushed", n, k), operand.pushed)
+                    moves(("taken", n, k), operand.results.valid, operand.results.ready)
+                    shows("f", (n, k), operand.seen.f_valid, operand.seen.f)
+                continue
             moves(("begins", n), layer.sequencer.begin)
             moves(("released", n), layer.sequencer.release)
             moves(("pushed", n), layer.pushed)
@@ -209,10 +222,12 @@ class CoreRun:
             if layer.plan.population.function == "max":
                 shows("greatest", n, layer.seen.greatest_valid, layer.seen.greatest)
                 continue
-            shows("x", n, layer.seen.x_valid, layer.seen.x)
-            if not layer.plan.is_readout:
-                seen = layer.seen
+            seen = layer.seen
+            if "x" in seen.signature.members:
+                shows("x", n, seen.x_valid, seen.x)
+            if "target" in seen.signature.members:
                 shows("target", n, seen.target_valid, seen.target)
+            if "event" in seen.signature.members:
                 shows("fire", n, seen.firing, seen.membrane, seen.event)
 
 

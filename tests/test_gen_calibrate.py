@@ -190,6 +190,44 @@ def test_raw_range(samples, expected):
     assert raw_range(samples, 8) == expected
 
 
+def far_samples() -> np.ndarray:
+    """Return floats of deviation 1, one in five hundred of them forty times as far out."""
+    samples = np.random.default_rng(5).normal(size=(400, 24))
+    samples.reshape(-1)[::500] = 40.0
+    return samples
+
+
+def test_values_beyond_the_percentile_are_taken_for_the_end_of_the_input(network):
+    samples = far_samples()
+    design = calibrate(network, samples, Options(input_percentile=99.5, input_bits=10))
+
+    fmt, reach = design.input_format, np.percentile(np.abs(samples), 99.5)
+    assert reach < 4
+    assert fmt.high * fmt.scale == pytest.approx(reach, rel=1e-9)
+    raw = design.raw_samples(samples).reshape(samples.shape)
+    assert (raw[samples == 40] == fmt.high).all()
+
+
+def test_input_without_its_far_values_says_the_others_more_finely(network):
+    samples = far_samples()
+    near = np.abs(samples) < 3
+
+    def noise(percentile: float) -> float:
+        options = Options(input_percentile=percentile, input_bits=10, input_steps=6)
+        design = calibrate(network, samples, options)
+        said = design.input.code.settle(golden.input_target(design, design.raw_samples(samples)))
+        real = said.reshape(samples.shape) * design.input.code.unit
+        return float(((real - samples)[near] ** 2).mean())
+
+    assert noise(99.5) < noise(100) / 50
+
+
+def test_percentile_of_the_input_leaves_integer_samples_alone(network, pixels):
+    whole = calibrate(network, pixels, Options())
+
+    assert calibrate(network, pixels, Options(input_percentile=90)).hash == whole.hash
+
+
 def test_layers_have_their_own_options(network, pixels):
     options = Options(
         layers={
@@ -327,6 +365,7 @@ def test_layer_options_are_read_from_words(text, expected):
         (lambda: Options(rounding="up"), "rounding must be one of feedback, nearest, plain, "
          "not 'up'"),
         (lambda: Options(samples=0), "samples must be at least 1, not 0"),
+        (lambda: Options(input_percentile=20), "input_percentile must lie in 50..100, not 20"),
         (lambda: Options(multiplier_bits=17), "multiplier_bits must lie in 4..16, not 17"),
         (lambda: Options(layers={"fc1": LayerOptions(weight_bits=1)}),
          "fc1: weight_bits must lie in 2..8, not 1"),

@@ -238,7 +238,7 @@ def layer(**changes) -> LayerTiming:
     reader = dict(stream=0, rows=4, parts=2, banks=2, end=4)
     reader |= {
         key: changes.pop(key)
-        for key in ("rows", "parts", "banks", "bands", "end")
+        for key in ("rows", "parts", "banks", "bands", "end", "writes")
         if key in changes
     }
     numbers = dict(
@@ -291,6 +291,18 @@ def test_a_core_by_hand():
     assert [first, first + 3, first + 15, first + 18] == predicted.layers[0].pushed
     assert first + 1 - 0 == predicted.latency()
     assert first + 1 - predicted.accepted[7] == predicted.answer()
+
+
+def test_trains_that_are_scattered_one_by_one_by_hand():
+    # words of three trains, which take three cycles to write though a plane is all that is read
+    spec = layer(rows=4, parts=1, writes=3, planes=1)
+    timing = CoreTiming(input_words=4, input_steps=1, layers=(spec,))
+
+    predicted = predict(timing, 1)
+
+    # the encoder gives a word every other cycle, and the third waits for the second to be written
+    assert [2, 5, 8, 11] == predicted.encoded
+    assert [11 + 1 + 3, 11 + 1 + 3 + 5] == predicted.layers[0].begins
 
 
 def test_windows_by_hand():

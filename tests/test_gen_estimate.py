@@ -38,8 +38,9 @@ from signfire.gen.estimate import (
 )
 from signfire.gen.plan import TECHNOLOGIES, packed_width, plan_layers
 from signfire.gen.rtl import Core
-from signfire.gen.specimen import random_design, random_windows
+from signfire.gen.specimen import behind_means, random_design, random_windows
 from signfire.gen.specimen_joins import RESIDUAL, random_joins
+from signfire.gen.specimen_rate import as_rate
 from signfire.hdl import multiplier_array, train_buffer
 from signfire.hdl.storage import Ram, Rom
 
@@ -244,6 +245,39 @@ def test_block_rams_are_those_that_yosys_takes(name, tmp_path):
     assert [TECHNOLOGIES[name].blocks(*shape) for shape in shapes] == measured
 
 
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_block_rams_of_parts_are_those_that_yosys_takes(name, tmp_path):
+    shapes = [(480, 7, 4), (1024, 8, 5), (2048, 4, 4), (300, 3, 10), (4100, 2, 1)]
+    module, ports = Module(), []
+    for i, (depth, parts, width) in enumerate(shapes):
+        memory = Ram(depth=depth, width=parts * width, parts=parts, style="block")
+        module.submodules[f"shape_{i}"] = memory
+        for path, _, port in memory.signature.flatten(memory):
+            outside = Signal.like(port, name=f"shape_{i}_{path[0]}")
+            driven = memory.signature.members[path[0]].flow.name == "In"
+            module.d.comb += port.eq(outside) if driven else outside.eq(port)
+            ports.append(outside)
+
+    modules = synthesise(
+        tmp_path,
+        module,
+        ports,
+        f"hierarchy -top top; proc; opt_clean; opt_dff; memory -nomap; "
+        f"memory_libmap -lib {LIBRARIES[name]}",
+    )
+
+    measured = [
+        sum(
+            cell["type"].startswith("$__")
+            for other, content in modules.items()
+            if re.match(rf"top\.shape_{i}\b", other)
+            for cell in content["cells"].values()
+        )
+        for i in range(len(shapes))
+    ]
+    assert [TECHNOLOGIES[name].parts_layout(*shape)[0] for shape in shapes] == measured
+
+
 def shell(core: Core) -> tuple[Module, list]:
     """Return ``core`` behind two pins: a shift register feeds it, a parity leaves it."""
     module = Module()
@@ -323,6 +357,11 @@ def windows() -> Design:
     )
 
 
+def normalised() -> Design:
+    """Return the same behind a normalisation: constants of nine kinds of pixel, and of six."""
+    return behind_means(windows())
+
+
 def joins() -> Design:
     """Return a residual network: an identity, a 1x1 convolution, a slice among zeros."""
     wide = {"steps": 4, "weight_bits": 6, "shape": (12, 12)}
@@ -334,6 +373,39 @@ def joins() -> Design:
         "out": Folding(pe=1, simd=4),
     }
     return random_joins(**wide, folding=narrow | folding)
+
+
+def mixing() -> Design:
+    """Return 24 tokens of 16 channels that are mixed beside an identity."""
+    tokens, one = tuple(range(24)), {"window": (1, 1)}
+    return random_joins(
+        shape=(1, 24, 4),
+        layers={
+            "emb": [("input", {"conv": 16, **one})],
+            "mix": [
+                ("emb", {"conv": 24, **one, "turned": True}),
+                ("emb", {"pick": tokens, "turned": True, "bits": 6}),
+            ],
+            "inner": [("mix", {"conv": 8, **one, "turned": True})],
+            "out": [("inner", {"pooled": 3})],
+        },
+        steps=4,
+        folding={
+            "emb": Folding(pe=2, simd=4),
+            "mix": Folding(pe=4, simd=6, unroll=2),
+            "inner": Folding(pe=4, simd=4, unroll=2),
+            "out": Folding(simd=8),
+        },
+    )
+
+
+def rates() -> Design:
+    folding = {
+        "input": Folding(pe=4),
+        "fc1": Folding(pe=4, simd=8),
+        "fc2": Folding(pe=2, simd=4),
+    }
+    return as_rate(random_design(sizes=(24, 16, 6), folding=folding), steps=8)
 
 
 def multiplying(make) -> Design:
@@ -351,6 +423,9 @@ def multiplying(make) -> Design:
         ("ice40-hx", partial(multiplying, dense_layers)),  # products of LUTs
         ("ecp5", partial(multiplying, windows)),
         ("ecp5", joins),
+        ("ecp5", mixing),
+        *((name, normalised) for name in ("ecp5", "ice40-up")),
+        *((name, rates) for name in SYNTHESIS),
         *((name, windows) for name in SYNTHESIS),
     ],
 )

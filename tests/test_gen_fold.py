@@ -13,7 +13,7 @@ from signfire.gen.foldings import Choice, LayerFoldings, all_foldings
 from signfire.gen.plan import TECHNOLOGIES, plan_layers
 from signfire.gen.rtl import core_timing
 from signfire.gen.specimen import random_design, random_windows
-from signfire.gen.specimen_joins import random_joins
+from signfire.gen.specimen_joins import MIXING, random_joins
 
 AMPLE = Budget(lut=10**7, ff=10**7, block_ram=10**6, multipliers=10**6)
 
@@ -280,6 +280,23 @@ def test_the_cycle_model_agrees_with_the_interval_of_windows(lut):
     choice = auto_fold(small_windows(), "ecp5", budget)
 
     assert steady(core_timing(choice.design, "ecp5"))[1] == choice.interval
+
+
+@pytest.mark.parametrize("lut", [3500, 20000])
+def test_the_cycle_model_agrees_where_trains_are_scattered(lut):
+    design = random_joins(shape=(1, 6, 4), layers=MIXING)
+    budget = Budget(lut=lut, ff=10**5, block_ram=90, multipliers=60)
+
+    choice = auto_fold(design, "ecp5", budget)
+
+    assert steady(core_timing(choice.design, "ecp5"))[1] == choice.interval >= 30
+
+
+def test_a_sample_that_is_scattered_takes_a_cycle_a_train_at_least():
+    choice = auto_fold(random_joins(shape=(1, 6, 4), layers=MIXING), "ecp5", AMPLE)
+
+    assert choice.interval == 6 * 5
+    assert "as parallel as it can be" in choice.explanation
 
 
 def test_more_room_is_never_slower():

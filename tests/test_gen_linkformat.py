@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from signfire.gen.codes import CODES, SCHEDULES, Schedule, make_code
 from signfire.gen.design import InputFormat
-from signfire.gen.linkformat import Identity, SampleFormat, input_trains
+from signfire.gen.linkformat import Identity, SampleFormat, input_trains, rate_trains
+from signfire.gen.specimen import random_design
+from signfire.gen.specimen_rate import as_rate
 
 
 def targets(form: InputFormat, raw: np.ndarray) -> np.ndarray:
@@ -129,3 +131,17 @@ def test_an_identity_survives_its_record():
 def test_a_cut_identity_is_refused(size):
     with pytest.raises(ValueError, match=f"identity is cut: {size} bytes"):
         Identity.from_bytes(IDENTITY.to_bytes()[:size])
+
+
+@pytest.mark.parametrize(("low", "high", "steps"), [(0, 255, 8), (-128, 127, 5), (0, 3, 9)])
+def test_a_code_of_a_rate_input_gives_back_a_raw_integer_of_the_same_train(low, high, steps):
+    design = as_rate(random_design(sizes=(3, 2), input_range=(low, high)), steps=steps)
+    raw = np.arange(low, high + 1).repeat(3).reshape(-1, 3)
+    link = SampleFormat.of(design)
+
+    got = link.unpack(link.pack(raw))
+
+    trains = [rate_trains(each[:, 0] - low, high - low, steps) for each in (raw, got)]
+    assert (trains[0] == trains[1]).all()
+    different = len(np.unique(trains[0], axis=0))
+    assert link.code_bits == max(1, (different - 1).bit_length())

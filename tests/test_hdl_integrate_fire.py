@@ -5,7 +5,9 @@ import random
 import numpy as np
 import pytest
 
-from signfire.hdl.integrate_fire import IntegrateFireNeurons, reach
+from signfire.gen.design import bits_for
+from signfire.gen.rate_widths import RateWidths
+from signfire.hdl.integrate_fire import IntegrateFireNeurons
 
 QUIET = {"train_valid": 0, "firing": 0}
 SEEN = ["train_valid", "train", "firing", "membrane", "event"]
@@ -63,10 +65,37 @@ def differing(expected, seen) -> int:
     )
 
 
+LOW, HIGH = -20, 13  # of the sums of a step
+
+
+def neurons(*, lanes, groups, steps, bias, threshold, **settings):
+    """Return neurons as wide as these numbers need."""
+    n = len(bias)
+    widths = RateWidths.of(
+        low=np.full(n, LOW),
+        high=np.full(n, HIGH),
+        bias=np.array(bias),
+        threshold=np.array(threshold),
+        steps=steps,
+    )
+    return IntegrateFireNeurons(
+        lanes=lanes,
+        groups=groups,
+        steps=steps,
+        sum_width=bits_for(LOW, HIGH),
+        constant_width=widths.constants,
+        current_width=widths.current,
+        membrane_width=widths.membrane,
+        bias=bias,
+        threshold=threshold,
+        style="logic",
+        **settings,
+    )
+
+
 def random_case(*, lanes, groups, tiles, steps, seed):
     rng = random.Random(seed)
     n = lanes * groups * tiles
-    low, high = -20, 13
     bias = [rng.randint(-9, 9) for _ in range(n)]
     threshold = [rng.choice([1, 5, 12, 40]) for _ in range(n)]
 
@@ -74,15 +103,15 @@ def random_case(*, lanes, groups, tiles, steps, seed):
         kind = rng.choice(["random", "least", "greatest", "tie"])
         return [
             {
-                "least": low,
-                "greatest": high,
-                "tie": min(high, max(low, threshold[i] - bias[i])),
-            }.get(kind, rng.randint(low, high))
+                "least": LOW,
+                "greatest": HIGH,
+                "tie": min(HIGH, max(LOW, threshold[i] - bias[i])),
+            }.get(kind, rng.randint(LOW, HIGH))
             for _ in range(steps)
         ]
 
     samples = [[sums(i) for i in range(n)] for _ in range(3)]
-    options = {"lanes": lanes, "groups": groups, "steps": steps, "sum_low": low, "sum_high": high}
+    options = {"lanes": lanes, "groups": groups, "steps": steps}
     return options, bias, threshold, samples
 
 
@@ -96,9 +125,7 @@ def test_component_follows_the_loop(play, lanes, groups, tiles, steps, spare, re
     options, bias, threshold, samples = random_case(
         lanes=lanes, groups=groups, tiles=tiles, steps=steps, seed=steps
     )
-    dut = IntegrateFireNeurons(
-        **options, bias=bias, threshold=threshold, style="logic", registered=registered
-    )
+    dut = neurons(**options, bias=bias, threshold=threshold, registered=registered)
     stimuli, expected = schedule(
         lanes=lanes,
         groups=groups,
@@ -117,7 +144,7 @@ def test_constant_that_is_off_by_one_is_seen(play, fault):
     options, bias, threshold, samples = random_case(lanes=2, groups=2, tiles=2, steps=8, seed=3)
     planted = {"bias": list(bias), "threshold": list(threshold)}
     planted[fault][5] += 1
-    dut = IntegrateFireNeurons(**options, **planted, style="logic")
+    dut = neurons(**options, **planted)
     stimuli, expected = schedule(
         lanes=2,
         groups=2,
@@ -136,20 +163,6 @@ def test_current_equal_to_the_threshold_fires_by_hand():
     assert ([0, 0, 1, 1], [-5, 3, 5, 7]) == fire([-5, 8, 8, 8], 6)
 
 
-def test_reach_is_never_passed():
-    for low, high, theta, steps in ((-3, 2, 4, 5), (-1, 9, 4, 6), (1, 3, 5, 7), (-4, -1, 2, 3)):
-        least, greatest = reach(low=low, high=high, threshold=theta, steps=steps)
-        rng = random.Random(steps)
-        rows = [[low] * steps, [high] * steps]
-        rows += [[rng.randint(low, high) for _ in range(steps)] for _ in range(300)]
-        for row in rows:
-            before = [0, *fire(row, theta)[1][:-1]]
-            sums = [m + i for m, i in zip(before, row, strict=True)]
-            assert least <= min(sums) - theta
-            assert max(sums) <= greatest
-    assert -3 * 5 - 4 == reach(low=-3, high=2, threshold=4, steps=5)[0]  # never an event
-
-
 @pytest.mark.parametrize(
     ("bias", "threshold", "named"), [([0], [1], "tiles of 2"), ([0, 0], [1, 0], "at least 1")]
 )
@@ -159,8 +172,10 @@ def test_constants_that_do_not_fit_are_refused(bias, threshold, named):
             lanes=2,
             groups=1,
             steps=4,
-            sum_low=-1,
-            sum_high=1,
+            sum_width=2,
+            constant_width=4,
+            current_width=4,
+            membrane_width=6,
             bias=bias,
             threshold=threshold,
             style="logic",

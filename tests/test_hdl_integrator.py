@@ -142,10 +142,11 @@ def test_groups_steps_and_tiles_are_counted_inside_out(play, groups, steps, tile
 
 
 @pytest.mark.parametrize("style", ["block", "logic"])
+@pytest.mark.parametrize("shift", [0, 1])
 @pytest.mark.parametrize(
     ("outputs", "lanes", "width", "factor_bits"), [(1, 1, 3, 4), (6, 2, 9, 0), (4, 4, 5, 16)]
 )
-def test_x_is_bias_and_twice_the_total(play, outputs, lanes, width, factor_bits, style):
+def test_x_is_bias_and_the_total_moved_up(play, outputs, lanes, width, factor_bits, style, shift):
     rng = random.Random(outputs)
     bias = [any_of(rng, width) for _ in range(outputs)]
     factor = [rng.getrandbits(factor_bits) if factor_bits else 0 for _ in range(outputs)]
@@ -157,6 +158,7 @@ def test_x_is_bias_and_twice_the_total(play, outputs, lanes, width, factor_bits,
         factor=factor,
         factor_bits=factor_bits,
         style=style,
+        shift=shift,
     )
     stimuli, expected, group = [], [], 0
     for _ in range(60):
@@ -165,7 +167,7 @@ def test_x_is_bias_and_twice_the_total(play, outputs, lanes, width, factor_bits,
         mine = range(group * lanes, (group + 1) * lanes)
         if valid:
             group = (group + 1) % (outputs // lanes)
-            x = [bias[i] + 2 * total for i, total in zip(mine, totals, strict=True)]
+            x = [bias[i] + (total << shift) for i, total in zip(mine, totals, strict=True)]
             expected.append({"x_valid": 1, "x": x, "factor": [factor[i] for i in mine], "last": 1})
         else:
             expected.append({"x_valid": 0})

@@ -8,7 +8,7 @@ import pytest
 from signfire.gen.design import Design, Folding
 from signfire.gen.rtl import Core, core_timing, to_verilog
 from signfire.gen.specimen import random_design
-from signfire.gen.specimen_joins import random_joins
+from signfire.gen.specimen_joins import EVERYTHING, random_joins
 from signfire.sim import faults, verilator
 from signfire.sim.bulk import run_bulk
 from signfire.sim.cycle import check_cycles
@@ -32,8 +32,23 @@ DESIGNS = {
         ),
         "ecp5",
     ),
+    "joined": (
+        random_joins(
+            shape=(4, 4),
+            layers=EVERYTHING,
+            code="offset",
+            folding={
+                "first": Folding(pe=2, unroll=3),  # faster than the sum, so that trains queue up
+                "inner": Folding(pe=1, simd=2),
+                "sum": Folding(),
+                "greatest": Folding(pe=3),
+                "out": Folding(pe=3, simd=3, unroll=3),
+            },
+        ),
+        "ecp5",
+    ),
 }
-RAW = np.random.default_rng(1).integers(0, 256, (4, 8))
+RAW = np.random.default_rng(1).integers(0, 256, (4, 8))  # of the perceptrons
 COUNT = 20 * len(KINDS)
 
 
@@ -50,12 +65,18 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("faults")
 
 
+def samples(design: Design) -> np.ndarray:
+    fmt = design.input_format
+    return np.random.default_rng(1).integers(fmt.low, fmt.high + 1, (4, design.input.size))
+
+
 @pytest.fixture(scope="module", params=DESIGNS)
 def found(request, folder):
     """Run a campaign over each design; return its name and what was found."""
     design, technology = DESIGNS[request.param]
+    place = folder / request.param.replace(", ", "-")
     return request.param, faults.run_faults(
-        design, RAW, folder / request.param.replace(", ", "-"), technology=technology, count=COUNT
+        design, samples(design), place, technology=technology, count=COUNT
     )
 
 
@@ -175,22 +196,28 @@ def wire(campaign, name: str, bit: int = 0) -> Site:
     )
 
 
-@pytest.fixture(scope="module")
-def by_hand(campaign):
-    """Run faults at chosen sites, all of one model; return each outcome by its id."""
-    netlist, (probe, due) = campaign.netlist, second_sum(campaign)
-    wanted = netlist.bits_of(probe.value)[0]
-    register = next(
+def register(campaign, name: str) -> Site:
+    """Return the lowest bit of a register by the net that it drives."""
+    netlist = campaign.netlist
+    wanted = netlist.bits_of(name)[0]
+    return next(
         site
         for site in netlist.registers
         if netlist.cells[site.cell]["connections"]["Q"][site.bit] == wanted
     )
+
+
+@pytest.fixture(scope="module")
+def by_hand(campaign):
+    """Run faults at chosen sites, all of one model; return each outcome by its id."""
+    probe, due = second_sum(campaign)
+    held = register(campaign, probe.value)
     chosen = [
         ("stuck-at-0", wire(campaign, "link_0_valid"), None),
         ("stuck-at-1", wire(campaign, "results__valid"), None),
         ("inverted", wire(campaign, "layer_0.seen__event"), None),
-        ("register upset", register, due),
-        ("register upset", register, due - 1),
+        ("register upset", held, due),
+        ("register upset", held, due - 1),
     ]
     planted = [
         Fault(id=i, kind=kind, where="here", site=site, cycle=cycle)
@@ -347,11 +374,122 @@ def test_what_cannot_be_run_is_refused_before_any_work(tmp_path, options, messag
 def test_a_campaign_on_other_functions_is_refused(tmp_path, options, what):
     with pytest.raises(
         ValueError,
-        match=rf"^fault campaigns know networks of ReLU layers alone, and 'fc1' is {what}$",
+        match=rf"^fault campaigns know layers of ReLU and maxima alone, and 'fc1' is {what}$",
     ):
         faults.run_faults(random_design(folding=FOLDING, **options), RAW, tmp_path)
 
 
-def test_a_campaign_on_a_join_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"^fault campaigns know chains .*'join1' sums several"):
-        faults.run_faults(random_joins(), RAW, tmp_path)
+@pytest.fixture(scope="module")
+def joined(folder):
+    """Prepare the campaign over the network that forks and joins."""
+    design, technology = DESIGNS["joined"]
+    directory = folder / "joined"
+    return faults.Campaign(
+        design, samples(design), directory, faults.find_technology(technology), seed=0
+    )
+
+
+def greatest_word(campaign):
+    """Return the probe of the maxima and the cycle of sample 1's first."""
+    probe = next(p for p in campaign.passes[0].expectation.probes if p.what == "maximum")
+    return probe, min(cycle for cycle, word in probe.words.items() if word.sample == 1)
+
+
+HELD = {  # what holds events of forks, joins and maxima
+    "a queue in front of a fork": "layer_0.fifo.storage",
+    "lines of the second branch": "layer_2.reader_1.buffer.ram.memory",
+    "lines that are compared": "layer_3.reader_0.buffer.ram.memory",
+    "a sample of the second branch": "layer_4.reader_1.buffer.ram.memory",
+}
+
+
+def busy_cycle(campaign, memory: str) -> int:
+    """Return a cycle in which a memory holds what is still to be read."""
+    layer = campaign.passes[0].expectation.prediction.layers[int(memory[6])]
+    if "reader" in memory:
+        return layer.begins[len(layer.begins) // 2] - 1
+    stays = [taken - pushed for taken, pushed in zip(layer.taken, layer.pushed, strict=True)]
+    return layer.taken[int(np.argmax(stays))] - 1
+
+
+@pytest.fixture(scope="module")
+def in_joins(joined):
+    """Run faults at chosen sites of forks, joins and maxima; return outcomes by what they hit."""
+    _, due = greatest_word(joined)
+    greatest = register(joined, "layer_3.maximum.greatest_0")
+    sites = {
+        "a reader that the fork leaves out": ("stuck-at-1", wire(joined, "fork_1.has_1"), None),
+        "the turn of the second branch": ("stuck-at-0", wire(joined, "layer_2.turn"), None),
+        "a sum over both branches": ("inverted", wire(joined, "layer_2.sums"), None),
+        "a comparison": ("inverted", wire(joined, "layer_3.maximum.greatest_0"), None),
+        "the greatest as it is read": ("register upset", greatest, due - 1),
+        "the greatest when it was read": ("register upset", greatest, due),
+    }
+    memories = {m.name.split("$")[0]: m for m in joined.netlist.memories}
+    chosen = list(sites.items())
+    for what, name in HELD.items():
+        memory, cycle = memories[name], busy_cycle(joined, name)
+        chosen += [
+            (what, ("memory upset", memory_site(memory, address, bit), cycle))
+            for address, bit in np.ndindex(memory.depth, memory.width)
+        ]
+        early = [memory_site(memory, address, 0) for address in range(memory.depth)]
+        chosen += [(f"{what}, unwritten", ("memory upset", site, 1)) for site in early]
+    planted = [
+        Fault(id=i, kind=kind, where=what, site=site, cycle=cycle)
+        for i, (what, (kind, site, cycle)) in enumerate(chosen)
+    ]
+    found: dict[str, list] = {}
+    for outcome in joined.run(planted, planted, lambda _: None):
+        found.setdefault(outcome.where, []).append(outcome)
+    return found
+
+
+def test_a_reader_that_a_fork_leaves_out_is_a_hang_and_caught(in_joins) -> None:
+    (outcome,) = in_joins["a reader that the fork leaves out"]
+
+    assert outcome.hang and outcome.harmful
+    assert "does not come when it is due" in outcome.evidence
+
+
+@pytest.mark.parametrize(
+    ("what", "named"),
+    [
+        ("the turn of the second branch", "sum "),
+        ("a sum over both branches", "sum sum differs "),
+        ("a comparison", "greatest maximum differs "),
+    ],
+)
+def test_a_fault_in_a_join_or_a_maximum_is_harmful_and_named(in_joins, what, named) -> None:
+    (outcome,) = in_joins[what]
+
+    assert outcome.events and outcome.caught["cycle"] == 1
+    assert outcome.evidence.startswith(named)
+
+
+def test_a_greatest_train_that_is_flipped_is_seen_until_it_was_handed_on(joined, in_joins) -> None:
+    _, due = greatest_word(joined)
+    (hit,), (late,) = (
+        in_joins["the greatest as it is read"],
+        in_joins["the greatest when it was read"],
+    )
+
+    assert hit.harmful
+    assert hit.evidence == f"greatest maximum differs in cycle {due} at full speed"
+    assert not late.harmful and late.first() is None
+
+
+@pytest.mark.parametrize("what", HELD)
+def test_events_flipped_where_they_are_held_are_caught(in_joins, what) -> None:
+    outcomes = in_joins[what]
+
+    assert any(outcome.harmful for outcome in outcomes)
+    assert all(outcome.first() == "cycle" for outcome in outcomes if outcome.harmful)
+
+
+@pytest.mark.parametrize("what", HELD)
+def test_what_is_flipped_before_it_is_written_is_masked_and_called_harmless(in_joins, what) -> None:
+    outcomes = in_joins[f"{what}, unwritten"]
+
+    assert outcomes
+    assert not any(outcome.harmful or outcome.caught or outcome.hang for outcome in outcomes)

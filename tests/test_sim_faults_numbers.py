@@ -4,18 +4,20 @@ import numpy as np
 import pytest
 
 from signfire.gen.design import Design, Folding
-from signfire.gen.plan import find_technology, plan_layers
+from signfire.gen.plan import MaximumPlan, find_technology, plan_layers
 from signfire.gen.rtl import weight_rom
+from signfire.gen.specimen import random_design, random_windows
+from signfire.gen.specimen_joins import EVERYTHING, random_joins
 from signfire.sim import golden
 from signfire.sim.faults_numbers import (
     Judge,
     Number,
     RomFault,
+    WeightRom,
     corrupt,
     flip,
     load_refuses,
     numbers,
-    weight_at,
 )
 
 
@@ -35,20 +37,67 @@ def test_a_flipped_bit_is_that_of_twos_complement(value, bit, bits, signed, flip
     assert flip(flipped, bit, bits, signed=signed) == value
 
 
-def test_every_bit_of_the_weight_rom_belongs_to_the_weight_it_shows(make_design) -> None:
-    folding = {"fc1": Folding(pe=3, simd=4), "fc2": Folding(pe=2, simd=3)}
-    design = make_design(folding=folding, weight_bits=3)
+FOLDED = {
+    "dense": random_design(
+        folding={"fc1": Folding(pe=3, simd=4), "fc2": Folding(pe=2, simd=3)}, weight_bits=3
+    ),
+    "joins by identity, 1x1 and slice": random_joins(
+        folding={
+            "first": Folding(pe=4),
+            "inner1": Folding(pe=4, simd=2),
+            "join1": Folding(pe=2, simd=2),
+            "inner2": Folding(pe=3, simd=4),
+            "join2": Folding(pe=6, simd=2),
+            "inner3": Folding(pe=2, simd=6),
+            "join3": Folding(pe=4, simd=4),
+            "out": Folding(pe=3, simd=8),
+        }
+    ),
+    "joins of dense and pooled": random_joins(
+        layers=EVERYTHING, folding={name: Folding() for name in EVERYTHING}
+    ),
+    "depthwise and sums": random_windows(
+        shape=(6, 5, 2),
+        layers=(
+            {"depthwise": True, "window": (3, 2), "padding": (1, 1, 0, 1)},
+            {"pool": (2, 2), "stride": (2, 2)},
+            {"pooled": 3},
+        ),
+        folding={"depthwise1": Folding(pe=2), "pool2": Folding(), "pooled3": Folding(simd=2)},
+    ),
+}
+UNUSED = {"joins by identity, 1x1 and slice": 2, "joins of dense and pooled": 1}  # they read -1
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_every_bit_of_the_weight_rom_belongs_to_the_weight_it_shows(name) -> None:
+    design = FOLDED[name]
     _, plans = plan_layers(design, find_technology("ecp5"))
+    places: dict[Number, int] = {}
+    copies: dict[Number, int] = {}
 
     for plan in plans:
-        seen: dict[Number, int] = {}
+        if isinstance(plan, MaximumPlan):
+            continue
+        rom = WeightRom(plan)
+        places |= dict.fromkeys(rom.numbers, 0)
         for address, word in enumerate(weight_rom(plan).content):
-            for bit in range(plan.folding.pe * plan.folding.simd * plan.weight_bits):
-                number, at = weight_at(plan, address, bit)
-                seen[number] = seen.get(number, 0) | (word >> bit & 1) << at
-        assert len(seen) == plan.weights.size
-        for number, stored in seen.items():
-            assert stored == number.read(design) & 7
+            at = 0
+            while at < plan.word_bits:
+                field = rom.field(address, at)
+                bits = range(at, at + field.width)
+                assert all(rom.field(address, bit) == field for bit in bits)
+                value = 0 if field.number is None else field.number.read(design)
+                assert word >> at & ((1 << field.width) - 1) == value & ((1 << field.width) - 1)
+                if field.number is not None:
+                    places[field.number] += 1
+                    copies[field.number] = field.copies
+                at = bits.stop
+
+    unused = [number for number, count in places.items() if not count]
+    assert len(unused) == UNUSED.get(name, 0)
+    assert copies == {number: count for number, count in places.items() if count}
+    assert (max(copies.values()) > 1) is (name == "joins of dense and pooled")
 
 
 def test_a_number_that_is_put_is_read_again_and_no_other_changes(make_design) -> None:
@@ -60,6 +109,32 @@ def test_a_number_that_is_put_is_read_again_and_no_other_changes(make_design) ->
         value = before[number] + (1 if before[number] < 7 else -1)
         changed = number.put(design, value)
         assert {n: n.read(changed) for n in all_numbers} == {**before, number: value}
+
+
+def test_numbers_of_branches_and_operands_are_told_apart(tmp_path, monkeypatch) -> None:
+    design = FOLDED["joins of dense and pooled"]
+    found = numbers(design)
+    before = {number: number.read(design) for kind in found.values() for number in kind}
+    sound, damaged = tmp_path / "sound.npz", tmp_path / "damaged.npz"
+    design.save(sound)
+    monkeypatch.setattr(Design, "hash", design.hash)  # a loader that believes every file
+
+    assert len(before) == sum(map(len, found.values()))
+    for number in (
+        Number(kind="weight", layer="sum", index=(1, 0)),
+        Number(kind="weight", layer="sum", index=(2, 0), branch=1),
+        Number(kind="bias", layer="sum", index=(1,)),
+        Number(kind="weight", layer="greatest", index=(2, 0), operand=3),
+        Number(kind="bias", layer="greatest", index=(11,), operand=1),
+        Number(kind="factor", layer="greatest", index=(1,), operand=2),
+        Number(kind="shift", layer="greatest", operand=3),
+        Number(kind="weight", layer="out", index=(2, 1), branch=1),
+    ):
+        value = before[number] ^ 1
+        corrupt(sound, damaged, number, 0)
+        for changed in (number.put(design, value), Design.load(damaged)):
+            assert {n: n.read(changed) for n in before} == {**before, number: value}, number
+    assert str(number) == "weight out branch 1[2][1]"
 
 
 def test_all_kinds_of_numbers_are_there(make_design) -> None:
@@ -131,6 +206,25 @@ def test_a_weight_in_rom_does_not_move_what_was_folded_into_the_bias(make_design
             - (sound.populations["fc1"].integrators[0][-1])
         )
         assert moved.tolist() == [0, 0, 2 * change * sent, 0, 0, 0]
+
+
+def test_a_weight_in_rom_of_a_second_branch_moves_what_it_meets_alone() -> None:
+    design = random_joins(shape=(4, 4), layers=EVERYTHING, code="offset")
+    number = Number(kind="weight", layer="sum", index=(2, 0), branch=1)
+    change = -3 if number.read(design) > 0 else 3
+
+    faulty = RomFault(number=number, value=number.read(design) + change).applied(design)
+
+    raw = np.random.default_rng(3).integers(0, 256, (5, 16))
+    eta = np.array(design["first"].code.eta)
+    for sample in raw:
+        sound, wrong = golden.trace(design, sample), golden.trace(faulty, sample)
+        sent = eta @ sound.populations["first"].events[:, :16]  # of channel 0
+        moved = wrong.populations["sum"].integrators[0][-1]
+        moved = (moved - sound.populations["sum"].integrators[0][-1]).reshape(3, 16)
+        assert not moved[:2].any() and moved[2].tolist() == (2 * change * sent).tolist()
+    copied = RomFault(number=number, value=0, copies=2)
+    assert copied.applied(design) is None  # one copy of several is faulty, and no Design is so
 
 
 def test_no_design_stands_for_a_weight_in_rom_of_overlapped_firing(make_design) -> None:

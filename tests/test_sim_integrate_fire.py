@@ -17,6 +17,7 @@ from signfire.gen.design import (
 )
 from signfire.gen.maps import Conv, Dense, Layout, Pooled, Window
 from signfire.gen.network import Network, Operand, Population, Projection
+from signfire.gen.plan import no_hardware
 from signfire.sim import golden
 
 
@@ -241,10 +242,9 @@ def test_steps_beyond_the_train_are_refused():
         golden.run_over_steps(design, design.raw_samples(samples), [8, 33])
 
 
-def test_integrate_and_fire_hardware_is_refused():
-    from signfire.gen.plan import no_hardware
-
-    assert "integrate-and-fire" in no_hardware(converted(planes_network())[0])
+def test_hardware_knows_no_leak():
+    assert no_hardware(by_hand()) is None
+    assert "there is no RTL for a leak" in no_hardware(by_hand(leak=1))
 
 
 def test_settled_firing_is_refused():

@@ -89,20 +89,58 @@ def test_bound_is_broken_by_neurons_that_fire_too_late():
     assert (found.epsilon > found.bound + 1e-9).any()
 
 
-def test_trajectory_stays_by_the_exact_iteration():
-    """Within 2θ/T, at every T, for currents that do not move; within θ/T of its least point."""
-    x = np.linspace(0, THETA, 101)
-    currents = np.broadcast_to(x, (STEPS, len(x)))
+@pytest.mark.parametrize("leak", [0, 2, 4])
+@pytest.mark.parametrize("seed", range(3))
+def test_trajectory_stays_by_the_exact_iteration_whatever_the_currents_are(leak, seed):
+    """Within θ/T at every T, or 1 - λ² of θ; never so far below."""
+    currents = random_currents(seed)
+    events, _ = fire(currents, leak=leak)
+    found = subgradient.followed(currents, events, THETA, leak)
+
+    ahead = (subgradient.exact(found.x, THETA, leak) - found.y)[1:]
+
+    if leak:
+        low, high = -(2.0**-leak) * THETA, (1 - (1 - 2.0**-leak) ** 2) * THETA
+    else:
+        low, high = 0, THETA / np.arange(1, STEPS + 1)[:, None]
+    assert (ahead >= low - 1e-9).all() and (ahead <= high + 1e-9).all()
+    assert (np.abs(ahead) > 1e-9).any()  # they are two iterations
+
+
+def test_neurons_that_fire_too_late_leave_the_exact_iteration():
+    currents = random_currents(0)
+    events, _ = fire(currents, theta=1.5)
+    found = subgradient.followed(currents, events, THETA)
+
+    ahead = (subgradient.exact(found.x, THETA) - found.y)[1:]
+
+    assert (ahead > THETA / np.arange(1, STEPS + 1)[:, None] + 1e-9).any()
+
+
+def test_exact_iteration_in_integers_is_that_in_real_numbers():
+    theta = 1_000_003  # so that there are no ties, which rounding would turn
+    currents = np.random.default_rng(0).integers(-theta // 2, 2 * theta, (STEPS, 300))
+
+    events = subgradient.exact_events(currents, theta)
+
+    z = subgradient.exact(subgradient.averages(currents / theta), 1.0)
+    said = events.cumsum(axis=0) / np.arange(1, STEPS + 1)[:, None]
+    assert np.abs(said - z[1:]).max() < 1e-9
+
+
+def test_trajectory_stays_by_currents_that_lie_between_nothing_and_the_threshold():
+    """Within θ/T of their mean, at every T; and so does the exact iteration."""
+    rng = np.random.default_rng(0)
+    currents = rng.uniform(0, THETA, (STEPS, 200)) * rng.uniform(0, 1, 200)
     events, _ = fire(currents)
     found = subgradient.followed(currents, events, THETA)
 
     z = subgradient.exact(found.x, THETA)
 
-    bound = 1 / np.arange(1, STEPS + 1)[:, None]
-    assert (np.abs(found.y[1:] - z[1:]) <= 2 * THETA * bound + 1e-9).all()
-    assert (np.abs(z[1:] - x) <= THETA * bound + 1e-9).all()
-    gap = x - found.y[1:]
-    assert (gap >= -1e-9).all() and (gap < THETA * bound + 1e-9).all()
+    bound = THETA / np.arange(1, STEPS + 1)[:, None]
+    assert (np.abs(z[1:] - found.x[1:]) <= bound + 1e-9).all()
+    gap = found.x[1:] - found.y[1:]
+    assert (gap >= -1e-9).all() and (gap < bound + 1e-9).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -137,3 +175,22 @@ def test_neurons_of_the_golden_model_follow_it(dynamics):
         assert (found.epsilon <= found.bound + 2 * slack + 1e-9).all()
         worst = max(worst, float(found.epsilon.max()))
     assert worst > 0
+
+
+@pytest.mark.parametrize(("seed", "steps"), [(0, 5), (1, 32), (2, 200)])
+def test_every_layer_of_the_golden_model_stays_by_the_exact_iteration(seed, steps):
+    """In integers, at every step of every neuron of four layers."""
+    network = perceptron((12, 16, 10, 8, 4))
+    samples = np.random.default_rng(seed).uniform(0, 1, (50, 12))
+    design = calibrate(network, samples, Options(dynamics="if", steps=steps, weight_bits=8))
+    ahead = []
+
+    for raw in design.raw_samples(samples[:5]):
+        trace = golden.trace(design, raw)
+        for p in design.populations[:-1]:
+            seen = trace.populations[p.name]
+            currents = np.diff(seen.integrators[0], axis=0, prepend=0)
+            exact = subgradient.exact_events(currents, p.threshold)
+            ahead.append(exact.cumsum(axis=0) - seen.events.cumsum(axis=0))
+
+    assert {0, 1} == set(np.unique(np.concatenate(ahead, axis=1)))

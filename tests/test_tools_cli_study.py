@@ -23,7 +23,7 @@ def signfire(capfd):
     return run
 
 
-def test_integrate_and_fire_is_converted_and_evaluated_but_has_no_hardware(signfire, tmp_path):
+def test_integrate_and_fire_is_converted_evaluated_and_generated(signfire, tmp_path):
     images = np.load(TOOLS / "mnist_example.npz")
     np.savez(tmp_path / "data.npz", x=images["x"][:100], y=images["y"][:100])
     model = [f"{TOOLS}/mnist_mlp.py:mlp32", "--weights", f"{TOOLS}/mnist_mlp32.pth"]
@@ -35,15 +35,19 @@ def test_integrate_and_fire_is_converted_and_evaluated_but_has_no_hardware(signf
         "--weight-bits", 8, "-o", out,
     )  # fmt: skip
     evaluated = signfire("evaluate", out, "--data", tmp_path / "data.npz")
-    refused = signfire(
-        "generate", out, "-o", tmp_path / "core", "--fold", "auto", "--board", "ulx3s-25f"
+    fold = "input:pe=14; fc1:pe=8,simd=14; fc2:pe=2,simd=4"
+    generated = signfire(
+        "generate", out, "-o", tmp_path / "core", "--fold", fold, "--board", "ulx3s-25f"
     )
 
     assert status == 0 and Design.load(out).dynamics == "if"
     assert [layer["code"] for layer in said["layers"]] == ["rate", "rate", None]
     assert evaluated[0] == 0 and evaluated[1]["accuracy"]["golden"] >= 0.9
     assert 0 < evaluated[1]["activity"]["fc1"] < 0.5
-    assert refused[0] == 2 and "integrate-and-fire" in refused[1]["error"]
+    assert generated[0] == 0
+    (manifest,) = (tmp_path / "core").glob("*.json")
+    layers = json.loads(manifest.read_text())["layers"]
+    assert [layer["code"] and layer["code"]["kind"] for layer in layers] == ["rate", "rate", None]
 
 
 def test_steps_of_a_layer_of_its_own_are_refused_for_integrate_and_fire(signfire, tmp_path):

@@ -192,6 +192,12 @@ def test_words_make_the_same_options_again(samples, firing):
     )
 
 
+def test_words_say_what_the_input_is():
+    found = tune.words(Options(input_bits=12, input_percentile=99.5))
+
+    assert shlex.join(found).endswith("--input-bits 12 --input-percentile 99.5 --weight-bits 4")
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -7,16 +7,21 @@ from typing import Any
 
 import numpy as np
 
+from ..boards.accelerator import technology_of
+from ..boards.boards import Board, find_board
 from ..gen.calibrate import Options, calibrate
 from ..gen.codes import Schedule, SpikeCode, make_code
-from ..gen.design import Folding
+from ..gen.cycles import steady
+from ..gen.design import Design, Folding
+from ..gen.estimate import estimate
 from ..gen.functions import BUILT_IN, UNARY, Unary, make_table, slope_below
+from ..gen.rtl import core_timing
 from ..gen.several import SEVERAL, make_comparison
 from ..sim import golden
-from . import analysis, api, plots, robustness, tune
+from . import analysis, api, demo, plots, robustness, tune
 from .bench_conv import SHARED, model_of, resnet8
 from .console import progress, to_json
-from .measure import ROOT, TOOLS, Measurement, bench, example, open_data
+from .measure import ROOT, SEEDS, TOOLS, Measurement, bench, example, open_data
 from .page import Plot, Section, write_page
 from .report import write_text
 
@@ -351,6 +356,102 @@ def robust_perceptron() -> Iterator[Measurement]:
             )
 
 
+# -- the baseline on the same hardware ---------------------------------------------------------
+
+RATE_STEPS = (16, 32)
+RATE_FOLD = ("input:pe=16", "fc1:pe=16,simd=16", "fc2:pe=2,simd=16")  # of both, lane for lane
+RATE_BITS = 3  # of weights, where both are to fit a small device
+
+
+@bench("D14", "Integrate-and-fire beside signGD in hardware, MNIST 784-32-10")
+def rate_hardware() -> Iterator[Measurement]:
+    """Equal lanes on an ECP5-25F, all 5,000 images in Verilog; then what a small device takes."""
+    data = open_data("mnist_test_open.npz").first(ALL_IMAGES)
+    model, large, small = example(32), find_board("ulx3s-25f"), find_board("icebreaker")
+    options = demo.SMALL.options
+    settled = f"signGD settled, T = {options.steps}"
+    kinds = {settled: options} | {
+        f"integrate-and-fire, T = {t}": analysis.rate_as(options, t) for t in RATE_STEPS
+    }
+    designs = {
+        name: api.folded(api.convert(model, options=own).design, RATE_FOLD, large)
+        for name, own in kinds.items()
+    }
+    for name, design in designs.items():
+        yield from _on_lanes(name, design, data, technology_of(large))
+    for bits in (options.weight_bits, RATE_BITS):
+        for name, own in kinds.items():
+            found = api.convert(model, options=replace(own, weight_bits=bits)).design
+            yield from _on_small(f"{name}, {bits}-bit weights", found, small, data)
+
+
+def _on_lanes(
+    name: str, design: Design, data: api.Dataset, technology: str
+) -> Iterator[Measurement]:
+    """Yield accuracy, equality of the Verilog, cycles and resources of a folded design."""
+    latency, interval = steady(core_timing(design, technology))
+    needs = estimate(design, technology).resources
+    folder = ROOT / "build" / "bench" / f"rate-{design.dynamics}-{design.input.code.steps}"
+    run = api.simulate_bulk(design, data, folder, technology=technology, progress=say)
+    wrong = {m.sample for m in run.mismatches}
+    yield Measurement(
+        what=f"{name}, golden accuracy",
+        value=round(100 * api.evaluate(design, data).accuracy, 2),
+        unit="%",
+        note=f"{len(data):,} images",
+    )
+    yield Measurement(
+        what=f"{name}, logit vectors of the Verilog equal to golden, with class and cycle",
+        value=run.samples - (len(wrong) if run.passed or wrong else run.samples),
+        unit="images",
+        target=f"== {len(data)}",
+        note=f"{run.cycles:,} cycles",
+        details={"differing": run.differing, "design_hash": design.hash},
+    )
+    yield Measurement(
+        what=f"{name}, latency",
+        value=latency,
+        unit="cycles",
+        note=f"{interval:,} from sample to sample; estimate of the core on an ECP5: "
+        f"{needs.lut:,} LUTs, {needs.ff:,} flip-flops, {needs.block_ram} block RAMs, "
+        f"{needs.multipliers} multipliers",
+        details={"interval": interval, "estimate": vars(needs)},
+    )
+
+
+def _on_small(name: str, design: Design, board: Board, data: api.Dataset) -> Iterator[Measurement]:
+    """Yield what an iCE40UP5K makes of a design in the fastest folding that fits, routed."""
+    try:
+        folded = api.folded(design, ("auto",), board)
+    except ValueError as reason:
+        yield Measurement(
+            what=f"{name}, fits an iCE40UP5K", value=0, unit="", note=str(reason).split(" (")[0]
+        )
+        return
+    latency, interval = steady(core_timing(folded, technology_of(board)))
+    folder = ROOT / "build" / "bench" / f"rate-{board.name}-{design.hash[:8]}"
+    built = api.build(folded, board, folder, seeds=SEEDS[:1], progress=say)
+    used = {cell: use.used for cell, use in built.utilisation.items()}
+    cells, rams = board.device.lut_cell, board.device.block_ram.cell
+    said = f"{built.seeds[0].fmax_hz / 1e6:.1f} MHz, {used[cells]:,} logic cells, {used[rams]} "
+    said += f"block RAMs, {latency:,} cycles, {interval:,} from sample to sample; golden accuracy "
+    said += f"{100 * api.evaluate(design, data).accuracy:.2f} %"
+    yield Measurement(
+        what=f"{name}, latency on an iCE40UP5K, fastest folding that fits, routed",
+        value=round(latency / built.clock_hz * 1e6, 1),
+        unit="µs",
+        note=said,
+        details={
+            "clock_hz": built.clock_hz,
+            "latency_cycles": latency,
+            "interval_cycles": interval,
+            "utilisation": {cell: vars(use) for cell, use in built.utilisation.items()},
+            "folding": {p.name: vars(p.folding) for p in folded.populations if p.folding},
+            "design_hash": folded.hash,
+        },
+    )
+
+
 # -- several operands --------------------------------------------------------------------------
 
 RANGES = {  # of both operands
@@ -361,6 +462,8 @@ RANGES = {  # of both operands
 GRID = 1501  # points of each operand
 KEYWORD_STEPS = 9
 KEYWORD_OWN = 100  # of the test inputs, without labels, for the calibration
+KEYWORD_INPUT = {"input_steps": 9, "input_bits": 12, "input_percentile": 99.5}  # not of silence
+KEYWORD_PART = 50  # inputs answered at a time
 CLASSES = "down go left no off on right stop up yes _silence_ _unknown_".split()
 
 
@@ -394,8 +497,8 @@ def two_operands() -> Iterator[Measurement]:
         )
 
 
-def keyword_features() -> tuple[Any, np.ndarray, np.ndarray]:
-    """Return KWT1 from its features on, the features of the 500 inputs, and their classes."""
+def keyword_features() -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
+    """Return KWT1 from its features on, those of the 500 inputs, its answers and their classes."""
     import torch
     from torch import nn
 
@@ -405,7 +508,8 @@ def keyword_features() -> tuple[Any, np.ndarray, np.ndarray]:
     data = open_data("mlperf_kws01_audio_test_open.npz", inputs="audio")
     audio = torch.from_numpy(data.x.astype(np.float32) / 2**15)
     with torch.no_grad():
-        features = torch.cat([model.features(part) for part in audio.split(50)]).numpy()
+        features = torch.cat([model.features(part) for part in audio.split(KEYWORD_PART)])
+        answers = torch.cat([model.classify(part) for part in features.split(KEYWORD_PART)])
 
     class Classifier(nn.Module):
         """The model behind its features, which are computed in float."""
@@ -418,7 +522,7 @@ def keyword_features() -> tuple[Any, np.ndarray, np.ndarray]:
             return self.model.classify(x)
 
     order = np.array([model.CLASSES.index(name) for name in CLASSES])
-    return Classifier(), features, order[data.y]
+    return Classifier(), features.numpy(), answers.argmax(dim=1).numpy(), order[data.y]
 
 
 @bench("D5", "KWT1, keyword spotting by attention")
@@ -426,19 +530,30 @@ def keyword_transformer() -> Iterator[Measurement]:
     """All 500 inputs; twelve blocks of attention, LayerNorm and GELU."""
     from ..gen.torch_import import import_network
 
-    model, features, classes = keyword_features()
+    model, features, answers, classes = keyword_features()
+    say("  the network")
     network = import_network(model, features[:8], "kwt1")
-    options = Options(steps=KEYWORD_STEPS, weight_bits=8, input_steps=8)
+    say("  its integers")
+    options = Options(steps=KEYWORD_STEPS, weight_bits=8, **KEYWORD_INPUT)
     design = calibrate(network, features[:KEYWORD_OWN], options)
-    exact = network.answers(features).argmax(axis=1) == classes
-    right = golden.run(design, design.raw_samples(features)).labels == classes
+    raw, labels = design.raw_samples(features), []
+    for start in range(0, len(raw), KEYWORD_PART):
+        labels.append(golden.run(design, raw[start : start + KEYWORD_PART]).labels)
+        done = start + len(labels[-1])
+        right = np.concatenate(labels) == classes[:done]
+        say(
+            f"  {right.sum()} of {done} right, by the float network "
+            f"{(answers == classes)[:done].sum()}"
+        )
     others = 100 * float(right[KEYWORD_OWN:].mean())
+    alike = 100 * float((np.concatenate(labels) == answers).mean())
     yield Measurement(
         what=f"golden accuracy at T = {KEYWORD_STEPS}, 8-bit weights",
         value=round(100 * float(right.mean()), 2),
         unit="%",
         target=">= 90",
         note=f"of {len(right)}, {others:.1f} % of those that did not calibrate; float "
-        f"{100 * float(exact.mean()):.1f} %; {len(design.populations)} populations",
+        f"{100 * float((answers == classes).mean()):.1f} %, {alike:.1f} % of the answers are the "
+        f"same; {len(design.populations)} populations",
         details={"design_hash": design.hash, "layers": design.provenance["layers"]},
     )

@@ -112,7 +112,7 @@ def cli() -> None:
     default="signgd",
     show_default=True,
     help="if, lif: the baseline of integrate-and-fire neurons with a rate code, and of leaky ones, "
-    "for networks of ReLU and the golden model alone; T and --percentile say all about them.",
+    "for networks of ReLU (lif in the golden model alone); T and --percentile say all about them.",
 )
 @click.option(
     "--leak",
@@ -135,6 +135,19 @@ def cli() -> None:
     show_default=True,
     help="What a train without events means: 0 (silent), the least value of the layer (offset), "
     "as in the paper (centred; auto in overlapped firing).",
+)
+@click.option(
+    "--input-bits",
+    default=8,
+    show_default=True,
+    help="Bits of a raw value, for float samples; integers keep the range of their type.",
+)
+@click.option(
+    "--input-percentile",
+    default=100.0,
+    show_default=True,
+    help="Percentile of the magnitudes of float samples that the input reaches to; what lies "
+    "beyond is taken for the end. Below 100 where a few values lie far from all others.",
 )
 @click.option("--input-schedule", help="Schedule of the input; by default as --schedule.")
 @click.option(

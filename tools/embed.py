@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 from amaranth.hdl import Shape
 
+from ..gen.codes import RateCode, SpikeCode
 from ..gen.cycles import steady
 from ..gen.design import Design, DesignPopulation
 from ..gen.rtl import Core, core_timing, to_verilog
@@ -114,17 +115,17 @@ def _layer(population: DesignPopulation) -> dict[str, Any]:
         "fan_in": sum(p.map.weights.shape[1] for p in population.sources) or None,
         "weight_bits": max((p.weight_bits for p in population.sources), default=None),
         "steps": None if code is None else code.steps,
-        "code": None
-        if code is None
-        else {
-            "kind": code.kind,
-            "schedule": code.schedule,
-            "eta": list(code.eta),
-            "rest": code.rest,
-            "unit": code.unit,
-        },
+        "code": None if code is None else _code(code),
         "folding": None if folding is None else vars(folding),
     }
+
+
+def _code(code: SpikeCode | RateCode) -> dict[str, Any]:
+    """Describe what events stand for; those of a rate code each for one unit."""
+    said = {"kind": code.kind, "schedule": code.schedule, "unit": code.unit}
+    if isinstance(code, RateCode):
+        return said
+    return said | {"eta": list(code.eta), "rest": code.rest}
 
 
 def _ports(stream: str, width: int, *, into: bool) -> list[dict[str, Any]]:

@@ -12,7 +12,9 @@ from rich.table import Table
 from ..boards.boards import Board
 from ..boards.reweight import Reweighted
 from ..boards.toolchain import OK, Tool
+from ..gen.border import border_of, is_padded, pixel_biases
 from ..gen.design import Design
+from ..gen.network import MAX
 from .api import AutoFold, Costs, Embedding, Evaluation, Inference
 from .host import REASONS
 from .report import percent, si
@@ -176,20 +178,27 @@ def border_notes(design: Design) -> list[str]:
     """Say of every layer whose padding is no raw 0 where it went, and the error that this leaves.
 
     Padding adds exactly 0 to an integrator; what it stands for beyond that is in the biases of the
-    pixels at the border, and they are rounded to whole units of the integrator.
+    pixels at the border, and they are rounded to whole units of the integrator. Where no code says
+    0, hardware takes off in whole numbers what the train beyond the planes adds.
     """
     found = []
     for p in design.populations:
-        for operand in p.operands:
-            if operand.bias.ndim == 1 or operand.bias[0].size == 1:
-                continue
-            kinds = len(np.unique(operand.bias.reshape(len(operand.bias), -1), axis=1).T)
-            steps = float((operand.multiplier / 2 ** (operand.shift + 1)).max())
-            found.append(
-                f"the padding of {p.name!r} stands for values other than 0: they are in the biases "
-                f"of its border pixels ({kinds} kinds of pixel), off by at most {steps:.2g} steps "
-                f"of its membrane"
-            )
+        for operand in () if p.function == MAX else p.operands:
+            sources = [(q.map, design[q.source].code) for q in operand.projections]
+            if np.ptp(pixel_biases(operand.bias, p.shape), axis=1).any():
+                kinds = border_of(operand.bias, p.shape, sources).count
+                steps = float((operand.multiplier / 2 ** (operand.shift + 1)).max())
+                found.append(
+                    f"the padding of {p.name!r} stands for values other than 0: they are in the "
+                    f"biases of its border pixels ({kinds} kinds of pixel), off by at most "
+                    f"{steps:.2g} steps of its membrane"
+                )
+            found += [
+                f"the padding of {p.name!r} is exactly 0: what the code of {q.source!r} says for "
+                f"0 is taken off in the biases of its border pixels"
+                for q in operand.projections
+                if is_padded(q.map) and design[q.source].code.zero != 0
+            ]
     return found
 
 

@@ -650,6 +650,10 @@ def words(options: Options) -> list[str]:
     found += ["--schedule", schedule_word(options.schedule), "--code", options.code]
     if options.input_steps is not None:
         found += ["--input-steps", str(options.input_steps)]
+    if options.input_bits != Options().input_bits:
+        found += ["--input-bits", str(options.input_bits)]
+    if options.input_percentile != 100:
+        found += ["--input-percentile", f"{options.input_percentile:g}"]
     if options.samples != Options().samples:
         found += ["--samples", str(options.samples)]
     if options.percentile != 100:

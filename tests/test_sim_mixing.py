@@ -1,0 +1,128 @@
+"""Cycle and bulk checks of token mixing, stalled at random, and faults that they see."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from signfire.gen.design import Folding as F
+from signfire.gen.reader import Reader
+from signfire.gen.rtl import Core, to_verilog
+from signfire.gen.scatter import Scatter
+from signfire.gen.specimen_joins import MIXING, random_joins
+from signfire.sim import bulk, golden, verilator
+from signfire.sim.bulk import run_bulk
+from signfire.sim.cycle import check_cycles
+
+DESIGN = random_joins(
+    shape=(1, 6, 4),
+    layers=MIXING,
+    code="offset",
+    input_range=(-20, 20),
+    functions=dict.fromkeys(("emb", "mix1", "sum1", "mix2"), "linear") | {"inner1": "gelu"},
+    folding={
+        "input": F(pe=2),
+        "emb": F(pe=5, simd=4, unroll=3),
+        "mix1": F(pe=3, simd=2),
+        "inner1": F(pe=7, simd=5, unroll=3),
+        "sum1": F(pe=5, simd=7),
+        "tokens2": F(pe=2, simd=6),
+        "mix2": F(pe=6, simd=4, unroll=3),
+        "out": F(pe=3, simd=5),
+    },
+)
+RAW = np.random.default_rng(3).integers(-20, 21, (60, 24))
+STALLS = (0.3, 0.5)
+
+
+@pytest.fixture(autouse=True)
+def quick_compilation(monkeypatch):
+    """Compile without optimisation: so few samples run for less time than that would take."""
+    flags = ["-O0" if flag == "-O2" else flag for flag in bulk.FLAGS]
+    monkeypatch.setattr(bulk, "FLAGS", flags)
+    monkeypatch.setattr(verilator, "OPTIMISATION", dict.fromkeys(verilator.OPTIMISATION, "-O0"))
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    """One folder, so that equal RTL is compiled once."""
+    return tmp_path_factory.mktemp("mixing")
+
+
+def test_every_word_stands_on_its_cycle_and_two_tokens_that_are_swapped_are_seen(directory):
+    result = check_cycles(DESIGN, RAW[:3], directory, stalls=STALLS)
+
+    assert result.mismatches == ()
+    assert result.words > 2000
+    operand = DESIGN["mix1"].operands[0]
+    mixing = operand.projections[0]
+    kernel = mixing.map.kernel.copy()
+    kernel[:, [2, 4]] = kernel[:, [4, 2]]
+    faulty = replace(mixing, map=replace(mixing.map, kernel=kernel))
+    swapped = with_operand("mix1", replace(operand, projections=(faulty, *operand.projections[1:])))
+    found = check_cycles(swapped, RAW[:3], directory, under_test=Core(DESIGN, "ecp5")).mismatches
+    assert (found[0].layer, found[0].what) == ("mix1", "sum")
+
+
+@pytest.mark.parametrize("fault", ["a stride off by one", "a slot and a word exchanged"])
+def test_a_train_that_is_written_elsewhere_is_seen(fault, directory, monkeypatch):
+    truth, layer = Reader.scatter.fget, DESIGN["mix1"].operands[0].projections[0].map
+
+    def wrong(self) -> Scatter:
+        found = truth(self)
+        if self.map is not layer:
+            return found
+        # tokens of 5 channels are read two at a time: 3 words a channel
+        assert found.counts == (5, 2, 3)
+        assert found.strides == ((0, 3, 0), (0, 0, 1), (0, 1, 0))
+        if fault == "a stride off by one":
+            return replace(found, strides=((0, 2, 0), *found.strides[1:]))
+        return replace(found, counts=(5, 3, 2), strides=((0, 3, 0), (0, 1, 0), (0, 0, 1)))
+
+    monkeypatch.setattr(Reader, "scatter", property(wrong))
+
+    faulty = Core(DESIGN, "ecp5")
+    found = check_cycles(DESIGN, RAW[:2], directory, under_test=faulty).mismatches
+
+    assert (found[0].layer, found[0].what) == ("mix1", "sum")
+    assert "cycle" not in {m.what for m in found}
+
+
+def test_every_logit_of_many_samples_is_equal_whatever_the_stalls(directory):
+    free = run_bulk(DESIGN, RAW, directory, technology="ecp5")
+    stalled = run_bulk(DESIGN, RAW, directory, technology="ecp5", stalls=STALLS, seed=5)
+
+    assert free.mismatches == stalled.mismatches == ()
+    assert free.words == stalled.words == 60 * 3
+    assert stalled.labels.tolist() == golden.run(DESIGN, RAW).labels.tolist()
+    assert stalled.cycles > free.cycles
+
+
+def test_a_residual_sum_without_its_turned_branch_is_seen_in_bulk(directory):
+    operand = DESIGN["sum1"].operands[0]
+    short = operand.projections[1]
+    nothing = short.map.with_weights(np.zeros_like(short.map.weights))
+    projections = (operand.projections[0], replace(short, map=nothing))
+    less = with_operand("sum1", replace(operand, projections=projections))
+
+    found = run_bulk(
+        less,
+        RAW,
+        directory,
+        verilog=to_verilog(Core(DESIGN, "ecp5"), bulk.TOP),
+        shape=DESIGN,
+        stalls=STALLS,
+        seed=5,
+    )
+
+    assert "logit" in {m.what for m in found.mismatches}
+
+
+def with_operand(layer: str, operand):
+    """Return the design with another operand of one population."""
+    return replace(
+        DESIGN,
+        populations=tuple(
+            replace(p, operands=(operand,)) if p.name == layer else p for p in DESIGN.populations
+        ),
+    )
