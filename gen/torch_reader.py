@@ -351,7 +351,7 @@ class Reader:
                 return handler(Call(self, node, arguments))
             except Entangled:  # what is linear in a row becomes a population in between
                 self.settle_arguments(node)
-                return handler(Call(self, node, self.arguments(node)))
+                return self.settled(handler, node)
         except (Refused, Entangled) as reason:
             if isinstance(reason, Entangled):
                 reason = Refused(str(reason))
@@ -407,6 +407,15 @@ class Reader:
         """
         if not any([self.settle(source) for source in node.all_input_nodes]):
             raise Refused("its argument is no slice, padding or order of planes that is known")
+
+    def settled(self, handler: Handler, node: Node) -> Value:
+        """Return what a handler makes of a node's arguments, populations as far as it takes."""
+        try:
+            return handler(Call(self, node, self.arguments(node)))
+        except Entangled:
+            if not any([self.settle(source) for source in node.all_input_nodes]):
+                raise
+        return self.settled(handler, node)
 
     def settle(self, node: Node) -> bool:
         """Turn a node's value into a population; whether it was more than one's values before.
