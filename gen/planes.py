@@ -131,10 +131,19 @@ def seen_as(linear: LinearMap, size: tuple[int, ...]) -> LinearMap | None:
     return None
 
 
+def single_values(linear: LinearMap) -> LinearMap:
+    """Return means of whole planes as a map to single values; others as they are."""
+    whole = isinstance(linear, Window) and linear.covers_planes and len(linear.out_shape) > 1
+    return behind(np.eye(linear.channels), linear) if whole else linear
+
+
 def alike(maps: list[LinearMap]) -> list[LinearMap] | None:
     """Return maps whose results have one shape, where that is a matter of lines alone."""
     fixed = [m for m in maps if seen_as(m, m.out_shape[1:]) is None]
     target = (fixed or maps)[0].out_shape
+    if any(len(m.out_shape) == 1 for m in maps):  # single values, means of planes among them
+        maps = [single_values(m) for m in maps]
+        target = maps[0].out_shape
     found = [m if m.out_shape == target else seen_as(m, target[1:]) for m in maps]
     if not all(m is not None and m.out_shape == target for m in found):
         return None

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -207,6 +208,21 @@ def batch_norm(call: Call) -> Value:
 
 @handles("add", "sub", "rsub")
 def sums(call: Call) -> Value:
+    """Add what has a common order; else what is read more often becomes a population before."""
+    return in_order(call, added)
+
+
+def in_order(call: Call, compute: Callable[[Call], Affine]) -> Affine:
+    """Return what an operator computes, of populations where it had no common order else."""
+    result = compute(call)
+    inputs = sorted(call.node.all_input_nodes, key=lambda source: -len(source.users))
+    for source in inputs:
+        if call.reader.common_order([result]) is None and call.reader.settle(source):
+            result = compute(Call(call.reader, call.node, call.reader.arguments(call.node)))
+    return result
+
+
+def added(call: Call) -> Affine:
     alpha = np.float64(call.arguments.get("alpha", 1))
     signs = {"add": (1, alpha), "sub": (1, -alpha), "rsub": (-alpha, 1)}
     result = None
@@ -232,6 +248,11 @@ def product(call: Call) -> Value:
             return several(call, "divide_root", [call[other], call[one].value])
     if all(isinstance(call[name], Affine | Root) for name in ("self", "other")):
         return several(call, "multiply", [call.affine("self"), call.affine("other")])
+    return in_order(call, multiple)
+
+
+def multiple(call: Call) -> Affine:
+    """Return a value times a constant."""
     x, factor = ("other", "self") if isinstance(call["other"], Affine) else ("self", "other")
     scale = call.per_feature(factor)
     return call.affine(x).broadcast(call.features).scaled(scale)

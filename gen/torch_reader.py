@@ -226,6 +226,7 @@ WAYS_OUT = {
     "conv3d": "only convolutions over one or two axes are supported",
 }
 REGISTER = "register_neuron can make it a neuron function"
+PLAIN_STEPS = ("mul", "div", "add", "sub", "neg", "transpose", "permute", "t", "view", "clone")
 AT_THE_END = "remove it from the end of forward, the class is the same"
 SAME_CLASS = ("softmax", "log_softmax", "sigmoid", "log_sigmoid", "tanh", "argmax")
 
@@ -350,7 +351,7 @@ class Reader:
                 return handler(Call(self, node, arguments))
             except Entangled:  # what is linear in a row becomes a population in between
                 self.settle_arguments(node)
-                return handler(Call(self, node, self.arguments(node)))
+                return self.settled(handler, node)
         except (Refused, Entangled) as reason:
             if isinstance(reason, Entangled):
                 reason = Refused(str(reason))
@@ -404,15 +405,39 @@ class Reader:
         Refused
             Where there is nothing left to turn.
         """
-        settled = False
-        for source in node.all_input_nodes:
-            value = self.values[source]
-            if isinstance(value, Affine) and not is_plain(value):
-                function = "relu" if self.is_positive(value) else LINEAR
-                self.values[source] = self.add_population([value], function, source)
-                settled = True
-        if not settled:
+        if not any([self.settle(source) for source in node.all_input_nodes]):
             raise Refused("its argument is no slice, padding or order of planes that is known")
+
+    def settled(self, handler: Handler, node: Node) -> Value:
+        """Return what a handler makes of a node's arguments, populations as far as it takes."""
+        try:
+            return handler(Call(self, node, self.arguments(node)))
+        except Entangled:
+            if not any([self.settle(source) for source in node.all_input_nodes]):
+                raise
+        return self.settled(handler, node)
+
+    def settle(self, node: Node) -> bool:
+        """Turn a node's value into a population; whether it was more than one's values before.
+
+        Where it is what others read too, but scaled or in another order, that is what is turned.
+        """
+        value, chain = self.values[node], [node]
+        while len(chain[-1].users) == 1 and len(chain[-1].all_input_nodes) > 0:
+            inputs = [n for n in chain[-1].all_input_nodes if isinstance(self.values[n], Affine)]
+            if len(inputs) != 1 or operator_name(chain[-1]) not in PLAIN_STEPS:
+                break
+            chain.append(inputs[0])
+        trunk = chain[-1]
+        if trunk is not node and len(trunk.users) > 1 and self.settle(trunk):
+            for step in reversed(chain[:-1]):
+                self.values[step] = self.value(step)
+            return True
+        if not isinstance(value, Affine) or is_plain(value):
+            return False
+        function = "relu" if self.is_positive(value) else LINEAR
+        self.values[node] = self.add_population([value], function, node)
+        return True
 
     def is_positive(self, value: Affine) -> bool:
         """Whether a value is known never to be below 0."""
@@ -485,6 +510,11 @@ class Reader:
         ``None`` is the order that they have. Where there is none, what is turned becomes a
         population.
         """
+        found = self.common_order(operands)
+        return (None, [self.unturned(value) for value in operands]) if found is None else found
+
+    def common_order(self, operands: list[Affine]) -> tuple[np.ndarray | None, list[Affine]] | None:
+        """Return the same; ``None`` where there is no such order and something is turned."""
         parts = [part for value in operands for f in value.terms.values() for part in parts_of(f)]
         turned = any(isinstance(part, Turned) for part in parts)
         shape = operands[0].shape
@@ -496,7 +526,7 @@ class Reader:
             moved = [value.rearranged(order) for value in operands]
             if all(map(self.is_structured, moved)):
                 return order, moved
-        return None, [self.unturned(value) for value in operands] if turned else operands
+        return None if turned else (None, operands)
 
     def is_structured(self, value: Affine) -> bool:
         """Whether each part of a value is a map of planes."""
@@ -504,10 +534,11 @@ class Reader:
             return False
         parts = [(s, part) for s, form in value.terms.items() for part in parts_of(form)]
         slides = [part for _, part in parts if isinstance(part, Sliding)]
-        planes = slides[0].out_planes if slides else Layout.of(value.shape).planes
+        own = Layout.of(value.shape).planes
+        sizes = (slides[0].out_planes, own) if slides else (own,)
         return all(
             isinstance(part, LinearMap)
-            or (isinstance(part, Gather) and self.window(source, part, planes) is not None)
+            or (isinstance(part, Gather) and any(self.window(source, part, s) for s in sizes))
             for source, part in parts
         )
 
@@ -608,7 +639,9 @@ class Reader:
         rest: dict[str, Form] = {}
         for source, part in parts:
             if isinstance(part, Gather) and planes is not None:
-                part = self.window(source, part, planes) or part
+                own = Layout.of(shape).planes if len(shape) <= 3 else planes
+                seen = self.window(source, part, planes) or self.window(source, part, own)
+                part = part if seen is None else seen
             if isinstance(part, LinearMap):
                 found.append((source, part))
             else:

@@ -19,7 +19,7 @@ from ..gen.rtl import core_timing
 from ..gen.several import SEVERAL, make_comparison
 from ..sim import golden
 from . import analysis, api, demo, plots, robustness, tune
-from .bench_conv import SHARED, model_of, resnet8
+from .bench_conv import CONFIDENCE, SHARED, model_of, paired, resnet8
 from .console import progress, to_json
 from .measure import ROOT, TOOLS, Measurement, bench, example, open_data
 from .page import Plot, Section, write_page
@@ -554,3 +554,69 @@ def keyword_transformer() -> Iterator[Measurement]:
         f"same; {len(design.populations)} populations",
         details={"design_hash": design.hash},
     )
+
+
+# -- mixers and ConvNeXt -----------------------------------------------------------------------
+
+CLOTHES_STEPS = (4, 5, 6, 7, 8)
+CLOTHES_LEAST = 88  # % of the float network
+CLOTHES_LOSS = 1  # points at the most steps
+
+
+def clothes_model(name: str) -> api.Model:
+    """Return one of the repository's networks of clothes."""
+    return api.Model(
+        spec=f"{TOOLS / 'fashion_networks.py'}:{name}",
+        weights=str(TOOLS / f"fashion_{name}.pth"),
+        calibrate=str(TOOLS / "fashion_calibrate.npz"),
+    )
+
+
+def clothes(name: str) -> Iterator[Measurement]:
+    """Yield a network's float accuracy and that of its integers by T, of the open test half."""
+    data = open_data("fashion_mnist_test_open.npz")
+    source = clothes_model(name)
+    samples = api.load_data(source.calibrate)
+    network = api.load_network(source, samples.x)
+    exact = network.answers(data.x).argmax(axis=1) == data.classes
+    weights = sum(q.map.weights.size for p in network.populations for q in p.sources)
+    yield Measurement(
+        what="float accuracy",
+        value=round(100 * float(exact.mean()), 2),
+        unit="%",
+        target=f">= {CLOTHES_LEAST}",
+        note=f"of {len(exact)} images; {len(network.populations)} populations, {weights:,} weights",
+    )
+    for steps in CLOTHES_STEPS:
+        say(f"  T = {steps}")
+        options = Options(steps=steps, weight_bits=8, input_steps=8)
+        design = calibrate(network, samples.x, options)
+        right = golden.run(design, design.raw_samples(data.x)).labels == data.classes
+        change, error = paired(right, exact)
+        yield Measurement(
+            what=f"loss of accuracy at T = {steps}, 8-bit weights",
+            value=round(-change, 2),
+            unit="points",
+            target=f"<= {CLOTHES_LOSS}" if steps == max(CLOTHES_STEPS) else "",
+            note=f"golden {100 * float(right.mean()):.2f} %; 95 % within "
+            f"{-change - CONFIDENCE * error:+.2f} to {-change + CONFIDENCE * error:+.2f}",
+            details={"design_hash": design.hash, "differing": int((right != exact).sum())},
+        )
+
+
+@bench("D9", "ResMLP, Fashion-MNIST")
+def clothes_resmlp() -> Iterator[Measurement]:
+    """All 5,000 images of the open half."""
+    yield from clothes("resmlp")
+
+
+@bench("D10", "MLP-Mixer, Fashion-MNIST")
+def clothes_mixer() -> Iterator[Measurement]:
+    """All 5,000 images of the open half."""
+    yield from clothes("mixer")
+
+
+@bench("D11", "ConvNeXt, Fashion-MNIST")
+def clothes_convnext() -> Iterator[Measurement]:
+    """All 5,000 images of the open half."""
+    yield from clothes("convnext")
