@@ -834,6 +834,7 @@ def convert_population(
                 multiplier_bits=multiplier_bits,
                 unit=unit,
                 centred=comparison is not None,
+                settled=converted.firing == "settled",
                 slope=slope,
                 feedback=options.rounding == "feedback",
                 blind=options.rounding == "plain",

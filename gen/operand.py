@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from .border import border_of
 from .codes import SpikeCode
 from .design import MULTIPLIER_LIMIT, DesignOperand, DesignProjection
 from .network import Operand, Population, Projection
@@ -84,6 +85,7 @@ def convert_operand(
     unit: float | None = None,
     slope: float | None = None,
     centred: bool = False,
+    settled: bool = False,
 ) -> DesignOperand:
     """Quantise weights and bias of one operand.
 
@@ -109,6 +111,8 @@ def convert_operand(
         Of the function where X < 0, relative to that above; ``None`` is no other.
     centred
         Take half a unit of F off the bias, so that F, which is rounded up, is rounded to nearest.
+    settled
+        The sources fire settled, so that one without a code for 0 errs there for ever.
     """
     if unit is None and code is not None:
         unit = code.unit
@@ -154,10 +158,9 @@ def convert_operand(
     bias = np.where(nothing, 0.0, operand.bias)
     if bias_correction:
         seen = sum(p.map.apply(sources.values[p.source]) for p in projections) * scale
-        around = (0, *range(2, exact.ndim))
         some = np.broadcast_to(~nothing, exact.shape)
         missed = np.where(some, exact, 0.0) - bias - seen
-        bias = bias + by_channel(missed.mean(axis=around, where=some), population.shape)
+        bias = bias + _mean_by_kind(missed, some, projections, sources, settled=settled)
     if centred:
         bias = bias - unit / 2
     integers = np.rint(bias / scale).astype(np.int64)
@@ -214,6 +217,36 @@ def _least(
         for p in projections
     )
     return by_channel(least, population.shape)
+
+
+def _mean_by_kind(
+    missed: np.ndarray,
+    some: np.ndarray,
+    projections: list[DesignProjection],
+    sources: Sources,
+    *,
+    settled: bool,
+) -> np.ndarray:
+    """Return the mean of (n, *shape) by channel, where ``some`` says so, shaped as a bias.
+
+    Where settled neurons cannot say 0, what they say for it is an error that every input of a
+    window makes and that padding does not; so there the mean is that of the pixels whose windows
+    lack the same. It is 0 where ``some`` is true at none of them.
+    """
+    codes = {p.name: p.code for p in sources.populations}
+    shape = missed.shape[1:]
+    border = border_of(np.zeros(1), shape, [(p.map, codes[p.source]) for p in projections])
+    if border.count == 1 or not settled:
+        around = (0, *range(2, missed.ndim))
+        return by_channel(missed.mean(axis=around, where=some), shape)
+    flat, some = (x.reshape(*x.shape[:2], -1) for x in (missed, some))
+    means = np.zeros((shape[0], border.count))
+    for kind in range(border.count):
+        pixels = border.of_pixels == kind
+        here = some[:, :, pixels]
+        sums = flat[:, :, pixels].sum(axis=(0, 2), where=here)
+        means[:, kind] = sums / np.maximum(1, here.sum(axis=(0, 2)))
+    return means[:, border.of_pixels].reshape(shape)
 
 
 def _integers(projection: Projection, weights: np.ndarray, bits: int | None) -> DesignProjection:

@@ -43,8 +43,8 @@ class OperandPlan(LayerPlan):
 
     @property
     def greatest(self) -> int:
-        """Greatest |F|."""
-        return max(1, self.requantised_range[1])
+        """Greatest |F| that a word holds, whatever weights are put in the memories."""
+        return max(1, (1 << (self.requantised_width - 1)) - 1)
 
 
 @dataclass(frozen=True, kw_only=True)

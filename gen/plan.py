@@ -894,9 +894,8 @@ def no_hardware(design: Design) -> str | None:
 
 def _no_pair(design: Design, population: DesignPopulation) -> str:
     """Return why there is no hardware for two operands, as the end of a sentence."""
-    code = population.code
-    assert code is not None
-    if design.firing != "settled" or not code.is_binary:
+    codes = [population.code, *(design[q.source].code for q in population.sources)]
+    if design.firing != "settled" or not all(code is not None and code.is_binary for code in codes):
         return "has two operands, for which firing must be settled and the schedule binary"
     each = [replace(population, operands=(operand,)) for operand in population.operands]
     return next(filter(None, (_no_join(design, one) for one in each)), "")

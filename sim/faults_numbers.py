@@ -19,7 +19,7 @@ from ..gen.design import (
     bits_for,
 )
 from ..gen.plan import LayerPlan
-from ..gen.reading import repeats_of, zero_train
+from ..gen.reading import repeats_of
 from . import golden
 
 FACTOR_BITS = 16  # requantisation factors are unsigned, at most so wide
@@ -163,25 +163,24 @@ def _code(population: DesignPopulation) -> SpikeCode:
 def _with_channel_moved(
     design: Design, layer: str, channel: int, change: int | np.ndarray
 ) -> Design:
-    """Return the Design with the biases of one channel moved, by pixel or all alike; unfolded."""
+    """Return the Design with the biases of one channel moved, unfolded.
+
+    ``change`` is one number, or one for each pixel.
+    """
 
     def moved(population: DesignPopulation) -> DesignPopulation:
         if population.name != layer:
             return replace(population, folding=None)
-        first, *others = population.operands
-        bias = np.broadcast_to(first.bias, population.shape).copy()
-        bias.reshape(len(bias), -1)[channel] += change
-        operands = (replace(first, bias=bias), *others)
-        return replace(population, operands=operands, folding=None)
+        bias = _biases(population, 0)
+        bias = np.broadcast_to(
+            bias, (len(bias), *np.broadcast_shapes(bias.shape[1:], np.shape(change)))
+        )
+        bias = bias.copy()
+        bias[channel] += change
+        operand = replace(population.operands[0], bias=bias)
+        return replace(population, operands=(operand, *population.operands[1:]), folding=None)
 
     return replace(design, populations=tuple(map(moved, design.populations)))
-
-
-def bias_at(design: Design, layer: str, channel: int, pixel: int) -> Number:
-    """Return the bias of a pixel of a channel, which may be that of all of the channel."""
-    biases = _biases(design[layer], 0)
-    each = biases.size // len(biases)
-    return Number(kind="bias", layer=layer, index=(channel * each + pixel % each,))
 
 
 def numbers(design: Design) -> dict[str, list[Number]]:
@@ -318,6 +317,14 @@ class WeightRom:
         )
 
 
+def bias_at(plan: LayerPlan, kind: int, output: int) -> Number:
+    """Return the bias of an output at the first pixel of a kind, see :class:`.border.Border`."""
+    biases = _biases(plan.held, 0)
+    each = biases.size // len(biases)
+    place = output * each + (int(plan.border.examples[kind]) if each > 1 else 0)
+    return Number(kind="bias", layer=plan.name, index=(place,))
+
+
 def flip(value: int, bit: int, bits: int, *, signed: bool) -> int:
     """Flip one bit of a number of ``bits`` bits, two's complement where ``signed``."""
     flipped = (value & ((1 << bits) - 1)) ^ 1 << bit
@@ -329,8 +336,8 @@ class RomFault:
     """A bit of a ROM that holds numbers of the Design.
 
     ``value`` is what the number becomes; ``copies`` are the places in the ROM that hold it, one of
-    which is faulty. ``pixels`` are those of the channel for which a bias stands, where they are not
-    all.
+    which is faulty. A bias is faulty at ``pixels`` alone, in raster order, which share the word;
+    without any, at all pixels.
     """
 
     number: Number
@@ -344,42 +351,47 @@ class RomFault:
         The ROM word alone is wrong. What the generator derived from the number is as it was: the
         bias that settled firing has folded with Σ W, which here takes back what the golden model
         would add. In overlapped firing Σ W enters every step, and no Design is like that. Nor is
-        one where a copy of a weight differs from the others.
+        one where a copy of a weight or of a factor differs from the others.
         """
         if self.copies > 1:
             return None
+        if self.number.kind == "bias":
+            return self._with_bias(design)
         if self.number.kind == "weight":
             if design.firing != "settled":
                 return None
-            design = self._with_bias_as_it_was(design)
-        elif self.pixels:
-            population = design[self.number.layer]
-            moved = np.zeros(population.size // population.shape[0], np.int64)
-            moved[list(self.pixels)] = self.value - self.number.read(design)
-            channel = self.number.index[0] * population.shape[0]
-            channel //= _biases(population, 0).size
-            return _with_channel_moved(design, population.name, channel, moved)
+            moved = self._taken_back(design)
+            design = _with_channel_moved(design, self.number.layer, self.number.index[0], moved)
         return self.number.put(design, self.value)
 
-    def _with_bias_as_it_was(self, design: Design) -> Design:
-        """Return the Design with a bias that takes back what a changed weight would add to it.
+    def _with_bias(self, design: Design) -> Design:
+        population = design[self.number.layer]
+        biases = _biases(population, 0)
+        change = np.array(self.value - self.number.read(design))
+        if self.pixels:
+            faulty = np.zeros(population.shape[1:], np.int64)
+            faulty.flat[list(self.pixels)] = 1
+            change = change * faulty
+        channel = self.number.index[0] // (biases.size // len(biases))
+        return _with_channel_moved(design, self.number.layer, channel, change)
 
-        For every input of the window that lies within the planes that is (rest - Ση)·change; for
-        those beyond, the hardware sends the train of 0 and takes off what the sound weight makes of
-        it, where the golden model adds nothing.
+    def _taken_back(self, design: Design) -> int | np.ndarray:
+        """Return what a weight's change would do to the folded bias, taken back: by pixel.
+
+        That holds (rest - Ση) Σ W, and takes off z Σ W of what lies beyond the planes, where
+        neurons send z for 0.
         """
         projection = self.number.projection(design)
-        code, linear = _code(design[projection.source]), projection.map
+        source, linear = _code(design[projection.source]), projection.map
         change = self.value - self.number.read(design)
-        one = np.zeros_like(linear.weights)
-        one[self.number.index] = 1
-        channel = self.number.index[0]
-        inside = linear.with_weights(one).apply(np.ones((1, *linear.in_shape), np.int64))[0]
-        inside = inside.reshape(len(one), -1)[channel]
-        train = zip(code.eta, zero_train(code.eta, code.rest), strict=True)
-        beyond = 2 * sum(eta * event for eta, event in train) * (repeats_of(linear) - inside)
-        moved = change * (beyond - (code.rest - code.total) * inside)
-        return _with_channel_moved(design, self.number.layer, channel, moved)
+        whole = change * repeats_of(linear)
+        moved = -(source.rest - source.total) * whole
+        if source.zero == 0:
+            return moved
+        alone = np.zeros_like(linear.weights)
+        alone[self.number.index] = change
+        within = linear.with_weights(alone).apply(np.ones((1, *linear.in_shape), np.int64))
+        return moved + source.zero * (whole - within[0][self.number.index[0]])
 
 
 def fits(plan: LayerPlan, faulty: Design) -> bool:

@@ -213,15 +213,12 @@ class Sampler:
             value = flip(stored, bit, field.width, signed=False)
             return RomFault(number=number, value=value, copies=plan.border.count)
         # The ROM holds the bias with constants folded in, which a flipped bit moves by as much.
-        pixels = np.flatnonzero(plan.border.of_pixels == kind) if plan.border.count > 1 else []
-        number = bias_at(self.design, plan.name, output, int(pixels[0]) if len(pixels) else 0)
+        number = bias_at(plan, kind, output)
         after = flip(stored, bit, field.width, signed=True)
         before = flip(after, bit, field.width, signed=True)
-        return RomFault(
-            number=number,
-            value=number.read(self.design) + after - before,
-            pixels=tuple(int(pixel) for pixel in pixels),
-        )
+        value = number.read(self.design) + after - before
+        pixels = tuple(np.flatnonzero(plan.border.of_pixels == kind).tolist())
+        return RomFault(number=number, value=value, pixels=pixels if plan.border.count > 1 else ())
 
     def _field(self, memory: Memory, bit: int) -> "_Field":
         """Return the field that a bit of a layer's constants belongs to."""

@@ -281,7 +281,7 @@ def run(design: Design, raw: np.ndarray, *, batch: int = 512, count_events: bool
         raise ValueError(f"batch must be at least 1, not {batch}")
     raw = _checked(design, raw)
     answer = _answerer(design, count_events)
-    batch = min(batch, max(1, BATCH_VALUES // sum(p.size for p in design.populations)))
+    batch = min(batch, max(1, BATCH_VALUES // most_held(design)))
     parts = [answer(raw[i : i + batch]) for i in range(0, len(raw), batch)]
     logits = np.concatenate(
         [part for part, _ in parts] or [np.zeros((0, design.readout.size), np.int64)]
@@ -303,6 +303,40 @@ def _answerer(design: Design, count_events: bool = False):
         return integrate_fire.IntegrateFire(design, count_events=count_events)
     _check_int64(design)
     return ClosedForm(design, count_events)
+
+
+def read_by(population: DesignPopulation) -> set[str]:
+    """Return the names of the populations that one reads."""
+    products = (p for operand in population.operands for p in operand.products)
+    return {p.source for p in population.sources}.union(*map(sources_of, products))
+
+
+def last_readers(design: Design) -> list[set[str]]:
+    """Return, for each population, those that it is the last to read."""
+    found: list[set[str]] = []
+    later: set[str] = set()
+    for population in reversed(design.populations):
+        read = read_by(population)
+        found.append(read - later)
+        later |= read
+    return found[::-1]
+
+
+def most_held(design: Design) -> int:
+    """Return the most neurons whose values are held at a time for one sample.
+
+    Of settled firing a value is dropped when the last population has read it; in overlapped firing
+    every neuron is at work at every step.
+    """
+    sizes = {p.name: p.size for p in design.populations}
+    if design.firing != "settled" or design.dynamics != "signgd":
+        return sum(sizes.values())
+    most = held = 0
+    for population, done in zip(design.populations, last_readers(design), strict=True):
+        held += population.size
+        most = max(most, held)
+        held -= sum(sizes[name] for name in done)
+    return most
 
 
 def run_over_steps(
@@ -330,7 +364,7 @@ def run_over_steps(
         raise ValueError(f"batch must be at least 1, not {batch}")
     raw = _checked(design, raw)
     answer = _answerer(design)
-    batch = min(batch, max(1, BATCH_VALUES // sum(p.size for p in design.populations)))
+    batch = min(batch, max(1, BATCH_VALUES // most_held(design)))
     found = np.zeros((len(steps), len(raw), design.readout.size), np.int64)
     for i in range(0, len(raw), batch):
         found[:, i : i + batch] = answer.over_steps(raw[i : i + batch], steps)
@@ -433,15 +467,19 @@ class ClosedForm:
         """Return what those who read a population see of v(T), by the index of its target."""
         return self.stairs[population.name].values[index]
 
-    def _settled(self, raw: np.ndarray) -> tuple[dict, dict]:
+    def _settled(self, raw: np.ndarray, *, keep: bool = False) -> tuple[dict, dict]:
+        """Return what the read-out reads; all values with ``keep``."""
         values: dict[str, np.ndarray] = {}
         events: dict[str, np.ndarray] = {}
-        for population in self.design.populations[:-1]:
+        populations = self.design.populations[:-1]
+        for population, done in zip(populations, last_readers(self.design), strict=False):
             stairs = self.stairs[population.name]
             index = stairs.index(self._target(population, values, raw))
             values[population.name] = self.settled_value(population, index)
             if self.count_events:
                 events[population.name] = stairs.events[index].reshape(len(raw), -1).sum(axis=1)
+            for name in () if keep else done:
+                del values[name]
         return values, events
 
     def over_steps(self, raw: np.ndarray, steps: Sequence[int]) -> np.ndarray:

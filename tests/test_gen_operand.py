@@ -64,6 +64,77 @@ def converted(maps, seen, bias=None, *, code=CODE, bits=8):
     return integers, exact
 
 
+@pytest.mark.parametrize("settled", [True, False])
+def test_what_is_said_for_0_is_made_good_by_what_windows_lack_where_firing_settles(settled) -> None:
+    rng = np.random.default_rng(4)
+    seen = sources(rng, ("a",))
+    seen.populations[0].code = SpikeCode(eta=(8, 4, 2, 1), rest=0, unit=0.02, kind="centred")
+    linear = conv(rng)
+    operand = Operand(
+        projections=(Projection(source="a", map=linear),), bias=np.zeros((PLANES[0], 1, 1))
+    )
+    exact = linear.apply(seen.values["a"] * 0.02)
+    seen.values["a"] -= 1  # there is -1 and 1, but no 0
+    assert -1 == seen.populations[0].code.zero
+
+    integers = convert_operand(
+        Population(name="x", shape=PLANES, function="relu", operands=(operand,)),
+        operand,
+        exact,
+        CODE,
+        seen,
+        weight_bits=8,
+        multiplier_bits=12,
+        feedback=True,
+        bias_correction=True,
+        settled=settled,
+    )
+
+    missed = (exact - said(integers, seen)).mean(axis=0)
+    corner, edge = missed[:, 0, 0], missed[:, 0, 1:-1].mean(axis=1)
+    unit = integers.scale
+    assert (np.abs(missed.mean(axis=(1, 2))) < unit).all()
+    assert settled == bool((np.abs([corner, edge]) < unit).all())
+    assert settled == (integers.bias.shape == PLANES)
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_left_out_beyond_the_border_has_no_mean_where_no_code_says_0() -> None:
+    rng = np.random.default_rng(5)
+    seen = sources(rng, ("a",))
+    code = SpikeCode(eta=(8, 4, 2, 1), rest=0, unit=0.02, kind="centred")
+    seen.populations[0].code = code
+    seen.values["a"] -= 15
+    tap = Window(  # of a maximum over 3x3: the pixel above and to the left
+        in_shape=PLANES,
+        layout=Layout(planes=PLANES),
+        factor=np.ones(PLANES[0]),
+        sources=tuple(range(PLANES[0])),
+        padding=(1, -1, 1, -1),
+    )
+    bias = np.zeros(PLANES)
+    bias[:, 0], bias[:, :, 0] = -np.inf, -np.inf
+    operand = Operand(projections=(Projection(source="a", map=tap),), bias=bias)
+
+    integers = convert_operand(
+        Population(name="x", shape=PLANES, function="max", operands=(operand,)),
+        operand,
+        tap.apply(seen.values["a"] * 0.02) + bias,
+        CODE,
+        seen,
+        weight_bits=8,
+        multiplier_bits=12,
+        feedback=True,
+        bias_correction=True,
+        settled=True,
+    )
+
+    factor = integers.projections[0].map.factor
+    left_out = np.isneginf(bias)
+    assert (integers.bias[left_out] == (factor * code.low)[0]).all() and (factor == factor[0]).all()
+    assert not integers.bias[~left_out].any()
+
+
 def said(integers, seen):
     sums = sum(p.map.apply(seen.values[p.source]) for p in integers.projections) + integers.bias
     return sums * integers.scale.reshape(-1, 1, 1)

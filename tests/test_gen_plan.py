@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.calibrate import calibrate
+from signfire.gen.calibrate import LayerOptions, calibrate
+from signfire.gen.codes import Schedule
 from signfire.gen.design import Folding as F
 from signfire.gen.network import Dense
 from signfire.gen.plan import (
@@ -18,6 +19,7 @@ from signfire.gen.plan import (
     plan_layers,
 )
 from signfire.gen.specimen import random_design, random_planes_network
+from signfire.gen.specimen_pairs import random_pairs
 from signfire.sim import golden
 
 FOLDING = {"input": F(pe=2), "fc1": F(pe=3, simd=4, unroll=2), "fc2": F(pe=2, simd=3)}
@@ -212,6 +214,42 @@ def test_a_layer_that_nobody_reads_is_refused(make_design):
         r"model runs it: use signfire evaluate\)$",
     ):
         check_hardware(skipping)
+
+
+def test_operands_that_there_is_no_hardware_for():
+    design = random_pairs(layers={"pair": LayerOptions(schedule=Schedule(kind="constant"))})
+
+    assert no_hardware(random_pairs()) is None
+    assert no_hardware(design) == (
+        "there is no RTL for this network: 'pair' has two operands, for which firing must be "
+        "settled and the schedule binary (the golden model runs it: use signfire evaluate)"
+    )
+
+
+def test_the_second_operand_is_folded_as_far_as_it_divides():
+    design = random_pairs(
+        rows=(2, 2),
+        layers={"second": LayerOptions(steps=6)},
+        folding={
+            "first": F(pe=8, simd=6),
+            "second": F(pe=8, simd=8),
+            "pair": F(pe=4, simd=4, unroll=4),
+            "out": F(),
+        },
+    )
+    _, (_, _, pair, _) = plans(design)
+
+    first, second = pair.operands
+    assert [(4, 4, 4), (1, 4, 3)] == [
+        (p.folding.pe, p.folding.simd, p.folding.unroll) for p in (first, second)
+    ]
+    assert [(8, 2, 2, 1), (1, 1, 2, 2)] == [
+        (p.outputs, p.tiles, p.words, p.planes) for p in (first, second)
+    ]
+    assert (8, 8) == (first.weights.shape[1], second.weights.shape[1])
+    # neurons take T = 4 cycles a word, and 2 tiles of 4 outputs come as lanes that keep pace
+    assert pair.interval == max(first.interval, 4 * 8 // pair.lanes * 4)
+    assert second.interval == 4 * 2 * 2 < first.interval
 
 
 def test_every_kind_of_map_without_two_operands_has_hardware():

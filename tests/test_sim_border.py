@@ -75,6 +75,7 @@ class Normalised(nn.Module):
         self.first = nn.Conv2d(2, 4, 3, padding=1)
         self.second = nn.Conv2d(4, 4, 3, stride=2, padding=1, groups=4)
         self.last = nn.Linear(4, 3)
+        self.first.weight.data *= 3  # so that some are clipped
 
     def forward(self, x: Tensor) -> Tensor:
         x = nn.functional.relu6(self.first((x / 255 - 0.45) / 0.2))
@@ -86,7 +87,7 @@ def converted():
     """Return the network above as a Design, and 40 images as raw values."""
     images = np.random.default_rng(0).integers(0, 256, (40, 2, 5, 4), np.uint8)
     network = import_network(Normalised().eval(), images.astype(np.float32))
-    layers = {"first": LayerOptions(code="centred", clip=2.0)}
+    layers = {"first": LayerOptions(code="centred", clip=8.0)}
     design = calibrate(network, images, Options(steps=3, input_steps=4, layers=layers))
     folding = {
         p.name: F(pe=min(2, p.shape[0])) if len(p.shape) == 3 else F()
@@ -105,6 +106,7 @@ def test_a_network_that_normalises_its_images_has_hardware(directory, converted)
         for p in (first, second)
     ]
     assert [9, 6] == kinds
+    assert first.limit is not None and first.limit < first.code.high
     assert 0 != first.code.zero and np.ptp(first.operands[0].bias.reshape(4, -1), axis=1).all()
 
     on_cycles = check_cycles(design, raw[:2], directory, stalls=STALLS, seed=3)

@@ -7,8 +7,8 @@ import pytest
 
 from signfire.gen.design import Design, Folding
 from signfire.gen.rtl import Core, core_timing, to_verilog
-from signfire.gen.specimen import random_design
-from signfire.gen.specimen_joins import EVERYTHING, random_joins
+from signfire.gen.specimen import behind_means, random_design, random_windows
+from signfire.gen.specimen_joins import EVERYTHING, WIDE, random_joins
 from signfire.sim import faults, verilator
 from signfire.sim.bulk import run_bulk
 from signfire.sim.cycle import check_cycles
@@ -44,6 +44,21 @@ DESIGNS = {
                 "greatest": Folding(pe=3),
                 "out": Folding(pe=3, simd=3, unroll=3),
             },
+        ),
+        "ecp5",
+    ),
+    "bordered": (
+        behind_means(
+            random_windows(
+                shape=(3, 4),
+                layers=({"conv": 2, **WIDE}, {"conv": 2, **WIDE}, {"dense": 3}),
+                code="centred",
+                folding={
+                    "conv1": Folding(pe=2),
+                    "conv2": Folding(simd=2),
+                    "dense3": Folding(pe=3, simd=4),
+                },
+            )
         ),
         "ecp5",
     ),
@@ -134,9 +149,9 @@ def test_golden_model_and_second_simulation_agree_on_who_is_harmful(found) -> No
     judged = [o for o in result.outcomes if o.golden is not None and o.kind != "file"]
     kinds = {outcome.kind for outcome in judged}
 
-    assert kinds == {"weight", "bias", "factor", "eta"} - (
-        {"weight"} if name == "overlapped" else set()
-    )
+    # Step by step Σ W enters; at borders a factor is wrong for one kind of pixel: no Design is so.
+    unjudged = {"overlapped": {"weight"}, "bordered": {"factor"}}.get(name, set())
+    assert kinds == {"weight", "bias", "factor", "eta"} - unjudged
     assert [o.golden for o in judged] == [o.events or o.answers for o in judged]
 
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from signfire.gen.border import pixel_biases
 from signfire.gen.design import Design, Folding
 from signfire.gen.plan import MaximumPlan, find_technology, plan_layers
 from signfire.gen.rtl import weight_rom
-from signfire.gen.specimen import random_design, random_windows
+from signfire.gen.specimen import behind_means, random_design, random_windows
 from signfire.gen.specimen_joins import EVERYTHING, random_joins
 from signfire.sim import golden
 from signfire.sim.faults_numbers import (
@@ -14,6 +15,7 @@ from signfire.sim.faults_numbers import (
     Number,
     RomFault,
     WeightRom,
+    bias_at,
     corrupt,
     flip,
     load_refuses,
@@ -244,3 +246,57 @@ def test_the_judge_tells_events_from_answers(make_design) -> None:
     assert judge.changes(logit.put(design, logit.read(design) + 1)) == (False, True)
     assert judge.changes(hidden.put(design, 10_000))[0]
     assert judge.changes(logit.put(design, logit.read(design) + 1), ["fc1"]) == (False, False)
+
+
+WIDE = {"window": (3, 3), "padding": (1, 1, 1, 1)}
+BORDERED = behind_means(  # no code of it says 0, and all biases differ at the border
+    random_windows(
+        shape=(4, 5),
+        layers=(
+            {"conv": 2, **WIDE},
+            {"depthwise": True, "window": (3, 2), "padding": (1, 0, 2, 1), "stride": (2, 1)},
+            {"pool": (2, 2), "padding": (1, 0, 0, 1)},
+            {"dense": 2},
+        ),
+        code="centred",
+        folding={name: Folding() for name in ("conv1", "depthwise2", "pool3", "dense4")},
+    )
+)
+
+
+def folded_bias(design: Design, layer: str) -> np.ndarray:
+    """Return what the hardware of BORDERED holds of a layer of another Design."""
+    _, plans = plan_layers(design, find_technology("ecp5"), BORDERED)
+    return next(plan.folded_bias for plan in plans if plan.name == layer)
+
+
+@pytest.mark.parametrize("layer", ["conv1", "depthwise2", "pool3", "dense4"])
+def test_a_weight_in_rom_moves_no_bias_of_any_kind_of_pixel(layer) -> None:
+    weights = [n for n in numbers(BORDERED)["weight"] if n.layer == layer]
+    for number in weights[:: max(1, len(weights) // 12)]:
+        value = number.read(BORDERED) + (-2 if number.read(BORDERED) > 0 else 2)
+
+        faulty = RomFault(number=number, value=value).applied(BORDERED)
+
+        assert value == number.read(faulty)
+        assert folded_bias(faulty, layer).tolist() == folded_bias(BORDERED, layer).tolist()
+
+
+@pytest.mark.parametrize("layer", ["conv1", "depthwise2", "pool3", "dense4"])
+def test_a_bias_in_rom_moves_the_pixels_of_its_kind_alone(layer) -> None:
+    _, plans = plan_layers(BORDERED, find_technology("ecp5"))
+    plan = next(plan for plan in plans if plan.name == layer)
+    before = folded_bias(BORDERED, layer)
+    for kind, output in np.ndindex(plan.border.count, plan.outputs):
+        number = bias_at(plan, kind, output)
+        pixels = np.flatnonzero(plan.border.of_pixels == kind) if plan.border.count > 1 else ()
+
+        faulty = RomFault(
+            number=number, value=number.read(BORDERED) + 5, pixels=tuple(pixels)
+        ).applied(BORDERED)
+
+        moved = np.zeros_like(before)
+        moved[kind, output] = 5
+        assert folded_bias(faulty, layer).tolist() == (before + moved).tolist()
+        bias = faulty[layer].operands[0].bias
+        assert plan.border.tells(pixel_biases(bias, faulty[layer].shape))

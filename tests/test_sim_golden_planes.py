@@ -1,7 +1,7 @@
 """Golden model of convolutions: by hand, and against loops over every synapse and step."""
 
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -264,6 +264,33 @@ def test_batches_give_what_one_does(monkeypatch) -> None:
     monkeypatch.setattr("signfire.sim.golden.BATCH_VALUES", 1000)
 
     assert np.array_equal(golden.run(design, raw).logits, whole.logits)
+
+
+def test_settled_values_are_dropped_behind_their_last_reader(make_design) -> None:
+    """Of a chain no more than two neighbours are held; overlapped firing holds all."""
+    sizes = [p.size for p in make_design(firing="settled").populations]
+
+    settled = golden.most_held(make_design(firing="settled"))
+    assert settled == max(a + b for a, b in pairwise(sizes)) < sum(sizes)
+    assert golden.most_held(make_design(firing="overlapped")) == sum(sizes)
+
+
+def test_branches_are_held_until_they_meet() -> None:
+    _, design, _ = converted("settled", 1)
+    last = golden.last_readers(design)
+    readers = {name: [] for name in (p.name for p in design.populations)}
+    for population in design.populations:
+        for name in golden.read_by(population):
+            readers[name].append(population.name)
+
+    dropped = {
+        name: population.name
+        for population, done in zip(design.populations, last, strict=True)
+        for name in done
+    }
+
+    assert any(len(names) > 1 for names in readers.values())
+    assert dropped == {name: names[-1] for name, names in readers.items() if names}
 
 
 def test_sums_beyond_float32_stay_exact(tiny) -> None:

@@ -14,6 +14,7 @@ from signfire.hdl import integrate_fire
 from signfire.sim import golden, verilator
 from signfire.sim.bulk import TOP, run_bulk
 from signfire.sim.cycle import check_cycles
+from signfire.sim.faults import run_faults
 
 FOLDING = {
     "input": Folding(pe=2),
@@ -139,3 +140,8 @@ def test_bulk_agrees_on_every_word_and_a_fault_is_seen(tmp_path):
     assert len(set(sound.labels.tolist())) > 1
     assert not faulty.passed
     assert {m.what for m in faulty.mismatches} <= {"logit", "label"}
+
+
+def test_a_fault_campaign_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="alone, and 'random5-rate' has if"):
+        run_faults(rate(), RAW, tmp_path)

@@ -255,10 +255,10 @@ def baseline() -> Iterator[Measurement]:
         )
 
 
-TUNE_BUDGET = 24
-TUNE_TRIALS = 24
+TUNE_BUDGET = 32
+TUNE_TRIALS = 8
 TUNE_SAMPLES = 48  # of a full conversion
-TUNE_IMAGES = 40  # whose answers are compared; the training half's, without labels
+TUNE_IMAGES = 48  # whose answers are compared; the training half's, without labels
 
 
 @bench("D7", "Tuned overlapped firing, ResNet8, CIFAR-10")
@@ -273,7 +273,7 @@ def tuned_residual() -> Iterator[Measurement]:
         base=Options(weight_bits=8, samples=TUNE_SAMPLES),
         firings=("overlapped",),
         images=TUNE_IMAGES,
-        record=ROOT / "build" / "bench" / "resnet8.tune.jsonl",
+        record=ROOT / "build" / "bench" / f"resnet8-{TUNE_BUDGET}.tune.jsonl",
     )
     found = search.run(TUNE_TRIALS, say)
     data = task.test
@@ -463,6 +463,7 @@ GRID = 1501  # points of each operand
 KEYWORD_STEPS = 9
 KEYWORD_OWN = 100  # of the test inputs, without labels, for the calibration
 KEYWORD_INPUT = {"input_steps": 9, "input_bits": 12, "input_percentile": 99.5}  # not of silence
+KEYWORD_SAMPLES = 16  # of these, 99 rows each
 KEYWORD_PART = 50  # inputs answered at a time
 CLASSES = "down go left no off on right stop up yes _silence_ _unknown_".split()
 
@@ -534,7 +535,7 @@ def keyword_transformer() -> Iterator[Measurement]:
     say("  the network")
     network = import_network(model, features[:8], "kwt1")
     say("  its integers")
-    options = Options(steps=KEYWORD_STEPS, weight_bits=8, **KEYWORD_INPUT)
+    options = Options(steps=KEYWORD_STEPS, weight_bits=8, samples=KEYWORD_SAMPLES, **KEYWORD_INPUT)
     design = calibrate(network, features[:KEYWORD_OWN], options)
     raw, labels = design.raw_samples(features), []
     for start in range(0, len(raw), KEYWORD_PART):
@@ -555,5 +556,5 @@ def keyword_transformer() -> Iterator[Measurement]:
         note=f"of {len(right)}, {others:.1f} % of those that did not calibrate; float "
         f"{100 * float((answers == classes).mean()):.1f} %, {alike:.1f} % of the answers are the "
         f"same; {len(design.populations)} populations",
-        details={"design_hash": design.hash, "layers": design.provenance["layers"]},
+        details={"design_hash": design.hash},
     )

@@ -12,7 +12,7 @@ from rich.table import Table
 from ..boards.boards import Board
 from ..boards.reweight import Reweighted
 from ..boards.toolchain import OK, Tool
-from ..gen.border import border_of, is_padded, pixel_biases
+from ..gen.border import border_of, is_padded
 from ..gen.design import Design
 from ..gen.network import MAX
 from .api import AutoFold, Costs, Embedding, Evaluation, Inference
@@ -185,20 +185,24 @@ def border_notes(design: Design) -> list[str]:
     for p in design.populations:
         for operand in () if p.function == MAX else p.operands:
             sources = [(q.map, design[q.source].code) for q in operand.projections]
-            if np.ptp(pixel_biases(operand.bias, p.shape), axis=1).any():
-                kinds = border_of(operand.bias, p.shape, sources).count
-                steps = float((operand.multiplier / 2 ** (operand.shift + 1)).max())
-                found.append(
-                    f"the padding of {p.name!r} stands for values other than 0: they are in the "
-                    f"biases of its border pixels ({kinds} kinds of pixel), off by at most "
-                    f"{steps:.2g} steps of its membrane"
-                )
-            found += [
-                f"the padding of {p.name!r} is exactly 0: what the code of {q.source!r} says for "
-                f"0 is taken off in the biases of its border pixels"
+            kinds = border_of(operand.bias, p.shape, sources).count
+            if kinds == 1:
+                continue
+            unsaid = [
+                q.source
                 for q in operand.projections
                 if is_padded(q.map) and design[q.source].code.zero != 0
             ]
+            what = "stands for values other than 0: they are"
+            if unsaid:
+                what = (
+                    f"is 0, which the code of {unsaid[0]!r} cannot say: what it says is taken off"
+                )
+            steps = float((operand.multiplier / 2 ** (operand.shift + 1)).max())
+            found.append(
+                f"the padding of {p.name!r} {what} in the biases of its border pixels ({kinds} "
+                f"kinds of pixel), off by at most {steps:.2g} steps of its membrane"
+            )
     return found
 
 

@@ -284,6 +284,7 @@ def first_trials(firing: str, network: Network, goal: Goal) -> list[dict[str, An
             {"eta0": 0.2, "gamma": 0.9, "delay": 0.0, **common},
             {"eta0": 0.3, "gamma": 0.8, "delay": 1.0, **common},
             {"eta0": 0.3, "gamma": 0.7, "delay": 1.0, **common},
+            {"eta0": 0.2, "gamma": 0.8, "delay": 2.0, **common},
         ]
     names = own_codes(network)
     even = [goal.budget] if goal.loss is None else [goal.budget, (goal.budget + 2) // 2]
