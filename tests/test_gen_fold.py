@@ -299,6 +299,18 @@ def test_a_sample_that_is_scattered_takes_a_cycle_a_train_at_least():
     assert "as parallel as it can be" in choice.explanation
 
 
+def test_groups_are_folded_within_themselves_and_the_cycle_model_agrees():
+    wide = {"window": (3, 3), "padding": (1, 1, 1, 1)}
+    layers = ({"conv": 8, **wide}, {"conv": 12, "groups": 2, **wide}, {"pooled": 3})
+    budget = Budget(lut=6000, ff=10**5, block_ram=40, multipliers=30)
+
+    choice = auto_fold(random_windows(shape=(8, 8), layers=layers), "ecp5", budget)
+
+    folding = choice.design["conv2"].folding
+    assert 6 % folding.pe == 0 and 4 % folding.simd == 0 and folding.pe * folding.simd > 1
+    assert steady(core_timing(choice.design, "ecp5"))[1] == choice.interval
+
+
 def test_more_room_is_never_slower():
     design, intervals = small_windows(), []
 
