@@ -22,7 +22,7 @@ from .affine import Affine, Form, Gather, Matrix, Sum, Turned, applied, total
 from .functions import UNARY
 from .maps import Conv, Dense, Layout, LinearMap, Planes, Sliding, Window
 from .network import INPUT, LINEAR, MAX, READOUT, Network, Operand, Population, Projection
-from .planes import Entangled, alike, as_window
+from .planes import Entangled, alike, as_window, lined_up
 from .products import Product
 
 IN_TORCH = re.compile(r"-packages[/\\]torch[/\\]")
@@ -657,7 +657,9 @@ class Reader:
         size = int(np.prod(shape))
         single = [Layout(planes=(1, 1, size)), Layout(planes=(size, 1, 1))]
         plain = max(shape) == size  # single values can be a row as well as a column
-        for layout in [*self.layouts.get(source, []), *(single if plain else [])]:
+        known = self.layouts.get(source, [])
+        lines = [found for layout in known if (found := lined_up(layout, out[1:])) is not None]
+        for layout in [*known, *lines, *(single if plain else [])]:
             found = as_window(form.index, form.scale, out, shape, layout)
             if found is not None:
                 return found

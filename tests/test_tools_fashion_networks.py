@@ -22,11 +22,11 @@ SMALL = {
     "convnext": lambda: ConvNeXt(channels=4, hidden=6, depth=2),
 }
 LAYERS = {  # beside the input
-    "resmlp": "linear linear gelu linear linear gelu linear linear readout",
+    "resmlp": "linear linear gelu linear linear gelu linear readout",
     "mixer": "square divide_root gelu linear linear square divide_root gelu square divide_root "
-    "linear readout",
+    "readout",
     "convnext": "linear linear square divide_root gelu linear linear square divide_root gelu "
-    "linear square divide_root readout",
+    "linear readout",
 }
 
 

@@ -69,7 +69,7 @@ def train(name: str, x: Tensor, y: Tensor, *, epochs: int, seed: int) -> nn.Modu
 @click.option("--test", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("tools"))
 @click.option("--model", "names", type=click.Choice(list(FACTORIES)), multiple=True)
-@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True)
+@click.option("--epochs", type=click.IntRange(1), default=12, show_default=True)
 @click.option("--seed", default=1, show_default=True)
 def main(data: Path, test: Path, out: Path, names: tuple[str, ...], epochs: int, seed: int) -> None:
     """Train the Fashion-MNIST networks; DATA and TEST are .npz files with x (n, 28, 28) and y."""
