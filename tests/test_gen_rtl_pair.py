@@ -251,7 +251,7 @@ def changed(design, number: int, **numbers):
 def test_a_wrong_word_of_f_is_named(made, tmp_path_factory, number):
     design, technology = made(CHECKED[0])
     bias = design["pair"].operands[number].bias
-    faulty = changed(design, number, bias=bias + 3)
+    faulty = changed(design, number, bias=bias + 40)
     folder = tmp_path_factory.getbasetemp() / "pairs"
 
     result = check_cycles(

@@ -471,21 +471,21 @@ class Net(nn.Module):
         super().__init__()
         torch.manual_seed(1)
         self.conv1 = nn.Conv2d(2, 4, 3, padding=1)
-        self.conv2 = nn.Conv2d(4, 4, 3, padding=1, groups=GROUPS)
+        self.conv2 = nn.Conv2d(4, 4, 3, padding=1)
         self.fc = nn.Linear(4, 3)
 
     def forward(self, x):
         x = torch.relu(self.conv1(x / 255 - 0.5))
-        x = torch.relu(x + self.conv2(x))
+        x = JOINED
         return self.fc(x.mean((2, 3)))
 """
 
 
 @pytest.fixture
 def cnn(tmp_path):
-    """Save a residual network with and without hardware, and 30 labelled images of 2 planes."""
-    (tmp_path / "cnn.py").write_text(CNN.replace("GROUPS", "2"))
-    (tmp_path / "plain.py").write_text(CNN.replace("GROUPS", "1"))
+    """Save networks with and without hardware, and 30 labelled images of 2 planes."""
+    (tmp_path / "cnn.py").write_text(CNN.replace("JOINED", "torch.maximum(x, self.conv2(x))"))
+    (tmp_path / "plain.py").write_text(CNN.replace("JOINED", "torch.relu(x + self.conv2(x))"))
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (30, 2, 6, 6), dtype=np.uint8)
     np.savez(tmp_path / "images.npz", x=images, y=rng.integers(0, 3, 30))
@@ -509,8 +509,8 @@ def test_residual_network_is_converted_evaluated_and_reported(signfire, cnn) -> 
     )
     record = only_json(out)
     assert status == 0 and record["checks"]["cycle"] is None and record["cycles"] is None
-    assert any("'conv2' is a convolution of 2 groups" in note for note in record["notes"])
-    assert "conv2" in (cnn / "report" / "report.html").read_text()
+    assert any("'conv1_max' is a maximum of other operands" in note for note in record["notes"])
+    assert "conv1_max" in (cnn / "report" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("verb", ["generate", "simulate", "build"])
@@ -526,7 +526,9 @@ def test_hardware_that_there_is_not_is_refused_by_name(signfire, cnn, verb) -> N
     status, _, err = signfire(verb, design, *arguments[verb])
 
     assert status == 2
-    assert "no RTL for this network: 'conv2' is a convolution of 2 groups" in " ".join(err.split())
+    assert "no RTL for this network: 'conv1_max' is a maximum of other operands" in " ".join(
+        err.split()
+    )
 
 
 @pytest.mark.parametrize(
