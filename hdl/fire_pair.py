@@ -162,7 +162,7 @@ class PairNeurons(wiring.Component):
     @staticmethod
     def load_latency(numbers: PairNumbers) -> int:
         """Cycles from the operands to the first step."""
-        raise NotImplementedError
+        raise NotImplementedError("a subclass says it")
 
     def second_of(self, values: list, lane: int):
         """Return what belongs to a lane of numbers made of F2."""
@@ -215,11 +215,11 @@ class DividingNeurons(PairNeurons):
 
     def _prepare(self, m: Module, divisors: list[Signal]) -> None:
         """Make of F2 what all lanes share where it is one."""
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
     def _lane(self, m: Module, lane: int, load, v: Signal) -> Value:
         """Keep one neuron; return its event."""
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
 
 class QuotientNeurons(DividingNeurons):
