@@ -205,52 +205,10 @@ def synthesise(folder: Path, module: Module, ports: list, script: str, platform=
     return json.loads((folder / "top.json").read_text())["modules"]
 
 
-@pytest.mark.parametrize("name", LIBRARIES)
-def test_block_rams_are_those_that_yosys_takes(name, tmp_path):
-    shapes = [(60, 49), (300, 40), (600, 18), (600, 20), (1100, 3), (1568, 24), (2500, 9)]
-    module, ports, numbers = Module(), [], random.Random(1)
-    for i, (depth, width) in enumerate(shapes):
-        module.submodules[f"shape_{i}"] = memory = (
-            Ram(depth=depth, width=width, style="block")
-            if i % 2
-            else Rom(
-                content=[numbers.getrandbits(width) for _ in range(depth)],
-                width=width,
-                style="block",
-            )
-        )
-        for path, _, port in memory.signature.flatten(memory):
-            outside = Signal.like(port, name=f"shape_{i}_{path[0]}")
-            driven = memory.signature.members[path[0]].flow.name == "In"
-            module.d.comb += port.eq(outside) if driven else outside.eq(port)
-            ports.append(outside)
-
-    modules = synthesise(
-        tmp_path,
-        module,
-        ports,
-        f"hierarchy -top top; proc; opt_clean; opt_dff; memory -nomap; "
-        f"memory_libmap -lib {LIBRARIES[name]}",
-    )
-
-    measured = [
-        sum(
-            cell["type"].startswith("$__")
-            for other, content in modules.items()
-            if re.match(rf"top\.shape_{i}\b", other)
-            for cell in content["cells"].values()
-        )
-        for i in range(len(shapes))
-    ]
-    assert [TECHNOLOGIES[name].blocks(*shape) for shape in shapes] == measured
-
-
-@pytest.mark.parametrize("name", LIBRARIES)
-def test_block_rams_of_parts_are_those_that_yosys_takes(name, tmp_path):
-    shapes = [(480, 7, 4), (1024, 8, 5), (2048, 4, 4), (300, 3, 10), (4100, 2, 1)]
+def block_rams(folder: Path, memories: list, name: str) -> list[int]:
+    """Return how many block RAMs of a family Yosys takes for each memory."""
     module, ports = Module(), []
-    for i, (depth, parts, width) in enumerate(shapes):
-        memory = Ram(depth=depth, width=parts * width, parts=parts, style="block")
+    for i, memory in enumerate(memories):
         module.submodules[f"shape_{i}"] = memory
         for path, _, port in memory.signature.flatten(memory):
             outside = Signal.like(port, name=f"shape_{i}_{path[0]}")
@@ -259,22 +217,52 @@ def test_block_rams_of_parts_are_those_that_yosys_takes(name, tmp_path):
             ports.append(outside)
 
     modules = synthesise(
-        tmp_path,
+        folder,
         module,
         ports,
         f"hierarchy -top top; proc; opt_clean; opt_dff; memory -nomap; "
         f"memory_libmap -lib {LIBRARIES[name]}",
     )
 
-    measured = [
+    return [
         sum(
             cell["type"].startswith("$__")
             for other, content in modules.items()
             if re.match(rf"top\.shape_{i}\b", other)
             for cell in content["cells"].values()
         )
-        for i in range(len(shapes))
+        for i in range(len(memories))
     ]
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_block_rams_are_those_that_yosys_takes(name, tmp_path):
+    shapes = [(60, 49), (300, 40), (600, 18), (600, 20), (1100, 3), (1568, 24), (2500, 9)]
+    numbers = random.Random(1)
+    memories = [
+        Ram(depth=depth, width=width, style="block")
+        if i % 2
+        else Rom(
+            content=[numbers.getrandbits(width) for _ in range(depth)], width=width, style="block"
+        )
+        for i, (depth, width) in enumerate(shapes)
+    ]
+
+    measured = block_rams(tmp_path, memories, name)
+
+    assert [TECHNOLOGIES[name].blocks(*shape) for shape in shapes] == measured
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_block_rams_of_parts_are_those_that_yosys_takes(name, tmp_path):
+    shapes = [(480, 7, 4), (1024, 8, 5), (2048, 4, 4), (300, 3, 10), (4100, 2, 1)]
+    memories = [
+        Ram(depth=depth, width=parts * width, parts=parts, style="block")
+        for depth, parts, width in shapes
+    ]
+
+    measured = block_rams(tmp_path, memories, name)
+
     assert [TECHNOLOGIES[name].parts_layout(*shape)[0] for shape in shapes] == measured
 
 
