@@ -26,7 +26,7 @@ from signfire.hdl.protocol import (
     Command,
     Error,
 )
-from signfire.sim import golden
+from signfire.sim import golden, verilator
 from signfire.tools.host import decode_frame, encode_frame
 
 
@@ -58,6 +58,14 @@ def small_bench(tmp_path_factory):
     design = random_design(sizes=(14, 6, 5), input_steps=2, folding={"fc1": one, "fc2": one})
     folder = tmp_path_factory.mktemp("board")
     return design, prepare(design, find_board("icebreaker"), folder, quick=True)
+
+
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """Compile without optimisation: so few samples run for less time than that would take."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verilator, "OPTIMISATION", dict.fromkeys(verilator.OPTIMISATION, "-O0"))
+        yield
 
 
 def plain(value):

@@ -15,6 +15,8 @@ from signfire.hdl import fire_pair
 from signfire.sim import golden
 from signfire.sim.cycle import check_cycles
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 DESIGNS = {  # arguments of random_pairs, technology
     "LayerNorm of a vector": (
         dict(

@@ -13,9 +13,11 @@ from signfire.gen.design import Folding as F
 from signfire.gen.rtl import Core, to_verilog
 from signfire.gen.specimen import behind_means, random_windows
 from signfire.gen.torch_import import import_network
-from signfire.sim import bulk, golden, verilator
+from signfire.sim import bulk, golden
 from signfire.sim.bulk import run_bulk
 from signfire.sim.cycle import check_cycles
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 STALLS = (0.3, 0.5)
 WIDE = {"window": (3, 3), "padding": (1, 1, 1, 1)}
@@ -25,14 +27,6 @@ LAYERS = (
     {"depthwise": True, "window": (3, 2), "padding": (1, 0, 2, 1), "stride": (2, 1)},
     {"dense": 3},
 )
-
-
-@pytest.fixture(autouse=True)
-def quick_compilation(monkeypatch):
-    """Compile without optimisation: so few samples run for less time than that would take."""
-    flags = ["-O0" if flag == "-O2" else flag for flag in bulk.FLAGS]
-    monkeypatch.setattr(bulk, "FLAGS", flags)
-    monkeypatch.setattr(verilator, "OPTIMISATION", dict.fromkeys(verilator.OPTIMISATION, "-O0"))
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ from signfire.gen.specimen import random_design, random_windows
 from signfire.sim import bulk, verilator
 from signfire.sim.bulk import pack, run_bulk
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 FOLDING = {
     "input": Folding(pe=2),
     "fc1": Folding(pe=3, simd=4, unroll=2),
@@ -18,13 +20,6 @@ FOLDING = {
 }
 RAW = np.random.default_rng(1).integers(0, 256, (40, 8))
 DESIGN = random_design(seed=5, folding=FOLDING)
-
-
-@pytest.fixture(autouse=True)
-def quick_compilation(monkeypatch):
-    """Compile without optimisation: so few samples run for less time than that would take."""
-    flags = ["-O0" if flag == "-O2" else flag for flag in bulk.FLAGS]
-    monkeypatch.setattr(bulk, "FLAGS", flags)
 
 
 @pytest.fixture(scope="module")

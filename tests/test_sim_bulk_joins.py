@@ -12,6 +12,8 @@ from signfire.gen.specimen_joins import CONCATENATION, RESIDUAL, WIDE, random_jo
 from signfire.sim import bulk, golden
 from signfire.sim.bulk import run_bulk
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 STALLS = (0.3, 0.5)
 DESIGNS = {
     "residual sums by identity, 1x1 and slice": random_joins(
@@ -50,13 +52,6 @@ DESIGNS = {
         folding={"conv1": F(pe=2), "max2": F(pe=2), "dense3": F(pe=3, simd=4)},
     ),
 }
-
-
-@pytest.fixture(autouse=True)
-def quick_compilation(monkeypatch):
-    """Compile without optimisation: so few samples run for less time than that would take."""
-    flags = ["-O0" if flag == "-O2" else flag for flag in bulk.FLAGS]
-    monkeypatch.setattr(bulk, "FLAGS", flags)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ from signfire.gen.specimen_pairs import random_pairs
 from signfire.sim import bulk, golden
 from signfire.sim.bulk import run_bulk
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 STALLS = (0.3, 0.5)
 DESIGNS = {
     "LayerNorm of rows within a residual sum": random_pairs(
@@ -35,13 +37,6 @@ DESIGNS = {
         },
     ),
 }
-
-
-@pytest.fixture(autouse=True)
-def quick_compilation(monkeypatch):
-    """Compile without optimisation: so few samples run for less time than that would take."""
-    flags = ["-O0" if flag == "-O2" else flag for flag in bulk.FLAGS]
-    monkeypatch.setattr(bulk, "FLAGS", flags)
 
 
 @pytest.fixture(scope="module")

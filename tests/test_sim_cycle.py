@@ -11,8 +11,10 @@ from signfire.gen.design import Folding
 from signfire.gen.plan import find_technology
 from signfire.gen.rtl import Core, core_timing
 from signfire.gen.specimen_joins import random_joins
-from signfire.sim import cycle, expectation, golden, verilator
+from signfire.sim import cycle, expectation, golden
 from signfire.sim.cycle import check_cycles
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 FOLDING = {
     "input": Folding(pe=2),
@@ -30,12 +32,6 @@ def settled():
 def directory(tmp_path_factory):
     """One folder, so that the RTL is compiled once for all faults."""
     return tmp_path_factory.mktemp("cycle")
-
-
-@pytest.fixture(autouse=True)
-def quick_compilation(monkeypatch):
-    """Compile without optimisation: so few samples run for less time than that would take."""
-    monkeypatch.setattr(verilator, "OPTIMISATION", dict.fromkeys(verilator.OPTIMISATION, "-O0"))
 
 
 def changed(design, layer, **changes):

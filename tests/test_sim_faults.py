@@ -9,12 +9,14 @@ from signfire.gen.design import Design, Folding
 from signfire.gen.rtl import Core, core_timing, to_verilog
 from signfire.gen.specimen import behind_means, random_design, random_windows
 from signfire.gen.specimen_joins import EVERYTHING, WIDE, random_joins
-from signfire.sim import faults, verilator
+from signfire.sim import faults
 from signfire.sim.bulk import run_bulk
 from signfire.sim.cycle import check_cycles
 from signfire.sim.faults_netlist import Site
 from signfire.sim.faults_numbers import Number, fits, numbers
 from signfire.sim.faults_sample import KINDS, Fault, memory_site
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 FOLDING = {
     "input": Folding(pe=2),
@@ -65,14 +67,6 @@ DESIGNS = {
 }
 RAW = np.random.default_rng(1).integers(0, 256, (4, 8))  # of the perceptrons
 COUNT = 20 * len(KINDS)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Compile without optimisation: so few cycles run for less time than that would take."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verilator, "OPTIMISATION", dict.fromkeys(verilator.OPTIMISATION, "-O0"))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -10,17 +10,12 @@ from signfire.gen.calibrate import Options, calibrate
 from signfire.gen.design import Design, Folding
 from signfire.gen.plan import no_hardware
 from signfire.gen.torch_import import import_network
-from signfire.sim import bulk, golden
+from signfire.sim import golden
 from signfire.sim.bulk import run_bulk
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SAMPLES = 12
-
-
-@pytest.fixture(autouse=True)
-def quick_compilation(monkeypatch):
-    """Compile without optimisation: so few samples run for less time than that would take."""
-    flags = ["-O0" if flag == "-O2" else flag for flag in bulk.FLAGS]
-    monkeypatch.setattr(bulk, "FLAGS", flags)
 
 
 class Signals(nn.Module):

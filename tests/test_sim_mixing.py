@@ -10,9 +10,11 @@ from signfire.gen.reader import Reader
 from signfire.gen.rtl import Core, to_verilog
 from signfire.gen.scatter import Scatter
 from signfire.gen.specimen_joins import MIXING, random_joins
-from signfire.sim import bulk, golden, verilator
+from signfire.sim import bulk, golden
 from signfire.sim.bulk import run_bulk
 from signfire.sim.cycle import check_cycles
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 DESIGN = random_joins(
     shape=(1, 6, 4),
@@ -33,14 +35,6 @@ DESIGN = random_joins(
 )
 RAW = np.random.default_rng(3).integers(-20, 21, (60, 24))
 STALLS = (0.3, 0.5)
-
-
-@pytest.fixture(autouse=True)
-def quick_compilation(monkeypatch):
-    """Compile without optimisation: so few samples run for less time than that would take."""
-    flags = ["-O0" if flag == "-O2" else flag for flag in bulk.FLAGS]
-    monkeypatch.setattr(bulk, "FLAGS", flags)
-    monkeypatch.setattr(verilator, "OPTIMISATION", dict.fromkeys(verilator.OPTIMISATION, "-O0"))
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,12 @@ from signfire.gen.rtl import Core, core_timing, to_verilog
 from signfire.gen.specimen import random_design
 from signfire.gen.specimen_rate import as_rate
 from signfire.hdl import integrate_fire
-from signfire.sim import golden, verilator
+from signfire.sim import golden
 from signfire.sim.bulk import TOP, run_bulk
 from signfire.sim.cycle import check_cycles
 from signfire.sim.faults import run_faults
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 FOLDING = {
     "input": Folding(pe=2),
@@ -34,12 +36,6 @@ def rate():
 def directory(tmp_path_factory):
     """One folder, so that the RTL is compiled once for all faults."""
     return tmp_path_factory.mktemp("rate")
-
-
-@pytest.fixture(autouse=True)
-def quick_compilation(monkeypatch):
-    """Compile without optimisation: so few samples run for less time than that would take."""
-    monkeypatch.setattr(verilator, "OPTIMISATION", dict.fromkeys(verilator.OPTIMISATION, "-O0"))
 
 
 def changed(design, layer, **changes):
