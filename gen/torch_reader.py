@@ -18,7 +18,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Node
 
-from .affine import Affine, Form, Gather, Matrix, Sum, Turned, applied, total
+from .affine import Affine, Form, Gather, Matrix, Sum, Turned, total
 from .functions import UNARY
 from .maps import Conv, Dense, Layout, LinearMap, Planes, Sliding, Window
 from .network import INPUT, LINEAR, MAX, READOUT, Network, Operand, Population, Projection
@@ -552,29 +552,31 @@ class Reader:
         result = replace(value, terms={})
         for source, form in value.terms.items():
             for part in parts_of(form):
-                read, bias = source, np.zeros(value.size)
+                read = source
                 if isinstance(part, Turned) and dense and part.is_small:
                     part = part.dense()
                 elif isinstance(part, Turned):
-                    known, part = self.inner_population(source, part.inner, value), part.outer
-                    read, bias = known.name, -applied(part, flat_bias(known))
-                result = result.plus(replace(value, terms={read: part}, bias=bias))
+                    read, part = self.inner_population(source, part.inner, value), part.outer
+                term = replace(value, terms={read: part}, bias=np.zeros(value.size))
+                result = result.plus(term)
         self.note_layout(result)
         return result
 
-    def inner_population(self, source: str, inner: LinearMap, value: Affine) -> Population:
-        """Return a linear population of a map's results, and of a bias that it may have."""
+    def inner_population(self, source: str, inner: LinearMap, value: Affine) -> str:
+        """Return the name of a linear population of a map's results and nothing else."""
         for known in self.populations:
             only = [(p.source, p.map) for p in known.sources]
-            if known.function == LINEAR and known.step is None and only == [(source, inner)]:
-                return known
+            plain = known.function == LINEAR and known.step is None
+            if plain and only == [(source, inner)] and not known.operands[0].bias.any():
+                return known.name
         bias = np.zeros((inner.out_shape[0], *[1] * (len(inner.out_shape) - 1)))
         operand = Operand(projections=(Projection(source=source, map=inner),), bias=bias)
         name = self.unique(f"{value.origin or source}_linear")
-        made = Population(name=name, shape=inner.out_shape, function=LINEAR, operands=(operand,))
-        self.populations.append(made)
+        self.populations.append(
+            Population(name=name, shape=inner.out_shape, function=LINEAR, operands=(operand,))
+        )
         self.note_layout(Affine.of(name, inner.out_shape))
-        return made
+        return name
 
     def add_products(self, product: Product, node: Node, name: str = "") -> Affine:
         """Append a population of sums of products and return its value, (b, n, m)."""
@@ -811,11 +813,6 @@ def layout_of(form: Form, shape: tuple[int, ...]) -> Layout | None:
     layout = Layout(planes=planes, axes=axes)
     straight = layout.seen(np.arange(form.n_in)[None])[0]
     return layout if np.array_equal(straight, index) else None
-
-
-def flat_bias(population: Population) -> np.ndarray:
-    """Return the bias of a population's first operand, (size,)."""
-    return np.broadcast_to(population.operands[0].bias, population.shape).reshape(-1)
 
 
 def per_channel(bias: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
