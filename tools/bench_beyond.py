@@ -19,7 +19,8 @@ from ..gen.rtl import core_timing
 from ..gen.several import SEVERAL, make_comparison
 from ..sim import golden
 from . import analysis, api, demo, plots, robustness, tune
-from .bench_conv import CONFIDENCE, SHARED, in_rtl, model_of, paired, resnet8
+from .bench_conv import CONFIDENCE, SHARED, in_rtl, model_of, paired, placed, resnet8, response
+from .bench_perceptron import against_estimate
 from .console import progress, to_json
 from .measure import ROOT, TOOLS, Measurement, bench, example, open_data
 from .page import Plot, Section, write_page
@@ -561,7 +562,7 @@ def keyword_transformer() -> Iterator[Measurement]:
 CLOTHES_STEPS = (4, 5, 6, 7, 8)
 CLOTHES_LEAST = 88  # % of the float network
 CLOTHES_LOSS = 1  # points at the most steps
-CLOTHES_BOARD = "ulx3s-85f"
+CLOTHES_BOARD, CLOTHES_HZ = "ulx3s-85f", 62.5e6
 CLOTHES_IN_RTL, CLOTHES_RTL_STEPS = 50, 6  # images
 
 
@@ -606,31 +607,37 @@ def clothes(name: str) -> Iterator[Measurement]:
         )
 
 
-def clothes_in_rtl(name: str) -> Measurement:
-    """Fold a network for the board, and run images through its Verilog."""
+def clothes_in_hardware(name: str) -> Iterator[Measurement]:
+    """Fold a network for the board, run images through its Verilog, and route it."""
     source = clothes_model(name)
     samples = api.load_data(source.calibrate)
     options = Options(steps=CLOTHES_RTL_STEPS, weight_bits=8, input_steps=8)
     design = calibrate(api.load_network(source, samples.x), samples.x, options)
     design = api.folded(design, ("auto",), CLOTHES_BOARD)
     data = open_data("fashion_mnist_test_open.npz").first(CLOTHES_IN_RTL)
-    return in_rtl(design, data, folder=f"bulk-{name}", least=CLOTHES_IN_RTL)
+    yield in_rtl(design, data, folder=f"bulk-{name}", least=CLOTHES_IN_RTL)
+    say("  place and route")
+    found = placed(design, CLOTHES_BOARD, f"{name}-{CLOTHES_BOARD}", CLOTHES_HZ)
+    yield from response(found)
+    yield from against_estimate(found, CLOTHES_BOARD)
 
 
-@bench("D9", "ResMLP, Fashion-MNIST")
+@bench("D9", "ResMLP, Fashion-MNIST, on an ECP5-85F (ULX3S)")
 def clothes_resmlp() -> Iterator[Measurement]:
-    """All 5,000 images of the open half; some of them in bulk RTL, folded for an ECP5-85F."""
+    """All 5,000 images of the open half; some of them in bulk RTL, which is routed."""
     yield from clothes("resmlp")
-    yield clothes_in_rtl("resmlp")
+    yield from clothes_in_hardware("resmlp")
 
 
-@bench("D10", "MLP-Mixer, Fashion-MNIST")
+@bench("D10", "MLP-Mixer, Fashion-MNIST, on an ECP5-85F (ULX3S)")
 def clothes_mixer() -> Iterator[Measurement]:
-    """All 5,000 images of the open half."""
+    """All 5,000 images of the open half; some of them in bulk RTL, which is routed."""
     yield from clothes("mixer")
+    yield from clothes_in_hardware("mixer")
 
 
-@bench("D11", "ConvNeXt, Fashion-MNIST")
+@bench("D11", "ConvNeXt, Fashion-MNIST, on an ECP5-85F (ULX3S)")
 def clothes_convnext() -> Iterator[Measurement]:
-    """All 5,000 images of the open half."""
+    """All 5,000 images of the open half; some of them in bulk RTL, which is routed."""
     yield from clothes("convnext")
+    yield from clothes_in_hardware("convnext")

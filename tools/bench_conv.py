@@ -228,7 +228,11 @@ def placed(design: Design, board: str, name: str, frequency: float | None = None
 
 
 def response(
-    found: Routed, *, latency_ms: float, interval_ms: float | None = None, mhz: float | None = None
+    found: Routed,
+    *,
+    latency_ms: float | None = None,
+    interval_ms: float | None = None,
+    mhz: float | None = None,
 ) -> Iterator[Measurement]:
     """Yield fmax, latency and interval at the clock of the bitstream."""
     clock = found.built.clock_hz
@@ -244,7 +248,7 @@ def response(
         what="latency",
         value=round(found.latency / clock * 1e3, 3),
         unit="ms",
-        target=f"<= {latency_ms:g}",
+        target="" if latency_ms is None else f"<= {latency_ms:g}",
         note=f"{found.latency:,} cycles",
     )
     yield Measurement(
