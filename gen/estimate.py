@@ -349,7 +349,7 @@ def rom_cost(technology: Technology, depth: int, width: int, registered: bool) -
 def ram_cost(technology: Technology, depth: int, width: int, style: str) -> Resources:
     """Price a RAM with a synchronous read."""
     if style == "block":
-        blocks, segments = technology.block_layout(depth, width)
+        blocks, segments = technology.ram_layout(depth, width)
         return Resources(
             lut=round((width + 1) * multiplexer_luts(segments)),
             ff=address_bits(segments),

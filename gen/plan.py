@@ -94,9 +94,7 @@ class Technology:
 
     def block_layout(self, depth: int, width: int) -> tuple[int, int]:
         """Block RAMs, and segments of the depth among which a multiplexer then chooses."""
-        cell_depth, cell_width = self.block_shape(depth, width)
-        segments = -(-depth // cell_depth)
-        return -(-segments * width // cell_width), segments
+        return self._layout(self.block_shape(depth, width), depth, width, written=False)
 
     def block_shape(self, depth: int, width: int) -> tuple[int, int]:
         """Depth and width of the blocks that a memory is cut into.
@@ -106,14 +104,36 @@ class Technology:
         takes the geometry of least cost, where half a unit is a bit of the multiplexer. ROMs that
         a board makes of explicit cells are cut alike.
         """
+        layouts = {s: self._layout(s, depth, width, written=False) for s in self.block_shapes}
+        return min(layouts, key=lambda shape: self._cost(layouts[shape], width))
 
-        def cost(shape: tuple[int, int]) -> tuple[float, int]:
-            cell_depth, cell_width = shape
-            segments = -(-depth // cell_depth)
-            blocks = -(-segments * width // cell_width)
-            return blocks * self.block_cost + width * (segments - 1) / 2, segments
+    def ram_layout(self, depth: int, width: int) -> tuple[int, int]:
+        """Return the same as :meth:`block_layout` for a RAM.
 
-        return min(self.block_shapes, key=cost)
+        Its segments are written apart, so each takes whole parts that have a write enable.
+        """
+        layouts = [self._layout(s, depth, width, written=True) for s in self.block_shapes]
+        return min(layouts, key=lambda layout: self._cost(layout, width))
+
+    def _layout(
+        self, shape: tuple[int, int], depth: int, width: int, *, written: bool
+    ) -> tuple[int, int]:
+        """Blocks and segments with blocks of a shape."""
+        cell_depth, cell_width = shape
+        segments = -(-depth // cell_depth)
+        if written and segments > 1:
+            width = -(-width // self._enabled(cell_width)) * self._enabled(cell_width)
+        return -(-segments * width // cell_width), segments
+
+    def _enabled(self, cell_width: int) -> int:
+        """Bits of a block's word that share a write enable."""
+        if self.lut_ram:
+            return min(BYTE_BITS, cell_width)
+        return 1 if cell_width == self.block_shapes[0][1] else cell_width
+
+    def _cost(self, layout: tuple[int, int], width: int) -> tuple[float, int]:
+        blocks, segments = layout
+        return blocks * self.block_cost + width * (segments - 1) / 2, segments
 
     def parts_layout(self, depth: int, parts: int, width: int) -> tuple[int, int]:
         """Return the same of words of ``parts`` that are written apart, ``width`` bits each.
@@ -127,7 +147,7 @@ class Technology:
             shapes = tuple(shape for shape in self.block_shapes if shape[1] >= BYTE_BITS)
             row = parts * -(-width // BYTE_BITS) * BYTE_BITS
         together = replace(self, block_shapes=shapes).block_layout(depth, row)
-        blocks, segments = self.block_layout(depth, width)
+        blocks, segments = self.ram_layout(depth, width)
         return min(together, (parts * blocks, segments))
 
     def parts_luts(self, depth: int, parts: int, width: int) -> int:

@@ -237,25 +237,24 @@ def block_rams(folder: Path, memories: list, name: str) -> list[int]:
 
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_block_rams_are_those_that_yosys_takes(name, tmp_path):
-    shapes = [(60, 49), (300, 40), (600, 18), (600, 20), (1100, 3), (1568, 24), (2500, 9)]
-    numbers = random.Random(1)
+    technology, numbers = TECHNOLOGIES[name], random.Random(1)
+    roms = [(60, 49), (600, 18), (1100, 3), (2500, 9)]
+    rams = [(300, 40), (600, 20), (1568, 24), (2952, 24), (2952, 12), (700, 3), (5000, 5)]
     memories = [
-        Ram(depth=depth, width=width, style="block")
-        if i % 2
-        else Rom(
-            content=[numbers.getrandbits(width) for _ in range(depth)], width=width, style="block"
-        )
-        for i, (depth, width) in enumerate(shapes)
-    ]
+        Rom(content=[numbers.getrandbits(width) for _ in range(depth)], width=width, style="block")
+        for depth, width in roms
+    ] + [Ram(depth=depth, width=width, style="block") for depth, width in rams]
 
     measured = block_rams(tmp_path, memories, name)
 
-    assert [TECHNOLOGIES[name].blocks(*shape) for shape in shapes] == measured
+    assert [technology.blocks(*shape) for shape in roms] == measured[: len(roms)]
+    assert [technology.ram_layout(*shape)[0] for shape in rams] == measured[len(roms) :]
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_block_rams_of_parts_are_those_that_yosys_takes(name, tmp_path):
     shapes = [(480, 7, 4), (1024, 8, 5), (2048, 4, 4), (300, 3, 10), (4100, 2, 1)]
+    shapes += [(2832, 2, 6), (2952, 4, 6), (4880, 2, 6)]
     memories = [
         Ram(depth=depth, width=parts * width, parts=parts, style="block")
         for depth, parts, width in shapes
