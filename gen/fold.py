@@ -206,7 +206,7 @@ def _fold_within(
         design=folded,
         estimate=estimate(folded, technology, budget),
         interval=best.interval,
-        explanation=_explain(search, targets, fastest, _parallel_interval(design, technology)),
+        explanation=_explain(search, targets, fastest, _slowest(design, technology)),
     )
 
 
@@ -433,10 +433,13 @@ def _best_of(sums: np.ndarray, order: np.ndarray, room: np.ndarray, count: int) 
 # -- what to say -------------------------------------------------------------------------------
 
 
-def _explain(search: _Search, targets: Sequence[int], fastest: int, parallel: int) -> str:
+def _explain(
+    search: _Search, targets: Sequence[int], fastest: int, slowest: tuple[int, str]
+) -> str:
     """Say which resource stands in the way of the next faster folding."""
+    parallel, name = slowest
     if targets[fastest] <= parallel:
-        return "every layer is as parallel as it can be, so a larger device would not help"
+        return f"{name} is as parallel as it can be, so a larger device would not help"
     if fastest == 0:  # what is faster was not even looked at: its gates alone are too many
         return f"an interval below {targets[0]} cycles would need more LUTs than the budget has"
     wanted = targets[fastest - 1]
@@ -449,8 +452,8 @@ def _explain(search: _Search, targets: Sequence[int], fastest: int, parallel: in
     return f"an interval of {wanted} cycles would need {what} than the budget has"
 
 
-def _parallel_interval(design: Design, technology: Technology) -> int:
-    """Interval with everything in parallel."""
+def _slowest(design: Design, technology: Technology) -> tuple[int, str]:
+    """Interval with everything in parallel, and the name of the first layer that takes so long."""
     folding, words, settled = {}, [], design.firing == "settled"
     source = design.input.name
     for population in design.populations[1:]:
@@ -465,7 +468,9 @@ def _parallel_interval(design: Design, technology: Technology) -> int:
         words += [word_of(q.map, fold) for q in population.sources if q.source == source]
     folding[source] = Folding(pe=gcd(*words))
     entry, plans = plan_layers(design.with_folding(folding), technology)
-    return max(entry.words * entry.code.steps, *(plan.interval for plan in plans))
+    intervals = {source: entry.words * entry.code.steps} | {p.name: p.interval for p in plans}
+    name = max(intervals, key=intervals.__getitem__)
+    return intervals[name], name
 
 
 _FIELDS = {
