@@ -27,6 +27,7 @@ FORMAT_VERSION = 1
 FIRINGS = ("settled", "overlapped")
 EVENTS, MULTIPLY, MULTIPLY_LUT = SYNAPSES = ("events", "multiply", "multiply-lut")
 DYNAMICS = ("signgd", "if", "lif")
+_RATES = {"if": "integrate-and-fire, rate code", "lif": "leaky integrate-and-fire"}
 MULTIPLIER_LIMIT = 1 << 16  # requantisation factors M are unsigned, at most 16 bits
 
 
@@ -251,6 +252,11 @@ class Design:
             if len(set(steps.values())) > 1:
                 listed = ", ".join(f"{name} {t}" for name, t in steps.items())
                 raise ValueError(f"overlapped firing needs one T for all populations, not {listed}")
+
+    @property
+    def manner(self) -> str:
+        """How the neurons fire, in words."""
+        return _RATES.get(self.dynamics, f"{self.firing} firing")
 
     def _check_dynamics(self, population: DesignPopulation) -> None:
         """Refuse a code or a threshold that the dynamics do not have."""

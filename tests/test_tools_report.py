@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from signfire.gen.specimen_rate import as_rate
 from signfire.tools import energy, pipeline, report, stages, tables
 from signfire.tools.dataset import Dataset
 
@@ -92,6 +93,15 @@ def test_a_page_without_samples_or_board_says_so(job) -> None:
     assert tables.of_report(record, "page") == ["report: page"]
     assert "not folded yet" in text
     assert text.count("not run") == len(pipeline.CHECKS)
+
+
+def test_a_page_says_which_neurons_fire(job) -> None:
+    rates = replace(job, design=as_rate(job.design))
+
+    signs, rate = (report.render(pipeline.describe(each)) for each in (job, rates))
+
+    assert "spiking network, settled firing, T = " in signs
+    assert "spiking network, integrate-and-fire, rate code, T = 7" in rate
 
 
 @pytest.mark.parametrize(

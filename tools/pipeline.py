@@ -470,6 +470,8 @@ def describe(job: Job) -> dict[str, Any]:
         "name": design.name,
         "design_hash": design.hash,
         "firing": design.firing,
+        "dynamics": design.dynamics,
+        "manner": design.manner,
         "steps": max((p.code.steps for p in firing), default=design.input.code.steps),
         "shape": [p.size for p in design.populations],
         "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

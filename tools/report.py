@@ -4,7 +4,8 @@
 and what was not done is ``null``:
 
 =================== =============================================================================
-``design_hash``     SHA-256 of the Design, ``name`` its word, ``firing`` its mode
+``design_hash``     SHA-256 of the Design, ``name`` its word, ``firing`` and ``dynamics`` its mode,
+                    ``manner`` the same in words
 ``board``           name, ``device`` its part, ``null`` where nothing was built
 ``accuracy``        ``float``, ``golden``, ``rtl``, ``samples``, ``over_steps``, ``confusion``
 ``cycles``          ``latency`` (first sample word in to label out), ``interval``

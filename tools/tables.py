@@ -166,7 +166,7 @@ def of_conversion(design: Design, path: Path) -> list[RenderableType]:
         )
     headers = ["layer", "function", "neurons>", "fan-in>", "weight bits>", "T>", "code", "SQNR>"]
     lines: list[RenderableType] = [table(headers, rows), *notes(design)]
-    return [*lines, f"{path}: design {design.hash[:12]}, {design.firing} firing"]
+    return [*lines, f"{path}: design {design.hash[:12]}, {design.manner}"]
 
 
 def notes(design: Design) -> list[str]:
