@@ -18,6 +18,7 @@ from amaranth.build.run import BuildPlan
 
 from ..gen.design import Design
 from ..gen.plan import Technology, find_technology
+from ..gen.rtl import plain_names
 from ..gen.shape import refuse_unlike
 from ..hdl.storage import Ram, Rom
 from ..sim.chip import Chip
@@ -460,7 +461,8 @@ class _Flow:
         # Without source lines nothing depends on where signfire is installed.
         for name in plan.files:
             if name.endswith(".il"):
-                plan.files[name] = re.sub(r"(?m)^\s*attribute \\src .*\n", "", plan.files[name])
+                text = re.sub(r"(?m)^\s*attribute \\src .*\n", "", plan.files[name])
+                plan.files[name] = plain_names(text)
         return plan
 
     @property

