@@ -7,6 +7,7 @@ to step, so that products of v move on by one addition: v·F2 and v²·F2 are ke
 # Ref: H. Oh, Y. Lee, "Sign Gradient Descent-based Neuronal Dynamics", ICML 2024, operators of
 # several operands.
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import isqrt
 
@@ -109,7 +110,7 @@ class PairNumbers:
         return self.scale * max(step * (2 * v + step) for step, v in each)
 
 
-class PairNeurons(wiring.Component):
+class PairNeurons(wiring.Component, ABC):
     """Fire ``lanes`` neurons for T steps against f(F1, F2) that stands still (settled firing).
 
     e(t) = v(t) < f;  v(t+1) = v(t) + η(t) if e(t) else v(t) - η(t);  v(0) = rest
@@ -160,9 +161,9 @@ class PairNeurons(wiring.Component):
         )
 
     @staticmethod
+    @abstractmethod
     def load_latency(numbers: PairNumbers) -> int:
         """Cycles from the operands to the first step."""
-        raise NotImplementedError("a subclass says it")
 
     def second_of(self, values: list, lane: int):
         """Return what belongs to a lane of numbers made of F2."""
@@ -213,13 +214,13 @@ class DividingNeurons(PairNeurons):
             found.append(divisor)
         return found
 
+    @abstractmethod
     def _prepare(self, m: Module, divisors: list[Signal]) -> None:
         """Make of F2 what all lanes share where it is one."""
-        raise NotImplementedError(type(self).__name__)
 
+    @abstractmethod
     def _lane(self, m: Module, lane: int, load, v: Signal) -> Value:
         """Keep one neuron; return its event."""
-        raise NotImplementedError(type(self).__name__)
 
 
 class QuotientNeurons(DividingNeurons):
