@@ -1,6 +1,7 @@
 """Convolutional models in many styles give a Network that computes the same; others are refused."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from signfire.gen.affine import Affine
+from signfire.gen.maps import Dense
 from signfire.gen.network import Network
 from signfire.gen.torch_import import UnsupportedModel, import_network, load_model
+from signfire.gen.torch_reader import Reader
 
 SAMPLES = 9
 MODELS = Path(__file__).resolve().parents[2] / "shared" / "models"
@@ -446,3 +450,18 @@ def test_refused_by_name_with_the_line(forward, layers, message) -> None:
         re.escape("{}"), r"test_gen_torch_planes\.py:\d+"
     )
     assert re.fullmatch(pattern, str(caught.value)), str(caught.value)
+
+
+def test_a_linear_population_that_has_a_bias_does_not_stand_for_its_map() -> None:
+    program = torch.export.export(nn.Linear(6, 4).eval(), (torch.zeros(2, 6),))
+    reader = Reader(program, (6,), "net")
+    source, inner = "input", Dense(np.ones((4, 6)), (6,))
+    value = Affine.of(source, (6,))
+
+    plain = reader.inner_population(source, inner, value)
+    (made,) = reader.populations[-1:]
+    assert reader.inner_population(source, inner, value) == plain == made.name
+
+    operand = replace(made.operands[0], bias=made.operands[0].bias + 1)
+    reader.populations[-1] = replace(made, operands=(operand,))
+    assert reader.inner_population(source, inner, value) != plain
