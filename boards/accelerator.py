@@ -7,10 +7,10 @@ from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..gen.cycles import steady
-from ..gen.design import Design
-from ..gen.linkformat import Identity, SampleFormat, identity_of
-from ..gen.rtl import Core, core_timing
+from ..gen.design.design import Design
+from ..gen.design.linkformat import Identity, SampleFormat, identity_of
+from ..gen.layers.cycles import steady
+from ..gen.layers.rtl import Core, core_timing
 from ..hdl.link import Link
 from ..hdl.protocol import VERSION
 from ..hdl.storage import Rom

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from amaranth.build.run import BuildPlan
 
-from ..gen.design import Design
-from ..gen.plan import Technology, find_technology
-from ..gen.rtl import plain_names
-from ..gen.shape import refuse_unlike
+from ..gen.core.shape import refuse_unlike
+from ..gen.design.design import Design
+from ..gen.layers.rtl import plain_names
+from ..gen.technology import Technology, find_technology
 from ..hdl.storage import Ram, Rom
 from ..sim.chip import Chip
 from . import nextpnr

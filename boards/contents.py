@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ..gen.plan import Technology
+from ..gen.technology import Technology
 from ..hdl.storage import Rom
 from .devices import ECP5, ICE40
 from .rom_cells import (

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, Signal
 
-from ..gen.plan import Technology
+from ..gen.technology import Technology
 from ..hdl.storage import Rom
 from .devices import ECP5, ICE40
 from .strap import LUTS

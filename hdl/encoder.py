@@ -42,7 +42,7 @@ class Encoder(wiring.Component):
     low, high
         Range of the raw values p.
     multiplier, shift
-        See :class:`signfire.gen.design.InputFormat`.
+        See :class:`signfire.gen.design.design.InputFormat`.
     rest, eta
         The input's spike code.
 

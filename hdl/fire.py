@@ -44,7 +44,7 @@ class NeuronArray(wiring.Component):
     lanes
         Neurons in parallel.
     rest, eta
-        v(0) and the step sizes, see :class:`signfire.gen.codes.SpikeCode`.
+        v(0) and the step sizes, see :class:`signfire.gen.model.codes.SpikeCode`.
     target_low, target_high
         Range of the targets; the widths are derived from it.
 

@@ -16,7 +16,7 @@ offset    bytes   content, all numbers little-endian
 ==========  ===================  =============================================================
 command     request payload      reply payload
 ==========  ===================  =============================================================
-IDENTITY    none                 the identity record (:mod:`signfire.gen.linkformat`)
+IDENTITY    none                 the identity record (:mod:`signfire.gen.design.linkformat`)
 STATUS      none                 ``STATUS_REPLY``, see below; more bytes may follow some day
 INFER       one packed sample    each logit, sign-extended to whole bytes; class u16; cycles u32
 ==========  ===================  =============================================================

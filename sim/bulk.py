@@ -18,10 +18,11 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ..gen.cycles import CoreTiming, predict
-from ..gen.design import Design
-from ..gen.plan import Technology, find_technology, plan_layers
-from ..gen.rtl import Core, core_timing, to_verilog
+from ..gen.design.design import Design
+from ..gen.layers.cycles import CoreTiming, predict
+from ..gen.layers.plan import plan_layers
+from ..gen.layers.rtl import Core, core_timing, to_verilog
+from ..gen.technology import Technology, find_technology
 from ..hdl.readout import result_layout
 from . import golden
 from .mismatch import Mismatch

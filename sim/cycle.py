@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from cocotb_tools.runner import get_runner
 
-from ..gen.cycles import CoreTiming
-from ..gen.design import Design
-from ..gen.plan import Technology, find_technology
-from ..gen.rtl import Core, core_timing, to_verilog
-from .expectation import Expectation, Probe, expect
+from ..gen.design.design import Design
+from ..gen.layers.cycles import CoreTiming
+from ..gen.layers.rtl import Core, core_timing, to_verilog
+from ..gen.technology import Technology, find_technology
+from .expect.expectation import Expectation, Probe, expect
 from .mismatch import Mismatch
 from .verilator import COMPILE_FLAGS, environment, require_programs
 
@@ -77,7 +77,7 @@ def check_cycles(
     technology
         Device family whose RTL is made.
     stalls, seed
-        Random pauses of source and sink, see :func:`signfire.sim.expectation.expect`.
+        Random pauses of source and sink, see :func:`signfire.sim.expect.expectation.expect`.
     waves
         Write a VCD file.
     shape

@@ -26,12 +26,12 @@ from typing import Any
 
 import numpy as np
 
-from ..gen.design import Design
-from ..gen.network import MAX
-from ..gen.plan import Technology, find_technology
-from ..gen.rtl import Core, core_timing, to_verilog
+from ..gen.design.design import Design
+from ..gen.layers.rtl import Core, core_timing, to_verilog
+from ..gen.model.network import MAX
+from ..gen.technology import Technology, find_technology
 from .bulk import compiled
-from .expectation import expect
+from .expect.expectation import expect
 from .faults_netlist import Netlist, Plant
 from .faults_numbers import Judge, corrupt, eta_fits, fits, load_refuses
 from .faults_sample import WIRE_MODES, Fault, Sampler

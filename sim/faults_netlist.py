@@ -85,7 +85,7 @@ class Netlist:
     Parameters
     ----------
     verilog
-        As :func:`signfire.gen.rtl.to_verilog` writes it.
+        As :func:`signfire.gen.layers.rtl.to_verilog` writes it.
     directory
         For Yosys's files.
     """

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ..gen.codes import SpikeCode
-from ..gen.design import (
+from ..gen.design.design import (
     Design,
     DesignOperand,
     DesignPopulation,
     DesignProjection,
     bits_for,
 )
-from ..gen.plan import LayerPlan
-from ..gen.reading import repeats_of
+from ..gen.design.reading import repeats_of
+from ..gen.layers.plan import LayerPlan
+from ..gen.model.codes import SpikeCode
 from . import golden
 
 FACTOR_BITS = 16  # requantisation factors are unsigned, at most so wide

@@ -6,8 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ..gen.design import Design
-from ..gen.rtl import Core
+from ..gen.design.design import Design
+from ..gen.layers.rtl import Core
 from .faults_netlist import Memory, Netlist, Site
 from .faults_numbers import Number, RomFault, WeightRom, bias_at, flip, numbers
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..gen.design import Design
+from ..gen.design.design import Design
 from ..hdl.readout import result_layout
-from .expectation import Expectation, Probe
+from .expect.expectation import Expectation, Probe
 
 WRONG_WORD = ("differs", "comes when none is due", "does not come when it is due")
 WRONG_ANSWER = ("differs", "comes in another cycle", "is one too many", "never came")

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..gen.codes import SpikeCode
-from ..gen.design import Design
-from ..gen.network import INPUT, Network
+from ..gen.design.design import Design
+from ..gen.model.codes import SpikeCode
+from ..gen.model.network import INPUT, Network
 
 
 def codes_of(design: Design) -> dict[str, SpikeCode]:

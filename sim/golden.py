@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..gen.codes import SpikeCode
-from ..gen.design import Design, DesignOperand, DesignPopulation
-from ..gen.network import INPUT
-from ..gen.products import Product
-from ..gen.several import SEVERAL
+from ..gen.design.design import Design, DesignOperand, DesignPopulation
+from ..gen.model.codes import SpikeCode
+from ..gen.model.network import INPUT
+from ..gen.model.products import Product
+from ..gen.model.several import SEVERAL
 from . import integrate_fire
 
 # f on requantised operands F, integers; the read-out is no neuron and does not stand here.

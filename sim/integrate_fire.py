@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..gen.design import Design, DesignPopulation
-from ..gen.network import INPUT
+from ..gen.design.design import Design, DesignPopulation
+from ..gen.model.network import INPUT
 
 EXACT = 1 << 53  # float64 holds every integer up to here
 SINGLE = 1 << 24  # and float32 up to here

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import sliplib
 
-from ..gen.design import Design
-from ..gen.linkformat import SampleFormat
+from ..gen.design.design import Design
+from ..gen.design.linkformat import SampleFormat
 from . import golden
 
 IDENTITY, STATUS, INFER = 1, 2, 3

@@ -14,9 +14,8 @@ from amaranth.hdl import ClockDomain, Module, ResetInserter, Signal
 from amaranth.lib import data
 from amaranth.sim import Simulator
 
-from signfire.gen.linkformat import SampleFormat, identity_of
-from signfire.gen.rtl_pair import PairLayer
-from signfire.gen.specimen import random_design, random_windows
+from signfire.gen.design.linkformat import SampleFormat, identity_of
+from signfire.gen.layers.rtl_pair import PairLayer
 from signfire.hdl.protocol import (
     ERROR_REPLY,
     REPLY,
@@ -27,6 +26,7 @@ from signfire.hdl.protocol import (
     Error,
 )
 from signfire.sim import golden, verilator
+from signfire.sim.specimens.chains import random_design, random_windows
 from signfire.tools.host import decode_frame, encode_frame
 
 
@@ -37,13 +37,13 @@ def pytest_configure(config):
 
 @pytest.fixture
 def make_design():
-    """:func:`signfire.gen.specimen.random_design`: Designs of a wanted shape, by seed."""
+    """:func:`signfire.sim.specimens.chains.random_design`: Designs of a wanted shape, by seed."""
     return random_design
 
 
 @pytest.fixture
 def make_windows():
-    """:func:`signfire.gen.specimen.random_windows`: chains of layers over planes, by seed."""
+    """:func:`signfire.sim.specimens.chains.random_windows`: layers over planes, by seed."""
     return random_windows
 
 
@@ -51,7 +51,7 @@ def make_windows():
 def small_bench(tmp_path_factory):
     """Return a small design, and its board as a compiled simulation: an iCEBreaker."""
     from signfire.boards.boards import find_board
-    from signfire.gen.design import Folding
+    from signfire.gen.design.design import Folding
     from signfire.tools.board_sim import prepare
 
     one = Folding(pe=1, simd=2, unroll=1)
@@ -127,7 +127,7 @@ class CoreRun:
     Parameters
     ----------
     core
-        A :class:`signfire.gen.rtl.Core`.
+        A :class:`signfire.gen.layers.rtl.Core`.
     raw
         (samples, input size) integers p.
     gaps

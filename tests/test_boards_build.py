@@ -17,9 +17,9 @@ from signfire.boards.nextpnr import BuildError
 from signfire.boards.pll import fastest_setting
 from signfire.boards.strap import ATTRIBUTE, Strap
 from signfire.boards.top import Application, Top
-from signfire.gen.design import Design, Folding
-from signfire.gen.linkformat import Identity
-from signfire.gen.specimen import random_design
+from signfire.gen.design.design import Design, Folding
+from signfire.gen.design.linkformat import Identity
+from signfire.sim.specimens.chains import random_design
 
 
 class Echo(wiring.Component):

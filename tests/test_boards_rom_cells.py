@@ -21,7 +21,7 @@ from signfire.boards.rom_cells import (
     ice40_rows,
 )
 from signfire.boards.toolchain import executable
-from signfire.gen.plan import find_technology
+from signfire.gen.technology import find_technology
 from signfire.hdl.storage import Rom
 from signfire.sim.chip import cell_models
 from signfire.sim.verilator import COMPILE_FLAGS, environment

@@ -7,9 +7,10 @@ results than it has groups of outputs.
 import pytest
 from amaranth.hdl import Assert, Assume, Module, Mux, Signal
 
-from signfire.gen import rtl
-from signfire.gen.design import Folding
-from signfire.gen.plan import find_technology, plan_layers
+from signfire.gen.design.design import Folding
+from signfire.gen.layers import rtl
+from signfire.gen.layers.plan import plan_layers
+from signfire.gen.technology import find_technology
 from signfire.sim.formal import Opened, prove
 
 

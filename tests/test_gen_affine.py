@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from signfire.gen.affine import (
+from signfire.gen.front.affine import (
     Affine,
     Form,
     Gather,

@@ -2,12 +2,13 @@
 
 import pytest
 
-from signfire.gen.alternative import BLOCKS_ALONE, EQUAL_INTERVAL, EQUAL_LANES, alternatives
-from signfire.gen.design import Folding, has_synapses
-from signfire.gen.estimate import estimate
-from signfire.gen.plan import find_technology, plan_layers
-from signfire.gen.specimen import random_design, random_windows
-from signfire.gen.specimen_joins import random_joins
+from signfire.gen.core.estimate import estimate
+from signfire.gen.design.design import Folding, has_synapses
+from signfire.gen.fold.alternative import BLOCKS_ALONE, EQUAL_INTERVAL, EQUAL_LANES, alternatives
+from signfire.gen.layers.plan import plan_layers
+from signfire.gen.technology import find_technology
+from signfire.sim.specimens.chains import random_design, random_windows
+from signfire.sim.specimens.joins import random_joins
 
 WINDOWS = {
     "conv1": Folding(pe=4, unroll=1),

@@ -5,16 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.border import MOST_BIASES, border_of
-from signfire.gen.codes import SpikeCode
-from signfire.gen.design import Folding as F
-from signfire.gen.estimate import border_cost, integrators_cost
-from signfire.gen.maps import Conv, Layout
-from signfire.gen.plan import find_technology, no_hardware, plan_layers
-from signfire.gen.reader import Reader
-from signfire.gen.rtl import Core
-from signfire.gen.shape import differences
-from signfire.gen.specimen import behind_means, random_windows
+from signfire.gen.core.estimate import border_cost, integrators_cost
+from signfire.gen.core.shape import differences
+from signfire.gen.design.border import MOST_BIASES, border_of
+from signfire.gen.design.design import Folding as F
+from signfire.gen.layers.plan import no_hardware, plan_layers
+from signfire.gen.layers.reader import Reader
+from signfire.gen.layers.rtl import Core
+from signfire.gen.model.codes import SpikeCode
+from signfire.gen.model.maps import Conv, Layout
+from signfire.gen.technology import find_technology
+from signfire.sim.specimens.chains import behind_means, random_windows
 
 WIDE = {"window": (3, 3), "padding": (1, 1, 1, 1)}
 FOLD = {"conv1": F(pe=2), "conv2": F(pe=2, simd=2), "dense3": F(pe=3)}

@@ -2,11 +2,12 @@
 
 import pytest
 
-from signfire.gen.bound import BLOCK_RAM_PORTS, LUTS, bound_of
-from signfire.gen.design import Folding
-from signfire.gen.plan import find_technology, plan_layers
-from signfire.gen.specimen import random_design, random_windows
-from signfire.gen.specimen_joins import random_joins
+from signfire.gen.design.design import Folding
+from signfire.gen.fold.bound import BLOCK_RAM_PORTS, LUTS, bound_of
+from signfire.gen.layers.plan import plan_layers
+from signfire.gen.technology import find_technology
+from signfire.sim.specimens.chains import random_design, random_windows
+from signfire.sim.specimens.joins import random_joins
 
 
 def plans_of(design):

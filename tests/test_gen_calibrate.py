@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from signfire.gen.calibrate import (
+from signfire.gen.convert.calibrate import (
     LayerOptions,
     Options,
     calibrate,
@@ -18,12 +18,12 @@ from signfire.gen.calibrate import (
     raw_range,
     sparse_factors,
 )
-from signfire.gen.codes import Schedule
-from signfire.gen.network import Dense, Network, Operand, Population, Projection
-from signfire.gen.operand import Factors
-from signfire.gen.specimen import random_planes_network
-from signfire.gen.torch_import import import_network, load_model
+from signfire.gen.convert.operand import Factors
+from signfire.gen.front.torch_import import import_network, load_model
+from signfire.gen.model.codes import Schedule
+from signfire.gen.model.network import Dense, Network, Operand, Population, Projection
 from signfire.sim import golden
+from signfire.sim.specimens.chains import random_planes_network
 
 PAPER = Schedule(kind="exponential", eta0=0.15, gamma=0.95)
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from signfire.gen.codes import MAX_STEPS, Schedule, SpikeCode, integer_steps, make_code
+from signfire.gen.model.codes import MAX_STEPS, Schedule, SpikeCode, integer_steps, make_code
 
 
 @pytest.mark.parametrize(

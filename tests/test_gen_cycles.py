@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from signfire.gen.codes import Schedule
-from signfire.gen.cycles import (
+from signfire.gen.design.design import Folding as F
+from signfire.gen.layers.cycles import (
     Band,
     CoreTiming,
     LayerTiming,
@@ -15,8 +15,8 @@ from signfire.gen.cycles import (
     total_cycles,
     x_cycles,
 )
-from signfire.gen.design import Folding as F
-from signfire.gen.rtl import Core, core_timing
+from signfire.gen.layers.rtl import Core, core_timing
+from signfire.gen.model.codes import Schedule
 
 DESIGNS = {  # arguments of random_design, technology
     "one by one": (dict(folding={"fc1": F(), "fc2": F()}), "ecp5"),

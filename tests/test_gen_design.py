@@ -6,16 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.design import (
+from signfire.gen.design.design import (
     Design,
     DesignOperand,
     Folding,
     InputFormat,
     bits_for,
 )
-from signfire.gen.functions import UNARY
-from signfire.gen.network import Dense
-from signfire.gen.specimen import random_design
+from signfire.gen.model.functions import UNARY
+from signfire.gen.model.network import Dense
+from signfire.sim.specimens.chains import random_design
 
 
 def with_operand(design: Design, name: str, **changes) -> Design:
@@ -105,7 +105,7 @@ def test_damaged_file_never_loads_as_something_else(make_design, tmp_path):
 
 def test_file_of_another_format_is_refused(make_design, tmp_path, monkeypatch):
     path = tmp_path / "design.npz"
-    monkeypatch.setattr("signfire.gen.design.FORMAT_VERSION", 7)
+    monkeypatch.setattr("signfire.gen.design.design.FORMAT_VERSION", 7)
     make_design().save(path)
     monkeypatch.undo()
 

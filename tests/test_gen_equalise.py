@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from signfire.gen.equalise import equalise, levelled
-from signfire.gen.network import Dense, Network, Operand, Population, Projection
-from signfire.gen.specimen import random_planes_network
+from signfire.gen.convert.equalise import equalise, levelled
+from signfire.gen.model.network import Dense, Network, Operand, Population, Projection
+from signfire.sim.specimens.chains import random_planes_network
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])

@@ -19,8 +19,7 @@ from signfire.boards.accelerator import Accelerator, technology_of
 from signfire.boards.boards import find_board
 from signfire.boards.build import synthesise as synthesise_for
 from signfire.boards.rom_cells import FAMILIES, RomCells
-from signfire.gen.design import Design, Folding
-from signfire.gen.estimate import (
+from signfire.gen.core.estimate import (
     PARTS,
     Budget,
     Resources,
@@ -36,13 +35,15 @@ from signfire.gen.estimate import (
     synapses_cost,
     tree_cost,
 )
-from signfire.gen.plan import TECHNOLOGIES, packed_width, plan_layers
-from signfire.gen.rtl import Core
-from signfire.gen.specimen import behind_means, random_design, random_windows
-from signfire.gen.specimen_joins import RESIDUAL, random_joins
-from signfire.gen.specimen_rate import as_rate
+from signfire.gen.design.design import Design, Folding
+from signfire.gen.layers.plan import packed_width, plan_layers
+from signfire.gen.layers.rtl import Core
+from signfire.gen.technology import TECHNOLOGIES
 from signfire.hdl import multiplier_array, train_buffer
 from signfire.hdl.storage import Ram, Rom
+from signfire.sim.specimens.chains import behind_means, random_design, random_windows
+from signfire.sim.specimens.joins import RESIDUAL, random_joins
+from signfire.sim.specimens.rate import as_rate
 
 ICE40, ECP5, GOWIN = (TECHNOLOGIES[name] for name in ("ice40-up", "ecp5", "gowin"))
 CODES = {"gelu": "offset", "leaky_relu": "offset"}

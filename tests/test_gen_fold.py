@@ -5,15 +5,16 @@ from itertools import product
 
 import pytest
 
-from signfire.gen.cycles import steady
-from signfire.gen.design import Folding, divisors
-from signfire.gen.estimate import Budget, Resources, estimate
-from signfire.gen.fold import CHOICES, _Search, auto_fold, parse_fold, split_synapse
-from signfire.gen.foldings import Choice, LayerFoldings, all_foldings
-from signfire.gen.plan import TECHNOLOGIES, plan_layers
-from signfire.gen.rtl import core_timing
-from signfire.gen.specimen import random_design, random_windows
-from signfire.gen.specimen_joins import MIXING, random_joins
+from signfire.gen.core.estimate import Budget, Resources, estimate
+from signfire.gen.design.design import Folding, divisors
+from signfire.gen.fold.fold import CHOICES, _Search, auto_fold, parse_fold, split_synapse
+from signfire.gen.fold.foldings import Choice, LayerFoldings, all_foldings
+from signfire.gen.layers.cycles import steady
+from signfire.gen.layers.plan import plan_layers
+from signfire.gen.layers.rtl import core_timing
+from signfire.gen.technology import TECHNOLOGIES
+from signfire.sim.specimens.chains import random_design, random_windows
+from signfire.sim.specimens.joins import MIXING, random_joins
 
 AMPLE = Budget(lut=10**7, ff=10**7, block_ram=10**6, multipliers=10**6)
 

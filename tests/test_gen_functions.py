@@ -7,9 +7,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from signfire.gen import functions
-from signfire.gen.codes import Schedule, make_code
-from signfire.gen.functions import UNARY, FunctionTable, make_table, register_neuron, slope_below
+from signfire.gen.model import functions
+from signfire.gen.model.codes import Schedule, make_code
+from signfire.gen.model.functions import (
+    UNARY,
+    FunctionTable,
+    make_table,
+    register_neuron,
+    slope_below,
+)
 
 X = np.concatenate([np.linspace(-9, 9, 401), [0.0, -0.0, 1e-9, -40.0, 25.0]])
 TORCH = {

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signfire.gen.codes import CODES, SCHEDULES, Schedule, make_code
-from signfire.gen.design import InputFormat
-from signfire.gen.linkformat import Identity, SampleFormat, input_trains, rate_trains
-from signfire.gen.specimen import random_design
-from signfire.gen.specimen_rate import as_rate
+from signfire.gen.design.design import InputFormat
+from signfire.gen.design.linkformat import Identity, SampleFormat, input_trains, rate_trains
+from signfire.gen.model.codes import CODES, SCHEDULES, Schedule, make_code
+from signfire.sim.specimens.chains import random_design
+from signfire.sim.specimens.rate import as_rate
 
 
 def targets(form: InputFormat, raw: np.ndarray) -> np.ndarray:

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from signfire.gen.codes import SpikeCode
-from signfire.gen.maps import Conv, Dense, Layout, Window
-from signfire.gen.network import Operand, Population, Projection
-from signfire.gen.operand import convert_operand, moments
+from signfire.gen.convert.operand import convert_operand, moments
+from signfire.gen.model.codes import SpikeCode
+from signfire.gen.model.maps import Conv, Dense, Layout, Window
+from signfire.gen.model.network import Operand, Population, Projection
 
 PLANES = (4, 6, 5)
 CODE = SpikeCode(eta=(32, 16, 8, 4, 2, 1), rest=63, unit=0.05)
@@ -225,7 +225,7 @@ def test_moments_do_not_depend_on_the_batches_they_are_taken_in(monkeypatch) -> 
     projections = [Projection(source="a", map=conv(rng))]
     whole = moments(projections, seen, centre=True)
 
-    monkeypatch.setattr("signfire.gen.operand.PATCH_VALUES", 5000)
+    monkeypatch.setattr("signfire.gen.convert.operand.PATCH_VALUES", 5000)
 
     np.testing.assert_allclose(moments(projections, seen, centre=True), whole, atol=1e-9)
 

@@ -5,15 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.cycles import steady
-from signfire.gen.design import Folding as F
-from signfire.gen.estimate import Budget, estimate
-from signfire.gen.fold import auto_fold
-from signfire.gen.pair import is_shared
-from signfire.gen.plan import find_technology, plan_layers
-from signfire.gen.rtl import core_timing
-from signfire.gen.shape import differences
-from signfire.gen.specimen_pairs import random_pairs
+from signfire.gen.core.estimate import Budget, estimate
+from signfire.gen.core.shape import differences
+from signfire.gen.design.design import Folding as F
+from signfire.gen.fold.fold import auto_fold
+from signfire.gen.layers.cycles import steady
+from signfire.gen.layers.pair import is_shared
+from signfire.gen.layers.plan import plan_layers
+from signfire.gen.layers.rtl import core_timing
+from signfire.gen.technology import find_technology
+from signfire.sim.specimens.pairs import random_pairs
 
 FOLDING = {name: F() for name in ("first", "second", "pair", "out")}
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from signfire.gen import calibrate as calibration
-from signfire.gen.calibrate import Options, calibrate
-from signfire.gen.design import Design
-from signfire.gen.plan import no_hardware
-from signfire.gen.reading import is_turned
-from signfire.gen.torch_import import import_network
+from signfire.gen.convert import calibrate as calibration
+from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.design.design import Design
+from signfire.gen.design.reading import is_turned
+from signfire.gen.front.torch_import import import_network
+from signfire.gen.layers.plan import no_hardware
 from signfire.sim import golden
 
 IMAGES = np.random.default_rng(5).integers(0, 256, (20, 3, 6, 5)).astype(np.uint8)

@@ -5,22 +5,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.calibrate import LayerOptions, calibrate
-from signfire.gen.codes import Schedule
-from signfire.gen.design import Folding as F
-from signfire.gen.network import Dense
-from signfire.gen.plan import (
+from signfire.gen.convert.calibrate import LayerOptions, calibrate
+from signfire.gen.design.design import Folding as F
+from signfire.gen.layers.plan import (
     FEEDBACK_CYCLES,
     READOUT_PACE,
-    TECHNOLOGIES,
     check_hardware,
-    find_technology,
     no_hardware,
     plan_layers,
 )
-from signfire.gen.specimen import random_design, random_planes_network
-from signfire.gen.specimen_pairs import random_pairs
+from signfire.gen.model.codes import Schedule
+from signfire.gen.model.network import Dense
+from signfire.gen.technology import TECHNOLOGIES, find_technology
 from signfire.sim import golden
+from signfire.sim.specimens.chains import random_design, random_planes_network
+from signfire.sim.specimens.pairs import random_pairs
 
 FOLDING = {"input": F(pe=2), "fc1": F(pe=3, simd=4, unroll=2), "fc2": F(pe=2, simd=3)}
 

@@ -5,8 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from signfire.gen.maps import Conv, Layout, Pooled, Window
-from signfire.gen.planes import Entangled, as_window, behind, gathered, merged
+from signfire.gen.front.planes import Entangled, as_window, behind, gathered, merged
+from signfire.gen.model.maps import Conv, Layout, Pooled, Window
 
 RNG = np.random.default_rng(11)
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from signfire.gen.quantise import Rounder, quantise_rows, widest_scales
+from signfire.gen.convert.quantise import Rounder, quantise_rows, widest_scales
 
 
 def correlated_inputs(seed: int, fan_in: int) -> np.ndarray:

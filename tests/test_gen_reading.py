@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from signfire.gen.codes import Schedule, make_code
-from signfire.gen.maps import Conv, Dense, Layout, Pooled, Window
-from signfire.gen.reading import (
+from signfire.gen.design.reading import (
     WindowPlaces,
     column_order,
     is_apart,
@@ -16,6 +14,8 @@ from signfire.gen.reading import (
     travels_in_raster_order,
     zero_train,
 )
+from signfire.gen.model.codes import Schedule, make_code
+from signfire.gen.model.maps import Conv, Dense, Layout, Pooled, Window
 
 
 def places(height, size, stride, padding, positions) -> WindowPlaces:

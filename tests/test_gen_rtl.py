@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 from amaranth.back import rtlil
 
-from signfire.gen.codes import Schedule
-from signfire.gen.cycles import predict, steady
-from signfire.gen.design import Folding as F
-from signfire.gen.plan import TECHNOLOGIES
-from signfire.gen.rtl import (
+from signfire.gen.design.design import Folding as F
+from signfire.gen.layers.cycles import predict, steady
+from signfire.gen.layers.rtl import (
     Core,
     core_timing,
     layer_latency,
@@ -19,6 +17,8 @@ from signfire.gen.rtl import (
     to_verilog,
     weight_rom,
 )
+from signfire.gen.model.codes import Schedule
+from signfire.gen.technology import TECHNOLOGIES
 from signfire.hdl.multiplier_array import stored_weights
 from signfire.sim import golden
 

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.cycles import predict
-from signfire.gen.design import Folding as F
-from signfire.gen.reader import Reader
-from signfire.gen.rtl import Core, core_timing
-from signfire.gen.specimen import behind_means, random_windows
-from signfire.gen.specimen_joins import random_joins
+from signfire.gen.design.design import Folding as F
+from signfire.gen.layers.cycles import predict
+from signfire.gen.layers.reader import Reader
+from signfire.gen.layers.rtl import Core, core_timing
 from signfire.hdl import border_walk, integrator
 from signfire.sim import golden
+from signfire.sim.specimens.chains import behind_means, random_windows
+from signfire.sim.specimens.joins import random_joins
 
 WIDE = {"window": (3, 3), "padding": (1, 1, 1, 1)}
 ODD = {"window": (3, 2), "padding": (1, 0, 2, 1)}

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from signfire.gen.codes import Schedule
-from signfire.gen.cycles import predict
-from signfire.gen.design import Folding as F
-from signfire.gen.functions import UNARY
-from signfire.gen.rtl import Core, core_timing, function_latency, layer_latency
-from signfire.gen.specimen import random_design
+from signfire.gen.design.design import Folding as F
+from signfire.gen.layers.cycles import predict
+from signfire.gen.layers.rtl import Core, core_timing, function_latency, layer_latency
+from signfire.gen.model.codes import Schedule
+from signfire.gen.model.functions import UNARY
 from signfire.sim import golden
+from signfire.sim.specimens.chains import random_design
 
 FOLDING = {"input": F(pe=2), "fc1": F(pe=6, simd=4), "fc2": F(pe=2, simd=3)}
 OVERLAPPED = dict(

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from signfire.gen.cycles import Deadlock, predict, steady
-from signfire.gen.design import Folding as F
-from signfire.gen.reader import Reader
-from signfire.gen.rtl import Core, core_timing
-from signfire.gen.specimen_joins import CONCATENATION, WIDE, random_joins
+from signfire.gen.design.design import Folding as F
+from signfire.gen.layers.cycles import Deadlock, predict, steady
+from signfire.gen.layers.reader import Reader
+from signfire.gen.layers.rtl import Core, core_timing
 from signfire.sim import golden
+from signfire.sim.specimens.joins import CONCATENATION, WIDE, random_joins
 
 SKIP = {  # samples beside a perceptron: whole samples wait for each other
     "fc1": [("input", {"dense": 6})],

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.cycles import predict, steady
-from signfire.gen.design import Folding as F
-from signfire.gen.estimate import estimate
-from signfire.gen.plan import TECHNOLOGIES
-from signfire.gen.rtl import Core, core_timing, layer_latency
-from signfire.gen.specimen import random_windows
+from signfire.gen.core.estimate import estimate
+from signfire.gen.design.design import Folding as F
+from signfire.gen.layers.cycles import predict, steady
+from signfire.gen.layers.rtl import Core, core_timing, layer_latency
+from signfire.gen.technology import TECHNOLOGIES
 from signfire.sim import golden
 from signfire.sim.cycle import check_cycles
+from signfire.sim.specimens.chains import random_windows
 
 CONV = {"conv": 4, "window": (3, 3), "padding": (1, 1, 1, 1)}
 HALF = {"max": (2, 2), "stride": (2, 2)}

@@ -7,17 +7,18 @@ import pytest
 import torch
 from torch import nn
 
-from signfire.gen.calibrate import Options, calibrate
-from signfire.gen.cycles import Deadlock, predict, steady
-from signfire.gen.design import Folding as F
-from signfire.gen.maps import Layout
-from signfire.gen.plan import TECHNOLOGIES, plan_layers
-from signfire.gen.reader import Reader
-from signfire.gen.rtl import Core, core_timing
-from signfire.gen.specimen import behind_means, random_windows
-from signfire.gen.specimen_joins import MIXING, random_joins
-from signfire.gen.torch_import import import_network
+from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.design.design import Folding as F
+from signfire.gen.front.torch_import import import_network
+from signfire.gen.layers.cycles import Deadlock, predict, steady
+from signfire.gen.layers.plan import plan_layers
+from signfire.gen.layers.reader import Reader
+from signfire.gen.layers.rtl import Core, core_timing
+from signfire.gen.model.maps import Layout
+from signfire.gen.technology import TECHNOLOGIES
 from signfire.sim import golden
+from signfire.sim.specimens.chains import behind_means, random_windows
+from signfire.sim.specimens.joins import MIXING, random_joins
 
 WINDOWS = {  # planes of two lines and more that are read turned, a maximum over them, one window
     "first": [("input", {"conv": 4, "window": (1, 1)})],

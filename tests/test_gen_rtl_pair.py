@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen import rtl_pair
-from signfire.gen.calibrate import LayerOptions
-from signfire.gen.cycles import predict, steady
-from signfire.gen.design import Folding as F
-from signfire.gen.rtl import Core, core_timing
-from signfire.gen.specimen_pairs import random_pairs
+from signfire.gen.convert.calibrate import LayerOptions
+from signfire.gen.design.design import Folding as F
+from signfire.gen.layers import rtl_pair
+from signfire.gen.layers.cycles import predict, steady
+from signfire.gen.layers.rtl import Core, core_timing
 from signfire.hdl import fire_pair
 from signfire.sim import golden
 from signfire.sim.cycle import check_cycles
+from signfire.sim.specimens.pairs import random_pairs
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

@@ -6,18 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.codes import RateCode
-from signfire.gen.cycles import predict, steady
-from signfire.gen.design import Folding as F
-from signfire.gen.estimate import Budget
-from signfire.gen.fold import auto_fold
-from signfire.gen.plan import no_hardware, plan_layers
-from signfire.gen.rtl import Core, core_timing
-from signfire.gen.shape import refuse_unlike
-from signfire.gen.specimen import random_design, random_windows
-from signfire.gen.specimen_joins import random_joins
-from signfire.gen.specimen_rate import as_rate
+from signfire.gen.core.estimate import Budget
+from signfire.gen.core.shape import refuse_unlike
+from signfire.gen.design.design import Folding as F
+from signfire.gen.fold.fold import auto_fold
+from signfire.gen.layers.cycles import predict, steady
+from signfire.gen.layers.plan import no_hardware, plan_layers
+from signfire.gen.layers.rtl import Core, core_timing
+from signfire.gen.model.codes import RateCode
 from signfire.sim import golden
+from signfire.sim.specimens.chains import random_design, random_windows
+from signfire.sim.specimens.joins import random_joins
+from signfire.sim.specimens.rate import as_rate
 
 CONV = {"conv": 4, "window": (3, 3), "padding": (1, 1, 1, 1)}
 SKIP = {  # samples beside a perceptron; the read-out sums two sources

@@ -6,12 +6,12 @@ from itertools import product
 import numpy as np
 import pytest
 
-from signfire.gen.calibrate import Options, calibrate
-from signfire.gen.codes import Schedule, make_code
-from signfire.gen.design import Design
-from signfire.gen.maps import Dense
-from signfire.gen.network import Network, Operand, Population, Projection
-from signfire.gen.several import SEVERAL, Comparison, floor_root, make_comparison
+from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.design.design import Design
+from signfire.gen.model.codes import Schedule, make_code
+from signfire.gen.model.maps import Dense
+from signfire.gen.model.network import Network, Operand, Population, Projection
+from signfire.gen.model.several import SEVERAL, Comparison, floor_root, make_comparison
 from signfire.sim import float_reference, golden
 
 BIG = 2**28 + 1

@@ -7,12 +7,12 @@ import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import Module
 
-from signfire.gen.calibrate import Options, calibrate
-from signfire.gen.design import Folding
-from signfire.gen.network import Dense, Network, Operand, Population, Projection
-from signfire.gen.rtl import Core
-from signfire.gen.shape import differences, refuse_unlike
-from signfire.gen.specimen import random_design
+from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.core.shape import differences, refuse_unlike
+from signfire.gen.design.design import Folding
+from signfire.gen.layers.rtl import Core
+from signfire.gen.model.network import Dense, Network, Operand, Population, Projection
+from signfire.sim.specimens.chains import random_design
 
 FOLDING = {"fc1": Folding(pe=2, simd=4), "fc2": Folding(pe=2, simd=2)}
 SHAPE = random_design(seed=3, folding=FOLDING)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from signfire.gen.cycles import WHOLE_SAMPLE, Band
-from signfire.gen.skew import lines_ahead
+from signfire.gen.core.skew import lines_ahead
+from signfire.gen.layers.cycles import WHOLE_SAMPLE, Band
 
 ROWS = 9
 EACH = tuple(Band(windows=4, needs=i + 1, frees=i + 1) for i in range(ROWS))  # one pixel high

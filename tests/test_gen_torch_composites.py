@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from signfire.gen.calibrate import Options, calibrate
-from signfire.gen.network import Network
-from signfire.gen.torch_import import UnsupportedModel, import_network
+from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.front.torch_import import UnsupportedModel, import_network
+from signfire.gen.model.network import Network
 from signfire.sim import golden
 
 TOKENS, WIDTH, FEATURES = 6, 8, 5

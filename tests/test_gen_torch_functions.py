@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from signfire.gen import functions
-from signfire.gen.calibrate import Options, calibrate
-from signfire.gen.codes import Schedule
-from signfire.gen.design import Design
-from signfire.gen.functions import UNARY, register_neuron
-from signfire.gen.torch_import import UnsupportedModel, import_network
+from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.design.design import Design
+from signfire.gen.front.torch_import import UnsupportedModel, import_network
+from signfire.gen.model import functions
+from signfire.gen.model.codes import Schedule
+from signfire.gen.model.functions import UNARY, register_neuron
 from signfire.sim import float_reference, golden
 
 SAMPLES = np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from signfire.gen.network import Network
-from signfire.gen.torch_import import UnsupportedModel, import_network, load_model
+from signfire.gen.front.torch_import import UnsupportedModel, import_network, load_model
+from signfire.gen.model.network import Network
 
 SAMPLES = 40
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from signfire.gen.affine import Affine
-from signfire.gen.maps import Dense
-from signfire.gen.network import Network
-from signfire.gen.torch_import import UnsupportedModel, import_network, load_model
-from signfire.gen.torch_reader import Reader
+from signfire.gen.front.affine import Affine
+from signfire.gen.front.torch_import import UnsupportedModel, import_network, load_model
+from signfire.gen.front.torch_reader import Reader
+from signfire.gen.model.maps import Dense
+from signfire.gen.model.network import Network
 
 SAMPLES = 9
 MODELS = Path(__file__).resolve().parents[2] / "shared" / "models"

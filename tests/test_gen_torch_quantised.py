@@ -7,9 +7,9 @@ from torch import nn
 from torch.ao import quantization
 from torch.nn import functional as F
 
-from signfire.gen.calibrate import Options, calibrate
-from signfire.gen.quantise import grid
-from signfire.gen.torch_import import import_network
+from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.convert.quantise import grid
+from signfire.gen.front.torch_import import import_network
 from signfire.sim import golden
 
 

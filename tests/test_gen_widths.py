@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from signfire.gen.calibrate import LayerOptions, Options, calibrate
-from signfire.gen.specimen import random_planes_network
-from signfire.gen.widths import WIDTHS, Sensitivity, choose, measure
+from signfire.gen.convert.calibrate import LayerOptions, Options, calibrate
+from signfire.gen.convert.widths import WIDTHS, Sensitivity, choose, measure
+from signfire.sim.specimens.chains import random_planes_network
 
 
 def layer(weights: int, scale: float) -> Sensitivity:

@@ -17,16 +17,17 @@ SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
 
 
 def test_every_package_folder_is_listed() -> None:
-    folders = {f"signfire.{p.parent.name}" for p in ROOT.glob("*/__init__.py")}
-
-    assert folders == set(SETUPTOOLS["packages"])
-    assert {k: f"signfire.{v}" for k, v in SETUPTOOLS["package-dir"].items()} == {
-        name: name for name in folders
+    folders = [p for folder in SETUPTOOLS["package-dir"].values() for p in [ROOT / folder]]
+    found = {
+        "signfire." + ".".join(path.parent.relative_to(ROOT).parts)
+        for folder in folders
+        for path in folder.rglob("__init__.py")
     }
 
-
-def test_folders_are_flat() -> None:
-    assert not list(ROOT.glob("[!.t]*/*/__init__.py"))
+    assert found == set(SETUPTOOLS["packages"])
+    assert {k: f"signfire.{v}" for k, v in SETUPTOOLS["package-dir"].items()} == {
+        name: name for name in found if name.count(".") == 1
+    }
 
 
 def test_every_dependency_has_an_exact_version_in_the_constraints() -> None:
@@ -66,8 +67,9 @@ def test_every_file_is_in_the_wheel(installed) -> None:
         files = (path for path in folder.iterdir() if path.is_file() and path.suffix != ".part")
         return {path.name: path.read_bytes() for path in files}
 
-    for name, folder in SETUPTOOLS["package-dir"].items():
-        assert contents(ROOT / folder) == contents(installed.joinpath(*name.split("."))), name
+    for name in SETUPTOOLS["packages"]:
+        folder = ROOT.joinpath(*name.split(".")[1:])
+        assert contents(folder) == contents(installed.joinpath(*name.split("."))), name
 
 
 def test_the_installed_command_works_without_the_sources(installed, tmp_path) -> None:

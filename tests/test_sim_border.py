@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from signfire.gen.border import border_of
-from signfire.gen.calibrate import LayerOptions, Options, calibrate
-from signfire.gen.design import Folding as F
-from signfire.gen.rtl import Core, to_verilog
-from signfire.gen.specimen import behind_means, random_windows
-from signfire.gen.torch_import import import_network
+from signfire.gen.convert.calibrate import LayerOptions, Options, calibrate
+from signfire.gen.design.border import border_of
+from signfire.gen.design.design import Folding as F
+from signfire.gen.front.torch_import import import_network
+from signfire.gen.layers.rtl import Core, to_verilog
 from signfire.sim import bulk, golden
 from signfire.sim.bulk import run_bulk
 from signfire.sim.cycle import check_cycles
+from signfire.sim.specimens.chains import behind_means, random_windows
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

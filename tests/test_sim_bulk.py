@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.design import Folding
-from signfire.gen.rtl import Core, core_timing, to_verilog
-from signfire.gen.specimen import random_design, random_windows
+from signfire.gen.design.design import Folding
+from signfire.gen.layers.rtl import Core, core_timing, to_verilog
 from signfire.sim import bulk, verilator
 from signfire.sim.bulk import pack, run_bulk
+from signfire.sim.specimens.chains import random_design, random_windows
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

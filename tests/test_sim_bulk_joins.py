@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.design import Folding as F
-from signfire.gen.rtl import Core, to_verilog
-from signfire.gen.specimen import random_windows
-from signfire.gen.specimen_joins import CONCATENATION, RESIDUAL, WIDE, random_joins
+from signfire.gen.design.design import Folding as F
+from signfire.gen.layers.rtl import Core, to_verilog
 from signfire.sim import bulk, golden
 from signfire.sim.bulk import run_bulk
+from signfire.sim.specimens.chains import random_windows
+from signfire.sim.specimens.joins import CONCATENATION, RESIDUAL, WIDE, random_joins
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

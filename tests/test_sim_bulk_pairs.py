@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.design import Folding as F
-from signfire.gen.rtl import Core, to_verilog
-from signfire.gen.specimen_pairs import random_pairs
+from signfire.gen.design.design import Folding as F
+from signfire.gen.layers.rtl import Core, to_verilog
 from signfire.sim import bulk, golden
 from signfire.sim.bulk import run_bulk
+from signfire.sim.specimens.pairs import random_pairs
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

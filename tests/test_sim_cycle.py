@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen import specimen
-from signfire.gen.design import Folding
-from signfire.gen.plan import find_technology
-from signfire.gen.rtl import Core, core_timing
-from signfire.gen.specimen_joins import random_joins
-from signfire.sim import cycle, expectation, golden
+from signfire.gen.design.design import Folding
+from signfire.gen.layers.rtl import Core, core_timing
+from signfire.gen.technology import find_technology
+from signfire.sim import cycle, golden
 from signfire.sim.cycle import check_cycles
+from signfire.sim.expect import expectation
+from signfire.sim.specimens import chains as specimen
+from signfire.sim.specimens.joins import random_joins
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

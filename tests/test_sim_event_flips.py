@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from signfire.gen.calibrate import Options, calibrate
-from signfire.gen.maps import Dense
-from signfire.gen.network import Network, Operand, Population, Projection
+from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.model.maps import Dense
+from signfire.gen.model.network import Network, Operand, Population, Projection
 from signfire.sim import event_flips, golden
 
 

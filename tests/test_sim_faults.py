@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.design import Design, Folding
-from signfire.gen.rtl import Core, core_timing, to_verilog
-from signfire.gen.specimen import behind_means, random_design, random_windows
-from signfire.gen.specimen_joins import EVERYTHING, WIDE, random_joins
+from signfire.gen.design.design import Design, Folding
+from signfire.gen.layers.rtl import Core, core_timing, to_verilog
 from signfire.sim import faults
 from signfire.sim.bulk import run_bulk
 from signfire.sim.cycle import check_cycles
 from signfire.sim.faults_netlist import Site
 from signfire.sim.faults_numbers import Number, fits, numbers
 from signfire.sim.faults_sample import KINDS, Fault, memory_site
+from signfire.sim.specimens.chains import behind_means, random_design, random_windows
+from signfire.sim.specimens.joins import EVERYTHING, WIDE, random_joins
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from signfire.gen.design import Folding
-from signfire.gen.rtl import Core, to_verilog
-from signfire.gen.specimen import random_design
+from signfire.gen.design.design import Folding
+from signfire.gen.layers.rtl import Core, to_verilog
 from signfire.sim.faults_netlist import Netlist, Plant, readable
+from signfire.sim.specimens.chains import random_design
 
 FOLDING = {"input": Folding(pe=2), "fc1": Folding(pe=3, simd=4), "fc2": Folding(pe=2, simd=3)}
 

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from signfire.gen.border import pixel_biases
-from signfire.gen.design import Design, Folding
-from signfire.gen.plan import MaximumPlan, find_technology, plan_layers
-from signfire.gen.rtl import weight_rom
-from signfire.gen.specimen import behind_means, random_design, random_windows
-from signfire.gen.specimen_joins import EVERYTHING, random_joins
+from signfire.gen.design.border import pixel_biases
+from signfire.gen.design.design import Design, Folding
+from signfire.gen.layers.plan import MaximumPlan, plan_layers
+from signfire.gen.layers.rtl import weight_rom
+from signfire.gen.technology import find_technology
 from signfire.sim import golden
 from signfire.sim.faults_numbers import (
     Judge,
@@ -21,6 +20,8 @@ from signfire.sim.faults_numbers import (
     load_refuses,
     numbers,
 )
+from signfire.sim.specimens.chains import behind_means, random_design, random_windows
+from signfire.sim.specimens.joins import EVERYTHING, random_joins
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.codes import Schedule, make_code
-from signfire.gen.design import Design
-from signfire.gen.network import Dense, Network, Operand, Population, Projection
+from signfire.gen.design.design import Design
+from signfire.gen.model.codes import Schedule, make_code
+from signfire.gen.model.network import Dense, Network, Operand, Population, Projection
 from signfire.sim import float_reference, golden
 
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from signfire.gen.calibrate import Options, calibrate
-from signfire.gen.design import Design, Folding
-from signfire.gen.plan import no_hardware
-from signfire.gen.torch_import import import_network
+from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.design.design import Design, Folding
+from signfire.gen.front.torch_import import import_network
+from signfire.gen.layers.plan import no_hardware
 from signfire.sim import golden
 from signfire.sim.bulk import run_bulk
 

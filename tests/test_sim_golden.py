@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.codes import SpikeCode
-from signfire.gen.design import (
+from signfire.gen.design.design import (
     Design,
     DesignOperand,
     DesignPopulation,
     DesignProjection,
     InputFormat,
 )
-from signfire.gen.network import Dense
+from signfire.gen.model.codes import SpikeCode
+from signfire.gen.model.network import Dense
 from signfire.sim import golden
 
 

@@ -6,19 +6,19 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from signfire.gen.calibrate import Options, calibrate
-from signfire.gen.codes import Schedule, SpikeCode
-from signfire.gen.design import (
+from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.design.design import (
     Design,
     DesignOperand,
     DesignPopulation,
     DesignProjection,
     InputFormat,
 )
-from signfire.gen.maps import Conv, Layout, Pooled, Window
-from signfire.gen.network import Network, Operand, Population, Projection
-from signfire.gen.specimen import random_planes_network
+from signfire.gen.model.codes import Schedule, SpikeCode
+from signfire.gen.model.maps import Conv, Layout, Pooled, Window
+from signfire.gen.model.network import Network, Operand, Population, Projection
 from signfire.sim import float_reference, golden
+from signfire.sim.specimens.chains import random_planes_network
 
 CODES = {
     "settled": ("settled", "binary", 4),

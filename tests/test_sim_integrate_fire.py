@@ -6,18 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.calibrate import Options, calibrate
-from signfire.gen.codes import RateCode
-from signfire.gen.design import (
+from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.design.design import (
     Design,
     DesignOperand,
     DesignPopulation,
     DesignProjection,
     InputFormat,
 )
-from signfire.gen.maps import Conv, Dense, Layout, Pooled, Window
-from signfire.gen.network import Network, Operand, Population, Projection
-from signfire.gen.plan import no_hardware
+from signfire.gen.layers.plan import no_hardware
+from signfire.gen.model.codes import RateCode
+from signfire.gen.model.maps import Conv, Dense, Layout, Pooled, Window
+from signfire.gen.model.network import Network, Operand, Population, Projection
 from signfire.sim import golden
 
 

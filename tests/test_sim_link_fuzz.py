@@ -8,9 +8,8 @@ import sliplib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signfire.gen.design import Folding
-from signfire.gen.linkformat import SampleFormat
-from signfire.gen.specimen import random_design
+from signfire.gen.design.design import Folding
+from signfire.gen.design.linkformat import SampleFormat
 from signfire.hdl import frame, link, slip
 from signfire.sim.link_fuzz import HANG, LinkBench, fuzz_link
 from signfire.sim.link_reference import (
@@ -25,6 +24,7 @@ from signfire.sim.link_reference import (
     Line,
     make_frame,
 )
+from signfire.sim.specimens.chains import random_design
 
 SEED = 5
 FRAMES = 3000

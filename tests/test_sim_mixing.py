@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.design import Folding as F
-from signfire.gen.reader import Reader
-from signfire.gen.rtl import Core, to_verilog
-from signfire.gen.scatter import Scatter
-from signfire.gen.specimen_joins import MIXING, random_joins
+from signfire.gen.design.design import Folding as F
+from signfire.gen.layers.reader import Reader
+from signfire.gen.layers.rtl import Core, to_verilog
+from signfire.gen.layers.scatter import Scatter
 from signfire.sim import bulk, golden
 from signfire.sim.bulk import run_bulk
 from signfire.sim.cycle import check_cycles
+from signfire.sim.specimens.joins import MIXING, random_joins
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

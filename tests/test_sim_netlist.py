@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import sliplib
 
-from signfire.gen.cycles import predict
-from signfire.gen.design import Folding
-from signfire.gen.linkformat import SampleFormat
-from signfire.gen.rtl import core_timing
-from signfire.gen.specimen import random_design
+from signfire.gen.design.design import Folding
+from signfire.gen.design.linkformat import SampleFormat
+from signfire.gen.layers.cycles import predict
+from signfire.gen.layers.rtl import core_timing
 from signfire.sim import golden
 from signfire.sim.netlist import check_link
+from signfire.sim.specimens.chains import random_design
 
 FOLDING = {"fc1": Folding(pe=1, simd=2, unroll=1), "fc2": Folding(pe=1, simd=2, unroll=1)}
 DESIGN = random_design(seed=1, sizes=(4, 2, 2), steps=2, folding=FOLDING)

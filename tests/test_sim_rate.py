@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen import rtl
-from signfire.gen.design import Folding
-from signfire.gen.rtl import Core, core_timing, to_verilog
-from signfire.gen.specimen import random_design
-from signfire.gen.specimen_rate import as_rate
+from signfire.gen.design.design import Folding
+from signfire.gen.layers import rtl
+from signfire.gen.layers.rtl import Core, core_timing, to_verilog
 from signfire.hdl import integrate_fire
 from signfire.sim import golden
 from signfire.sim.bulk import TOP, run_bulk
 from signfire.sim.cycle import check_cycles
 from signfire.sim.faults import run_faults
+from signfire.sim.specimens.chains import random_design
+from signfire.sim.specimens.rate import as_rate
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

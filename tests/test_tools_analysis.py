@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from signfire.gen.calibrate import Options, calibrate
-from signfire.gen.codes import Schedule
-from signfire.gen.maps import Conv, Dense, Layout
-from signfire.gen.network import Network, Operand, Population, Projection
+from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.model.codes import Schedule
+from signfire.gen.model.maps import Conv, Dense, Layout
+from signfire.gen.model.network import Network, Operand, Population, Projection
 from signfire.sim import golden
 from signfire.tools import analysis, api, cli, console, robustness
 from signfire.tools.analysis import PAPER, function_error

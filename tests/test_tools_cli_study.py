@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from signfire.gen.design import Design
+from signfire.gen.design.design import Design
 from signfire.tools import cli, console
 
 TOOLS = Path(__file__).resolve().parents[1] / "tools"

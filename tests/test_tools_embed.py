@@ -7,10 +7,10 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 
-from signfire.gen.design import Folding
-from signfire.gen.specimen import random_design
+from signfire.gen.design.design import Folding
 from signfire.sim import golden
 from signfire.sim.bulk import pack
+from signfire.sim.specimens.chains import random_design
 from signfire.sim.verilator import COMPILE_FLAGS, environment
 from signfire.tools.embed import generate
 

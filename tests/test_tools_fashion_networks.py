@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from signfire.gen.calibrate import Options, calibrate
-from signfire.gen.maps import Dense
-from signfire.gen.torch_import import import_network
+from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.front.torch_import import import_network
+from signfire.gen.model.maps import Dense
 from signfire.sim import golden
 from signfire.tools import fashion_networks
 from signfire.tools.fashion_networks import Affine, ConvNeXt, Mixer, ResMLP

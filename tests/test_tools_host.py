@@ -7,15 +7,15 @@ import pytest
 import serial
 from amaranth.sim import Simulator
 
-from signfire.gen.cycles import predict
-from signfire.gen.linkformat import SampleFormat, identity_of
-from signfire.gen.rtl import core_timing
-from signfire.gen.specimen import random_design
+from signfire.gen.design.linkformat import SampleFormat, identity_of
+from signfire.gen.layers.cycles import predict
+from signfire.gen.layers.rtl import core_timing
 from signfire.hdl.link import Link
 from signfire.hdl.protocol import VERSION, Command, Error
 from signfire.hdl.readout import result_layout
 from signfire.hdl.storage import Rom
 from signfire.sim import golden
+from signfire.sim.specimens.chains import random_design
 from signfire.tools.host import Board, LinkError, decode_frame, encode_frame, open_port
 
 LOGIT_BITS = 20

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from signfire.gen.linkformat import SampleFormat
+from signfire.gen.design.linkformat import SampleFormat
 from signfire.hdl.protocol import ERROR_REPLY, Command, Error
 from signfire.sim import golden
 from signfire.tools.host import Board, LinkError, UnreachableError, encode_frame

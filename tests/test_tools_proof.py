@@ -14,12 +14,12 @@ from signfire.boards.build import netlist_chip
 from signfire.boards.contents import grids_of, set_words, words_of
 from signfire.boards.readback import PROMISES
 from signfire.boards.rom_cells import FAMILIES
-from signfire.gen.design import Folding
-from signfire.gen.plan import find_technology
-from signfire.gen.specimen import random_design
+from signfire.gen.design.design import Folding
+from signfire.gen.technology import find_technology
 from signfire.sim import golden
 from signfire.sim.chip import powered
 from signfire.sim.netlist import check_link
+from signfire.sim.specimens.chains import random_design
 from signfire.tools import api, proof
 
 MEMORIES = {"icebreaker": "SB_RAM40_4K", "ulx3s-25f": "DP16KD", "tang-nano-9k": "SP"}

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from signfire.gen.specimen_rate import as_rate
+from signfire.sim.specimens.rate import as_rate
 from signfire.tools import energy, pipeline, report, stages, tables
 from signfire.tools.dataset import Dataset
 

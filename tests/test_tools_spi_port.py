@@ -14,13 +14,13 @@ from amaranth.sim import Simulator
 from signfire.boards.accelerator import Accelerator
 from signfire.boards.arbiter import LineArbiter
 from signfire.boards.boards import find_board
-from signfire.gen.design import Folding
-from signfire.gen.linkformat import SampleFormat
-from signfire.gen.specimen import random_design
+from signfire.gen.design.design import Folding
+from signfire.gen.design.linkformat import SampleFormat
 from signfire.hdl.protocol import Command
 from signfire.hdl.slip import END, ESC
 from signfire.hdl.spi import FILL, Spi
 from signfire.sim import golden
+from signfire.sim.specimens.chains import random_design
 from signfire.tools.host import Board, LinkError, encode_frame, open_port
 from signfire.tools.link_speed import spi_byte_cycles
 from signfire.tools.spi_port import POLL_BYTES, SpiPort, parse_name, serial_failures

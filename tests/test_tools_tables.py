@@ -1,6 +1,6 @@
 """What is told of a design in lines: where padding is no raw 0, and which error that leaves."""
 
-from signfire.gen.specimen import behind_means, random_windows
+from signfire.sim.specimens.chains import behind_means, random_windows
 from signfire.tools.tables import border_notes
 
 WIDE = {"window": (3, 3), "padding": (1, 1, 1, 1)}

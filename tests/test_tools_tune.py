@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from signfire.gen.calibrate import Options, calibrate
-from signfire.gen.codes import Schedule
-from signfire.gen.maps import Dense
-from signfire.gen.network import Network, Operand, Population, Projection
+from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.model.codes import Schedule
+from signfire.gen.model.maps import Dense
+from signfire.gen.model.network import Network, Operand, Population, Projection
 from signfire.tools import api, cli, console, tune
 
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
@@ -171,7 +171,7 @@ def test_words_make_the_same_options_again(samples, firing):
     )
     given = context.params
 
-    from signfire.gen.calibrate import parse_layer, parse_schedule
+    from signfire.gen.convert.calibrate import parse_layer, parse_schedule
     from signfire.tools.options import weight_options
 
     kept = {
@@ -236,7 +236,7 @@ def test_quick_conversion_is_near_the_full_one(samples):
     ],
 )
 def test_schedules_of_the_search_are_read_back(text, expected):
-    from signfire.gen.calibrate import parse_schedule
+    from signfire.gen.convert.calibrate import parse_schedule
 
     assert parse_schedule(text) == expected
     assert tune.schedule_word(expected) == text
@@ -266,7 +266,7 @@ def test_command_writes_a_design_and_says_how_to_make_it(tmp_path, capfd):
 
 
 def test_maximum_of_values_keeps_the_code_of_its_source():
-    from signfire.gen.specimen import random_planes_network
+    from signfire.sim.specimens.chains import random_planes_network
 
     network = random_planes_network()
     names = tune.own_codes(network)

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from ..gen.calibrate import Options, calibrate
-from ..gen.codes import RateCode, Schedule, SpikeCode, make_code
-from ..gen.design import Design
-from ..gen.network import INPUT, LINEAR, MAX, READOUT, Network, Population
-from ..gen.rate import NEURONS
+from ..gen.convert.calibrate import Options, calibrate
+from ..gen.convert.rate import NEURONS
+from ..gen.design.design import Design
+from ..gen.model.codes import RateCode, Schedule, SpikeCode, make_code
+from ..gen.model.network import INPUT, LINEAR, MAX, READOUT, Network, Population
 from ..sim import golden
 from . import api, plots
 from .page import Plot, Section

@@ -22,18 +22,19 @@ from ..boards.devices import ECP5
 from ..boards.reweight import Reweighted
 from ..boards.reweight import reweight as reweight_build
 from ..boards.top import UART
-from ..gen.calibrate import LayerOptions, Options
-from ..gen.calibrate import calibrate as calibrate_network
-from ..gen.codes import Schedule
-from ..gen.cycles import steady
-from ..gen.design import EVENTS, Design, Folding
-from ..gen.estimate import Budget, budget_for, estimate, link_cost
-from ..gen.fold import ANY, CHOICES, auto_fold, parse_fold, split_synapse
-from ..gen.functions import register_neuron
-from ..gen.network import Network
-from ..gen.plan import TECHNOLOGIES, no_hardware
-from ..gen.rtl import core_timing
-from ..gen.shape import refuse_unlike
+from ..gen.convert.calibrate import LayerOptions, Options
+from ..gen.convert.calibrate import calibrate as calibrate_network
+from ..gen.core.estimate import Budget, budget_for, estimate, link_cost
+from ..gen.core.shape import refuse_unlike
+from ..gen.design.design import EVENTS, Design, Folding
+from ..gen.fold.fold import ANY, CHOICES, auto_fold, parse_fold, split_synapse
+from ..gen.layers.cycles import steady
+from ..gen.layers.plan import no_hardware
+from ..gen.layers.rtl import core_timing
+from ..gen.model.codes import Schedule
+from ..gen.model.functions import register_neuron
+from ..gen.model.network import Network
+from ..gen.technology import TECHNOLOGIES
 from ..sim import golden
 from .dataset import Dataset
 from .dataset import load as load_data
@@ -166,7 +167,7 @@ def load_network(
     model: "Model | nn.Module", samples: np.ndarray, *, name: str | None = None
 ) -> Network:
     """Read a float model into a Network; ``samples`` show what it takes."""
-    from ..gen.torch_import import import_network, load_model
+    from ..gen.front.torch_import import import_network, load_model
 
     if isinstance(model, Model):
         name = name or model.name
@@ -444,7 +445,7 @@ class Costs:
     Parameters
     ----------
     latency, interval
-        Cycles, exact: see :func:`signfire.gen.cycles.steady`.
+        Cycles, exact: see :func:`signfire.gen.layers.cycles.steady`.
     needs
         By resource: needed by the core, and available to it beside the host link and what place
         and route wants left free; empty for a device of vendor tools.

@@ -9,14 +9,14 @@ import numpy as np
 
 from ..boards.accelerator import technology_of
 from ..boards.boards import Board, find_board
-from ..gen.calibrate import Options, calibrate
-from ..gen.codes import Schedule, SpikeCode, make_code
-from ..gen.cycles import steady
-from ..gen.design import Design, Folding
-from ..gen.estimate import estimate
-from ..gen.functions import BUILT_IN, UNARY, Unary, make_table, slope_below
-from ..gen.rtl import core_timing
-from ..gen.several import SEVERAL, make_comparison
+from ..gen.convert.calibrate import Options, calibrate
+from ..gen.core.estimate import estimate
+from ..gen.design.design import Design, Folding
+from ..gen.layers.cycles import steady
+from ..gen.layers.rtl import core_timing
+from ..gen.model.codes import Schedule, SpikeCode, make_code
+from ..gen.model.functions import BUILT_IN, UNARY, Unary, make_table, slope_below
+from ..gen.model.several import SEVERAL, make_comparison
 from ..sim import golden
 from . import analysis, api, demo, plots, robustness, tune
 from .bench_conv import CONFIDENCE, SHARED, in_rtl, model_of, paired, placed, resnet8, response
@@ -500,7 +500,7 @@ def keyword_features() -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
     import torch
     from torch import nn
 
-    from ..gen.torch_import import load_model
+    from ..gen.front.torch_import import load_model
 
     model = load_model(f"{SHARED / 'reference_models.py'}:KWT1", SHARED / "kwt1_arm.pth").eval()
     data = open_data("mlperf_kws01_audio_test_open.npz", inputs="audio")
@@ -526,7 +526,7 @@ def keyword_features() -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
 @bench("D5", "KWT1, keyword spotting by attention")
 def keyword_transformer() -> Iterator[Measurement]:
     """All 500 inputs; twelve blocks of attention, LayerNorm and GELU."""
-    from ..gen.torch_import import import_network
+    from ..gen.front.torch_import import import_network
 
     model, features, answers, classes = keyword_features()
     say("  the network")

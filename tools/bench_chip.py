@@ -12,13 +12,13 @@ import numpy as np
 from ..boards.accelerator import technology_of
 from ..boards.boards import Board, find_board
 from ..boards.top import BOTH
-from ..gen.cycles import steady
-from ..gen.design import Design, Folding
-from ..gen.network import Network, Projection
-from ..gen.rtl import core_timing
-from ..gen.specimen import random_design
+from ..gen.design.design import Design, Folding
+from ..gen.layers.cycles import steady
+from ..gen.layers.rtl import core_timing
+from ..gen.model.network import Network, Projection
 from ..sim.faults import run_faults
 from ..sim.link_fuzz import GOOD, TIMEOUT_CYCLES, fuzz_link
+from ..sim.specimens.chains import random_design
 from . import api, board_sim, demo, fault_table, proof
 from .link_speed import lines
 from .measure import ROOT, SEED, TOOLS, Measurement, bench, example

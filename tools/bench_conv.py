@@ -16,11 +16,11 @@ import numpy as np
 
 from ..boards.accelerator import technology_of
 from ..boards.boards import Board, find_board
-from ..gen.alternative import BLOCKS_ALONE, EQUAL_INTERVAL, EQUAL_LANES
-from ..gen.calibrate import Options
-from ..gen.cycles import predict, steady
-from ..gen.design import Design
-from ..gen.rtl import core_timing
+from ..gen.convert.calibrate import Options
+from ..gen.design.design import Design
+from ..gen.fold.alternative import BLOCKS_ALONE, EQUAL_INTERVAL, EQUAL_LANES
+from ..gen.layers.cycles import predict, steady
+from ..gen.layers.rtl import core_timing
 from ..sim import golden
 from ..sim.bulk import BulkResult
 from . import api, comparison, demo

@@ -11,13 +11,13 @@ import numpy as np
 from ..boards.accelerator import technology_of
 from ..boards.boards import find_board
 from ..boards.top import UART
-from ..gen.calibrate import Options
-from ..gen.codes import Schedule
-from ..gen.design import Folding
-from ..gen.estimate import estimate, link_cost
-from ..gen.specimen import random_design
+from ..gen.convert.calibrate import Options
+from ..gen.core.estimate import estimate, link_cost
+from ..gen.design.design import Folding
+from ..gen.model.codes import Schedule
 from ..sim import float_reference, golden
 from ..sim.cycle import check_cycles
+from ..sim.specimens.chains import random_design
 from . import api, demo
 from .measure import ROOT, SEEDS, Measurement, Routed, bench, example, open_data, rate, routed
 

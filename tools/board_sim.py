@@ -15,7 +15,7 @@ from ..boards.board_model import BoardModel, board_model
 from ..boards.boards import Board
 from ..boards.finished import read_build
 from ..boards.pll import PllSetting, fastest_setting
-from ..gen.design import Design
+from ..gen.design.design import Design
 from ..sim.board import BoardState, SimulatedBoard, compiled, powered
 
 # Of the clock that place and route aims for, which is more than designs reach.

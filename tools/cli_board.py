@@ -27,7 +27,7 @@ from .console import (
 from .options import FILE, MHZ, examples, fold_as_told, fold_option, whole_numbers
 
 if TYPE_CHECKING:
-    from ..gen.design import Design
+    from ..gen.design.design import Design
     from .dataset import Dataset
     from .watch import Tally
 

@@ -51,7 +51,7 @@ def verify_bitstream(
     from ..boards.boards import find_board
     from ..boards.build import SHAPE
     from ..boards.finished import read_build
-    from ..gen.design import Design
+    from ..gen.design.design import Design
     from . import api, proof, tables
 
     if build.is_file():

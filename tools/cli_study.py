@@ -82,7 +82,7 @@ def tune_schedule(
     """
     from dataclasses import replace
 
-    from ..gen.calibrate import Options
+    from ..gen.convert.calibrate import Options
     from . import api, tables, tune
 
     goal = tune.Goal(budget=budget, loss=loss)
@@ -257,7 +257,7 @@ def robustness(
     stand side by side. Noise is added to the input values; of the events of all neurons, a share
     arrives as the opposite.
     """
-    from ..gen.calibrate import calibrate
+    from ..gen.convert.calibrate import calibrate
     from . import analysis, api, tables
     from . import robustness as study
     from .page import write_page

@@ -10,13 +10,14 @@ from ..boards.boards import Board
 from ..boards.build import BuildResult
 from ..boards.devices import ECP5, GOWIN, ICE40, Device
 from ..boards.top import UART
-from ..gen.alternative import alternatives
-from ..gen.bound import Bound, bound_of
-from ..gen.cycles import steady
-from ..gen.design import Design
-from ..gen.estimate import estimate, link_cost
-from ..gen.plan import find_technology, plan_layers
-from ..gen.rtl import core_timing
+from ..gen.core.estimate import estimate, link_cost
+from ..gen.design.design import Design
+from ..gen.fold.alternative import alternatives
+from ..gen.fold.bound import Bound, bound_of
+from ..gen.layers.cycles import steady
+from ..gen.layers.plan import plan_layers
+from ..gen.layers.rtl import core_timing
+from ..gen.technology import find_technology
 from . import api, energy
 
 EVENTS = "events"  # the name of the design itself
@@ -32,7 +33,7 @@ class Row:
     Parameters
     ----------
     name
-        ``events``, or a name of :func:`signfire.gen.alternative.alternatives`.
+        ``events``, or a name of :func:`signfire.gen.fold.alternative.alternatives`.
     design
         Folded.
     routed

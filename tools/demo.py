@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..boards.boards import Board, find_board
-from ..gen.design import Design
+from ..gen.design.design import Design
 from . import api, pipeline
 from .stages import Stages, file_digest
 

@@ -13,10 +13,10 @@ from typing import Any
 import jinja2
 from amaranth.hdl import Shape
 
-from ..gen.codes import RateCode, SpikeCode
-from ..gen.cycles import steady
-from ..gen.design import Design, DesignPopulation
-from ..gen.rtl import Core, core_timing, to_verilog
+from ..gen.design.design import Design, DesignPopulation
+from ..gen.layers.cycles import steady
+from ..gen.layers.rtl import Core, core_timing, to_verilog
+from ..gen.model.codes import RateCode, SpikeCode
 from .console import to_json
 from .report import write_text
 

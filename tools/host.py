@@ -15,8 +15,8 @@ import serial
 import sliplib
 from serial.tools import list_ports as serial_ports
 
-from ..gen.design import Design
-from ..gen.linkformat import Identity, SampleFormat
+from ..gen.design.design import Design
+from ..gen.design.linkformat import Identity, SampleFormat
 from ..hdl.protocol import (
     BROKEN_FRAME,
     CHECKSUM,
@@ -121,7 +121,7 @@ class BoardStatus:
     resets
         Times the core was silent for too long and was reset; stops at 255.
     design_hash
-        64 hex digits, see :attr:`signfire.gen.design.Design.hash`.
+        64 hex digits, see :attr:`signfire.gen.design.design.Design.hash`.
     uptime_s
         Seconds since reset.
     """
@@ -307,7 +307,7 @@ class Board:
         design
             What the board must run.
         x
-            (n, ...) samples as :meth:`signfire.gen.design.Design.raw_samples` takes them.
+            (n, ...) samples as :meth:`signfire.gen.design.design.Design.raw_samples` takes them.
         progress
             Called with the number of samples answered, after each.
         """

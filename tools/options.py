@@ -12,7 +12,7 @@ from .console import DIFFERENCE, DONE, Outcome, progress, working
 
 if TYPE_CHECKING:
     from ..boards.boards import Board
-    from ..gen.design import Design
+    from ..gen.design.design import Design
     from .api import AutoFold, Folded
 
 FILE = click.Path(path_type=Path)

@@ -11,7 +11,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from ..gen.design import Design
+from ..gen.design.design import Design
 from ..sim.golden import Trace
 
 INK, FAINT, ACCENT, SECOND = "#1c2733", "#9aa7b4", "#0b6e99", "#d1682c"

@@ -19,8 +19,8 @@ from ..boards.readback import PROMISES, recover
 from ..boards.reweight import contents_of, read_packed
 from ..boards.rom_cells import BLOCK
 from ..boards.top import UART
-from ..gen.design import Design
-from ..gen.shape import refuse_unlike
+from ..gen.core.shape import refuse_unlike
+from ..gen.design.design import Design
 from ..sim.chip import powered
 from ..sim.mismatch import Mismatch
 from ..sim.netlist import check_link

@@ -36,7 +36,7 @@ from typing import Any
 
 import jinja2
 
-from ..gen.design import Design
+from ..gen.design.design import Design
 from ..sim.golden import Trace
 from . import plots
 from .console import to_json

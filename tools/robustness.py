@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..gen.design import Design
-from ..gen.network import Network
+from ..gen.design.design import Design
+from ..gen.model.network import Network
 from ..sim import event_flips, golden
 from . import api, plots
 from .page import Plot, Section

@@ -12,15 +12,15 @@ from rich.table import Table
 from ..boards.boards import Board
 from ..boards.reweight import Reweighted
 from ..boards.toolchain import OK, Tool
-from ..gen.border import border_of, is_padded
-from ..gen.design import Design
-from ..gen.network import MAX
+from ..gen.design.border import border_of, is_padded
+from ..gen.design.design import Design
+from ..gen.model.network import MAX
 from .api import AutoFold, Costs, Embedding, Evaluation, Inference
 from .host import REASONS
 from .report import percent, si
 
 if TYPE_CHECKING:
-    from ..gen.linkformat import Identity
+    from ..gen.design.linkformat import Identity
     from ..sim.bulk import BulkResult
     from ..sim.cycle import CycleResult
     from .host import BoardStatus

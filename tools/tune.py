@@ -27,10 +27,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..gen.calibrate import LayerOptions, Options, Seen, calibrate, equalised, forward, passed_on
-from ..gen.codes import Schedule
-from ..gen.design import Design
-from ..gen.network import Network
+from ..gen.convert.calibrate import (
+    LayerOptions,
+    Options,
+    Seen,
+    calibrate,
+    equalised,
+    forward,
+    passed_on,
+)
+from ..gen.design.design import Design
+from ..gen.model.codes import Schedule
+from ..gen.model.network import Network
 from ..sim import golden
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..gen.design import Design
-from ..gen.linkformat import SampleFormat
+from ..gen.design.design import Design
+from ..gen.design.linkformat import SampleFormat
 from ..sim import golden
 from .dataset import Dataset
 from .host import Board, BoardStatus, LinkError, Port, UnreachableError

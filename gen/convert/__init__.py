@@ -1,0 +1,1 @@
+"""From a Network and samples to a Design: ranges, codes, integers."""

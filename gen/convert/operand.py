@@ -1,0 +1,383 @@
+"""One operand in integers: the weights and biases of all projections that meet in it.
+
+Projections into one operand share a scale for each channel. Trained weights are searched and
+rounded for the least error of the sum; fixed coefficients (identity, slices, pooling) are rounded
+to nearest, with as many bits as that takes.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ..design.border import border_of
+from ..design.design import MULTIPLIER_LIMIT, DesignOperand, DesignProjection
+from ..model.codes import SpikeCode
+from ..model.network import Operand, Population, Projection
+from .quantise import QuantisedRows, Rounder, grid, quantise_rows, widest_scales
+
+FIXED_LIMIT = 2**15 - 1  # greatest fixed coefficient: 16 bits
+FIXED_FINE = 2**11 - 1  # greatest of an operand that has no others: 12 bits, an error of 1/4094
+MOMENT_ROWS = 2**16  # input vectors that second moments are taken over, about
+FEWEST_IMAGES = 32
+PATCH_VALUES = 2**24  # elements of unfolded inputs held at a time
+
+
+class Sources(Protocol):
+    """What an operand reads: populations in integers and their values for the samples.
+
+    Members
+    -------
+    populations : list of DesignPopulation
+    values : by name, (n, *shape) float64 integers v(T)
+    """
+
+    populations: list
+    values: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Factors:
+    """Scales s = M·unit/2^shift that a layer's requantisation can express, M in 1..top."""
+
+    unit: float
+    shift: int
+    top: int
+
+    @classmethod
+    def reaching(cls, name: str, unit: float, greatest: float, bits: int) -> "Factors":
+        """Return the finest factors of ``bits`` bits, else of 16, that reach ``greatest``."""
+        for top in (2**bits - 1, MULTIPLIER_LIMIT - 1):
+            shift = int(np.floor(np.log2(top * unit / greatest)))
+            if shift >= 1:
+                return cls(unit=unit, shift=shift, top=top)
+        raise ValueError(
+            f"one unit of the integrators of {name!r} would be worth {greatest / unit:.0f} units "
+            f"of its membrane, and 32767 is the most (take more weight_bits or fewer steps)"
+        )
+
+    def multiplier(self, scale: np.ndarray) -> np.ndarray:
+        """M of each scale, int64."""
+        return np.clip(np.rint(scale / self.unit * 2**self.shift), 1, self.top).astype(np.int64)
+
+    def snap(self, scale: np.ndarray) -> np.ndarray:
+        return self.multiplier(scale) * (self.unit / 2**self.shift)
+
+
+def by_channel(numbers: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return one number a channel so that it broadcasts to a population's shape."""
+    return np.reshape(numbers, (-1, *[1] * (len(shape) - 1)))
+
+
+def convert_operand(
+    population: Population,
+    operand: Operand,
+    exact: np.ndarray,
+    code: SpikeCode | None,
+    sources: Sources,
+    *,
+    weight_bits: int,
+    multiplier_bits: int,
+    feedback: bool,
+    bias_correction: bool,
+    blind: bool = False,
+    like: DesignOperand | None = None,
+    unit: float | None = None,
+    slope: float | None = None,
+    centred: bool = False,
+    settled: bool = False,
+) -> DesignOperand:
+    """Quantise weights and bias of one operand.
+
+    Parameters
+    ----------
+    exact
+        (n, *shape) the operand of the float network.
+    code
+        Of the population; ``None`` for the read-out.
+    sources
+        What the projections read.
+    weight_bits, multiplier_bits
+        Of trained weights, and of the requantisation factors.
+    feedback, bias_correction
+        See :class:`signfire.gen.convert.calibrate.Options`.
+    blind
+        Weigh all inputs alike, whatever meets the weights.
+    like
+        Whose weight bits, shift and bits of factors are taken over.
+    unit
+        Real value of one unit of F; ``None`` is that of the code.
+    slope
+        Of the function where X < 0, relative to that above; ``None`` is no other.
+    centred
+        Take half a unit of F off the bias, so that F, which is rounded up, is rounded to nearest.
+    settled
+        The sources fire settled, so that one without a code for 0 errs there for ever.
+    """
+    if unit is None and code is not None:
+        unit = code.unit
+    if operand.products:
+        return _of_products(population, operand, sources, unit, centred=centred)
+    if like is not None:
+        widths = [p.weight_bits for p in like.projections if not p.map.fixed]
+        weight_bits = widths[0] if widths else weight_bits
+    units = {p.name: p.code.unit for p in sources.populations}
+    rows = [p.map.weights * units[p.source] for p in operand.projections]
+    trained = [k for k, p in enumerate(operand.projections) if not p.map.fixed]
+    fixed = [k for k, p in enumerate(operand.projections) if p.map.fixed]
+    beside = np.concatenate([rows[k] for k in fixed], axis=1) if fixed else None
+    if trained:
+        found, factors = _trained(
+            population.name,
+            [operand.projections[k] for k in trained],
+            np.concatenate([rows[k] for k in trained], axis=1),
+            sources,
+            unit=unit,
+            beside=beside,
+            power=[_power(operand.projections[k], sources) for k in fixed],
+            weight_bits=weight_bits,
+            multiplier_bits=multiplier_bits,
+            feedback=feedback,
+            centre=bias_correction,
+            blind=blind,
+            like=like,
+        )
+    else:
+        assert beside is not None
+        found, factors = _fixed(population.name, beside, unit)
+    projections = list(operand.projections)
+    start = 0
+    for k in trained:
+        stop = start + rows[k].shape[1]
+        projections[k] = _integers(projections[k], found.weights[:, start:stop], weight_bits)
+        start = stop
+    for k in fixed:
+        projections[k] = _integers(projections[k], np.rint(rows[k] / found.scale[:, None]), None)
+    scale = by_channel(found.scale, population.shape)
+    nothing = np.isneginf(operand.bias)
+    bias = np.where(nothing, 0.0, operand.bias)
+    if bias_correction:
+        seen = sum(p.map.apply(sources.values[p.source]) for p in projections) * scale
+        some = np.broadcast_to(~nothing, exact.shape)
+        missed = np.where(some, exact, 0.0) - bias - seen
+        bias = bias + _mean_by_kind(missed, some, projections, sources, settled=settled)
+    if centred:
+        bias = bias - unit / 2
+    integers = np.rint(bias / scale).astype(np.int64)
+    if nothing.any():
+        integers = np.where(nothing, integers + _least(projections, sources, population), integers)
+    ones = np.ones(population.shape[0], np.int64)
+    multiplier = ones if code is None else factors.multiplier(found.scale)
+    return DesignOperand(
+        projections=tuple(projections),
+        bias=integers,
+        scale=found.scale,
+        multiplier=multiplier,
+        shift=0 if code is None else factors.shift,
+        below=None if slope is None else np.rint(multiplier * slope).astype(np.int64),
+    )
+
+
+def _of_products(
+    population: Population,
+    operand: Operand,
+    sources: Sources,
+    unit: float | None,
+    *,
+    centred: bool,
+) -> DesignOperand:
+    """Return an operand of products, whose scale is the product of the units of its sources."""
+    units = {p.name: p.code.unit for p in sources.populations}
+    scales = {units[p.source] * units[p.other] for p in operand.products}
+    if len(scales) > 1:
+        raise ValueError(f"products of different units cannot be summed in {population.name!r}")
+    scale = scales.pop()
+    bias = operand.bias - (unit / 2 if centred and unit is not None else 0)
+    each = np.full(population.shape[0], scale)
+    factors = None if unit is None else Factors.reaching(population.name, unit, scale, 16)
+    return DesignOperand(
+        projections=(),
+        products=operand.products,
+        bias=np.rint(bias / scale).astype(np.int64),
+        scale=each,
+        multiplier=np.ones(len(each), np.int64) if factors is None else factors.multiplier(each),
+        shift=0 if factors is None else factors.shift,
+    )
+
+
+def _least(
+    projections: list[DesignProjection], sources: Sources, population: Population
+) -> np.ndarray:
+    """Return the least Σ W·value of each channel: what stands for an operand that is left out."""
+    codes = {p.name: p.code for p in sources.populations}
+    least = sum(
+        np.minimum(p.map.weights * codes[p.source].low, p.map.weights * codes[p.source].high).sum(
+            axis=1
+        )
+        for p in projections
+    )
+    return by_channel(least, population.shape)
+
+
+def _mean_by_kind(
+    missed: np.ndarray,
+    some: np.ndarray,
+    projections: list[DesignProjection],
+    sources: Sources,
+    *,
+    settled: bool,
+) -> np.ndarray:
+    """Return the mean of (n, *shape) by channel, where ``some`` says so, shaped as a bias.
+
+    Where settled neurons cannot say 0, what they say for it is an error that every input of a
+    window makes and that padding does not; so there the mean is that of the pixels whose windows
+    lack the same. It is 0 where ``some`` is true at none of them.
+    """
+    codes = {p.name: p.code for p in sources.populations}
+    shape = missed.shape[1:]
+    border = border_of(np.zeros(1), shape, [(p.map, codes[p.source]) for p in projections])
+    if border.count == 1 or not settled:
+        around = (0, *range(2, missed.ndim))
+        return by_channel(missed.mean(axis=around, where=some), shape)
+    flat, some = (x.reshape(*x.shape[:2], -1) for x in (missed, some))
+    means = np.zeros((shape[0], border.count))
+    for kind in range(border.count):
+        pixels = border.of_pixels == kind
+        here = some[:, :, pixels]
+        sums = flat[:, :, pixels].sum(axis=(0, 2), where=here)
+        means[:, kind] = sums / np.maximum(1, here.sum(axis=(0, 2)))
+    return means[:, border.of_pixels].reshape(shape)
+
+
+def _integers(projection: Projection, weights: np.ndarray, bits: int | None) -> DesignProjection:
+    weights = weights.astype(np.int64)
+    if bits is None:
+        bits = max(2, int(np.abs(weights).max(initial=0)).bit_length() + 1)
+    integers = projection.map.with_weights(weights)
+    return DesignProjection(source=projection.source, map=integers, weight_bits=bits)
+
+
+# -- trained weights ---------------------------------------------------------------------------
+
+
+def _trained(
+    name: str,
+    projections: list[Projection],
+    rows: np.ndarray,
+    sources: Sources,
+    *,
+    unit: float | None,
+    beside: np.ndarray | None,
+    power: list[np.ndarray],
+    weight_bits: int,
+    multiplier_bits: int,
+    feedback: bool,
+    centre: bool,
+    blind: bool,
+    like: DesignOperand | None,
+) -> tuple[QuantisedRows, Factors | None]:
+    """Search scales and integers of trained weights, (channels, fan_in) in ``rows``."""
+    limits = np.full(rows.shape[1], 2.0 ** (weight_bits - 1) - 1)
+    steps = grid(rows, shared=unit is None) if len(projections) == 1 else None
+    if (
+        like is None
+        and steps is not None
+        and np.abs(rows / steps[:, None]).max() <= limits[0] + 1.5
+    ):
+        return _taken_over(name, rows, steps, limits, unit)
+    met = np.eye(rows.shape[1]) if blind else moments(projections, sources, centre=centre)
+    rounder = Rounder(met, feedback=feedback)
+    settings = {"shared": unit is None}
+    least = 0.0
+    if beside is not None:
+        least = float(np.abs(beside).max()) / FIXED_LIMIT
+        powers = np.concatenate(power, axis=1)
+        settings["beside"] = lambda scale: (
+            (beside - np.rint(beside / scale[:, None]) * scale[:, None]) ** 2 * powers
+        ).sum(axis=1)
+    if unit is None:
+        return quantise_rows(
+            rows, rounder, limits, snap=lambda scale: scale, least_scale=least, **settings
+        ), None
+    greatest = max(float(widest_scales(rows, limits).max()), least)
+    if like is not None:
+        top = 2 ** int(like.multiplier.max()).bit_length() - 1
+        factors = Factors(unit=unit, shift=like.shift, top=top)
+    else:
+        factors = Factors.reaching(name, unit, greatest, multiplier_bits)
+    if least:  # the snapped scale must not be smaller
+        least += factors.unit / 2**factors.shift
+    found = quantise_rows(rows, rounder, limits, snap=factors.snap, least_scale=least, **settings)
+    return found, factors
+
+
+def _taken_over(
+    name: str, rows: np.ndarray, steps: np.ndarray, limits: np.ndarray, unit: float | None
+) -> tuple[QuantisedRows, Factors | None]:
+    """Keep the integers and the scales that the weights were trained with."""
+    weights = np.clip(np.rint(rows / steps[:, None]), -limits, limits).astype(np.int64)
+    if unit is None:
+        return QuantisedRows(weights=weights, scale=steps), None
+    factors = Factors.reaching(name, unit, float(steps.max()), 16)
+    return QuantisedRows(weights=weights, scale=factors.snap(steps)), factors
+
+
+def moments(projections: list[Projection], sources: Sources, *, centre: bool) -> np.ndarray:
+    """Return the second moments of what meets the weights, (groups, fan_in, fan_in).
+
+    ``centre`` takes them about the mean, which a bias can take up: that is no error of the weights.
+    """
+    groups = _common_groups([p.map.groups for p in projections], projections[0].map.channels)
+    samples = len(sources.values[projections[0].source])
+    pixels = int(np.prod(projections[0].map.out_shape[1:]))
+    images = min(samples, max(FEWEST_IMAGES, MOMENT_ROWS // pixels)) if pixels > 1 else samples
+    chosen = np.linspace(0, samples - 1, images).astype(int)
+    fan_in = sum(p.map.weights.shape[1] for p in projections)
+    batch = max(1, PATCH_VALUES // (pixels * fan_in * groups))
+
+    def inputs():
+        for start in range(0, images, batch):
+            some = chosen[start : start + batch]
+            parts = [p.map.patches(sources.values[p.source][some]) for p in projections]
+            yield np.concatenate([np.repeat(x, groups // len(x), axis=0) for x in parts], axis=2)
+
+    mean = np.zeros((groups, 1, fan_in))
+    if centre:
+        mean = sum(x.sum(axis=1, keepdims=True) for x in inputs()) / (images * pixels)
+    total = np.zeros((groups, fan_in, fan_in))
+    for x in inputs():
+        x = x - mean
+        total += x.swapaxes(1, 2) @ x
+    return total / (images * pixels)
+
+
+def _common_groups(groups: list[int], channels: int) -> int:
+    """Return the fewest equal runs of channels whose inputs are the same in each."""
+    common = int(np.lcm.reduce(groups))
+    return common if channels % common == 0 else channels
+
+
+# -- fixed coefficients ------------------------------------------------------------------------
+
+
+def _power(projection: Projection, sources: Sources) -> np.ndarray:
+    """Return the second moment of what meets each coefficient, (channels, 1)."""
+    values = sources.values[projection.source]
+    some = values[:: max(1, len(values) // FEWEST_IMAGES)]
+    return (projection.map.patches(some) ** 2).mean(axis=1)
+
+
+def _fixed(name: str, rows: np.ndarray, unit: float | None) -> tuple[QuantisedRows, Factors | None]:
+    """Choose the scales of an operand of fixed coefficients alone; its ``weights`` stay unused.
+
+    Coefficients of one magnitude become 1, exactly; others are worth up to 2047 units.
+    """
+    sizes = np.unique(np.abs(rows[rows != 0]))
+    greatest = np.abs(rows).max(axis=1)
+    greatest = np.where(greatest == 0, greatest.max() or 1.0, greatest)
+    even = len(sizes) == 1 or np.allclose(sizes, sizes[0], rtol=1e-12)
+    scale = greatest if even else greatest / FIXED_FINE
+    if unit is None:
+        return QuantisedRows(weights=rows, scale=np.full(len(rows), scale.max())), None
+    factors = Factors.reaching(name, unit, float(scale.max()), 16)
+    return QuantisedRows(weights=rows, scale=factors.snap(scale)), factors

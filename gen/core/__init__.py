@@ -1,0 +1,1 @@
+"""The network as one piece of hardware: its layers put together."""

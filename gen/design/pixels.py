@@ -1,0 +1,63 @@
+"""Order of an input of several planes: pixel after pixel, as windows read its trains."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from ..model.maps import Dense, Layout, LinearMap, Pooled, Sliding
+from ..model.network import INPUT
+from .design import Design, DesignOperand, DesignPopulation
+
+
+def pixel_after_pixel(design: Design) -> Design:
+    """Return a Design of the same answers whose samples enter pixel after pixel.
+
+    An input (channels, height, width), or (channels, length), of several channels that windows
+    read becomes (height, width, channels), and the Design says that samples are given with channels
+    first. A line buffer then holds what a window needs and no more. Any other Design is returned as
+    it is.
+    """
+    shape, first = design.input.shape, design.input.name
+    readers = [q.map for p in design.populations for q in p.sources if q.source == first]
+    if len(shape) not in (2, 3) or shape[0] == 1 or any(p.products for p in _operands(design)):
+        return design
+    usual = Layout.of(shape)
+    seen = [m for m in readers if isinstance(m, Sliding | Pooled)]
+    others = [m for m in readers if not isinstance(m, Sliding | Pooled | Dense)]
+    if not seen or others or not all(_alike(m.layout, usual) for m in seen):
+        return design
+    taken = (*shape[1:], shape[0])
+    layout = replace(usual, axes=(2, 0, 1))
+
+    def turned(linear: LinearMap) -> LinearMap:
+        if isinstance(linear, Sliding | Pooled):
+            return replace(linear, in_shape=taken, layout=layout)
+        rows = linear.weights.reshape(-1, *shape)
+        return Dense(np.moveaxis(rows, 1, -1).reshape(len(rows), -1), taken)
+
+    def reread(population: DesignPopulation) -> DesignPopulation:
+        if population.function == INPUT:
+            return replace(population, shape=taken)
+        operands = tuple(
+            replace(
+                operand,
+                projections=tuple(
+                    replace(q, map=turned(q.map)) if q.source == first else q
+                    for q in operand.projections
+                ),
+            )
+            for operand in population.operands
+        )
+        return replace(population, operands=operands)
+
+    populations = tuple(reread(p) for p in design.populations)
+    return replace(design, populations=populations, channels_first=True)
+
+
+def _alike(one: Layout, other: Layout) -> bool:
+    return one.planes == other.planes and one.order == other.order
+
+
+def _operands(design: Design) -> Iterator[DesignOperand]:
+    return (operand for p in design.populations for operand in p.operands)

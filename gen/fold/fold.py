@@ -1,0 +1,503 @@
+"""Folding: words of the command line, and the fastest folding that fits a budget."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import gcd, inf
+from typing import Any
+
+import numpy as np
+
+from ..core.estimate import Budget, Estimate, estimate
+from ..design.design import EVENTS, MULTIPLY, MULTIPLY_LUT, SYNAPSES, Design, Folding
+from ..design.reading import parallel_of, parallel_outputs, word_of
+from ..layers.plan import plan_layers
+from ..technology import Technology, find_technology
+from .foldings import LayerFoldings, all_foldings
+
+_WORD = re.compile(r"(?P<layer>[^:=,;\s]+):(?P<numbers>[^:;\s]+)")
+_KEYS = ("pe", "simd", "unroll", "synapse")
+
+
+def parse_fold(text: str, synapse: str = EVENTS) -> dict[str, Folding]:
+    """Read ``fc1:pe=16,simd=16,unroll=2; fc2:pe=2`` by layer name; what is left out is 1.
+
+    ``synapse=multiply`` puts multipliers in the place of event-gated adders; ``synapse`` is what a
+    word takes that says nothing of it.
+
+    Raises
+    ------
+    ValueError
+        Where a word is not of this form, or names a layer or a number twice.
+    """
+    folding: dict[str, Folding] = {}
+    for word in filter(None, (word.strip() for word in text.split(";"))):
+        match = _WORD.fullmatch(word)
+        if match is None:
+            raise ValueError(f"a folding reads like fc1:pe=16,simd=16,unroll=1, not {word!r}")
+        if match["layer"] in folding:
+            raise ValueError(f"layer {match['layer']!r} is folded twice in {text!r} (fold it once)")
+        folding[match["layer"]] = _folding(dict(_numbers(match["numbers"], word)), synapse)
+    if not folding:
+        raise ValueError(f"a folding reads like fc1:pe=16,simd=16,unroll=1, not {text!r}")
+    return folding
+
+
+def _folding(numbers: dict[str, Any], synapse: str) -> Folding:
+    """Return what a word says, with ``synapse`` where it does not: multipliers take all steps."""
+    if "synapse" not in numbers and synapse != EVENTS:
+        numbers = numbers | {"synapse": synapse, "unroll": 1}
+    return Folding(**numbers)
+
+
+def _numbers(text: str, word: str) -> Iterator[tuple[str, Any]]:
+    """Yield (key, value) of ``pe=16,simd=8,synapse=events``."""
+    seen = set()
+    for item in text.split(","):
+        key, _, value = item.partition("=")
+        if key not in _KEYS or key in seen:
+            raise ValueError(
+                f"a folding has pe, simd, unroll and synapse, each once, not {item!r} ({word})"
+            )
+        seen.add(key)
+        if key == "synapse":
+            if value not in SYNAPSES:
+                raise ValueError(
+                    f"synapse must be one of {', '.join(SYNAPSES)}, not {value!r} ({word})"
+                )
+            yield key, value
+            continue
+        if not (value.isascii() and value.isdigit()) or int(value) < 1:
+            raise ValueError(f"{key} must be a whole number above 0, not {value!r} ({word})")
+        yield key, int(value)
+
+
+ALL_LAYERS = "*:synapse="  # a word that says of every layer how its weights meet inputs
+# What a search may take where such a word stands: DSP blocks as far as they reach, or both kinds.
+ANY = "any"
+CHOICES = {
+    EVENTS: (EVENTS,),
+    MULTIPLY: (MULTIPLY, MULTIPLY_LUT),
+    MULTIPLY_LUT: (MULTIPLY_LUT,),
+    ANY: SYNAPSES,
+}
+
+
+def split_synapse(words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
+    """Return the other words, and what ``*:synapse=multiply`` says, ``None`` where it is missing.
+
+    Raises
+    ------
+    ValueError
+        Where it names no kind, or where two such words differ.
+    """
+    said = {w.removeprefix(ALL_LAYERS) for w in words if w.startswith(ALL_LAYERS)}
+    if len(said) > 1 or not said <= set(CHOICES):
+        raise ValueError(
+            f"synapses are all of one kind, {', '.join(CHOICES)}, not {' and '.join(sorted(said))}"
+        )
+    others = tuple(word for word in words if not word.startswith(ALL_LAYERS))
+    return others, next(iter(said), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldChoice:
+    """A folding that was found, and why it is not faster.
+
+    Parameters
+    ----------
+    design
+        The folded Design.
+    estimate
+        What it costs, beside the budget.
+    interval
+        Cycles from one sample to the next, by the slowest layer.
+    explanation
+        One sentence for the user.
+    """
+
+    design: Design
+    estimate: Estimate
+    interval: int
+    explanation: str
+
+    @property
+    def budget(self) -> Budget:
+        assert self.estimate.budget is not None
+        return self.estimate.budget
+
+
+def auto_fold(
+    design: Design,
+    technology: Technology | str,
+    budget: Budget,
+    progress: Callable[[str], None] = lambda doing: None,
+    synapses: Sequence[str] = (EVENTS,),
+) -> FoldChoice:
+    """Return the fastest folding that the estimate says fits ``budget``.
+
+    The interval between samples comes first. Where there are windows, the layers work on a sample
+    at the same time, and lanes that do not shorten the slowest layer shorten nothing: no layer is
+    more than twice as fast. In a chain of dense layers one begins when the other ends, and more
+    lanes shorten the response. Among the foldings left, a cycle of latency is worth as many LUTs as
+    the one with fewest LUTs spends for a cycle of its latency. ``synapses`` are the
+    ways in which the weights of a layer may meet its inputs.
+
+    The search prices what a population's trains take on their way into a buffer for one of its
+    readers. Where the whole then exceeds the budget, it searches anew with that much less.
+
+    Raises
+    ------
+    ValueError
+        If not even the most frugal folding fits.
+    """
+    technology = find_technology(technology)
+    room = budget
+    while True:
+        choice = _fold_within(design, technology, room, progress, synapses)
+        whole = estimate(choice.design, technology, budget)
+        if whole.fits:
+            return replace(choice, estimate=whole)
+        room = _less(room, budget.used(whole.resources))
+
+
+def _less(room: Budget, used: Mapping[str, tuple[int, int]]) -> Budget:
+    """Return the budget without what was exceeded."""
+    luts, flip_flops, block_rams, multipliers = (
+        max(0, needed - available) for needed, available in used.values()
+    )
+    return replace(
+        room,
+        lut=room.lut - luts,
+        ff=room.ff - flip_flops,
+        block_ram=room.block_ram - block_rams,
+        multipliers=room.multipliers - multipliers,
+    )
+
+
+def _fold_within(
+    design: Design,
+    technology: Technology,
+    budget: Budget,
+    progress: Callable[[str], None],
+    synapses: Sequence[str],
+) -> FoldChoice:
+    """Return the fastest folding whose parts fit."""
+    layers = all_foldings(design, technology, budget, progress, synapses)
+    targets = _intervals(layers)
+    windows = any(q.map.kind != "dense" for p in design.populations for q in p.sources)
+    search = _Search(layers, budget, balanced=windows)
+
+    def possible(interval: int) -> bool:
+        found = search.possible(interval)
+        progress(f"an interval of {interval:,} cycles {'fits' if found else 'does not fit'}")
+        return found
+
+    fastest = _first(targets, possible)
+    if fastest is None:
+        raise ValueError(_too_large(layers, technology, budget))
+    interval = targets[fastest]
+    frugal = search.best(interval, 0.0)
+    assert frugal is not None
+    exchange = frugal.cells / max(1, frugal.cycles)
+    best = search.best(interval, exchange)
+    assert best is not None
+    folded = design.with_folding(best.foldings)
+    return FoldChoice(
+        design=folded,
+        estimate=estimate(folded, technology, budget),
+        interval=best.interval,
+        explanation=_explain(search, targets, fastest, _slowest(design, technology)),
+    )
+
+
+def _intervals(layers: Sequence[LayerFoldings]) -> list[int]:
+    """Return every interval that a whole network may have, ascending."""
+    if not all(layer.choices for layer in layers):
+        return []
+    fastest = max(int(layer.intervals.min()) for layer in layers)
+    found = np.unique(np.concatenate([layer.intervals for layer in layers]))
+    return [int(i) for i in found if i >= fastest]
+
+
+def _first(targets: Sequence[int], possible: Callable[[int], bool]) -> int | None:
+    """Index of the first target that is possible; all behind it are."""
+    low, high = 0, len(targets)
+    while low < high:
+        middle = (low + high) // 2
+        if possible(targets[middle]):
+            high = middle
+        else:
+            low = middle + 1
+    return low if low < len(targets) else None
+
+
+# -- the search --------------------------------------------------------------------------------
+
+LABELS = 48  # partial foldings of equal words that are kept where none of them is the better one
+COMPARED = 384  # of how many at most it is found out which are
+SLACK = 4  # times faster than balanced a layer may be where that is of use, or nothing else fits
+CELLS, CYCLES, INTERVAL = 0, 4, 5  # columns of the numbers of a label, behind those of the budget
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """A folding of the whole network."""
+
+    foldings: Mapping[str, Folding]
+    cells: int
+    cycles: int
+    interval: int
+    used: np.ndarray
+
+
+@dataclass
+class _Labels:
+    """Foldings of the layers so far that leave the same words open.
+
+    Members
+    -------
+    numbers : (labels, 6) float64: cells, flip-flops, block RAMs, multipliers, cycles, interval
+    chosen : of each label the number of its choice in every layer so far
+    """
+
+    numbers: list[np.ndarray] = field(default_factory=list)
+    chosen: list[tuple[int, ...]] = field(default_factory=list)
+
+
+class _Search:
+    """Foldings of all layers whose words agree and whose sum fits the budget.
+
+    Layers are taken in order, sources before readers. What the rest must know of those so far are
+    the words in which open populations, those with a reader to come, will be read: dynamic
+    programming over these words. Labels to which another is at least equal in everything are
+    dropped; of many that remain, the cheapest and those that leave most of the scarcest resource.
+
+    ``balanced``: no layer is more than twice as fast as the slowest, if that is possible.
+    """
+
+    def __init__(
+        self, layers: Sequence[LayerFoldings], budget: Budget, *, balanced: bool = True
+    ) -> None:
+        self.layers, self.budget, self.balanced = layers, budget, balanced
+        self.readers = {
+            layer.name: [other.name for other in layers if layer.name in other.sources]
+            for layer in layers
+        }
+
+    def within(self, budget: Budget) -> "_Search":
+        """Return the same search for another budget."""
+        return _Search(self.layers, budget, balanced=self.balanced)
+
+    def possible(self, interval: float) -> bool:
+        return self.best(interval, 0.0) is not None
+
+    def best(self, interval: float, exchange: float) -> _Found | None:
+        """Return the folding of least LUTs + exchange·latency with no layer above ``interval``."""
+        for slack in (1, SLACK) if self.balanced else (SLACK,):
+            within = [layer.within(interval, slack) for layer in self.layers]
+            if not all(len(indices) for indices in within):
+                return None
+            found = self._best(within, exchange)
+            if found is not None:
+                return found
+        return None
+
+    def _best(self, within: Sequence[np.ndarray], exchange: float) -> _Found | None:
+        prices = [
+            np.array([self._numbers(layer, int(i)) for i in indices])
+            for layer, indices in zip(self.layers, within, strict=True)
+        ]
+        limits = np.array([available for _, available in self.budget.available], float)
+        to_come = [np.zeros(len(limits))]
+        for price in reversed(prices):
+            to_come.insert(0, to_come[0] + price[:, : len(limits)].min(axis=0))
+        start = _Labels([np.zeros((1, INTERVAL + 1))], [()])
+        states: dict[tuple[tuple[str, int], ...], _Labels] = {(): start}
+        for layer, indices, price, rest in zip(
+            self.layers, within, prices, to_come[1:], strict=True
+        ):
+            room, grown = limits - rest, {}
+            groups = self._groups(layer, indices)
+            for state, labels in states.items():
+                numbers = np.concatenate(labels.numbers)
+                for (words, following), rows in groups.items():
+                    after = self._after(layer, dict(state), words, following)
+                    if after is None:
+                        continue
+                    sums = numbers[:, None] + price[rows]
+                    sums[..., INTERVAL] = np.maximum(
+                        numbers[:, None, INTERVAL], price[rows, INTERVAL]
+                    )
+                    fits = (sums[..., : len(limits)] <= room).all(axis=2)
+                    if fits.any():
+                        old, new = np.nonzero(fits)
+                        entry = grown.setdefault(after, ([], []))
+                        entry[0].append(sums[fits])
+                        entry[1].append((labels, old, indices[rows[new]]))
+            states = {
+                after: _kept(numbers, origins, exchange, room)
+                for after, (numbers, origins) in grown.items()
+            }
+        return self._cheapest(states, exchange)
+
+    def _numbers(self, layer: LayerFoldings, index: int) -> list[float]:
+        used = [needed for needed, _ in self.budget.used(layer.cost(index)).values()]
+        interval = layer.choices[index].interval
+        return [*used, interval, interval]
+
+    @staticmethod
+    def _groups(layer: LayerFoldings, indices: np.ndarray) -> dict[tuple, np.ndarray]:
+        """Return rows of ``indices`` by the words that they read and in which they are read."""
+        groups: dict[tuple, list[int]] = {}
+        for row, index in enumerate(indices):
+            choice = layer.choices[index]
+            groups.setdefault((choice.words, choice.following), []).append(row)
+        return {key: np.array(rows) for key, rows in groups.items()}
+
+    def _after(
+        self, layer: LayerFoldings, state: dict[str, int], words: tuple[int, ...], following: int
+    ) -> tuple[tuple[str, int], ...] | None:
+        """Return the words that are open behind ``layer``; ``None`` where its own do not agree.
+
+        Several readers share a word, which then divides those that they read.
+        """
+        for source, word in zip(layer.sources, words, strict=True):
+            if not word:  # any number serves
+                continue
+            alone = len(self.readers[source]) == 1
+            if word % state[source] or (alone and word != state[source]):
+                return None
+        placed = {name for name, readers in self.readers.items() if readers[-1:] == [layer.name]}
+        open_words = [(name, word) for name, word in state.items() if name not in placed]
+        if self.readers[layer.name]:
+            open_words.append((layer.name, following))
+        return tuple(open_words)
+
+    def _cheapest(self, states: Mapping[tuple, _Labels], exchange: float) -> _Found | None:
+        if not states:
+            return None
+        ((_, labels),) = states.items()  # nothing is open at the end
+        numbers = np.concatenate(labels.numbers)
+        best = int(_order(numbers, exchange)[0])
+        return _Found(
+            foldings={
+                layer.name: layer.choices[index].folding
+                for layer, index in zip(self.layers, labels.chosen[best], strict=True)
+            },
+            cells=int(numbers[best, CELLS]),
+            cycles=int(numbers[best, CYCLES]),
+            interval=int(numbers[best, INTERVAL]),
+            used=numbers[best, :CYCLES],
+        )
+
+
+def _order(numbers: np.ndarray, exchange: float) -> np.ndarray:
+    """Return labels from the cheapest on; of equals, the one that was found first."""
+    cost = numbers[:, CELLS] + exchange * numbers[:, CYCLES]
+    return np.lexsort((*numbers[:, CYCLES - 1 :: -1].T, cost))
+
+
+def _kept(
+    numbers: list[np.ndarray], origins: list[tuple], exchange: float, room: np.ndarray
+) -> _Labels:
+    """Return the labels that are worth keeping, from the cheapest on."""
+    sums = np.concatenate(numbers)
+    order = _best_of(sums, _order(sums, exchange), room, COMPARED)
+    columns = [sums[order, CELLS] + exchange * sums[order, CYCLES], *sums[order, :CYCLES].T]
+    worse = np.tri(len(order), k=-1, dtype=bool)  # [i, j]: j comes first and is at least equal
+    for column in columns:
+        worse &= column <= column[:, None]
+    order = order[~worse.any(axis=1)]
+    order = _best_of(sums, order, room, LABELS)
+    starts = np.cumsum([0, *(len(part) for part in numbers)])
+    chosen = []
+    for label in order:
+        part = int(np.searchsorted(starts, label, side="right")) - 1
+        labels, old, new = origins[part]
+        place = label - starts[part]
+        chosen.append((*labels.chosen[old[place]], int(new[place])))
+    return _Labels([sums[order]], chosen)
+
+
+def _best_of(sums: np.ndarray, order: np.ndarray, room: np.ndarray, count: int) -> np.ndarray:
+    """Return ``count`` labels of ``order``: the first, and those of the least scarcity."""
+    if len(order) <= count:
+        return order
+    scarcity = (sums[order, :CYCLES] / np.maximum(room, 1)).max(axis=1)
+    chosen = np.zeros(len(order), bool)
+    chosen[: count // 2] = True
+    chosen[np.argsort(scarcity, kind="stable")[: count // 2]] = True
+    return order[chosen]
+
+
+# -- what to say -------------------------------------------------------------------------------
+
+
+def _explain(
+    search: _Search, targets: Sequence[int], fastest: int, slowest: tuple[int, str]
+) -> str:
+    """Say which resource stands in the way of the next faster folding."""
+    parallel, name = slowest
+    if targets[fastest] <= parallel:
+        return f"{name} is as parallel as it can be, so a larger device would not help"
+    if fastest == 0:  # what is faster was not even looked at: its gates alone are too many
+        return f"an interval below {targets[0]} cycles would need more LUTs than the budget has"
+    wanted = targets[fastest - 1]
+    short = [
+        name
+        for name, field in _FIELDS.items()
+        if search.within(replace(search.budget, **{field: inf})).possible(wanted)
+    ]
+    what = f"more {' or '.join(short)}" if short else "more of several resources"
+    return f"an interval of {wanted} cycles would need {what} than the budget has"
+
+
+def _slowest(design: Design, technology: Technology) -> tuple[int, str]:
+    """Interval with everything in parallel, and the name of the first layer that takes so long."""
+    folding, words, settled = {}, [], design.firing == "settled"
+    source = design.input.name
+    for population in design.populations[1:]:
+        projection = next(population.sources)
+        maps = [q.map for q in population.sources]
+        code = design[projection.source].code
+        assert code is not None
+        unroll = code.steps if settled and code.is_binary else 1
+        pe, simd = parallel_outputs(maps)[0], parallel_of(maps)[0]
+        fold = Folding(pe=pe, simd=simd, unroll=unroll)
+        folding[population.name] = fold
+        words += [word_of(q.map, fold) for q in population.sources if q.source == source]
+    folding[source] = Folding(pe=gcd(*words))
+    entry, plans = plan_layers(design.with_folding(folding), technology)
+    intervals = {source: entry.words * entry.code.steps} | {p.name: p.interval for p in plans}
+    name = max(intervals, key=intervals.__getitem__)
+    return intervals[name], name
+
+
+_FIELDS = {
+    "LUTs": "lut",
+    "flip-flops": "ff",
+    "block RAMs": "block_ram",
+    "multipliers": "multipliers",
+}
+
+
+def _too_large(layers: Sequence[LayerFoldings], technology: Technology, budget: Budget) -> str:
+    """Name the resource of which even the most frugal folding needs too much."""
+    unlimited = replace(budget, **dict.fromkeys(_FIELDS.values(), inf))
+    least = _Search(layers, unlimited).best(inf, 0.0)
+    assert least is not None
+    used = {
+        name: (int(needed), available)
+        for (name, available), needed in zip(budget.available, least.used, strict=True)
+    }
+    what, (needed, available) = max(used.items(), key=lambda item: _excess(*item[1]))
+    return (
+        f"the network does not fit: even the most frugal folding needs about {needed} {what} of "
+        f"{technology.name}, and the budget has {available} (use a smaller network, fewer weight "
+        f"bits, or a larger board)"
+    )
+
+
+def _excess(needed: int, available: int) -> float:
+    return needed / available if available else inf if needed else 0.0

@@ -1,0 +1,242 @@
+"""Foldings of a layer: every one there is, with its interval at once and its cost when asked for.
+
+A network is a graph of them that need each other in one number only: the word that a layer reads
+of its source decides how many results of the source leave together.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import gcd
+
+import numpy as np
+
+from ..core.estimate import Budget, Resources, encoder_cost, gather_cost, layer_cost, total
+from ..design.design import EVENTS, MULTIPLY, Design, Folding, divisors, has_synapses
+from ..design.reading import word_of
+from ..layers.plan import InputPlan, LayerPlan, MaximumPlan, plan_layers
+from ..technology import Technology
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One folding of one layer.
+
+    Parameters
+    ----------
+    folding
+        pe, simd, unroll.
+    words
+        Neurons it reads at a time of each of its sources.
+    following
+        Neurons that what follows reads at a time of this layer; 1 where nothing does, 0 where it
+        takes any number.
+    interval
+        Cycles of a sample.
+    """
+
+    folding: Folding
+    words: tuple[int, ...]
+    following: int
+    interval: int
+
+    @property
+    def lanes(self) -> int:
+        lanes = self.folding.pe * self.folding.simd
+        return lanes * self.folding.unroll if self.folding.synapse == EVENTS else lanes
+
+
+class LayerFoldings:
+    """All choices of one layer, in order of their foldings.
+
+    Parameters
+    ----------
+    name
+        Of the population.
+    sources
+        Populations that it reads.
+    choices
+        In ascending order of their numbers.
+    price
+        Cost of a choice, with what it costs in the buffers of what follows.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sources: tuple[str, ...],
+        choices: Sequence[Choice],
+        price: Callable[[Choice], Resources],
+    ) -> None:
+        self.name, self.sources, self.choices = name, sources, list(choices)
+        self._price, self._known = price, {}
+
+    @cached_property
+    def intervals(self) -> np.ndarray:
+        """(choices,) int64."""
+        return np.array([c.interval for c in self.choices], np.int64)
+
+    @cached_property
+    def lanes(self) -> np.ndarray:
+        """(choices,) int64."""
+        return np.array([c.lanes for c in self.choices], np.int64)
+
+    def cost(self, index: int) -> Resources:
+        """Resources of a choice."""
+        if index not in self._known:
+            self._known[index] = self._price(self.choices[index])
+        return self._known[index]
+
+    def within(self, interval: float, slack: int) -> np.ndarray:
+        """Return the choices of at most ``interval`` cycles that are not faster for nothing.
+
+        That is no choice of less than 1/(2·slack) of it, unless it is one lane wide or no slower
+        one keeps within it. Indices, ascending.
+        """
+        fast = np.flatnonzero(self.intervals <= interval)
+        if not len(fast):
+            return fast
+        slowest = self.intervals[fast].max()
+        floor = min(interval / 2, slowest) / slack
+        return fast[(self.intervals[fast] >= floor) | (self.lanes[fast] == 1)]
+
+
+def all_foldings(
+    design: Design,
+    technology: Technology,
+    budget: Budget,
+    progress: Callable[[str], None] = lambda doing: None,
+    synapses: Sequence[str] = (EVENTS,),
+) -> list[LayerFoldings]:
+    """Return the choices of every population, the input first, sources before their readers."""
+    # Where nothing but multipliers will do, a layer that cannot have them is refused here.
+    first = EVENTS if EVENTS in synapses else synapses[0]
+    serial = {
+        p.name: Folding(synapse=first if has_synapses(p) else EVENTS) for p in design.populations
+    }
+    entry, plans = plan_layers(design.with_folding(serial), technology)
+    readers = {
+        p.name: [plan for plan in plans if p.name in words_of(plan, Folding())]
+        for p in design.populations
+    }
+    found = [input_foldings(entry, design, technology, next_words(entry.name, readers[entry.name]))]
+    for number, plan in enumerate(plans, 1):
+        progress(f"foldings of {plan.name!r}, layer {number} of {len(plans)}")
+        words = next_words(plan.name, readers[plan.name])
+        found.append(layer_foldings(plan, design, budget, words, synapses))
+    return found
+
+
+def next_words(name: str, readers: Sequence[LayerPlan]) -> list[int]:
+    """Return the words in which a population may be read; readers of several words share one.
+
+    0 stands for any number, where all trains are scattered.
+    """
+    if not readers:
+        return [1]
+    options = [words for plan in readers if (words := _options(name, plan))]
+    return sorted(set.intersection(*options)) if options else [0]
+
+
+def _options(name: str, plan: LayerPlan) -> set[int]:
+    """Return the words in which a layer may read a population; none where any number serves."""
+    if not any(reader.turned for reader in plan.readers):
+        return set(plan.word_options)
+    own = [r for r in plan.readers if r.source.name == name and not r.turned]
+    return {word for reader in own for word in reader.word_options}
+
+
+def input_foldings(
+    entry: InputPlan, design: Design, technology: Technology, words: Sequence[int]
+) -> LayerFoldings:
+    """Lanes of the encoder: a word takes T cycles."""
+
+    def price(choice: Choice) -> Resources:
+        lanes, word = choice.folding.pe, choice.following
+        cost = encoder_cost(replace(entry, lanes=lanes), design.input_format, technology)
+        return cost + gather_cost(technology, word, lanes, entry.code.steps)
+
+    choices = [
+        Choice(Folding(pe=lanes), (), word, entry.size // lanes * entry.code.steps)
+        for word in words
+        for lanes in divisors(word or entry.size)
+    ]
+    return LayerFoldings(entry.name, (), choices, price)
+
+
+def layer_foldings(
+    plan: LayerPlan,
+    design: Design,
+    budget: Budget,
+    next_words: Sequence[int],
+    synapses: Sequence[str],
+) -> LayerFoldings:
+    """Return every folding of one layer that could fit."""
+    layer_cost(plan)  # works out what all foldings of the layer share
+    shapes: dict[tuple[Folding, int], LayerPlan] = {}  # by lanes that results may share
+    costs: dict[tuple[Folding, int], Resources] = {}
+
+    def shape(folding: Folding, following: int) -> LayerPlan:
+        key = folding, gcd(folding.pe, following)
+        if key not in shapes:
+            word = word_of(plan.map, folding)
+            shapes[key] = plan.refolded(folding, source_lanes=word, simd=following)
+        return shapes[key]
+
+    def price(choice: Choice) -> Resources:
+        folded = shape(choice.folding, choice.following)
+        key = choice.folding, folded.lanes
+        if key not in costs:
+            costs[key] = total(layer_cost(folded).values())
+        code = plan.population.code
+        if code is None:
+            return costs[key]
+        return costs[key] + gather_cost(plan.technology, choice.following, folded.lanes, code.steps)
+
+    choices = [
+        Choice(
+            folding, tuple(words_of(plan, folding).values()), word, shape(folding, word).interval
+        )
+        for folding in foldings_of(plan, design, budget, synapses)
+        for word in next_words
+    ]
+    return LayerFoldings(plan.name, tuple(words_of(plan, Folding())), choices, price)
+
+
+def foldings_of(
+    plan: LayerPlan, design: Design, budget: Budget, synapses: Sequence[str]
+) -> Iterator[Folding]:
+    """Yield the foldings that the rules allow and whose gates or multipliers alone could fit."""
+    settled = design.firing == "settled" and plan.source_code.is_binary
+    several = settled and not isinstance(plan, MaximumPlan)  # which reads whole trains anyway
+    steps = plan.source_code.steps
+    if not has_synapses(plan.population):
+        synapses = (EVENTS,)
+    ways = [(EVENTS, unroll) for unroll in (divisors(steps) if several else [1])]
+    ways = [way for way in ways if EVENTS in synapses]
+    ways += [(kind, steps) for kind in synapses if kind != EVENTS and settled]
+    for pe in plan.pe_options:
+        for simd in plan.simd_options:
+            for synapse, unroll in ways:
+                folding = Folding(pe=pe, simd=simd, unroll=unroll, synapse=synapse)
+                if _may_fit(plan, folding, budget):
+                    yield folding
+
+
+def _may_fit(plan: LayerPlan, folding: Folding, budget: Budget) -> bool:
+    """Whether the gates, or the multipliers, are not alone too many."""
+    lanes = folding.pe * folding.simd
+    if folding.synapse == MULTIPLY:
+        packed = replace(plan, folding=folding).packed  # 0: the same as multiply-lut
+        return packed > 0 and lanes // packed <= budget.multipliers
+    return lanes * folding.unroll * plan.weight_bits <= budget.lut
+
+
+def words_of(plan: LayerPlan, folding: Folding) -> dict[str, int]:
+    """Return the neurons that a folded layer reads at a time, by source; 0 for any number."""
+    words: dict[str, int] = {}
+    for reader, own in zip(plan.readers, plan.reader_foldings(folding), strict=True):
+        name = reader.source.name
+        word = 0 if reader.turned else word_of(reader.map, own)
+        words[name] = gcd(words.get(name, 0), word)
+    return words

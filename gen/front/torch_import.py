@@ -1,0 +1,402 @@
+"""Front end: reads a torch model into a Network, or refuses what it cannot read.
+
+`torch.export` turns the user's module into a graph of aten operators, which
+:class:`signfire.gen.front.torch_reader.Reader` walks. What was read is compared with the model.
+"""
+
+import importlib.util
+import inspect
+import io
+import json
+import logging
+import pickle
+import re
+import sys
+import traceback
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from ..model.network import Network
+from . import torch_composites, torch_functions, torch_operators, torch_planes
+from .torch_attention import opened
+from .torch_quantised import frozen
+from .torch_reader import Reader, Refusal, UnsupportedModel, as_float64, flatten
+
+__all__ = ["UnsupportedModel", "import_network", "load_model"]
+
+OPERATOR_MODULES = (
+    torch_composites,
+    torch_functions,
+    torch_operators,
+    torch_planes,
+)  # to import them registers their operators
+
+BATCH = 7  # rows of the sample that torch.export sees; a size that no layer is likely to have
+SELF_CHECK = 1e-3  # greatest deviation from the model, relative to its greatest output ...
+SELF_CHECK_EPS = 32  # ... or this many times the precision of the model's numbers
+ATEN = re.compile(r"torch\.ops\.aten\.\w+\.\w+|_operator\.\w+")
+PLAIN_SIZE = re.compile(  # Mul(Integer(2), Symbol('s7', integer=True)) or 2*s7: no other call
+    r"((Symbol|Integer|Add|Mul)\(|'\w+'|\w+=True|-?\d+|, |\))*|\w+( ?[-+*] ?\w+)*"
+)
+PROGRAM_FILE = re.compile(
+    r"models/model\.json|data/(weights|constants)/((weight|tensor)_\d+|model_\w+_config\.json)"
+    r"|data/sample_inputs/model\.pt|(\.data/)?[a-z_]+|extra/[^/]+"
+)
+
+
+# --- loading ------------------------------------------------------------------------------------
+
+
+def load_model(spec: str, weights: Path | str | None = None) -> nn.Module | ExportedProgram:
+    """Load a model as the command line names it.
+
+    Parameters
+    ----------
+    spec
+        ``path/to/file.py:factory``, where the factory takes no arguments and returns an
+        ``nn.Module`` (a Module class does), or the path of a ``.pt2`` program.
+        The Python file is run; nothing that is run comes out of a data file.
+    weights
+        State dict, loaded with ``weights_only``; also accepted under the key ``state_dict``.
+
+    Raises
+    ------
+    ValueError
+        With one line that says what is wrong with which file.
+    """
+    if spec.endswith(".pt2"):
+        if weights is not None:
+            raise ValueError(f"{spec} is a program with weights of its own: leave out {weights}")
+        return load_program(Path(spec))
+    file, colon, factory = spec.rpartition(":")
+    if not colon or not file.endswith(".py") or not factory.isidentifier():
+        raise ValueError(
+            f"a model is named as path/to/file.py:factory or path/to/program.pt2, not {spec!r}"
+        )
+    model = build_module(Path(file), factory)
+    if weights is not None:
+        fill(model, load_state(Path(weights)), Path(weights))
+    return model
+
+
+def build_module(path: Path, factory: str) -> nn.Module:
+    """Run the user's file and call ``factory`` in it."""
+    if not path.is_file():
+        raise ValueError(f"there is no model file {path}")
+    source = import_file(path)
+    make = getattr(source, factory, None)
+    if isinstance(make, nn.Module):
+        return make
+    if not callable(make):
+        callables = sorted(
+            name
+            for name, thing in vars(source).items()
+            if callable(thing) and getattr(thing, "__module__", "") == source.__name__
+        )
+        known = f" (it has {', '.join(callables)})" if callables else ""
+        raise ValueError(f"{path} has no factory {factory!r}{known}")
+    try:
+        model = make()
+    except Exception as error:
+        raise ValueError(f"{factory}() of {path} fails: {in_one_line(error)}") from error
+    if not isinstance(model, nn.Module):
+        raise ValueError(
+            f"{factory}() of {path} must return an nn.Module, not {type(model).__name__}"
+        )
+    return model
+
+
+def import_file(path: Path):
+    """Import a Python file by path; modules beside it can be imported from it."""
+    name = f"signfire_user_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None  # a .py file always has a loader
+    module = importlib.util.module_from_spec(spec)
+    folder = str(path.resolve().parent)
+    sys.modules[name] = module  # dataclasses and torch.export look the module up
+    sys.path.insert(0, folder)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise ValueError(f"{path} cannot be imported: {in_one_line(error)}") from error
+    finally:
+        sys.path.remove(folder)
+    return module
+
+
+def load_state(path: Path) -> dict[str, torch.Tensor]:
+    """Read a state dict without running code from the file."""
+    if not path.is_file():
+        raise ValueError(f"there is no weights file {path}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} holds more than tensors, or no tensors at all, and is not loaded "
+            "(save it with torch.save(model.state_dict(), path))"
+        ) from error
+    except Exception as error:
+        raise ValueError(f"{path} is not a weights file: {in_one_line(error)}") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise ValueError(
+            f"{path} is not a state dict of tensors "
+            "(save it with torch.save(model.state_dict(), path))"
+        )
+    return state
+
+
+def fill(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+    """Load ``state`` into ``model``; every name and shape must fit."""
+    own = model.state_dict()
+    # a counter that old files lack and that nothing computed here depends on
+    counters = {n: own[n] for n in own if n.endswith("num_batches_tracked") and n not in state}
+    state = state | counters
+    problems = []
+    for what, names in (
+        ("lacks", [n for n in own if n not in state]),
+        ("has but the model has not", [n for n in state if n not in own]),
+        ("has in another shape", [n for n in own if n in state and own[n].shape != state[n].shape]),
+    ):
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            problems.append(f"{what} {', '.join(names[:3])}{more}")
+    if problems:
+        raise ValueError(f"{path} does not fit the model: it {'; it '.join(problems)}")
+    model.load_state_dict(state)
+
+
+def load_program(path: Path) -> ExportedProgram:
+    """Load a ``.pt2`` program, after a look that no part of it could run code."""
+    if not path.is_file():
+        raise ValueError(f"there is no program file {path}")
+    try:
+        check_archive(path)
+        with silence():
+            return torch.export.load(path)
+    except UnsupportedModel:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{path} is not loaded: {error}") from error
+    except Exception as error:
+        raise ValueError(f"{path} cannot be loaded as a program: {in_one_line(error)}") from error
+
+
+def check_archive(path: Path) -> None:
+    """Refuse a ``.pt2`` archive whose loading could unpickle, look up or evaluate something.
+
+    `torch.export.load` unpickles tensors and objects that the archive marks so, sample inputs and
+    files of old formats, looks operators up by name in all of torch, and evaluates the text of
+    symbolic sizes. So only the files and the texts of a plain program are let through.
+
+    Raises
+    ------
+    ValueError
+        With what the archive holds; :class:`UnsupportedModel` for operators from outside aten.
+    """
+    contents = read_archive(path)
+    strangers = []
+    for entry in (entry for content in contents for entry in json_objects(content)):
+        if entry.get("use_pickle"):
+            raise ValueError("it holds pickled objects, which could run code")
+        if "path_name" in entry and not re.fullmatch(r"(weight|tensor)_\d+", entry["path_name"]):
+            raise ValueError(f"it holds an object {entry['path_name']!r} that is no tensor")
+        if "expr_str" in entry and not PLAIN_SIZE.fullmatch(entry["expr_str"]):
+            raise ValueError(f"it holds the size {entry['expr_str']!r}, which could run code")
+        if "as_operator" in entry:
+            strangers.append(Refusal(str(entry["as_operator"])))
+        if {"inputs", "target"} <= entry.keys() and not ATEN.fullmatch(entry["target"]):
+            strangers.append(Refusal(entry["target"].removeprefix("torch.ops.")))
+    if strangers:
+        raise UnsupportedModel(strangers)
+
+
+def read_archive(path: Path) -> list[object]:
+    """Return the JSON contents of an archive that holds nothing but a plain program."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.partition("/")[2] for name in archive.namelist()]
+            if len({name.lower() for name in archive.namelist()}) != len(names):
+                raise ValueError("it holds two files of one name")
+            for name in names:
+                if not PROGRAM_FILE.fullmatch(name):
+                    raise ValueError(f"it holds {name!r}, which is no part of a plain program")
+            if "models/model.json" not in names:
+                raise ValueError("it holds no model (write it with torch.export.save)")
+            for full, name in zip(archive.namelist(), names, strict=True):
+                if name.endswith(".pt"):
+                    torch.load(io.BytesIO(archive.read(full)), weights_only=True)
+            return [
+                json.loads(archive.read(full))
+                for full, name in zip(archive.namelist(), names, strict=True)
+                if name.endswith(".json")
+            ]
+    except (zipfile.BadZipFile, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError("it is not a .pt2 archive (write it with torch.export.save)") from error
+    except pickle.UnpicklingError as error:
+        raise ValueError("its sample inputs are no plain tensors and could run code") from error
+
+
+def json_objects(content: object) -> Iterator[dict]:
+    """Yield every JSON object, at any depth."""
+    if isinstance(content, dict):
+        yield content
+    children = content.values() if isinstance(content, dict) else content
+    if isinstance(content, dict | list):
+        for child in children:
+            yield from json_objects(child)
+
+
+# --- messages -----------------------------------------------------------------------------------
+
+
+def is_library(file: str) -> bool:
+    return "site-packages" in file or "dist-packages" in file or file == __file__
+
+
+def place_of_error(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [
+        f"{Path(f.filename).name}:{f.lineno}"
+        for f in frames
+        if not is_library(f.filename) and not f.filename.startswith(("<frozen", sys.base_prefix))
+    ]
+    return own[-1] if own else ""
+
+
+def in_one_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    place = place_of_error(error)
+    text = f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
+    return f"{text} ({place})" if place else text
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Keep torch's warnings and logs to itself; what the user must know is raised."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+# --- exporting ----------------------------------------------------------------------------------
+
+
+def import_network(
+    model: nn.Module | ExportedProgram, sample: np.ndarray, name: str = "network"
+) -> Network:
+    """Read a model into a Network.
+
+    Parameters
+    ----------
+    model
+        Any module (read in eval mode, left as it was) or an exported program.
+    sample
+        (n, *input shape), n >= 1: user's data as the model takes them.
+    name
+        The network's name.
+
+    Raises
+    ------
+    UnsupportedModel
+        With everything that is not supported, by operator and source line.
+    ValueError
+        If the data do not fit the model, or the network would not compute what the model does.
+    """
+    if sample.ndim < 2 or not sample.size:
+        raise ValueError(f"a sample batch has shape (n, features...), not {sample.shape}")
+    batch = np.resize(sample[:BATCH], (BATCH, *sample.shape[1:])).astype(np.float32)
+    if isinstance(model, ExportedProgram):
+        with silence():
+            program = model.run_decompositions({})  # in-place operators become plain ones
+        return Reader(program, sample.shape[1:], name).network()
+    with evaluation(model), frozen(model), torch.no_grad(), silence():
+        tensor = like_parameters(model, batch)
+        expected = run(model, tensor)
+        with opened(model):
+            program = export(model, tensor)
+    network = Reader(program, sample.shape[1:], name).network()
+    check_against(network, batch, expected)
+    return network
+
+
+@contextmanager
+def evaluation(model: nn.Module) -> Iterator[None]:
+    """Set every module to eval mode, and back."""
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, flag in training.items():
+            module.training = flag
+
+
+def like_parameters(model: nn.Module, batch: np.ndarray) -> torch.Tensor:
+    """Return the batch on the device and in the precision of the model."""
+    tensor = torch.from_numpy(batch)
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            return tensor.to(parameter.device, parameter.dtype)
+    return tensor
+
+
+def run(model: nn.Module, batch: torch.Tensor) -> object:
+    """Call the model once, so that its own errors are told from those of the export."""
+    inputs = [
+        p.name
+        for p in inspect.signature(model.forward).parameters.values()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(inputs) > 1:
+        raise UnsupportedModel(
+            [Refusal(f"forward with {len(inputs)} inputs, {', '.join(inputs)}, not with one")]
+        )
+    try:
+        return model(batch.clone())
+    except Exception as error:
+        shape = tuple(batch.shape[1:])
+        raise ValueError(
+            f"the model fails on samples of shape {shape}: {in_one_line(error)}"
+        ) from error
+
+
+def export(model: nn.Module, batch: torch.Tensor) -> ExportedProgram:
+    try:
+        program = torch.export.export(model, (batch,), strict=False)
+        return program.run_decompositions({})  # in-place operators become plain ones
+    except Exception as error:
+        if "data-dependent" in str(error):
+            what = "control flow that depends on the data"
+        else:
+            what = f"what torch.export refuses: {str(error).strip().splitlines()[0]}"
+        raise UnsupportedModel([Refusal(what, place_of_error(error))]) from error
+
+
+def check_against(network: Network, batch: np.ndarray, expected: object) -> None:
+    """Compare the network with what the model computed on the same batch."""
+    (output,) = (v for v in flatten([expected]) if isinstance(v, torch.Tensor))
+    wanted = as_float64(output).reshape(len(batch), -1)
+    got = network.answers(batch)
+    worst, greatest = float(np.abs(got - wanted).max()), float(np.abs(wanted).max())
+    tolerance = max(SELF_CHECK, SELF_CHECK_EPS * torch.finfo(output.dtype).eps)
+    if not worst <= tolerance * max(1e-6, greatest):
+        raise ValueError(
+            f"the network read from the model differs from it by {worst:.3g} of {greatest:.3g} "
+            "(does forward depend on more than its input?)"
+        )

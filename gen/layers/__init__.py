@@ -1,0 +1,1 @@
+"""Layers in hardware: plan, RTL, timing and cost of each kind."""

@@ -1,0 +1,417 @@
+"""Cycle model: in which clock cycle every word of the hardware moves.
+
+The machine is described by a few numbers a layer; from them, and from the stalls at both ends, the
+cycle of every transfer follows by recurrences, sample by sample, without simulating a clock.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+SAMPLES_TO_SETTLE = 8  # after so many samples the interval no longer changes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """A row of windows over the lines of a sample, counted from the sample's first line.
+
+    Parameters
+    ----------
+    windows
+        How many there are.
+    needs
+        They are read once so many lines are held.
+    frees
+        After them so many lines are done with.
+    """
+
+    windows: int
+    needs: int
+    frees: int
+
+
+WHOLE_SAMPLE = (Band(windows=1, needs=1, frees=1),)  # of a dense layer, whose line is the sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReaderTiming:
+    """What the cycle model must know of how a layer reads one source.
+
+    Parameters
+    ----------
+    stream
+        Where the trains come from: 0 the input, n + 1 the layer number n.
+    rows, parts
+        Of the buffer: rows of a line, incoming words a row. Of one that scatters single trains, a
+        row is an incoming word.
+    banks
+        Lines the buffer holds.
+    bands
+        Rows of windows in order; the last is done with all lines of a sample.
+    end
+        Words of a step that are read when this source's have been.
+    writes
+        Cycles that a row takes to be written; ``None`` for those of the layer's planes.
+    """
+
+    stream: int
+    rows: int
+    parts: int
+    banks: int
+    end: int
+    bands: tuple[Band, ...] = WHOLE_SAMPLE
+    writes: int | None = None
+
+    @property
+    def lines(self) -> int:
+        """Lines of a sample."""
+        return self.bands[-1].frees
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerTiming:
+    """What the cycle model must know of one layer, all in cycles or counts.
+
+    Parameters
+    ----------
+    name
+        Of the population.
+    readers
+        One for each source, which are read in this order in every step.
+    planes
+        Words of the buffers' memories a row.
+    tiles, words, period
+        Sequencer: tiles a window, reads a step, cycles a step. A tile takes planes·period.
+    groups, pace
+        Result words a tile, cycles between them.
+    fifo_depth
+        Result words that may be under way.
+    total, drain, x, target, result
+        Pipeline depths, see :class:`signfire.gen.layers.rtl.LayerLatency`.
+    each_step
+        Integrators finish at every step (a schedule that is not binary), not once a tile.
+    fire_offset, fire_steps
+        A target is fired on from ``fire_offset`` cycles later, for ``fire_steps`` cycles.
+    """
+
+    name: str
+    readers: tuple[ReaderTiming, ...]
+    planes: int
+    tiles: int
+    words: int
+    period: int
+    groups: int
+    pace: int
+    fifo_depth: int
+    total: int
+    drain: int
+    x: int
+    target: int
+    result: int
+    each_step: bool
+    fire_offset: int
+    fire_steps: int
+
+    @property
+    def bands(self) -> tuple[Band, ...]:
+        """Rows of windows of the first source; there are as many of every other."""
+        return self.readers[0].bands
+
+    @property
+    def windows(self) -> int:
+        """Windows of a sample; a dense layer has one."""
+        return sum(band.windows for band in self.bands)
+
+    @property
+    def tile_cycles(self) -> int:
+        return self.planes * self.period
+
+    @property
+    def busy(self) -> int:
+        """Cycles a sample keeps the layer's synapses busy: every tile of every window."""
+        return self.windows * self.tiles * self.tile_cycles
+
+    def machine(self) -> "LayerMachine":
+        """Return what predicts the layer."""
+        return LayerMachine(self, LayerCycles())
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoreTiming:
+    """A whole core: the encoder's words a sample and steps, then the layers."""
+
+    input_words: int
+    input_steps: int
+    layers: tuple[LayerTiming, ...]
+
+
+@dataclass(kw_only=True)
+class LayerCycles:
+    """Predicted cycles of one layer, over all samples in order.
+
+    Members
+    -------
+    begins : first cycle of every tile
+    pushed, taken : cycle in which every result word enters and leaves the FIFO
+    released : cycle of the last read of every window
+    freed : by source, the cycle in which every line is given back
+    """
+
+    begins: list[int] = field(default_factory=list)
+    pushed: list[int] = field(default_factory=list)
+    taken: list[int] = field(default_factory=list)
+    released: list[int] = field(default_factory=list)
+    freed: list[list[int]] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class Prediction:
+    """Cycles of every transfer; cycle 0 is the first in which the source may offer a word.
+
+    Members
+    -------
+    samples : how many were predicted
+    accepted : cycle in which every raw word is taken
+    targets : cycle in which every raw word starts to fire (is taken by the neurons)
+    encoded : cycle in which every word of input trains is taken
+    layers : by order of the layers
+    """
+
+    samples: int
+    accepted: list[int] = field(default_factory=list)
+    targets: list[int] = field(default_factory=list)
+    encoded: list[int] = field(default_factory=list)
+    layers: list[LayerCycles] = field(default_factory=list)
+
+    def _of_sample(self, words: list[int], n: int) -> list[int]:
+        each = len(words) // self.samples
+        return words[n * each : (n + 1) * each]
+
+    def latency(self, n: int = 0) -> int:
+        """Cycles from taking the first raw word of sample ``n`` to its first logit."""
+        logits = self._of_sample(self.layers[-1].taken, n)
+        return logits[0] - self._of_sample(self.accepted, n)[0]
+
+    def answer(self, n: int = 0) -> int:
+        """Cycles from taking the last raw word of sample ``n`` until its first logit stands."""
+        pushed = self._of_sample(self.layers[-1].pushed, n)
+        return pushed[0] + 1 - self._of_sample(self.accepted, n)[-1]
+
+    @property
+    def intervals(self) -> list[int]:
+        """Cycles between the last logits of successive samples."""
+        last = [self._of_sample(self.layers[-1].taken, n)[-1] for n in range(self.samples)]
+        return [b - a for a, b in pairwise(last)]
+
+
+def predict(
+    timing: CoreTiming,
+    samples: int,
+    *,
+    gaps: Sequence[int] | None = None,
+    ready: Callable[[int], bool] | None = None,
+) -> Prediction:
+    """Predict every transfer of ``samples`` samples.
+
+    Parameters
+    ----------
+    gaps
+        Per raw word, the cycles that the source waits after the transfer before it; none by
+        default.
+    ready
+        Whether the sink takes a logit in a cycle; always by default.
+    """
+    machine = [spec.machine() for spec in timing.layers]
+    prediction = Prediction(samples=samples, layers=[layer.cycles for layer in machine])
+    takers: list[list[Gather]] = [[] for _ in range(len(machine) + 1)]  # by stream
+    for layer in machine:
+        for gather in layer.gathers:
+            takers[gather.spec.stream].append(gather)
+    for layer, gathers in zip(machine, takers[1:], strict=True):
+        layer.take = _taken_by(gathers)
+    machine[-1].take = _Sink(ready)
+    encoder = _Encoder(timing, prediction, _taken_by(takers[0]))
+    for n in range(samples):
+        encoder.sample(n, gaps)
+    return prediction
+
+
+def steady(timing: CoreTiming) -> tuple[int, int]:
+    """Return (latency, interval) in cycles, at full speed on both ends.
+
+    The interval is that between samples once the pipeline is full.
+    """
+    prediction = predict(timing, SAMPLES_TO_SETTLE)
+    return prediction.latency(0), prediction.intervals[-1]
+
+
+class _Sink:
+    """The outside takes a word in the first ready cycle."""
+
+    def __init__(self, ready: Callable[[int], bool] | None) -> None:
+        self.ready = ready
+
+    def __call__(self, earliest: int) -> int:
+        while self.ready is not None and not self.ready(earliest):
+            earliest += 1
+        return earliest
+
+
+class Deadlock(RuntimeError):
+    """A machine that waits for itself."""
+
+
+def _taken_by(gathers: Sequence["Gather"]) -> Callable[[int], int]:
+    """Return what takes a word into all of ``gathers``: the last of them says when it is taken."""
+    if len(gathers) == 1:
+        return gathers[0]
+    return lambda earliest: max(gather(earliest) for gather in gathers)
+
+
+class Gather:
+    """Rows of words into a line; a word may enter while the row before leaves.
+
+    A whole line is announced at once, and the layer reads all windows that it completes; so a place
+    in the buffer is always given back before the model asks when. (It is asked for the line that
+    takes the place of another only after all places were filled, and so many lines are enough for
+    any row of windows; :mod:`.skew` says why they are in a join.) Where they are not enough, the
+    layer waits for a source that is held up by this buffer, and the model says so.
+    """
+
+    def __init__(
+        self, spec: ReaderTiming, layer: LayerTiming, freed: list[int], announce: Callable[[], None]
+    ) -> None:
+        self.spec, self.layer, self.freed, self.announce = spec, layer, freed, announce
+        self.writes = layer.planes if spec.writes is None else spec.writes
+        self.part = self.row = 0
+        self.free_from = 0  # from here on a word can enter
+        self.full: list[int] = []  # by line, the cycle from which it can be read
+
+    def __call__(self, earliest: int) -> int:
+        """Take a word that is offered from ``earliest`` on; return the cycle of its transfer."""
+        spec = self.spec
+        taken = max(earliest, self.free_from)
+        self.free_from = taken + 1
+        self.part += 1
+        if self.part == spec.parts:
+            self.part = 0
+            begin = max(taken + 1, self._place())
+            self.free_from = begin + self.writes - 1
+            self.row += 1
+            if self.row == spec.rows:
+                self.full.append(begin + self.writes)
+                self.row = 0
+                self.announce()
+        return taken
+
+    def _place(self) -> int:
+        """First cycle in which the line under way has a place."""
+        freed = len(self.full) - self.spec.banks
+        if freed < 0:
+            return 0
+        if freed >= len(self.freed):
+            raise Deadlock(
+                f"{self.layer.name!r} waits for ever: it holds {self.spec.banks} lines of stream "
+                f"{self.spec.stream}, and what it reads beside them cannot come before more are "
+                f"taken"
+            )
+        return self.freed[freed] + 1
+
+
+class _Encoder:
+    """One register of targets in front of neurons that fire T steps a word."""
+
+    def __init__(
+        self, timing: CoreTiming, prediction: Prediction, take: Callable[[int], int]
+    ) -> None:
+        self.timing, self.prediction, self.take = timing, prediction, take
+
+    def sample(self, n: int, gaps: Sequence[int] | None) -> None:
+        p = self.prediction
+        for word in range(n * self.timing.input_words, (n + 1) * self.timing.input_words):
+            offered = p.accepted[-1] + 1 if p.accepted else 0
+            offered += gaps[word] if gaps is not None else 0
+            accepted = max(offered, p.targets[-1]) if p.targets else offered
+            fires = max(accepted + 1, p.encoded[-1]) if p.encoded else accepted + 1
+            p.accepted.append(accepted)
+            p.targets.append(fires)
+            p.encoded.append(self.take(fires + self.timing.input_steps))
+
+
+class LayerMachine:
+    """Tiles of one layer: when they begin, and when their results move."""
+
+    def __init__(self, spec: LayerTiming, cycles: LayerCycles) -> None:
+        self.spec, self.cycles = spec, cycles
+        cycles.freed = [[] for _ in spec.readers]
+        self.gathers = [
+            Gather(reader, spec, freed, self.proceed)
+            for reader, freed in zip(spec.readers, cycles.freed, strict=True)
+        ]
+        self.take: Callable[[int], int]
+        self.sample = self.band = 0  # the row of windows that is read next
+
+    def proceed(self) -> None:
+        """Read all rows of windows whose lines are there."""
+        while True:
+            held = 0
+            for gather in self.gathers:
+                band = gather.spec.bands[self.band]
+                needed = self.sample * gather.spec.lines + band.needs
+                if needed > len(gather.full):
+                    return
+                held = max(held, gather.full[needed - 1] if band.needs else 0)
+            for _ in range(band.windows):
+                self._window(held)
+            for gather in self.gathers:
+                done = self.sample * gather.spec.lines + gather.spec.bands[self.band].frees
+                end = self.cycles.released[-1] + gather.spec.end - self.spec.words
+                gather.freed.extend([end] * (done - len(gather.freed)))
+            self.band += 1
+            if self.band == len(self.spec.bands):
+                self.band, self.sample = 0, self.sample + 1
+
+    def _window(self, held: int) -> None:
+        """Read one window, whose lines are held from cycle ``held`` on."""
+        spec, cycles = self.spec, self.cycles
+        for tile in range(spec.tiles):
+            begin = cycles.begins[-1] + spec.tile_cycles if cycles.begins else 0
+            if tile == 0:
+                begin = max(begin, held)
+            begin = max(begin, credit(cycles, spec.groups, spec.fifo_depth))
+            cycles.begins.append(begin)
+            for push in result_cycles(spec, begin):
+                after = cycles.taken[-1] + 1 if cycles.taken else 0
+                cycles.pushed.append(push)
+                cycles.taken.append(self.take(max(push + 1, after)))
+        cycles.released.append(last_read(spec, cycles.begins[-1], spec.planes - 1))
+
+
+def credit(cycles: LayerCycles, groups: int, depth: int) -> int:
+    """First cycle in which a FIFO of ``depth`` words has room for ``groups`` more."""
+    needed = (len(cycles.begins) + 1) * groups - depth
+    return cycles.taken[needed - 1] + 1 if needed > 0 else 0
+
+
+def last_read(spec: LayerTiming, begin: int, step: int) -> int:
+    """Cycle in which step ``step`` of a tile reads its last word."""
+    return begin + step * spec.period + spec.words - 1
+
+
+def total_cycles(spec: LayerTiming, begin: int) -> list[int]:
+    """Cycles in which the accumulators of a tile stand complete, one for every plane."""
+    return [last_read(spec, begin, step) + spec.total for step in range(spec.planes)]
+
+
+def x_cycles(spec: LayerTiming, begin: int) -> list[list[int]]:
+    """Cycles in which X stands, for every finished step (the last alone if not each_step)."""
+    totals = total_cycles(spec, begin)
+    return [
+        [total + spec.drain + i * spec.pace + spec.x for i in range(spec.groups)]
+        for total in (totals if spec.each_step else totals[-1:])
+    ]
+
+
+def result_cycles(spec: LayerTiming, begin: int) -> list[int]:
+    """Cycles in which the results of a tile enter the FIFO."""
+    return [x + spec.target + spec.result for x in x_cycles(spec, begin)[-1]]

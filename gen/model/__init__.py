@@ -1,0 +1,1 @@
+"""What is computed: populations, linear maps, functions and spike codes, without hardware."""

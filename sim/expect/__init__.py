@@ -1,0 +1,1 @@
+"""What the judge expects of every observed place, cycle by cycle."""

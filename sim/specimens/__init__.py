@@ -1,0 +1,1 @@
+"""Designs made by seed, for tests, benches and fuzzing."""
