@@ -1,6 +1,7 @@
 """Technology: what the generator must know of a family of devices."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +24,26 @@ class Technology:
         A memory goes to block RAM where it would take more LUTs than this times its blocks.
     lut_ram
         LUTs can be a RAM of 16 words of 4 bits (else such a RAM takes flip-flops).
+    enable_bits
+        Bits of a block RAM's word that share a write enable, all of a narrower word; 1 where only
+        the widest words have an enable, one for every bit, and narrower words share theirs.
     multiplier_bits
         Widest signed factors of a DSP block.
     least_factor, least_product
         Bits of a factor and of a product below which Yosys takes LUTs all the same.
+    register_in_multiplier
+        A DSP block holds the register behind its product.
+    carry_pairs
+        Carry chains take LUTs in pairs.
+    registers_apart
+        A register lies in another logic cell than the adder that feeds it, and a carry chain starts
+        with a cell of its own and is filled up to an even number of cells.
+    shared_cells
+        A flip-flop that no LUT feeds takes the logic cell of a LUT.
+    link_cells
+        What stands beside the core by the lines to the host, ``uart``, ``spi`` or ``both``, as
+        amounts of :class:`.cost.Resources` by name: lines, frames and commands, the clock's and
+        the lights' logic; as synthesised behind a core of ten logits.
     """
 
     name: str
@@ -36,9 +53,15 @@ class Technology:
     block_cost: int
     luts_per_block: int
     lut_ram: bool
+    enable_bits: int
+    shared_cells: bool
+    link_cells: Mapping[str, Mapping[str, int]] = field(hash=False)
     multiplier_bits: int = 18
     least_factor: int = 2
     least_product: int = 0
+    register_in_multiplier: bool = False
+    carry_pairs: bool = False
+    registers_apart: bool = False
 
     def takes_product(self, a: int, b: int) -> bool:
         """Whether a signed a x b product becomes one DSP block."""
@@ -88,8 +111,8 @@ class Technology:
 
     def _enabled(self, cell_width: int) -> int:
         """Bits of a block's word that share a write enable."""
-        if self.lut_ram:
-            return min(BYTE_BITS, cell_width)
+        if self.enable_bits > 1:
+            return min(self.enable_bits, cell_width)
         return 1 if cell_width == self.block_shapes[0][1] else cell_width
 
     def _cost(self, layout: tuple[int, int], width: int) -> tuple[float, int]:
@@ -99,14 +122,15 @@ class Technology:
     def parts_layout(self, depth: int, parts: int, width: int) -> tuple[int, int]:
         """Return the same of words of ``parts`` that are written apart, ``width`` bits each.
 
-        iCE40 has a write enable for every bit of its widest words, the others for every byte; where
-        that takes fewer blocks, each part is a memory of its own.
+        Each part takes whole shares of a word that have a write enable; where that takes fewer
+        blocks, each part is a memory of its own.
         """
-        if not self.lut_ram:
+        enable = self.enable_bits
+        if enable == 1:
             shapes, row = self.block_shapes[:1], parts * width
         else:
-            shapes = tuple(shape for shape in self.block_shapes if shape[1] >= BYTE_BITS)
-            row = parts * -(-width // BYTE_BITS) * BYTE_BITS
+            shapes = tuple(shape for shape in self.block_shapes if shape[1] >= enable)
+            row = parts * -(-width // enable) * enable
         together = replace(self, block_shapes=shapes).block_layout(depth, row)
         blocks, segments = self.ram_layout(depth, width)
         return min(together, (parts * blocks, segments))
@@ -131,7 +155,7 @@ class Technology:
     def ram_luts(self, depth: int, width: int) -> int:
         """LUT4s, or flip-flops with their LUTs, for a RAM outside block RAM."""
         if self.lut_ram:
-            return -(-depth // 16) * -(-width // 4) * 6
+            return -(-depth // 16) * -(-width // 4) * LUT_RAM_LUTS
         return depth * width * 3 // 2
 
     def rom_style(self, depth: int, width: int) -> str:
@@ -146,10 +170,19 @@ class Technology:
         return "distributed" if self.lut_ram else "logic"
 
 
-BYTE_BITS = 9  # of the word of a block RAM, the least that has a write enable of its own
-
+LUT_RAM_LUTS = 6  # four hold the bits, and the write port takes the cells of two
+_ICE40_LINK = {
+    "uart": {"lut": 920, "ff": 575, "lone_ff": 165},
+    "spi": {"lut": 895, "ff": 535, "lone_ff": 150},
+    "both": {"lut": 1035, "ff": 690, "lone_ff": 235},
+}
 
 # Geometries: Lattice TN1250 (iCE40), TN-02204 (ECP5), Gowin UG285; costs: brams*.txt of Yosys.
+# A flip-flop that no LUT feeds blocks the LUT of its site on iCE40, where the two form one cell,
+# and on Gowin, whose flip-flops take D from the LUT or adder beside them (slice_valid of
+# nextpnr-himbaechel) though reports count them apart. ECP5 has an input past the LUT. On Gowin
+# nextpnr makes pairs of LUTs and flip-flops alone, so a register lies apart from its adder
+# (gowin/pack_luts.cc).
 TECHNOLOGIES = {
     t.name: t
     for t in (
@@ -161,8 +194,12 @@ TECHNOLOGIES = {
             block_cost=64,
             luts_per_block=176,
             lut_ram=False,
+            enable_bits=1,
+            shared_cells=True,
+            link_cells=_ICE40_LINK,
             multiplier_bits=16,
             least_product=11,
+            register_in_multiplier=True,
         ),
         Technology(
             name="ice40-hx",
@@ -172,6 +209,9 @@ TECHNOLOGIES = {
             block_cost=64,
             luts_per_block=240,
             lut_ram=False,
+            enable_bits=1,
+            shared_cells=True,
+            link_cells=_ICE40_LINK,
         ),
         Technology(
             name="ecp5",
@@ -181,6 +221,14 @@ TECHNOLOGIES = {
             block_cost=128,
             luts_per_block=150,
             lut_ram=True,
+            enable_bits=9,
+            shared_cells=False,
+            link_cells={
+                "uart": {"lut": 1075, "ff": 575},
+                "spi": {"lut": 1050, "ff": 535},
+                "both": {"lut": 1210, "ff": 690},
+            },
+            carry_pairs=True,
         ),
         Technology(
             name="gowin",
@@ -190,6 +238,14 @@ TECHNOLOGIES = {
             block_cost=128,
             luts_per_block=250,
             lut_ram=True,
+            enable_bits=9,
+            shared_cells=True,
+            link_cells={
+                "uart": {"lut": 1200, "ff": 575, "lone_ff": 355},
+                "spi": {"lut": 1175, "ff": 535, "lone_ff": 340},
+                "both": {"lut": 1290, "ff": 690, "lone_ff": 425},
+            },
+            registers_apart=True,
             least_factor=4,
         ),
     )

@@ -21,18 +21,20 @@ from signfire.boards.build import synthesise as synthesise_for
 from signfire.boards.rom_cells import FAMILIES, RomCells
 from signfire.gen.core.estimate import (
     PARTS,
+    buffer_depth,
+    estimate,
+    layer_cost,
+    multipliers_cost,
+    synapses_cost,
+)
+from signfire.gen.cost import (
     Budget,
     Resources,
     apart_from_adder,
     budget_for,
-    buffer_depth,
     carry_luts,
-    estimate,
-    layer_cost,
     link_cost,
-    multipliers_cost,
     product_cost,
-    synapses_cost,
     tree_cost,
 )
 from signfire.gen.design.design import Design, Folding

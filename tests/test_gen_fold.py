@@ -5,7 +5,8 @@ from itertools import product
 
 import pytest
 
-from signfire.gen.core.estimate import Budget, Resources, estimate
+from signfire.gen.core.estimate import estimate
+from signfire.gen.cost import Budget, Resources
 from signfire.gen.design.design import Folding, divisors
 from signfire.gen.fold.fold import CHOICES, _Search, auto_fold, parse_fold, split_synapse
 from signfire.gen.fold.foldings import Choice, LayerFoldings, all_foldings

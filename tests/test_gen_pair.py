@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.core.estimate import Budget, estimate
+from signfire.gen.core.estimate import estimate
 from signfire.gen.core.shape import differences
+from signfire.gen.cost import Budget
 from signfire.gen.design.design import Folding as F
 from signfire.gen.fold.fold import auto_fold
 from signfire.gen.layers.cycles import steady

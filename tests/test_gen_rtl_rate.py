@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.core.estimate import Budget
 from signfire.gen.core.shape import refuse_unlike
+from signfire.gen.cost import Budget
 from signfire.gen.design.design import Folding as F
 from signfire.gen.fold.fold import auto_fold
 from signfire.gen.layers.cycles import predict, steady

@@ -18,14 +18,14 @@ from ..boards.accelerator import technology_of
 from ..boards.boards import BAUD, Board, find_board
 from ..boards.build import BuildResult
 from ..boards.build import build as build_design
-from ..boards.devices import ECP5
 from ..boards.reweight import Reweighted
 from ..boards.reweight import reweight as reweight_build
 from ..boards.top import UART
 from ..gen.convert.calibrate import LayerOptions, Options
 from ..gen.convert.calibrate import calibrate as calibrate_network
-from ..gen.core.estimate import Budget, budget_for, estimate, link_cost
+from ..gen.core.estimate import estimate
 from ..gen.core.shape import refuse_unlike
+from ..gen.cost import Budget, budget_for, link_cost
 from ..gen.design.design import EVENTS, Design, Folding
 from ..gen.fold.fold import ANY, CHOICES, auto_fold, parse_fold, split_synapse
 from ..gen.layers.cycles import steady
@@ -34,7 +34,7 @@ from ..gen.layers.rtl import core_timing
 from ..gen.model.codes import Schedule
 from ..gen.model.functions import register_neuron
 from ..gen.model.network import Network
-from ..gen.technology import TECHNOLOGIES
+from ..gen.technology import TECHNOLOGIES, find_technology
 from ..sim import golden
 from .dataset import Dataset
 from .dataset import load as load_data
@@ -380,16 +380,14 @@ def budget_of(board: Board, link: str = UART) -> Budget:
             f"the size of {board.name}'s device is not known here, so nothing can be fitted to it "
             f"(fold by hand: --fold fc1:pe=16,simd=16)"
         )
+    technology = find_technology(technology_of(board))
     return budget_for(
         luts=device.luts,
         flip_flops=device.flip_flops,
         block_rams=device.block_ram.count,
         multipliers=device.multipliers,
-        link=link_cost(technology_of(board), link),
-        # A flip-flop that no LUT feeds blocks the LUT of its site on iCE40, where the two form one
-        # cell, and on Gowin, whose flip-flops take D from the LUT or adder beside them (slice_valid
-        # of nextpnr-himbaechel) though reports count them apart. ECP5 has an input past the LUT.
-        shared_cells=board.family != ECP5,
+        link=link_cost(technology, link),
+        shared_cells=technology.shared_cells,
     )
 
 

@@ -12,7 +12,8 @@ from ..boards.accelerator import technology_of
 from ..boards.boards import find_board
 from ..boards.top import UART
 from ..gen.convert.calibrate import Options
-from ..gen.core.estimate import estimate, link_cost
+from ..gen.core.estimate import estimate
+from ..gen.cost import link_cost
 from ..gen.design.design import Folding
 from ..gen.model.codes import Schedule
 from ..sim import float_reference, golden

@@ -10,7 +10,8 @@ from ..boards.boards import Board
 from ..boards.build import BuildResult
 from ..boards.devices import ECP5, GOWIN, ICE40, Device
 from ..boards.top import UART
-from ..gen.core.estimate import estimate, link_cost
+from ..gen.core.estimate import estimate
+from ..gen.cost import link_cost
 from ..gen.design.design import Design
 from ..gen.fold.alternative import alternatives
 from ..gen.fold.bound import Bound, bound_of

@@ -5,7 +5,8 @@ from dataclasses import replace
 from functools import cache
 from math import gcd
 
-from ..core.estimate import layer_cost, total
+from ..core.estimate import layer_cost
+from ..cost import total
 from ..design.design import MULTIPLY, MULTIPLY_LUT, Design, Folding, divisors
 from ..design.reading import word_of
 from ..layers.plan import LayerPlan, plan_layers

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core.estimate import Budget, Estimate, estimate
+from ..core.estimate import Estimate, estimate
+from ..cost import Budget
 from ..design.design import EVENTS, MULTIPLY, MULTIPLY_LUT, SYNAPSES, Design, Folding
 from ..design.reading import parallel_of, parallel_outputs, word_of
 from ..layers.plan import plan_layers

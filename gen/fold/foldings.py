@@ -11,7 +11,8 @@ from math import gcd
 
 import numpy as np
 
-from ..core.estimate import Budget, Resources, encoder_cost, gather_cost, layer_cost, total
+from ..core.estimate import encoder_cost, gather_cost, layer_cost
+from ..cost import Budget, Resources, total
 from ..design.design import EVENTS, MULTIPLY, Design, Folding, divisors, has_synapses
 from ..design.reading import word_of
 from ..layers.plan import InputPlan, LayerPlan, MaximumPlan, plan_layers

@@ -1,19 +1,17 @@
 """Estimate of layers of two operands: what each operand costs, and the neurons behind them."""
 
-from ..core.estimate import (
+from ..core.estimate import layer_cost, neuron_cost
+from ..cost import (
     Resources,
     address_bits,
     apart_from_adder,
     carry_luts,
     counter_luts,
-    layer_cost,
-    neuron_cost,
+    fifo_cost,
     product_cost,
     scaled,
-    small_ram_cost,
     total,
 )
-from ..technology import Technology
 from .pair import OperandPlan, PairPlan
 
 
@@ -26,7 +24,7 @@ def pair_cost(plan: PairPlan) -> dict[str, Resources]:
     parts["neurons"] = total(operand_cost(operand) for operand in plan.operands)
     parts["neurons"] += neurons_cost(plan) + pairing
     words = [operand_fifo(operand) for operand in plan.operands]
-    parts["fifo"] = total([*words, fifo_cost(plan.technology, plan.lanes * steps, plan.fifo_depth)])
+    parts["fifo"] = total([*words, fifo_cost(plan.technology, plan.fifo_depth, plan.lanes * steps)])
     return parts
 
 
@@ -39,13 +37,7 @@ def operand_cost(plan: OperandPlan) -> Resources:
 
 
 def operand_fifo(plan: OperandPlan) -> Resources:
-    return fifo_cost(plan.technology, plan.lanes * plan.requantised_width, plan.fifo_depth)
-
-
-def fifo_cost(technology: Technology, width: int, depth: int) -> Resources:
-    """Price a small RAM, its counters, the credit."""
-    bits = address_bits(depth + 1)
-    return small_ram_cost(technology, depth, width) + Resources(lut=8 * bits, ff=4 * bits)
+    return fifo_cost(plan.technology, plan.fifo_depth, plan.lanes * plan.requantised_width)
 
 
 def neurons_cost(plan: PairPlan) -> Resources:
