@@ -12,7 +12,7 @@ from signfire.gen.core.shape import differences, refuse_unlike
 from signfire.gen.design.design import Folding
 from signfire.gen.layers.rtl import Core
 from signfire.gen.model.network import Dense, Network, Operand, Population, Projection
-from signfire.sim.specimens.chains import random_design
+from signfire.sim.specimens.chains import random_design, random_windows
 
 FOLDING = {"fc1": Folding(pe=2, simd=4), "fc2": Folding(pe=2, simd=2)}
 SHAPE = random_design(seed=3, folding=FOLDING)
@@ -255,3 +255,48 @@ def test_a_design_made_like_another_takes_its_function_over(function) -> None:
     assert held.table is given.table
     assert (held.operands[0].below is None) == (given.operands[0].below is None)
     assert not [r for r in differences(shape, design, "ecp5") if "table" in r or "X < 0" in r]
+
+
+MAXIMA = dict(
+    shape=(5, 4),
+    layers=(
+        {"conv": 2, "window": (2, 2)},
+        {"max": (2, 2), "stride": (2, 2), "padding": (1, 0, 1, 0)},
+        {"dense": 3},
+    ),
+    folding={"conv1": Folding(), "max2": Folding(), "dense3": Folding()},
+)
+
+
+def test_other_weights_before_and_behind_a_maximum_fit() -> None:
+    shape = random_windows(seed=5, **MAXIMA)
+    quiet = replace(
+        shape,
+        populations=tuple(
+            replace(p, operands=tuple(replace(o, bias=o.bias // 2) for o in p.operands))
+            if p.function != "max"
+            else p
+            for p in shape.populations
+        ),
+    )
+
+    assert [] == list(differences(shape, quiet, "ecp5"))
+
+
+def test_a_maximum_that_reads_another_value_beyond_the_planes_does_not_fit() -> None:
+    shape = random_windows(seed=5, code="offset", **MAXIMA)
+    greatest = shape["max2"]
+    beyond = tuple(
+        replace(o, bias=np.where(o.bias == 0, 0, shape["conv1"].code.high))
+        for o in greatest.operands
+    )
+    other = replace(
+        shape,
+        populations=tuple(
+            replace(p, operands=beyond) if p is greatest else p for p in shape.populations
+        ),
+    )
+
+    assert ["what 'max2' reads beyond the planes must be the same"] == list(
+        differences(shape, other, "ecp5")
+    )

@@ -74,7 +74,9 @@ def differences(shape: Design, design: Design, technology: Technology | str) -> 
     for plan in plans:
         if isinstance(plan, MaximumPlan):
             held = maximum_of(plan.held, plan.held_source)
-            if held.padding_train != plan.maximum.padding_train:
+            if isinstance(held, str):
+                yield f"{plan.name!r} {held}"
+            elif list(held.padding_train) != plan.padding_train:
                 yield f"what {plan.name!r} reads beyond the planes must be the same"
         elif isinstance(plan, PairPlan):
             if plan.shared and not is_shared(plan.held):
