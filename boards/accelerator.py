@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..gen.design.design import Design
 from ..gen.design.linkformat import Identity, SampleFormat, identity_of
-from ..gen.layers.cycles import steady
+from ..gen.layers.cycles import first_logit, steady
 from ..gen.layers.rtl import Core, core_timing
 from ..hdl.link import Link
 from ..hdl.protocol import VERSION
@@ -21,7 +21,7 @@ from .toolchain import distribution_version
 from .top import Application
 
 IDENTITY = "identity"  # the ROM of the record that the board answers with
-PATIENCE = 8  # times the predicted latency, after which a core counts as dead
+PATIENCE = 8  # times the predicted cycles to the first logit, after which a core counts as dead
 
 
 def technology_of(board: Board) -> str:
@@ -34,12 +34,13 @@ def technology_of(board: Board) -> str:
     return board.family or ECP5
 
 
-def timeout_of(latency: int) -> int:
-    """Return the cycles of silence after which the link gives up a core of this latency.
+def timeout_of(silence: int) -> int:
+    """Return the cycles of silence after which the link gives up a core.
 
-    A core that works is silent for its latency at the most; the next power of two is taken.
+    A core that works is silent for at most ``silence`` cycles, those to its first logit; the next
+    power of two above :data:`PATIENCE` times that is taken.
     """
-    return 1 << (PATIENCE * latency - 1).bit_length()
+    return 1 << (PATIENCE * silence - 1).bit_length()
 
 
 class Accelerator(wiring.Component):
@@ -60,7 +61,9 @@ class Accelerator(wiring.Component):
         self.design, self.board = design, board
         shape = shape or design
         technology = technology_of(board)
-        latency, interval = steady(core_timing(shape, technology))
+        timing = core_timing(shape, technology)
+        latency, interval = steady(timing)
+        timeout_cycles = timeout_of(first_logit(timing))
         self.core = Core(design, technology, shape)
         self.clock_is_open = board.builds_bitstream and board.has_pll
         identity = identity_of(
@@ -71,7 +74,7 @@ class Accelerator(wiring.Component):
             clock_hz=0 if self.clock_is_open else board.input_hz,
             latency_cycles=latency,
             interval_cycles=interval,
-            timeout_cycles=timeout_of(latency),
+            timeout_cycles=timeout_cycles,
             version=distribution_version("signfire"),
         )
         self.identity = with_hash(identity, design)
@@ -89,7 +92,7 @@ class Accelerator(wiring.Component):
             outputs=shape.readout.size,
             result_layout=self.core.result_layout,
             identity=record,
-            timeout_cycles=timeout_of(latency),
+            timeout_cycles=timeout_cycles,
         )
         super().__init__(Application())
 

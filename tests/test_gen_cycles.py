@@ -9,6 +9,7 @@ from signfire.gen.layers.cycles import (
     CoreTiming,
     LayerTiming,
     ReaderTiming,
+    first_logit,
     predict,
     result_cycles,
     steady,
@@ -289,7 +290,8 @@ def test_a_core_by_hand():
     assert [39 + 2 * 5 + 3] == predicted.layers[0].released
     first = 24 + 2 * 5 + 3 + 10 + 1 + 2 + 3
     assert [first, first + 3, first + 15, first + 18] == predicted.layers[0].pushed
-    assert first + 1 - 0 == predicted.latency()
+    assert first + 1 - 0 == predicted.first_logit() == first_logit(timing)
+    assert first + 18 + 1 - 0 == predicted.latency() == steady(timing)[0]  # the class, as last
     assert first + 1 - predicted.accepted[7] == predicted.answer()
 
 

@@ -28,7 +28,7 @@ from ..gen.core.shape import refuse_unlike
 from ..gen.cost import Budget, budget_for, link_cost
 from ..gen.design.design import EVENTS, Design, Folding
 from ..gen.fold.fold import ANY, CHOICES, auto_fold, parse_fold, split_synapse
-from ..gen.layers.cycles import steady
+from ..gen.layers.cycles import first_logit, steady
 from ..gen.layers.plan import no_hardware
 from ..gen.layers.rtl import core_timing
 from ..gen.model.codes import Schedule
@@ -442,8 +442,9 @@ class Costs:
 
     Parameters
     ----------
-    latency, interval
-        Cycles, exact: see :func:`signfire.gen.layers.cycles.steady`.
+    latency, interval, first_logit
+        Cycles, exact: from the first word of a sample to its class, from one sample to the next,
+        and to the first logit; see :func:`signfire.gen.layers.cycles.steady`.
     needs
         By resource: needed by the core, and available to it beside the host link and what place
         and route wants left free; empty for a device of vendor tools.
@@ -453,6 +454,7 @@ class Costs:
 
     latency: int
     interval: int
+    first_logit: int
     needs: dict[str, tuple[int, int]]
     fits: bool | None
 
@@ -461,14 +463,14 @@ def estimate_on(design: Design, board: Board | str, *, link: str = UART) -> Cost
     """Estimate the cost of a folded Design on a board by arithmetic, without synthesis."""
     board = find_board(board) if isinstance(board, str) else board
     technology = technology_of(board)
-    latency, interval = steady(core_timing(design, technology))
+    timing = core_timing(design, technology)
+    latency, interval = steady(timing)
+    cycles = {"latency": latency, "interval": interval, "first_logit": first_logit(timing)}
     if board.device is None:
-        return Costs(latency=latency, interval=interval, needs={}, fits=None)
+        return Costs(**cycles, needs={}, fits=None)
     budget = budget_of(board, link)
     found = estimate(design, technology, budget)
-    return Costs(
-        latency=latency, interval=interval, needs=budget.used(found.resources), fits=found.fits
-    )
+    return Costs(**cycles, needs=budget.used(found.resources), fits=found.fits)
 
 
 def simulate(
@@ -528,8 +530,12 @@ class Inference:
 
     Parameters
     ----------
-    labels, cycles
-        (n,) int64: class, and clock cycles from the last word of a sample to its first logit.
+    labels, first_logit_cycles
+        (n,) int64: class, and clock cycles from the last word of a sample to its first logit, as
+        the board counted them.
+    latency_cycles
+        From the first word of a sample to its class, as the cycle model predicted it when the
+        bitstream was built; 0 where the board does not say.
     equal
         How many samples got the golden model's logits, all of them.
     correct
@@ -541,7 +547,8 @@ class Inference:
     """
 
     labels: np.ndarray
-    cycles: np.ndarray
+    first_logit_cycles: np.ndarray
+    latency_cycles: int
     equal: int
     correct: int | None
     seconds: float
@@ -603,7 +610,8 @@ def infer(
     same = (logits == expected.logits).all(axis=1) & (labels == expected.labels)
     return Inference(
         labels=labels,
-        cycles=np.array([result.cycles for result in results]),
+        first_logit_cycles=np.array([result.first_logit_cycles for result in results]),
+        latency_cycles=0 if identity is None else identity.latency_cycles,
         equal=int(same.sum()),
         correct=None if data.y is None else int((labels == data.y).sum()),
         seconds=seconds,

@@ -170,7 +170,7 @@ CURVES = {
 
 
 def say(line: str) -> None:
-    progress.print(line, highlight=False)
+    progress.print(line)
 
 
 def resnet8_curves() -> tuple[dict[str, dict[int, float]], float]:

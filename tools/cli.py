@@ -318,7 +318,11 @@ def fold(
         data={
             "board": board,
             "folding": {p.name: p.folding for p in chosen.populations if p.folding},
-            "cycles": {"latency": result.latency, "interval": result.interval},
+            "cycles": {
+                "latency": result.latency,
+                "interval": result.interval,
+                "first_logit": result.first_logit,
+            },
             "estimate": needs_record(result.needs),
             "fits": result.fits,
             "auto_fold": auto_record(choice.auto),

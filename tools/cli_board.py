@@ -116,7 +116,8 @@ def infer(
             "equal": result.equal,
             "accuracy": None if result.correct is None else result.correct / len(found),
             "labels": result.labels,
-            "cycles": result.cycles,
+            "first_logit_cycles": result.first_logit_cycles,
+            "latency_cycles": result.latency_cycles,
             "seconds": result.seconds,
             "clock_hz": result.clock_hz,
         },
@@ -250,7 +251,7 @@ def board_sim(
         raise ValueError("board-sim needs a pseudo-terminal, which Windows lacks (WSL has them)")
     from . import api, board_sim
 
-    say = functools.partial(progress.print, highlight=False, soft_wrap=True)
+    say = functools.partial(progress.print, soft_wrap=True)
     target = find_board(board)
     chosen, _ = fold_as_told(api.load_design(design), fold, target)
     with shown(f"simulated {target.name}") as doing:

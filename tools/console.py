@@ -6,12 +6,14 @@ goes to standard error, whatever file descriptor they print it to.
 """
 
 import functools
+import io
 import json
 import math
 import os
 import sys
 import time
 import traceback
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, is_dataclass
@@ -21,7 +23,7 @@ from typing import Any, TextIO
 import click
 import numpy as np
 from rich.console import Console, RenderableType
-from rich.markup import escape
+from rich.text import Text
 
 DONE = 0
 DIFFERENCE = 1  # a check found a difference
@@ -29,8 +31,43 @@ USER = 2  # the user's input or environment is wrong
 INTERNAL = 3  # a fault of signfire itself, with a traceback
 
 PACKAGE = str(Path(__file__).resolve().parents[1])
+ROOMS = ("hdl", "gen", "sim", "boards", "tools")  # of the package; an environment may lie beside
 
-progress = Console(stderr=True)
+
+class Plain(Console):
+    """A console that prints what it is given, letter for letter.
+
+    Names and paths come from users and files: in a string nothing is markup, an emoji or a link,
+    and characters that steer a terminal are shown by their codes. What is meant to have a colour is
+    a :class:`rich.text.Text`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **settings)
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        return super().render_str(visible(text), **settings)
+
+
+def visible(text: str) -> str:
+    """Return a text whose control characters, all but line ends and tabs, are shown by codes.
+
+    So are bytes of a path that are no text.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c in "\n\t" or not _steers(c) else _code(c) for c in text)
+
+
+def _steers(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def _code(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+progress = Plain(stderr=True)
 Write = Callable[[Mapping[str, Any]], None]  # of one record
 
 
@@ -71,7 +108,7 @@ def _print(outcome: Outcome, as_json: bool) -> int:
         print_json(outcome.data)
     else:
         # a pipe has no width to keep to, and a wrapped table is of no use to a program
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+        console = Plain(width=None if sys.stdout.isatty() else 200)
         for part in outcome.text:
             # nor is a command or a path that is broken in two
             console.print(part, soft_wrap=isinstance(part, str) and not sys.stdout.isatty())
@@ -117,7 +154,7 @@ def service(function: Callable[..., None]) -> Callable[..., int]:
     @functools.wraps(function)
     def run(*args: Any, as_json: bool, **kwargs: Any) -> int:
         with _output_to_stderr() as output:
-            console = Console(file=output, highlight=False, soft_wrap=True)
+            console = Plain(file=output, soft_wrap=True)
 
             def tell(outcome: Outcome) -> None:
                 if as_json:
@@ -136,6 +173,9 @@ def service(function: Callable[..., None]) -> Callable[..., int]:
 def run_program(group: click.Command, name: str, args: Sequence[str] | None = None) -> int:
     """Run a click program and return its exit status; errors become one line, or one object."""
     argv = list(sys.argv[1:] if args is None else args)
+    for stream in (sys.stdout, sys.stderr):  # a path may hold what their encoding lacks
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     as_json = "--json" in argv
     try:
         status = group.main(argv, prog_name=name, standalone_mode=False)
@@ -151,6 +191,9 @@ def run_program(group: click.Command, name: str, args: Sequence[str] | None = No
         return _fail(as_json, name, f"{line} (see {context} --help)", USER)
     except click.ClickException as e:
         return _fail(as_json, name, e.format_message(), USER)
+    except MemoryError as e:
+        line = f"there is not enough memory for this ({str(e) or 'try fewer samples'})"
+        return _fail(as_json, name, line, USER)
     except Exception as e:
         if is_users_doing(e):
             return _fail(as_json, name, str(e), USER)
@@ -171,8 +214,7 @@ def is_users_doing(error: BaseException) -> bool:
         return False
     innermost = traceback.extract_tb(error.__traceback__)[-1]
     source = Path(innermost.filename).resolve()
-    folder = Path(PACKAGE)
-    raised_here = source.parent.parent == folder
+    raised_here = any(source.is_relative_to(Path(PACKAGE) / room) for room in ROOMS)
     return raised_here and (innermost.line or "").lstrip().startswith("raise ")
 
 
@@ -182,9 +224,9 @@ def working(what: str) -> Iterator[Callable[[str], None]]:
 
     What is yielded takes a word on what that is now.
     """
-    status = progress.status(escape(what))
+    status = progress.status(Text(visible(what)))
     with status if progress.is_terminal else nullcontext():
-        yield lambda doing: status.update(escape(f"{what}: {doing}"))
+        yield lambda doing: status.update(Text(visible(f"{what}: {doing}")))
 
 
 @contextmanager
@@ -194,14 +236,20 @@ def shown(title: str) -> Iterator[Callable[[str], None]]:
     What is yielded takes a word on what the stage is doing now.
     """
     start = time.monotonic()
-    status = progress.status(escape(title))
+    status = progress.status(Text(visible(title)))
     if progress.is_terminal:
         status.start()
     try:
-        yield lambda doing: status.update(escape(f"{title}: {doing}"))
+        yield lambda doing: status.update(Text(visible(f"{title}: {doing}")))
     finally:
         status.stop()
-    progress.print(f"[green]  done[/]  {escape(title)} [dim]({time.monotonic() - start:.1f} s)[/]")
+    told("done", title, f"({time.monotonic() - start:.1f} s)")
+
+
+def told(how: str, title: str, more: str = "") -> None:
+    """Say on standard error how a stage ended: ``done`` or ``kept``."""
+    first = (f"  {how}", "green" if how == "done" else "dim")
+    progress.print(Text.assemble(first, f"  {visible(title)} ", (more, "dim")))
 
 
 def print_json(data: Mapping[str, Any]) -> None:
@@ -237,7 +285,7 @@ def _fail(as_json: bool, name: str, message: str, status: int) -> int:
     line = " ".join(message.split("\n")) if as_json else message.rstrip()
     if as_json:
         print_json({"error": line})
-    click.echo(f"{name}: {line}", err=True)
+    click.echo(visible(f"{name}: {line}"), err=True)
     return status
 
 
@@ -256,7 +304,8 @@ def _output_to_stderr() -> Iterator[TextIO]:
     try:
         if saved is not None:
             os.dup2(2, 1)
-        with open(os.devnull if saved is None else os.dup(saved), "w") as output:
+        place = os.devnull if saved is None else os.dup(saved)
+        with open(place, "w", errors="backslashreplace") as output:
             yield output
     finally:
         sys.stdout = python_level

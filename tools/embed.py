@@ -14,7 +14,7 @@ import jinja2
 from amaranth.hdl import Shape
 
 from ..gen.design.design import Design, DesignPopulation
-from ..gen.layers.cycles import steady
+from ..gen.layers.cycles import first_logit, steady
 from ..gen.layers.rtl import Core, core_timing, to_verilog
 from ..gen.model.codes import RateCode, SpikeCode
 from .console import to_json
@@ -48,14 +48,14 @@ class Embedding:
 
 
 def manifest(
-    design: Design, core: Core, cycles: tuple[int, int], *, module: str, technology: str
+    design: Design, core: Core, cycles: tuple[int, int, int], *, module: str, technology: str
 ) -> dict[str, Any]:
     """Return the manifest of a core, JSON values; ports as Verilog sees them.
 
-    ``cycles`` are latency and interval.
+    ``cycles`` are latency, interval, and those to the first logit.
     """
     raw, fmt = Shape.cast(core.raw_shape), design.input_format
-    latency, interval = cycles
+    latency, interval, first = cycles
     fields = [
         {
             "name": name,
@@ -99,8 +99,9 @@ def manifest(
         },
         "latency_cycles": latency,
         "interval_cycles": interval,
-        "latency_means": "from taking the first word of a sample to its first logit, the core "
-        "idle and neither end waiting",
+        "latency_means": "from taking the first word of a sample to its class, which comes with "
+        "the last logit, the core idle and neither end waiting",
+        "first_logit_cycles": first,
     }
 
 
@@ -143,7 +144,8 @@ def generate(
     """Write the core of a folded Design, its manifest and an example into ``folder``."""
     if not module.isidentifier() or not module.isascii():
         raise ValueError(f"the module needs a name of letters, digits and _, not {module!r}")
-    cycles = steady(core_timing(design, technology))  # refuses what has no hardware
+    timing = core_timing(design, technology)  # refuses what has no hardware
+    cycles = (*steady(timing), first_logit(timing))
     core = Core(design, technology)
     content = manifest(design, core, cycles, module=module, technology=technology)
     verilog = to_verilog(core, name=module)

@@ -93,13 +93,14 @@ class Result:
         (outputs,) int64.
     label
         The class, the first maximum.
-    cycles
-        Clock cycles from the last word of the sample to the first logit.
+    first_logit_cycles
+        Clock cycles from the last word of the sample to the first logit, as the board counted
+        them. The class comes with the last logit: :attr:`.Identity.latency_cycles`.
     """
 
     logits: np.ndarray
     label: int
-    cycles: int
+    first_logit_cycles: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -447,4 +448,4 @@ def _result(reply: bytes, identity: Identity) -> Result:
         for at in range(0, identity.outputs * width, width)
     ]
     label, cycles = struct.unpack_from(RESULT_TAIL, reply, identity.outputs * width)
-    return Result(logits=np.array(logits, dtype=np.int64), label=label, cycles=cycles)
+    return Result(logits=np.array(logits, dtype=np.int64), label=label, first_logit_cycles=cycles)

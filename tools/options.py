@@ -140,7 +140,7 @@ def fold_as_told(
     choice = choose_fold(design, words, board, link)
     if choice.auto is not None:
         for part in tables.of_auto(choice.design, choice.auto):
-            progress.print(part, highlight=False, soft_wrap=isinstance(part, str))
+            progress.print(part, soft_wrap=isinstance(part, str))
     return choice.design, {"auto_fold": auto_record(choice.auto)}
 
 

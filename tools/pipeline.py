@@ -12,7 +12,7 @@ from ..boards.boards import Board
 from ..boards.build import BuildResult
 from ..boards.top import SPI, UART
 from ..gen.design.design import Design
-from ..gen.layers.cycles import steady
+from ..gen.layers.cycles import first_logit, steady
 from ..gen.layers.plan import no_hardware
 from ..gen.layers.rtl import core_timing
 from ..sim import golden
@@ -140,7 +140,8 @@ def cycles(job: Job, layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     busy = {layer.name: layer.busy for layer in timing.layers}
     for layer in layers:
         layer["cycles"] = busy.get(layer["name"])
-    return {"cycles": {"latency": latency, "interval": interval}}
+    first = first_logit(timing)
+    return {"cycles": {"latency": latency, "interval": interval, "first_logit": first}}
 
 
 def on_board(job: Job, built: BuildResult, cycles: Mapping[str, int]) -> dict[str, Any]:
@@ -285,7 +286,7 @@ def chip_checks(job: Job, stages: Stages, built: BuildResult) -> dict[str, Any]:
     checks = {}
     if job.link == SPI:
         say = "not done: netlist and bitstream check, which speak through a UART (--link both)"
-        progress.print(f"  {say}", highlight=False)
+        progress.print(f"  {say}")
         return checks
     if job.netlist_samples:
         data = job.data.first(job.netlist_samples)
@@ -333,7 +334,7 @@ def bitstream_check(
     assert board is not None and bitstream is not None
     reason = readback.obstacle(board)
     if reason:
-        progress.print(f"  not done: bitstream check, {reason}", highlight=False)
+        progress.print(f"  not done: bitstream check, {reason}")
         return {"samples": 0, "equal": None, "compared": None, "mismatches": [], "note": reason}
 
     def check() -> dict[str, Any]:

@@ -8,7 +8,8 @@ and what was not done is ``null``:
                     ``manner`` the same in words
 ``board``           name, ``device`` its part, ``null`` where nothing was built
 ``accuracy``        ``float``, ``golden``, ``rtl``, ``samples``, ``over_steps``, ``confusion``
-``cycles``          ``latency`` (first sample word in to label out), ``interval``
+``cycles``          ``latency`` (first sample word in to class out), ``interval``, and
+                    ``first_logit``, of which the class is the last
 ``clock_hz``        of the core on this board; ``latency_s`` and ``throughput_per_s`` at it
 ``link``            the same end to end: bytes a sample, and of each of its ``lines``
                     ``bits_per_s``, ``latency_s``, ``limit`` (``link`` or ``core``), ...
@@ -45,7 +46,7 @@ GLOSSARY = {
     "event": "one bit of a spike train: the neuron's sign was negative at this step",
     "T": "time steps of a spike train",
     "golden model": "the NumPy model in exact integers that the hardware must equal",
-    "latency": "from the first word of a sample to its class",
+    "latency": "from the first word of a sample to its class, which comes with its last logit",
     "interval": "from one sample to the next when they arrive back to back",
     "pe, simd, unroll": "outputs, inputs and time steps that a layer works on at once",
     "bound": "the fewest cycles in which the device's memories, or its LUTs, could do the work",
@@ -157,7 +158,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a file that appears whole or not at all."""
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
         os.chmod(partial, 0o644)
         os.replace(partial, path)

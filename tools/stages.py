@@ -14,10 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 from .api import versions
-from .console import progress, shown, to_json
+from .console import shown, to_json, told
 from .report import write_text
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -88,7 +86,7 @@ class Stages:
         path = self.folder / ".stages" / f"{name}.json"
         kept = None if self.fresh else self._kept(path, key)
         if kept is not None:
-            progress.print(f"[dim]  kept[/]  {escape(title)}")
+            told("kept", title)
             return kept
         path.unlink(missing_ok=True)
         with shown(title) as self.say:

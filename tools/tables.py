@@ -242,7 +242,8 @@ def of_embedding(result: Embedding) -> list[RenderableType]:
         f"{result.verilog}: module {content['module']}, design {content['design_hash'][:12]}",
         f"{result.manifest}: ports, data layout, layers",
         f"{result.example}: how to instantiate it",
-        f"latency {content['latency_cycles']:,} cycles, interval {content['interval_cycles']:,}",
+        f"latency {content['latency_cycles']:,} cycles to the class, interval "
+        f"{content['interval_cycles']:,}",
     ]
 
 
@@ -356,9 +357,16 @@ def of_inference(result: Inference) -> list[RenderableType]:
     lines = [f"{result.equal:,} of {samples:,} samples equal to the golden model, every logit"]
     if result.correct is not None:
         lines.append(f"accuracy {result.correct / samples:.2%}")
-    typical = int(np.median(result.cycles))
-    clock = f" ({si(typical / result.clock_hz, 's')})" if result.clock_hz else ""
-    lines.append(f"core: {typical:,} cycles from the last word of a sample to its answer{clock}")
+
+    def cycles(count: int) -> str:
+        clock = f" ({si(count / result.clock_hz, 's')})" if result.clock_hz else ""
+        return f"{count:,} cycles{clock}"
+
+    if result.latency_cycles:
+        latency = cycles(result.latency_cycles)
+        lines.append(f"core: {latency} from the first word of a sample to its class, predicted")
+    typical = cycles(int(np.median(result.first_logit_cycles)))
+    lines.append(f"core: {typical} from the last word of a sample to its first logit, counted")
     lines.append(f"through the link: {samples / result.seconds:,.0f} samples/s")
     return lines
 

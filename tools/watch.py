@@ -216,10 +216,11 @@ def infer(
 ) -> Tally:
     """Let a board answer samples as they come, and tell each answer at once.
 
-    A record has ``index``, ``label``, ``logits``, ``cycles``, ``latency_s`` (from the request to
-    its reply), ``equal`` (to the golden model, every logit), and ``expected`` and ``correct``
-    where the class is known; or ``index`` and ``error``. Where something was lost on the line, a
-    record with the board's own counters follows. The last one is the tally.
+    A record has ``index``, ``label``, ``logits``, ``first_logit_cycles`` (from the last word of
+    the sample, as the board counted), ``latency_s`` (from the request to its reply), ``equal`` (to
+    the golden model, every logit), and ``expected`` and ``correct`` where the class is known; or
+    ``index`` and ``error``. Where something was lost on the line, a record with the board's own
+    counters follows. The last one is the tally.
     """
     tally, form = Tally(), SampleFormat.of(design)
     try:
@@ -242,7 +243,7 @@ def infer(
                 "index": index,
                 "label": result.label,
                 "logits": result.logits,
-                "cycles": result.cycles,
+                "first_logit_cycles": result.first_logit_cycles,
                 "latency_s": seconds,
                 "equal": equal,
             }

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..model.codes import RateCode, SpikeCode
 from ..model.functions import FunctionTable
+from ..model.name import check_name
 from ..model.network import FUNCTIONS, INPUT, MAPS, MAX, READOUT, LinearMap, check_graph
 from ..model.products import Product
 from ..model.several import SEVERAL, Comparison
@@ -195,7 +196,7 @@ class Design:
     Parameters
     ----------
     name
-        A word for files and reports.
+        A word for files and reports, see :func:`signfire.gen.model.name.check_name`.
     firing
         ``settled`` or ``overlapped``.
     input_format
@@ -226,6 +227,7 @@ class Design:
     provenance: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_name(self.name)
         check_graph(self.populations)
         if self.firing not in FIRINGS:
             raise ValueError(f"firing must be settled or overlapped, not {self.firing!r}")

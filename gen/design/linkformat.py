@@ -198,7 +198,8 @@ class Identity:
     clock_hz
         Of the core.
     latency_cycles, interval_cycles
-        As the cycle model predicts them; 0 where it was not asked.
+        As the cycle model predicts them, from the first word of a sample to its class, and from one
+        sample to the next; 0 where it was not asked.
     timeout_cycles
         How long the core may be silent before the link gives it up; 0 where it is not known.
     name

@@ -24,6 +24,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from ..model.name import check_name
 from ..model.network import Network
 from . import torch_composites, torch_functions, torch_operators, torch_planes
 from .torch_attention import opened
@@ -318,6 +319,7 @@ def import_network(
     ValueError
         If the data do not fit the model, or the network would not compute what the model does.
     """
+    check_name(name)
     if sample.ndim < 2 or not sample.size:
         raise ValueError(f"a sample batch has shape (n, features...), not {sample.shape}")
     batch = np.resize(sample[:BATCH], (BATCH, *sample.shape[1:])).astype(np.float32)

@@ -188,6 +188,14 @@ class Prediction:
         return words[n * each : (n + 1) * each]
 
     def latency(self, n: int = 0) -> int:
+        """Cycles from taking the first raw word of sample ``n`` to its class.
+
+        The class comes with the last logit.
+        """
+        logits = self._of_sample(self.layers[-1].taken, n)
+        return logits[-1] - self._of_sample(self.accepted, n)[0]
+
+    def first_logit(self, n: int = 0) -> int:
         """Cycles from taking the first raw word of sample ``n`` to its first logit."""
         logits = self._of_sample(self.layers[-1].taken, n)
         return logits[0] - self._of_sample(self.accepted, n)[0]
@@ -239,10 +247,16 @@ def predict(
 def steady(timing: CoreTiming) -> tuple[int, int]:
     """Return (latency, interval) in cycles, at full speed on both ends.
 
-    The interval is that between samples once the pipeline is full.
+    The latency is that of a sample's class, :meth:`Prediction.latency`; the interval is that
+    between samples once the pipeline is full.
     """
     prediction = predict(timing, SAMPLES_TO_SETTLE)
     return prediction.latency(0), prediction.intervals[-1]
+
+
+def first_logit(timing: CoreTiming) -> int:
+    """Return the cycles from taking the first word of a sample to its first logit."""
+    return predict(timing, 1).first_logit()
 
 
 class _Sink:
