@@ -1,0 +1,88 @@
+"""What a command prints of names and paths that users and files choose."""
+
+import io
+
+import pytest
+from rich.table import Table
+
+from signfire.tools import console
+from signfire.tools.console import Plain, is_users_doing, shown, told, visible, working
+
+MARKED = "[red]x/c.npz[/red] :smile: [link=file:///etc]"
+
+
+def printed(part) -> str:
+    out = io.StringIO()
+    Plain(file=out, width=200, force_terminal=True).print(part)
+    return out.getvalue()
+
+
+def test_a_string_is_printed_letter_for_letter() -> None:
+    assert f"{MARKED}\n" == printed(MARKED)
+
+
+def test_cells_titles_and_headers_of_tables_are_too() -> None:
+    table = Table(title=MARKED, box=None)
+    table.add_column(MARKED)
+    table.add_row(MARKED)
+
+    assert 3 == printed(table).replace("\x1b[3m", "").replace("\x1b[1m", "").count(MARKED)
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("\x1b[31mred\x07", r"\x1b[31mred\x07"),
+        ("a\rb\x00", r"a\rb\x00"),
+        ("\udcff", r"\udcff"),
+        ("\u202egnp.exe", r"\u202egnp.exe"),
+        ("\x9b2J", r"\x9b2J"),
+        ("two\nlines\tand σ", "two\nlines\tand σ"),
+    ],
+)
+def test_characters_that_steer_a_terminal_are_shown_by_their_codes(text, seen) -> None:
+    assert seen == visible(text)
+    assert seen.expandtabs() in printed(text).expandtabs()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_goes_on_is_told_letter_for_letter(monkeypatch, terminal) -> None:
+    out = io.StringIO()
+    progress = Plain(file=out, width=200, force_terminal=terminal, color_system=None)
+    monkeypatch.setattr(console, "progress", progress)
+
+    with shown(MARKED) as doing:
+        doing(MARKED)
+    told("kept", MARKED)
+    with working(MARKED) as doing:
+        doing(MARKED)
+
+    assert f"  done  {MARKED} (" in out.getvalue()
+    assert f"  kept  {MARKED} \n" in out.getvalue()
+    assert not terminal or f"{MARKED}: {MARKED}" in out.getvalue()
+
+
+def test_a_refusal_in_a_package_of_a_room_is_the_users_doing(make_design) -> None:
+    design = make_design(sizes=(4, 3))
+    try:
+        design.raw_samples(__import__("numpy").zeros((1, 5)))
+    except ValueError as error:
+        assert is_users_doing(error)
+    try:
+        int("x")
+    except ValueError as error:
+        assert not is_users_doing(error)
+
+
+def test_a_lack_of_memory_is_one_line(capsys) -> None:
+    import click
+
+    @click.command()
+    def hungry() -> None:
+        raise MemoryError("Unable to allocate 64. GiB for an array")
+
+    assert console.USER == console.run_program(hungry, "hungry", [])
+    assert (
+        "hungry: there is not enough memory for this (Unable to allocate 64. GiB for an array)\n"
+        == capsys.readouterr().err
+    )
