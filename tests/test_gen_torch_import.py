@@ -547,6 +547,64 @@ def test_weights_with_code_in_them_are_not_loaded(source: Path, capsys) -> None:
     assert "never" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("cast", "words"),
+    [
+        (torch.int8, "integer ones (dequantise them)"),
+        (torch.int64, "integer ones (dequantise them)"),
+        (torch.bool, "boolean ones (save what the model computes with)"),
+        (torch.complex64, "complex ones (save what the model computes with)"),
+    ],
+)
+def test_weights_of_another_kind_of_number_are_not_cast(source: Path, cast, words: str) -> None:
+    path = source.with_suffix(".pth")
+    state = load_model(f"{source}:net").state_dict()
+    state["2.weight"] = state["2.weight"].to(cast)
+    torch.save(state, path)
+
+    message = f"2.weight of {path} must be floating-point numbers, not {words}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        load_model(f"{source}:net", path)
+
+
+def test_floats_for_an_integer_buffer_are_not_rounded(tmp_path: Path) -> None:
+    source, path = tmp_path / "norm.py", tmp_path / "norm.pth"
+    source.write_text("from torch import nn\ndef net():\n    return nn.BatchNorm1d(3)\n")
+    state = load_model(f"{source}:net").state_dict()
+    torch.save(state | {"num_batches_tracked": torch.tensor(2.5)}, path)
+
+    message = (
+        f"num_batches_tracked of {path} must be integer numbers, not floating-point ones "
+        "(save what the model computes with)"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        load_model(f"{source}:net", path)
+
+
+def test_weights_of_another_precision_are_taken(source: Path) -> None:
+    path = source.with_suffix(".pth")
+    state = load_model(f"{source}:net").state_dict()
+    torch.save({name: tensor.double() for name, tensor in state.items()}, path)
+
+    loaded = load_model(f"{source}:net", path).state_dict()
+
+    assert {name: t.dtype for name, t in loaded.items()} == dict.fromkeys(state, torch.float32)
+    assert all(torch.equal(loaded[name], state[name]) for name in state)
+
+
+def test_complex_numbers_do_not_lose_their_imaginary_parts() -> None:
+    class Turning(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("phase", torch.tensor(1 + 2j))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (x * self.phase).real
+
+    with pytest.raises(UnsupportedModel, match=r"mul at .*complex numbers are not supported"):
+        import_network(Turning(), np.ones((3, 4), np.float32))
+
+
 def test_weights_that_do_not_fit_are_named(source: Path) -> None:
     path = source.with_suffix(".pth")
     state = load_model(f"{source}:net").state_dict()

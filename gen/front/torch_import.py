@@ -158,7 +158,7 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
 
 
 def fill(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
-    """Load ``state`` into ``model``; every name and shape must fit."""
+    """Load ``state`` into ``model``; every name, shape and kind of number must fit."""
     own = model.state_dict()
     # a counter that old files lack and that nothing computed here depends on
     counters = {n: own[n] for n in own if n.endswith("num_batches_tracked") and n not in state}
@@ -174,7 +174,30 @@ def fill(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
             problems.append(f"{what} {', '.join(names[:3])}{more}")
     if problems:
         raise ValueError(f"{path} does not fit the model: it {'; it '.join(problems)}")
+    for name, tensor in state.items():
+        check_kind(f"{name} of {path}", tensor, own[name])
     model.load_state_dict(state)
+
+
+def check_kind(what: str, tensor: torch.Tensor, own: torch.Tensor) -> None:
+    """Refuse numbers that are of another kind than the model's, which a cast would change.
+
+    A cast takes the imaginary parts away, rounds floats for integers, and takes the steps of
+    integers for their values, though their scale stands elsewhere.
+    """
+    kind, wanted = kind_of(tensor), kind_of(own)
+    if kind != wanted:
+        way_out = "dequantise them" if kind == "integer" else "save what the model computes with"
+        raise ValueError(f"{what} must be {wanted} numbers, not {kind} ones ({way_out})")
+
+
+def kind_of(tensor: torch.Tensor) -> str:
+    """Return ``floating-point``, ``integer``, ``boolean`` or ``complex``."""
+    if tensor.is_quantized or tensor.is_floating_point():
+        return "floating-point"
+    if tensor.is_complex():
+        return "complex"
+    return "boolean" if tensor.dtype == torch.bool else "integer"
 
 
 def load_program(path: Path) -> ExportedProgram:

@@ -84,6 +84,9 @@ def place_of(node: Node) -> str:
 
 
 def as_float64(tensor: torch.Tensor) -> np.ndarray:
+    """Return a tensor's numbers; integers and booleans are numbers as they stand."""
+    if tensor.is_complex():
+        raise Refused("complex numbers are not supported")
     return tensor.detach().cpu().to(torch.float64).numpy()
 
 
