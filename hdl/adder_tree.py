@@ -34,6 +34,10 @@ class AdderTree(wiring.Component):
     total : Out, signed(first or width, and LATENCY more)
     """
 
+    addends: data.View
+    first: Signal
+    total: Signal
+
     def __init__(self, *, count: int, width: int, first: int | None = None) -> None:
         if count < 1 or width < 1:
             raise ValueError(f"a sum needs at least one addend of one bit, not {count} of {width}")

@@ -33,6 +33,9 @@ class BorderWalk(wiring.Component):
     following : Out, place of the first one of the next window
     """
 
+    done: Signal
+    following: Signal
+
     def __init__(self, *, rows: Sequence[int], columns: Sequence[int], words: int) -> None:
         if min(len(rows), len(columns), words) < 1:
             raise ValueError(

@@ -53,6 +53,12 @@ class Encoder(wiring.Component):
     firing, membrane, event : Out, for observation, see :class:`NeuronArray`
     """
 
+    samples: stream.Interface
+    trains: stream.Interface
+    firing: Signal
+    membrane: data.View
+    event: Signal
+
     def __init__(
         self,
         *,

@@ -55,6 +55,12 @@ class NeuronArray(wiring.Component):
     firing, membrane, event : Out, for observation: v(t) and e(t) of the running step
     """
 
+    targets: stream.Interface
+    trains: stream.Interface
+    firing: Signal
+    membrane: data.View
+    event: Signal
+
     def __init__(
         self, *, lanes: int, rest: int, eta: Sequence[int], target_low: int, target_high: int
     ) -> None:
@@ -137,6 +143,10 @@ class StepCounter(wiring.Component):
     last : Out, step = T - 1
     """
 
+    proceed: Signal
+    step_size: Signal
+    last: Signal
+
     def __init__(self, *, eta: Sequence[int]) -> None:
         self.eta = tuple(eta)
         self.rom = Rom(content=self.eta, width=max(self.eta).bit_length(), style="logic")
@@ -186,6 +196,14 @@ class OverlappedNeurons(wiring.Component):
 
     LATENCY = 2
     FEEDBACK = 3
+
+    valid: Signal
+    target: data.View
+    train_valid: Signal
+    train: data.View
+    firing: Signal
+    membrane: data.View
+    event: Signal
 
     def __init__(
         self,

@@ -8,8 +8,10 @@ to step, so that products of v move on by one addition: v·F2 and v²·F2 are ke
 # several operands.
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
+from typing import TypeVar
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
@@ -20,6 +22,8 @@ from .fire import NeuronArray, signed_width, step_by_sign
 from .function_table import Clamp
 from .product import Product, product_latency
 from .requantise import ceil_shift
+
+T = TypeVar("T")
 
 
 def times(value, constant: int):
@@ -137,6 +141,15 @@ class PairNeurons(wiring.Component, ABC):
     firing, membrane, event : Out, for observation: v(t) and e(t) of the running step
     """
 
+    valid: Signal
+    first: data.View
+    second: data.View
+    train_valid: Signal
+    train: data.View
+    firing: Signal
+    membrane: data.View
+    event: Signal
+
     def __init__(self, *, lanes: int, numbers: PairNumbers, shared: bool) -> None:
         self.lanes, self.numbers, self.shared = lanes, numbers, shared
         self.rest, self.steps, self.eta = numbers.rest, numbers.steps, numbers.eta
@@ -165,7 +178,12 @@ class PairNeurons(wiring.Component, ABC):
     def load_latency(numbers: PairNumbers) -> int:
         """Cycles from the operands to the first step."""
 
-    def second_of(self, values: list, lane: int):
+    @property
+    def seconds(self) -> list[Value]:
+        """F2 of each lane, or the one that all lanes share."""
+        return [self.second[lane] for lane in range(1 if self.shared else self.lanes)]
+
+    def second_of(self, values: Sequence[T], lane: int) -> T:
         """Return what belongs to a lane of numbers made of F2."""
         return values[0] if self.shared else values[lane]
 
@@ -207,7 +225,7 @@ class DividingNeurons(PairNeurons):
     def _divisors(self, m: Module) -> list[Signal]:
         """Register max(F2, 1)."""
         found = []
-        for lane, second in enumerate(self.second):
+        for lane, second in enumerate(self.seconds):
             divisor = Signal(len(second) - 1, name=f"a_divisor_{lane}", reset_less=True)
             above = ~second[-1] & second[:-1].any()
             m.d.sync += divisor.eq(Mux(above, second[:-1], 1))
@@ -408,7 +426,7 @@ class ProductNeurons(PairNeurons):
     def _product(self, m: Module, lane: int) -> Value:
         """Multiply |F2| with F1, turned where F2 is negative."""
         bits = self.greatest[1].bit_length()
-        second = self.second_of(list(self.second), lane)
+        second = self.second_of(self.seconds, lane)
         m.submodules[f"product_{lane}"] = product = Product(
             x_width=len(self.first[lane]), factor_bits=bits, kind=self.kind
         )

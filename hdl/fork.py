@@ -25,6 +25,9 @@ class Fork(wiring.Component):
     copies : Out, array of streams, one for each reader
     """
 
+    words: stream.Interface
+    copies: list[stream.Interface]
+
     def __init__(self, shape, *, readers: int) -> None:
         if readers < 1:
             raise ValueError(f"a fork needs at least one reader, not {readers}")

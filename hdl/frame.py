@@ -1,6 +1,7 @@
 """Frames of the host link: checked on the way in, completed on the way out."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, enum, stream, wiring
@@ -43,16 +44,29 @@ class Checksum(wiring.Component):
     matches : Out, the last four bytes are the checksum of those before
     """
 
-    start: In(1)
-    valid: In(1)
-    byte: In(8)
-    ready: Out(1)
-    crc: Out(32)
-    matches: Out(1)
+    start: Signal
+    valid: Signal
+    byte: Signal
+    ready: Signal
+    crc: Signal
+    matches: Signal
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "start": In(1),
+                "valid": In(1),
+                "byte": In(8),
+                "ready": Out(1),
+                "crc": Out(32),
+                "matches": Out(1),
+            }
+        )
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.serial = serial = CRC32_ISO_HDLC(data_width=1).create()
+        serial: Any = CRC32_ISO_HDLC(data_width=1).create()  # amaranth-stubs leave lib.crc out
+        m.submodules.serial = serial
         # The lowest bit goes first, and a one behind the byte marks its end.
         shifter, idle = Signal(9), Signal(init=1)
         m.d.comb += [
@@ -96,6 +110,22 @@ class FrameFields(wiring.Component):
     known, fits : Out, there is such a command; and its payload has this length
     refused, dropped : Out, the consumer was busy; or it lost the payload
     """
+
+    take: Signal
+    byte: Signal
+    finish: Signal
+    busy: Signal
+    drop: Signal
+    command: Signal
+    sequence: Signal
+    begun: Signal
+    passing: Signal
+    complete: Signal
+    long: Signal
+    known: Signal
+    fits: Signal
+    refused: Signal
+    dropped: Signal
 
     def __init__(self, *, lengths: Mapping[int, int], consumer: int) -> None:
         for command, length in lengths.items():
@@ -193,15 +223,23 @@ class FrameParser(wiring.Component):
         escape alone; ``error`` is the first :class:`.protocol.Error` that holds, 0 for a good frame
     """
 
-    items: In(stream.Signature(RECEIVED))
-    payload: Out(stream.Signature(8))
-    busy: In(1)
-    drop: In(1)
-    request: Out(stream.Signature(REQUEST))
+    items: stream.Interface
+    payload: stream.Interface
+    busy: Signal
+    drop: Signal
+    request: stream.Interface
 
     def __init__(self, *, lengths: Mapping[int, int], consumer: int) -> None:
         self.fields = FrameFields(lengths=lengths, consumer=consumer)
-        super().__init__()
+        super().__init__(
+            {
+                "items": In(stream.Signature(RECEIVED)),
+                "payload": Out(stream.Signature(8)),
+                "busy": In(1),
+                "drop": In(1),
+                "request": Out(stream.Signature(REQUEST)),
+            }
+        )
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -289,6 +327,18 @@ class FrameBuilder(wiring.Component):
     items : Out, stream of :data:`.slip.SENT`
     idle : Out
     """
+
+    start: Signal
+    abort: Signal
+    code: Signal
+    sequence: Signal
+    length: Signal
+    position: Signal
+    byte_valid: Signal
+    byte: Signal
+    byte_taken: Signal
+    items: stream.Interface
+    idle: Signal
 
     def __init__(self, *, length_limit: int) -> None:
         if not 1 <= length_limit <= LENGTH_LIMIT:

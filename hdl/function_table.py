@@ -43,6 +43,11 @@ class FunctionTable(wiring.Component):
     target : Out, lanes x signed, as wide as the entries need
     """
 
+    valid: Signal
+    position: data.View
+    target_valid: Signal
+    target: data.View
+
     def __init__(
         self,
         *,
@@ -100,6 +105,11 @@ class Clamp(wiring.Component):
     """
 
     LATENCY = 1
+
+    valid: Signal
+    position: data.View
+    target_valid: Signal
+    target: data.View
 
     def __init__(self, *, lanes: int, position_width: int, low: int, high: int) -> None:
         if low > high:

@@ -58,6 +58,14 @@ class IntegrateFireNeurons(wiring.Component):
 
     FEEDBACK = 3
 
+    valid: Signal
+    total: data.View
+    train_valid: Signal
+    train: data.View
+    firing: Signal
+    membrane: data.View
+    event: Signal
+
     def __init__(
         self,
         *,

@@ -34,6 +34,12 @@ class Accumulator(wiring.Component):
 
     LATENCY = 1
 
+    valid: Signal
+    first: Signal
+    step: Signal
+    sums: data.View
+    total: data.View
+
     def __init__(self, *, pe: int, sum_shape: Shape, width: int, shift: int) -> None:
         self.pe, self.shift, self.width = pe, shift, width
         super().__init__(
@@ -72,6 +78,11 @@ class Drain(wiring.Component):
     """
 
     LATENCY = 1
+
+    load: Signal
+    results: data.View
+    valid: Signal
+    group: data.View
 
     def __init__(self, *, pe: int, lanes: int, width: int, pace: int) -> None:
         self.pe, self.lanes, self.width, self.pace = pe, lanes, width, pace
@@ -161,6 +172,13 @@ class ShiftIntegrator(wiring.Component):
     valid, total : In
     x_valid, x, factor, last : Out; ``last`` where x is final, here always
     """
+
+    valid: Signal
+    total: data.View
+    x_valid: Signal
+    x: data.View
+    factor: data.View
+    last: Signal
 
     def __init__(
         self,
@@ -297,6 +315,13 @@ class WeightedIntegrator(wiring.Component):
     """
 
     FEEDBACK = 3
+
+    valid: Signal
+    total: data.View
+    x_valid: Signal
+    x: data.View
+    factor: data.View
+    last: Signal
 
     def __init__(
         self,
@@ -443,6 +468,13 @@ class GroupOrder(wiring.Component):
     constant : Out, tile·groups + group
     first, last : Out, whether this is the first or the last step of the tile
     """
+
+    proceed: Signal
+    group: Signal
+    step: Signal
+    constant: Signal
+    first: Signal
+    last: Signal
 
     def __init__(self, *, groups: int, steps: int, tiles: int, border: Kinds | None = None) -> None:
         self.groups, self.steps, self.tiles = groups, steps, tiles

@@ -41,6 +41,14 @@ class LineBuffer(wiring.Component):
     events : Out, unroll x simd bits, one cycle after line, row and plane
     """
 
+    trains: stream.Interface
+    held: Signal
+    release: Signal
+    line: Signal
+    row: Signal
+    plane: Signal
+    events: data.View
+
     def __init__(
         self,
         *,

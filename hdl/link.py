@@ -56,6 +56,11 @@ class SampleUnpacker(wiring.Component):
     restart : In, forget a part of a sample
     """
 
+    packed: stream.Interface
+    samples: stream.Interface
+    last: Signal
+    restart: Signal
+
     def __init__(
         self,
         *,
@@ -151,6 +156,13 @@ class ResultBytes(wiring.Component):
         Of ``cycles``, at most 32.
     """
 
+    results: stream.Interface
+    cycles: Signal
+    restart: Signal
+    byte_valid: Signal
+    byte: Signal
+    byte_taken: Signal
+
     def __init__(self, *, result_layout: data.StructLayout, cycle_bits: int) -> None:
         logit = Shape.cast(result_layout["logit"].shape)
         self.logit_bytes = -(-logit.width // 8)
@@ -227,6 +239,17 @@ class Watchdog(wiring.Component):
     expired : Out, a pulse: the core was silent for ``timeout_cycles``
     """
 
+    offered: Signal
+    entered: Signal
+    last: Signal
+    answered: Signal
+    taken: Signal
+    final: Signal
+    restart: Signal
+    awaits: Signal
+    silence: Signal
+    expired: Signal
+
     def __init__(self, *, timeout_cycles: int) -> None:
         if not 2 <= timeout_cycles < 1 << 31:
             raise ValueError(f"a timeout has 2 to 2^31 - 1 cycles, not {timeout_cycles}")
@@ -279,6 +302,18 @@ class Status(wiring.Component):
     index : In, number of a byte
     byte : Out, that byte of the reply, one cycle later
     """
+
+    good: Signal
+    bad: Signal
+    lost: Signal
+    expired: Signal
+    told: Signal
+    busy: Signal
+    telling: Signal
+    error: Signal
+    alarm: Signal
+    index: Signal
+    byte: Signal
 
     def __init__(self) -> None:
         pulses = {name: In(1) for name in ("good", "bad", "lost", "expired", "told")}
@@ -380,6 +415,14 @@ class Link(wiring.Component):
     core_reset : Out, reset of the core, one cycle
     error : Out, something went wrong since the last status reply; for an LED
     """
+
+    rx: stream.Interface
+    tx: stream.Interface
+    lost: Signal
+    samples: stream.Interface
+    results: stream.Interface
+    core_reset: Signal
+    error: Signal
 
     def __init__(
         self,

@@ -72,6 +72,10 @@ class MultiplierArray(wiring.Component):
     sums : Out, pe signed numbers
     """
 
+    weights: data.View
+    events: data.View
+    sums: data.View
+
     def __init__(
         self,
         *,

@@ -32,6 +32,9 @@ class Nest(wiring.Component):
     ends : Out, bit j: the loops up to j are all at their last index
     """
 
+    step: Signal
+    ends: Signal
+
     def __init__(self, *, counts: Sequence[int], strides: Sequence[Sequence[int]]) -> None:
         if not counts or min(counts) < 1 or len(counts) != len(strides):
             raise ValueError(

@@ -36,6 +36,10 @@ class Product(wiring.Component):
     product : Out, signed(x_width + factor_bits)
     """
 
+    x: Signal
+    factor: Signal
+    product: Signal
+
     def __init__(self, *, x_width: int, factor_bits: int, kind: str) -> None:
         if kind not in KINDS:
             raise ValueError(f"a multiplier is made of dsp or lut, not {kind!r}")

@@ -37,6 +37,12 @@ class SteadyNeurons(wiring.Component):
     firing, membrane, event : Out, for observation: m(t) and s(t) of the running step
     """
 
+    targets: stream.Interface
+    trains: stream.Interface
+    firing: Signal
+    membrane: data.View
+    event: Signal
+
     def __init__(self, *, lanes: int, threshold: int, steps: int) -> None:
         if threshold < 1:
             raise ValueError(f"a threshold must be at least 1, not {threshold}")

@@ -35,6 +35,11 @@ class Readout(wiring.Component):
     LATENCY = 3
     PACE = 2
 
+    valid: Signal
+    logit: Signal
+    result_valid: Signal
+    result: data.View
+
     def __init__(self, *, logit_width: int, outputs: int) -> None:
         self.outputs, self.logit_width = outputs, logit_width
         self.layout = result_layout(logit_width=logit_width, outputs=outputs)

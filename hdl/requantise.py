@@ -47,6 +47,12 @@ class Requantiser(wiring.Component):
     target : Out, lanes x signed(target_width)
     """
 
+    valid: Signal
+    x: data.View
+    factor: data.View
+    target_valid: Signal
+    target: data.View
+
     def __init__(
         self,
         *,

@@ -33,6 +33,11 @@ class RunningMaximum(wiring.Component):
 
     LATENCY = 1
 
+    valid: Signal
+    first: Signal
+    trains: data.View
+    greatest: data.View
+
     def __init__(self, *, lanes: int, steps: int) -> None:
         self.lanes, self.steps = lanes, steps
         layout = data.ArrayLayout(unsigned(steps), lanes)

@@ -55,6 +55,13 @@ class ScatterBuffer(wiring.Component):
     events : Out, unroll x simd bits, one cycle after address and plane
     """
 
+    trains: stream.Interface
+    held: Signal
+    release: Signal
+    address: Signal
+    plane: Signal
+    events: data.View
+
     def __init__(
         self,
         *,

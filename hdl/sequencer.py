@@ -33,6 +33,20 @@ class Sequencer(wiring.Component):
     release : Out, the last word of the sample is read in this cycle
     """
 
+    full: Signal
+    credit: Signal
+    valid: Signal
+    begin: Signal
+    tile: Signal
+    plane: Signal
+    word: Signal
+    address: Signal
+    first_word: Signal
+    last_word: Signal
+    first_plane: Signal
+    last_plane: Signal
+    release: Signal
+
     def __init__(
         self, *, tiles: int, planes: int, words: int, period: int, repeats: int = 1
     ) -> None:

@@ -35,6 +35,13 @@ class SignChoice(wiring.Component):
 
     LATENCY = 1
 
+    valid: Signal
+    x: data.View
+    factors: data.View
+    chosen_valid: Signal
+    chosen_x: data.View
+    factor: data.View
+
     def __init__(self, *, lanes: int, x_width: int, factor_bits: int, magnitude: bool) -> None:
         self.lanes, self.magnitude = lanes, magnitude
         self.factor_bits = factor_bits

@@ -31,8 +31,13 @@ class SlipDecoder(wiring.Component):
 
     LATENCY = 0
 
-    encoded: In(stream.Signature(8))
-    items: Out(stream.Signature(RECEIVED))
+    encoded: stream.Interface
+    items: stream.Interface
+
+    def __init__(self) -> None:
+        super().__init__(
+            {"encoded": In(stream.Signature(8)), "items": Out(stream.Signature(RECEIVED))}
+        )
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -68,8 +73,11 @@ class SlipEncoder(wiring.Component):
 
     LATENCY = 0
 
-    items: In(stream.Signature(SENT))
-    encoded: Out(stream.Signature(8))
+    items: stream.Interface
+    encoded: stream.Interface
+
+    def __init__(self) -> None:
+        super().__init__({"items": In(stream.Signature(SENT)), "encoded": Out(stream.Signature(8))})
 
     def elaborate(self, platform) -> Module:
         m = Module()

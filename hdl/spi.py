@@ -13,6 +13,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
+from .idle_wire import idle_high
 from .slip import END, ESC
 
 FILL = 0xDE  # behind ESC: nothing was said in these two bytes
@@ -39,9 +40,12 @@ class SpiReceiver(wiring.Component):
     overrun : Out, a pulse where a byte is lost, since the one before was not taken
     """
 
-    copi: In(1)
-    data: Out(stream.Signature(8))
-    overrun: Out(1)
+    copi: Signal
+    data: stream.Interface
+    overrun: Signal
+
+    def __init__(self) -> None:
+        super().__init__({"copi": In(1), "data": Out(stream.Signature(8)), "overrun": Out(1)})
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -80,8 +84,11 @@ class SpiTransmitter(wiring.Component):
     cipo : Out
     """
 
-    data: In(stream.Signature(8))
-    cipo: Out(1)
+    data: stream.Interface
+    cipo: Signal
+
+    def __init__(self) -> None:
+        super().__init__({"data": In(stream.Signature(8)), "cipo": Out(1)})
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -143,13 +150,26 @@ class Spi(wiring.Component):
     overrun : Out, a pulse where a received byte was lost
     """
 
-    sck: In(1)
-    deselected: In(1, init=1)
-    copi: In(1)
-    cipo: Out(1)
-    rx: Out(stream.Signature(8))
-    tx: In(stream.Signature(8))
-    overrun: Out(1)
+    sck: Signal
+    deselected: Signal
+    copi: Signal
+    cipo: Signal
+    rx: stream.Interface
+    tx: stream.Interface
+    overrun: Signal
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "sck": In(1),
+                "deselected": idle_high(In),
+                "copi": In(1),
+                "cipo": Out(1),
+                "rx": Out(stream.Signature(8)),
+                "tx": In(stream.Signature(8)),
+                "overrun": Out(1),
+            }
+        )
 
     def elaborate(self, platform) -> Module:
         m = Module()

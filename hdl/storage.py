@@ -44,6 +44,9 @@ class Rom(wiring.Component):
         ``block``, ``logic`` (LUTs) or ``auto``.
     """
 
+    address: Signal
+    data: Signal
+
     def __init__(
         self, *, content: Sequence[int], width: int, registered: bool = False, style: str = "auto"
     ) -> None:
@@ -99,6 +102,12 @@ class Ram(wiring.Component):
         "setparam -set COLLISION_X_MASK 1'1 "
         "t:$memrd_v2 r:CLK_ENABLE=1'1 %i r:COLLISION_X_MASK=1'0 %i"
     )
+
+    write_enable: Signal
+    write_address: Signal
+    write_data: Signal
+    read_address: Signal
+    read_data: Signal
 
     def __init__(self, *, depth: int, width: int, style: str = "auto", parts: int = 1) -> None:
         if parts < 1 or width % parts:

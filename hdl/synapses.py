@@ -45,6 +45,10 @@ class SynapseArray(wiring.Component):
     sums : Out, pe signed numbers
     """
 
+    weights: data.View
+    events: data.View
+    sums: data.View
+
     def __init__(
         self,
         *,

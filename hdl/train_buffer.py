@@ -42,6 +42,13 @@ class TrainBuffer(wiring.Component):
     events : Out, unroll x simd bits, one cycle after row and plane
     """
 
+    trains: stream.Interface
+    full: Signal
+    release: Signal
+    row: Signal
+    plane: Signal
+    events: data.View
+
     def __init__(
         self,
         *,
@@ -131,6 +138,12 @@ class Gather(wiring.Component):
     valid, plane : Out, the next simd·unroll bits of the row, earliest step first
     take, last : In
     """
+
+    trains: stream.Interface
+    valid: Signal
+    plane: Signal
+    take: Signal
+    last: Signal
 
     def __init__(self, *, simd: int, steps: int, unroll: int, lanes: int) -> None:
         self.simd, self.steps, self.unroll, self.lanes = simd, steps, unroll, lanes

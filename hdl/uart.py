@@ -5,6 +5,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
+from .idle_wire import idle_high
+
 MIN_CYCLES_PER_BIT = 8  # below it, the sampling point wanders by more than an eighth of a bit
 RESOLUTION_BITS = 10  # the increment of the phase is at least 2^10, so the rate is within 0.05 %
 
@@ -32,9 +34,9 @@ class BitClock(wiring.Component):
         Where a bit is shorter than :data:`MIN_CYCLES_PER_BIT` clock cycles.
     """
 
-    restart: In(1)
-    halfway: In(1)
-    tick: Out(1)
+    restart: Signal
+    halfway: Signal
+    tick: Signal
 
     def __init__(self, *, clock_hz: float, baud: float) -> None:
         if not baud > 0 or clock_hz < MIN_CYCLES_PER_BIT * baud:
@@ -45,7 +47,7 @@ class BitClock(wiring.Component):
         self.width = int(clock_hz / baud).bit_length() + RESOLUTION_BITS
         self.increment = round(baud * 2**self.width / clock_hz)
         self.baud = clock_hz * self.increment / 2**self.width
-        super().__init__()
+        super().__init__({"restart": In(1), "halfway": In(1), "tick": Out(1)})
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -69,12 +71,12 @@ class UartTransmitter(wiring.Component):
     pin : Out, idle high
     """
 
-    data: In(stream.Signature(8))
-    pin: Out(1, init=1)
+    data: stream.Interface
+    pin: Signal
 
     def __init__(self, *, clock_hz: float, baud: float) -> None:
         self.bit_clock = BitClock(clock_hz=clock_hz, baud=baud)
-        super().__init__()
+        super().__init__({"data": In(stream.Signature(8)), "pin": idle_high(Out)})
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -109,13 +111,15 @@ class UartReceiver(wiring.Component):
     overrun : Out, a pulse where a byte is lost, since the one before was not taken
     """
 
-    pin: In(1, init=1)
-    data: Out(stream.Signature(8))
-    overrun: Out(1)
+    pin: Signal
+    data: stream.Interface
+    overrun: Signal
 
     def __init__(self, *, clock_hz: float, baud: float) -> None:
         self.bit_clock = BitClock(clock_hz=clock_hz, baud=baud)
-        super().__init__()
+        super().__init__(
+            {"pin": idle_high(In), "data": Out(stream.Signature(8)), "overrun": Out(1)}
+        )
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -174,16 +178,24 @@ class Uart(wiring.Component):
     overrun : Out, a pulse where a received byte was lost
     """
 
-    rx_pin: In(1, init=1)
-    tx_pin: Out(1, init=1)
-    rx: Out(stream.Signature(8))
-    tx: In(stream.Signature(8))
-    overrun: Out(1)
+    rx_pin: Signal
+    tx_pin: Signal
+    rx: stream.Interface
+    tx: stream.Interface
+    overrun: Signal
 
     def __init__(self, *, clock_hz: float, baud: float) -> None:
         self.receiver = UartReceiver(clock_hz=clock_hz, baud=baud)
         self.transmitter = UartTransmitter(clock_hz=clock_hz, baud=baud)
-        super().__init__()
+        super().__init__(
+            {
+                "rx_pin": idle_high(In),
+                "tx_pin": idle_high(Out),
+                "rx": Out(stream.Signature(8)),
+                "tx": In(stream.Signature(8)),
+                "overrun": Out(1),
+            }
+        )
 
     @property
     def baud(self) -> float:

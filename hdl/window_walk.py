@@ -50,6 +50,17 @@ class WindowWalk(wiring.Component):
     release : Out, how many lines are done with, in this cycle
     """
 
+    held: Signal
+    valid: Signal
+    last_word: Signal
+    tile_done: Signal
+    done: Signal
+    full: Signal
+    line: Signal
+    row: Signal
+    inside: Signal
+    release: Signal
+
     def __init__(
         self,
         *,
