@@ -31,7 +31,7 @@ endif
 help:
 	@echo "make demo  [BOARD=name]  example network: convert, check, build, report (build/demo)"
 	@echo "make test  [TESTS=path]  all tests on all cores"
-	@echo "make lint                ruff: rules and format"
+	@echo "make lint                rules and format, order of imports, types"
 	@echo "make bench [BENCH=name]  measure bars, record them, rewrite the README's tables"
 	@echo "make env                 only create or update .venv"
 	@echo "make clean               remove build/ and caches; .venv stays"
@@ -60,7 +60,7 @@ endef
 $(ENV): pyproject.toml constraints.txt
 	@$(CHECK_SYSTEM)
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
-	@echo "make env: installing into $(VENV) (about 850 MB and torch; some minutes)"
+	@echo "make env: installing into $(VENV) (about 1.1 GB and torch; some minutes)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) \
 		-c constraints.txt -e '.[dev]'
 	@touch $@
@@ -81,6 +81,8 @@ test: $(TOOLS)
 lint: $(ENV)
 	@ruff check .
 	@ruff format --check .
+	@PYTHONPATH=tests/typed lint-imports --no-logo --no-cache
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 pyright  # the wrapper would ask for a newer version
 
 bench: $(TOOLS)
 	@python -m signfire.tools.bench $(BENCH)

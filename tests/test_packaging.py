@@ -33,7 +33,7 @@ def test_every_package_folder_is_listed() -> None:
 def test_every_dependency_has_an_exact_version_in_the_constraints() -> None:
     project = PYPROJECT["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    names = {re.split(r"[<>=~]", word)[0].lower() for word in wanted}
+    names = {re.split(r"[\[<>=~]", word)[0].lower() for word in wanted}
     pinned = {
         line.split("==")[0].lower()
         for line in (ROOT / "constraints.txt").read_text().splitlines()
@@ -70,6 +70,11 @@ def test_every_file_is_in_the_wheel(installed) -> None:
     for name in SETUPTOOLS["packages"]:
         folder = ROOT.joinpath(*name.split(".")[1:])
         assert contents(folder) == contents(installed.joinpath(*name.split("."))), name
+
+
+def test_every_folder_tells_type_checkers_that_it_is_typed(installed) -> None:
+    for name in SETUPTOOLS["package-dir"]:
+        assert installed.joinpath(*name.split("."), "py.typed").is_file(), name
 
 
 def test_the_installed_command_works_without_the_sources(installed, tmp_path) -> None:

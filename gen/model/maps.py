@@ -408,7 +408,7 @@ class Window(Sliding):
 
     factor: np.ndarray
     sources: tuple[int, ...]
-    window: tuple[int, int] = (1, 1)  # pyright: ignore: a field here, derived in Conv
+    window: tuple[int, int] = (1, 1)  # pyright: ignore[reportIncompatibleMethodOverride]  # a field here, derived in Conv
 
     kind = "window"
     fixed = True
@@ -464,7 +464,7 @@ class Window(Sliding):
         return np.moveaxis(self.sums(x), 1, 0).reshape(self.channels, -1, 1)
 
     @property
-    def groups(self) -> int:  # pyright: ignore: a number of the class in the base
+    def groups(self) -> int:
         return self.channels
 
     @property
