@@ -554,11 +554,7 @@ def _check_operands(design: Design, population: DesignPopulation) -> None:
         for k, op in enumerate(population.operands)
     )
     p = population.comparison.fraction
-    greatest = {
-        "multiply": f1 * f2,
-        "divide": max(f1, f2 << p),
-        "divide_root": max(f1 * f1, f2 << 2 * p),
-    }[population.function]
+    greatest = SEVERAL[population.function].greatest(f1, f2, p)
     if greatest >= 1 << 62:
         raise ValueError(
             f"products of the operands of {population.name!r} must stay below 2^62, but they may "

@@ -21,7 +21,8 @@ from signfire.gen.convert.calibrate import (
 from signfire.gen.convert.operand import Factors
 from signfire.gen.front.torch_import import import_network, load_model
 from signfire.gen.model.codes import Schedule
-from signfire.gen.model.network import Dense, Network, Operand, Population, Projection
+from signfire.gen.model.maps import Dense
+from signfire.gen.model.network import Network, Operand, Population, Projection
 from signfire.sim import golden
 from signfire.sim.specimens.chains import random_planes_network
 

@@ -14,7 +14,7 @@ from signfire.gen.design.design import (
     bits_for,
 )
 from signfire.gen.model.functions import UNARY
-from signfire.gen.model.network import Dense
+from signfire.gen.model.maps import Dense
 from signfire.sim.specimens.chains import random_design
 
 

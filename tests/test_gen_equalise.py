@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from signfire.gen.convert.equalise import equalise, levelled
-from signfire.gen.model.network import Dense, Network, Operand, Population, Projection
+from signfire.gen.model.maps import Dense
+from signfire.gen.model.network import Network, Operand, Population, Projection
 from signfire.sim.specimens.chains import random_planes_network
 
 

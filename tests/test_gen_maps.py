@@ -97,7 +97,7 @@ def test_large_batch_is_worked_off_in_parts(monkeypatch) -> None:
     x = rng.integers(-50, 50, (7, *conv.in_shape))
     whole = conv.apply(x)
 
-    monkeypatch.setattr("signfire.gen.model.maps.LARGEST_COLUMNS", 2000)
+    monkeypatch.setattr("signfire.gen.model.maps.conv.LARGEST_COLUMNS", 2000)
 
     assert np.array_equal(conv.apply(x), whole)
 

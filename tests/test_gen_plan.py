@@ -15,7 +15,7 @@ from signfire.gen.layers.plan import (
     plan_layers,
 )
 from signfire.gen.model.codes import Schedule
-from signfire.gen.model.network import Dense
+from signfire.gen.model.maps import Dense
 from signfire.gen.technology import TECHNOLOGIES, find_technology
 from signfire.sim import golden
 from signfire.sim.specimens.chains import random_design, random_planes_network

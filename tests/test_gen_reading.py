@@ -9,13 +9,12 @@ from signfire.gen.design.reading import (
     is_apart,
     parallel_inputs,
     parallel_outputs,
-    raster_order,
     repeats_of,
     travels_in_raster_order,
     zero_train,
 )
 from signfire.gen.model.codes import Schedule, make_code
-from signfire.gen.model.maps import Conv, Dense, Layout, Pooled, Window
+from signfire.gen.model.maps import Conv, Dense, Layout, Pooled, Window, raster_order
 
 
 def places(height, size, stride, padding, positions) -> WindowPlaces:

@@ -67,23 +67,16 @@ def test_root_is_exact_at_and_beside_squares() -> None:
     assert np.array_equal(floor_root(squares[1:] + 1), roots[1:])
 
 
-RANGES = {  # of x1 and x2
-    "multiply": ((-2.0, 3.0), (-1.5, 0.5)),
-    "divide": ((-4.0, 4.0), (0.3, 5.0)),
-    "divide_root": ((-4.0, 4.0), (0.05, 9.0)),
-}
-
-
 @pytest.mark.parametrize("function", SEVERAL)
 @pytest.mark.parametrize("steps", [1, 4, 8])
 def test_error_over_the_whole_domain_is_the_one_that_is_stated(function, steps) -> None:
-    (low1, high1), (low2, high2) = RANGES[function]
+    (low1, high1), (low2, high2) = SEVERAL[function].domain
     x1, x2 = np.meshgrid(np.linspace(low1, high1, 401), np.linspace(low2, high2, 403))
     exact = SEVERAL[function].evaluate(x1, x2)
     code = make_code(
         kind="offset", schedule=Schedule(), steps=steps, low=exact.min() / 2, high=exact.max() / 2
     )
-    comparison, units = make_comparison(function, code, x1, x2)
+    comparison, units = make_comparison(SEVERAL[function], code, x1, x2)
 
     f1, f2 = (
         np.ceil(x / unit - 0.5).astype(np.int64) for x, unit in zip((x1, x2), units, strict=True)
@@ -100,7 +93,7 @@ def test_a_divisor_that_is_not_positive_is_refused() -> None:
     code = make_code(kind="silent", schedule=Schedule(), steps=4, low=0, high=1)
 
     with pytest.raises(ValueError, match=r"^a divisor must be positive, and is 0$"):
-        make_comparison("divide", code, np.ones(3), np.arange(3.0))
+        make_comparison(SEVERAL["divide"], code, np.ones(3), np.arange(3.0))
 
 
 def test_a_fraction_out_of_range_is_refused() -> None:

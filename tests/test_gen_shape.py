@@ -11,7 +11,8 @@ from signfire.gen.convert.calibrate import Options, calibrate
 from signfire.gen.core.shape import differences, refuse_unlike
 from signfire.gen.design.design import Folding
 from signfire.gen.layers.rtl import Core
-from signfire.gen.model.network import Dense, Network, Operand, Population, Projection
+from signfire.gen.model.maps import Dense
+from signfire.gen.model.network import Network, Operand, Population, Projection
 from signfire.sim.specimens.chains import random_design, random_windows
 
 FOLDING = {"fc1": Folding(pe=2, simd=4), "fc2": Folding(pe=2, simd=2)}

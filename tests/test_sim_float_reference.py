@@ -8,7 +8,8 @@ import pytest
 
 from signfire.gen.design.design import Design
 from signfire.gen.model.codes import Schedule, make_code
-from signfire.gen.model.network import Dense, Network, Operand, Population, Projection
+from signfire.gen.model.maps import Dense
+from signfire.gen.model.network import Network, Operand, Population, Projection
 from signfire.sim import float_reference, golden
 
 

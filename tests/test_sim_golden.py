@@ -14,7 +14,7 @@ from signfire.gen.design.design import (
     InputFormat,
 )
 from signfire.gen.model.codes import SpikeCode
-from signfire.gen.model.network import Dense
+from signfire.gen.model.maps import Dense
 from signfire.sim import golden
 
 

@@ -451,11 +451,6 @@ def _on_small(name: str, design: Design, board: Board, data: api.Dataset) -> Ite
 
 # -- several operands --------------------------------------------------------------------------
 
-RANGES = {  # of both operands
-    "multiply": ((-2.0, 3.0), (-1.5, 0.5)),
-    "divide": ((-4.0, 4.0), (0.3, 5.0)),
-    "divide_root": ((-4.0, 4.0), (0.05, 9.0)),
-}
 GRID = 1501  # points of each operand
 KEYWORD_STEPS = 9
 KEYWORD_OWN = 100  # of the test inputs, without labels, for the calibration
@@ -467,14 +462,15 @@ CLASSES = "down go left no off on right stop up yes _silence_ _unknown_".split()
 
 def worst_of_two(name: str, steps: int) -> tuple[float, float]:
     """Return the worst error of a function of two operands and the one stated, in levels."""
-    x1, x2 = np.meshgrid(*(np.linspace(*ends, GRID) for ends in RANGES[name]))
-    exact = SEVERAL[name].evaluate(x1, x2)
+    function = SEVERAL[name]
+    x1, x2 = np.meshgrid(*(np.linspace(*ends, GRID) for ends in function.domain))
+    exact = function.evaluate(x1, x2)
     code = make_code(
         kind="offset", schedule=Schedule(), steps=steps, low=exact.min() / 2, high=exact.max() / 2
     )
-    comparison, units = make_comparison(name, code, x1, x2)
+    comparison, units = make_comparison(function, code, x1, x2)
     f1, f2 = (np.ceil(x / u - 0.5).astype(np.int64) for x, u in zip((x1, x2), units, strict=True))
-    settled = code.settle(SEVERAL[name].target(f1, f2, comparison.fraction))
+    settled = code.settle(function.target(f1, f2, comparison.fraction))
     wanted = np.clip(exact / code.unit, code.low, code.high)
     return float(np.abs(settled - wanted).max()) / 2, comparison.error
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from ..boards.boards import Board
 from ..boards.reweight import Reweighted
 from ..boards.toolchain import OK, Tool
-from ..gen.design.border import border_of, is_padded
+from ..gen.design.border import border_of
 from ..gen.design.design import Design
 from ..gen.model.network import MAX
 from .api import AutoFold, Costs, Embedding, Evaluation, Inference
@@ -191,7 +191,7 @@ def border_notes(design: Design) -> list[str]:
             unsaid = [
                 q.source
                 for q in operand.projections
-                if is_padded(q.map) and design[q.source].code.zero != 0
+                if q.map.padded and design[q.source].code.zero != 0
             ]
             what = "stands for values other than 0: they are"
             if unsaid:

@@ -21,7 +21,7 @@ from ..design.design import (
 from ..design.pixels import pixel_after_pixel
 from ..model.codes import CODES, MAX_LEAK, MAX_STEPS, Schedule, SpikeCode, make_code
 from ..model.functions import UNARY, make_table, slope_below
-from ..model.maps import Window
+from ..model.maps import Conv, Window
 from ..model.network import INPUT, MAX, READOUT, Network, Operand, Population, evaluate
 from ..model.several import SEVERAL, make_comparison
 from . import rate, widths
@@ -689,7 +689,7 @@ def calibrate(
 
 def has_planes(network: Network) -> bool:
     """Whether a network has convolutions."""
-    return any(p.map.kind == "conv" for q in network.populations for p in q.sources)
+    return any(isinstance(p.map, Conv) for q in network.populations for p in q.sources)
 
 
 def widest_weights(design: Design) -> int:
@@ -753,8 +753,7 @@ def with_widths(network: Network, samples: np.ndarray, options: Options) -> Opti
 
 def trained_step(linear) -> bool:
     """Whether weights lie on a grid that they share with what they were trained for."""
-    depthwise = getattr(linear, "depthwise", False)
-    return not linear.fixed and not depthwise and grid(linear.weights) is not None
+    return not linear.fixed and not linear.apart and grid(linear.weights) is not None
 
 
 def _kind(network: Network, population: Population, own: LayerOptions) -> str:
@@ -809,7 +808,7 @@ def convert_population(
     if population.function in SEVERAL:
         if like is None:
             try:
-                comparison, units = make_comparison(population.function, code, *exact)
+                comparison, units = make_comparison(SEVERAL[population.function], code, *exact)
             except ValueError as error:
                 raise ValueError(f"{population.name!r}: {error}") from error
         else:
@@ -861,9 +860,10 @@ def never_negative(network: Network, population: Population) -> bool:
     """Whether what a population expresses cannot be below 0."""
     if population.function in UNARY:
         return UNARY[population.function].nonnegative
-    if population.function == "divide":
-        dividend = population.operands[0]
-        return _adds_up(network, dividend) and bool((dividend.bias >= 0).all())
+    if population.function in SEVERAL:
+        return SEVERAL[population.function].never_negative(
+            [bool((op.bias >= 0).all()) and _adds_up(network, op) for op in population.operands]
+        )
     if population.function != MAX:
         return population.function == "relu"
 

@@ -67,7 +67,7 @@ def equalise(
 
 def turns(linear: LinearMap) -> bool:
     """Whether a map takes something else for channels than the channels of its source."""
-    layout = getattr(linear, "layout", None)
+    layout = linear.sees
     if layout is None:
         return False
     return layout.planes[0] != linear.in_shape[0] or layout.memory[0] != layout.planes[0]

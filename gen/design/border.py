@@ -61,11 +61,6 @@ class Border:
         return np.array_equal(self.by_kind(numbers)[self.of_pixels].T, numbers)
 
 
-def is_padded(linear: LinearMap) -> bool:
-    """Whether windows reach beyond the planes."""
-    return isinstance(linear, Sliding) and max(linear.padding) > 0
-
-
 def pixel_biases(bias: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return a bias as (outputs, pixels) of a population of ``shape``."""
     return np.broadcast_to(bias, shape).reshape(shape[0], -1)
@@ -90,8 +85,8 @@ def border_of(
     """
     rows, columns = shape[1:] if len(shape) == 3 else (1, int(np.prod(shape[1:])))
     biases = pixel_biases(bias, shape).reshape(shape[0], rows, columns)
-    padded = [m for m, _ in sources if is_padded(m)]
-    corrected = any(code.zero != 0 for m, code in sources if is_padded(m))
+    padded = [m for m, _ in sources if m.padded]
+    corrected = any(code.zero != 0 for m, code in sources if m.padded)
     if not corrected and not np.ptp(biases.reshape(shape[0], -1), axis=1).any():
         return Border(rows=(0,) * rows, columns=(0,) * columns)
 

@@ -18,8 +18,9 @@ import numpy as np
 
 from ..model.codes import RateCode, SpikeCode
 from ..model.functions import FunctionTable
+from ..model.maps import MAPS, LinearMap
 from ..model.name import check_name
-from ..model.network import FUNCTIONS, INPUT, MAPS, MAX, READOUT, LinearMap, check_graph
+from ..model.network import FUNCTIONS, INPUT, MAX, READOUT, check_graph
 from ..model.products import Product
 from ..model.several import SEVERAL, Comparison
 from .reading import is_turned, parallel_of, parallel_outputs, word_of

@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
-
-from ..model.maps import Dense, Layout, LinearMap, Pooled, Sliding
+from ..model.maps import Layout
 from ..model.network import INPUT
 from .design import Design, DesignOperand, DesignPopulation
 
@@ -23,18 +21,13 @@ def pixel_after_pixel(design: Design) -> Design:
     if len(shape) not in (2, 3) or shape[0] == 1 or any(p.products for p in _operands(design)):
         return design
     usual = Layout.of(shape)
-    seen = [m for m in readers if isinstance(m, Sliding | Pooled)]
-    others = [m for m in readers if not isinstance(m, Sliding | Pooled | Dense)]
-    if not seen or others or not all(_alike(m.layout, usual) for m in seen):
+    if all(m.sees is None for m in readers) or not all(_alike(m.sees, usual) for m in readers):
         return design
     taken = (*shape[1:], shape[0])
-    layout = replace(usual, axes=(2, 0, 1))
-
-    def turned(linear: LinearMap) -> LinearMap:
-        if isinstance(linear, Sliding | Pooled):
-            return replace(linear, in_shape=taken, layout=layout)
-        rows = linear.weights.reshape(-1, *shape)
-        return Dense(np.moveaxis(rows, 1, -1).reshape(len(rows), -1), taken)
+    turned = [m.reading(taken, replace(usual, axes=(2, 0, 1))) for m in readers]
+    if any(m is None for m in turned):
+        return design
+    new = iter(turned)  # in the order of the projections
 
     def reread(population: DesignPopulation) -> DesignPopulation:
         if population.function == INPUT:
@@ -43,7 +36,7 @@ def pixel_after_pixel(design: Design) -> Design:
             replace(
                 operand,
                 projections=tuple(
-                    replace(q, map=turned(q.map)) if q.source == first else q
+                    replace(q, map=next(new)) if q.source == first else q
                     for q in operand.projections
                 ),
             )
@@ -55,8 +48,8 @@ def pixel_after_pixel(design: Design) -> Design:
     return replace(design, populations=populations, channels_first=True)
 
 
-def _alike(one: Layout, other: Layout) -> bool:
-    return one.planes == other.planes and one.order == other.order
+def _alike(seen: Layout | None, usual: Layout) -> bool:
+    return seen is None or (seen.planes, seen.order) == (usual.planes, usual.order)
 
 
 def _operands(design: Design) -> Iterator[DesignOperand]:

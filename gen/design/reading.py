@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from ..layers.cycles import Band
-from ..model.maps import Conv, Dense, LinearMap, Pooled, Sliding, Window
+from ..model.maps import LinearMap, Sliding, raster_order
 
 
 class Folding(Protocol):
@@ -120,17 +120,17 @@ class WindowPlaces:
 
 def is_apart(linear: LinearMap) -> bool:
     """Whether each output channel reads one channel of the source, its own: depthwise, pooling."""
-    return isinstance(linear, Window) or (isinstance(linear, Conv) and linear.depthwise)
+    return linear.apart
 
 
 def groups_of(linear: LinearMap) -> int:
     """Return the runs of channels of which outputs read one each; 1 where each reads its own."""
-    return linear.groups if isinstance(linear, Conv) and not linear.depthwise else 1
+    return linear.runs
 
 
 def is_picked(linear: LinearMap) -> bool:
     """Whether each output channel reads one channel, and not that of its own number."""
-    return isinstance(linear, Window) and not linear.in_order
+    return linear.picked
 
 
 def places_of(linear: LinearMap) -> WindowPlaces | None:
@@ -140,13 +140,7 @@ def places_of(linear: LinearMap) -> WindowPlaces | None:
 
 def parallel_inputs(linear: LinearMap) -> tuple[int, str]:
     """Return the number that ``simd`` must divide, and of what that is the number."""
-    if is_apart(linear):
-        return 1, "input that an output reads of a pixel"
-    if groups_of(linear) > 1:
-        return linear.layout.planes[0] // linear.groups, "input channels of a group"
-    if isinstance(linear, Conv | Pooled):
-        return linear.layout.planes[0], "input channels"
-    return linear.weights.shape[1], "inputs"
+    return linear.parallel_inputs
 
 
 def parallel_of(maps: Sequence[LinearMap]) -> tuple[int, str]:
@@ -174,51 +168,29 @@ def word_of(linear: LinearMap, folding: Folding) -> int:
 
 def repeats_of(linear: LinearMap) -> int:
     """Return how many inputs share each weight, one after the other: the pixels of a sum."""
-    if isinstance(linear, Window):
-        return linear.window[0] * linear.window[1]
-    return linear.pixels if isinstance(linear, Pooled) else 1
+    return linear.repeats
 
 
 def column_order(linear: LinearMap, *, is_input: bool) -> np.ndarray:
-    """Return the columns of the weights in the order in which the inputs come, int64.
-
-    ``is_input`` says that the source is the input, whose samples enter in their own order.
-    """
-    columns = np.arange(linear.weights.shape[1])
-    if isinstance(linear, Conv):
-        return columns.reshape(linear.kernel.shape[1:]).transpose(1, 2, 0).ravel()
-    if isinstance(linear, Dense) and not is_input:
-        return columns[raster_order(linear.in_shape)]
-    return columns
+    """Return the columns of the weights in the order in which the inputs come, int64."""
+    return linear.columns(is_input=is_input)
 
 
-def raster_order(shape: tuple[int, ...]) -> np.ndarray:
-    """Return the neurons of a population in the order in which their trains travel, int64.
-
-    Of planes (channels, height, width) that is pixel after pixel; of others, their own order.
-    """
-    numbers = np.arange(int(np.prod(shape)))
-    return numbers.reshape(shape[0], -1).T.ravel() if len(shape) == 3 else numbers
-
-
-def reading_places(
-    linear: Sliding | Pooled, shape: tuple[int, ...], *, is_input: bool
-) -> np.ndarray:
+def reading_places(linear: LinearMap, shape: tuple[int, ...], *, is_input: bool) -> np.ndarray:
     """Return where each train belongs among those of a sample as they are read, by its arrival.
 
     A map of planes reads pixel after pixel, the channels of a pixel together. ``shape`` is that of
     the source; ``is_input`` says that samples enter in their own order.
     """
     size = int(np.prod(shape))
-    read = linear.layout.seen(np.arange(size)[None])[0].transpose(1, 2, 0).ravel()
+    assert linear.sees is not None
+    read = linear.sees.seen(np.arange(size)[None])[0].transpose(1, 2, 0).ravel()
     place = np.empty(size, np.int64)
     place[read] = np.arange(size)
     return place if is_input else place[raster_order(shape)]
 
 
-def travels_in_raster_order(
-    linear: Sliding | Pooled, shape: tuple[int, ...], *, is_input: bool
-) -> bool:
+def travels_in_raster_order(linear: LinearMap, shape: tuple[int, ...], *, is_input: bool) -> bool:
     """Whether the trains of a source of ``shape`` come as a map of its planes reads them.
 
     Samples enter in their own order, which is the raster order of one plane and of images
@@ -230,7 +202,7 @@ def travels_in_raster_order(
 
 def is_turned(linear: LinearMap, shape: tuple[int, ...], *, is_input: bool) -> bool:
     """Whether a map reads its source in another order than the trains come in."""
-    planes = isinstance(linear, Sliding | Pooled)
+    planes = linear.sees is not None
     return planes and not travels_in_raster_order(linear, shape, is_input=is_input)
 
 

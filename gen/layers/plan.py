@@ -19,13 +19,12 @@ from ..design.reading import (
     is_apart,
     parallel_of,
     parallel_outputs,
-    raster_order,
     reading_places,
     repeats_of,
     word_of,
 )
 from ..model.codes import RateCode, SpikeCode
-from ..model.maps import LinearMap, Pooled, Sliding
+from ..model.maps import LinearMap, Pooled, Sliding, raster_order
 from ..model.network import INPUT, MAX, READOUT
 from ..technology import Technology
 from .cycles import Band

@@ -11,12 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .functions import UNARY
-from .maps import MAPS, Dense, LinearMap
+from .maps import LinearMap
 from .products import Product
 from .several import SEVERAL
-
-__all__ = ["FUNCTIONS", "INPUT", "MAPS", "READOUT", "Dense", "LinearMap", "Network", "Operand"]
-__all__ += ["Population", "Projection", "check_graph", "evaluate"]
 
 INPUT = "input"
 READOUT = "readout"
@@ -29,7 +26,7 @@ FUNCTIONS: dict[str, int | None] = {
     "relu": 1,
     LINEAR: 1,
     MAX: None,
-    **dict.fromkeys(SEVERAL, 2),
+    **{name: function.operands for name, function in SEVERAL.items()},
 }
 FORWARD_BATCH = 64  # samples whose populations are held at a time where only answers are wanted
 

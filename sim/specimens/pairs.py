@@ -8,8 +8,9 @@ from ...gen.convert.calibrate import LayerOptions, Options, calibrate
 from ...gen.design.design import Design, Folding
 from ...gen.model.maps import Conv, Dense, Layout, LinearMap, Pooled, Window
 from ...gen.model.network import INPUT, LINEAR, READOUT, Network, Operand, Population, Projection
+from ...gen.model.several import SEVERAL
 
-UNARY_OF = {"divide_root": "square", "divide": "abs", "multiply": "sigmoid"}  # of what stands below
+UNARY_OF = {"divide_root": "square", "divide": "abs"}  # of the second operand, else a sigmoid
 
 
 def pairs_network(
@@ -69,7 +70,7 @@ def pairs_network(
     sums: LinearMap = conv(np.full((channels, channels), 1 / channels))
     if not shared:
         positive = rng.uniform(0, 1 / channels, (channels, channels))
-        sums = identity if function == "multiply" else conv(positive, fixed=False)
+        sums = conv(positive, fixed=False) if SEVERAL[function].divides else identity
     matrix = rng.normal(size=(outputs, channels))
     readers = ["pair", "first"] if residual else ["pair"]
     populations = (
@@ -79,12 +80,12 @@ def pairs_network(
             LINEAR,
             operand(INPUT, conv(weights, (*rows, features), sample, fixed=False), 0.1),
         ),
-        layer("second", UNARY_OF[function], operand("first", centred)),
+        layer("second", UNARY_OF.get(function, "sigmoid"), operand("first", centred)),
         layer(
             "pair",
             function,
             operand("first", centred),
-            operand("second", sums, 0.0 if function == "multiply" else 0.05),
+            operand("second", sums, 0.05 if SEVERAL[function].divides else 0.0),
         ),
         Population(
             name="out",

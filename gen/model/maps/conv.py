@@ -1,0 +1,142 @@
+"""Convolutions, depthwise and grouped ones among them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from .planes import padded
+from .sliding import ONE_INPUT, Sliding
+
+LARGEST_COLUMNS = 2**23  # elements of the matrix that a convolution unfolds at a time
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Conv(Sliding):
+    """y[o, i, j] = Σ_c,u,v kernel[o, c, u, v] x[g + c, i·down - top + u, j·right - left + v].
+
+    g is the first channel of o's group; 0 stands outside the planes.
+
+    Parameters
+    ----------
+    kernel
+        (n_out, n_in / groups, height, width).
+    groups
+        Runs of channels that are convolved apart; as many as there are channels is depthwise.
+    fixed
+        The kernel holds plain factors, such as those of a mean over channels.
+    """
+
+    kernel: np.ndarray
+    groups: int = 1
+    fixed: bool = False
+
+    kind = "conv"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        n_out, n_in = self.kernel.shape[:2]
+        if n_in * self.groups != self.layout.planes[0] or n_out % self.groups:
+            raise ValueError(
+                f"a kernel of shape {self.kernel.shape} in {self.groups} groups does not fit "
+                f"{self.layout.planes[0]} channels"
+            )
+
+    @property
+    def window(self) -> tuple[int, int]:
+        return self.kernel.shape[2:]
+
+    @property
+    def _channels(self) -> int:
+        return len(self.kernel)
+
+    @property
+    def depthwise(self) -> bool:
+        return self.groups == len(self.kernel) == self.layout.planes[0]
+
+    @property
+    def weights(self) -> np.ndarray:
+        return self.kernel.reshape(len(self.kernel), -1)
+
+    @property
+    def apart(self) -> bool:
+        return self.depthwise
+
+    @property
+    def runs(self) -> int:
+        return 1 if self.depthwise else self.groups
+
+    @property
+    def parallel_inputs(self) -> tuple[int, str]:
+        if self.depthwise:
+            return ONE_INPUT
+        channels = self.kernel.shape[1]
+        return channels, "input channels of a group" if self.groups > 1 else "input channels"
+
+    def columns(self, *, is_input: bool) -> np.ndarray:
+        columns = super().columns(is_input=is_input)
+        return columns.reshape(self.kernel.shape[1:]).transpose(1, 2, 0).ravel()
+
+    def first(self, outputs: int) -> "Conv":
+        if self.groups > 1:
+            raise ValueError("the channels of a convolution in groups do not stand alone")
+        return replace(self, kernel=self.kernel[:outputs])
+
+    def with_weights(self, weights: np.ndarray) -> "Conv":
+        return replace(self, kernel=weights.reshape(self.kernel.shape))
+
+    def _columns(self, x: np.ndarray) -> np.ndarray:
+        """(n, groups, fan_in, positions): the window of every position, unfolded."""
+        planes = padded(self.layout.seen(x), self.padding)
+        if self.window == (1, 1):
+            seen = planes[:, :, :: self.stride[0], :: self.stride[1]]
+            seen = seen[:, :, : self.out_shape[1], : self.out_shape[2]]
+        else:
+            seen = sliding_window_view(planes, self.window, axis=(2, 3))
+            seen = seen[:, :, :: self.stride[0], :: self.stride[1]].transpose(0, 1, 4, 5, 2, 3)
+        return seen.reshape(len(x), self.groups, self.weights.shape[1], -1)
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        if self.depthwise:
+            return self._apply_depthwise(x)
+        rows = self.weights.reshape(self.groups, -1, self.weights.shape[1])
+        y = np.empty((len(x), *self.out_shape), np.result_type(x, self.kernel))
+        unfolded = self.groups * rows.shape[2] * self.out_shape[1] * self.out_shape[2]
+        batch = max(1, LARGEST_COLUMNS // unfolded)
+        for i in range(0, len(x), batch):
+            columns = self._columns(x[i : i + batch])
+            y[i : i + batch] = (rows @ columns).reshape(-1, *self.out_shape)
+        return y
+
+    def _apply_depthwise(self, x: np.ndarray) -> np.ndarray:
+        planes = padded(self.layout.seen(x), self.padding)
+        y = np.zeros((len(x), *self.out_shape), np.result_type(x, self.kernel))
+        for k, tap in enumerate(self.taps(planes)):
+            y += self.weights[:, k, None, None] * tap
+        return y
+
+    def patches(self, x: np.ndarray) -> np.ndarray:
+        columns = self._columns(x)
+        return columns.transpose(1, 0, 3, 2).reshape(self.groups, -1, columns.shape[2])
+
+    @property
+    def sources_of_weights(self) -> np.ndarray:
+        n_out, per_group = self.kernel.shape[:2]
+        first = np.arange(n_out) // (n_out // self.groups) * per_group
+        channel = first[:, None] + np.arange(per_group)
+        return np.repeat(channel, self.window[0] * self.window[1], axis=1)
+
+    def parameters(self) -> dict[str, object]:
+        found = {**super().parameters(), "kernel": list(self.kernel.shape), "groups": self.groups}
+        return found | ({"fixed": True} if self.fixed else {})
+
+    @classmethod
+    def rebuild(cls, weights: np.ndarray, parameters: Mapping[str, object]) -> "Conv":
+        kernel = weights.reshape(parameters["kernel"])
+        return cls(
+            kernel=kernel,
+            groups=parameters["groups"],
+            fixed=parameters.get("fixed", False),
+            **cls.geometry(parameters),
+        )

@@ -1,0 +1,140 @@
+"""What a kind of linear map states of itself."""
+
+from collections.abc import Mapping
+from typing import Self
+
+import numpy as np
+
+from .planes import Layout
+
+
+class LinearMap:
+    """A linear map from one population to an operand; its numbers may be floats or integers.
+
+    Members
+    -------
+    in_shape, out_shape : tuple of int, without the batch axis
+    channels : number of output channels; each has one quantisation scale. The channel axis is the
+        first of ``out_shape``.
+    weights : (channels, fan_in) what is quantised
+    kind : its name in a Design
+    groups : channels fall into so many equal runs, each with patches of its own
+    fixed : the coefficients are plain factors (a sum, a mean), not trained weights
+    """
+
+    kind = ""
+    fixed = False
+    groups = 1
+    in_shape: tuple[int, ...]
+    out_shape: tuple[int, ...]
+
+    @property
+    def channels(self) -> int:
+        return self.out_shape[0]
+
+    @property
+    def weights(self) -> np.ndarray:
+        raise NotImplementedError(type(self).__name__)
+
+    def with_weights(self, weights: np.ndarray) -> Self:
+        """Return the same map with other ``weights``, (channels, fan_in)."""
+        raise NotImplementedError(type(self).__name__)
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        """Map a batch: (n, *in_shape) to (n, *out_shape)."""
+        raise NotImplementedError(type(self).__name__)
+
+    def patches(self, x: np.ndarray) -> np.ndarray:
+        """Return (groups, rows, fan_in): every vector of ``x`` that meets the weights of a group.
+
+        Rows run over samples, then over positions of ``out_shape``.
+        """
+        raise NotImplementedError(type(self).__name__)
+
+    @property
+    def sees(self) -> Layout | None:
+        """How the source is seen as planes; ``None`` where its neurons have no place."""
+        return None
+
+    @property
+    def apart(self) -> bool:
+        """Whether each output channel reads one channel of the source: depthwise, pooling."""
+        return False
+
+    @property
+    def picked(self) -> bool:
+        """Whether each output channel reads one channel, and not that of its own number."""
+        return False
+
+    @property
+    def runs(self) -> int:
+        """Runs of channels, of which outputs read one each; 1 where each reads its own."""
+        return 1
+
+    @property
+    def repeats(self) -> int:
+        """Inputs that share each weight, one after the other: the pixels of a sum."""
+        return 1
+
+    @property
+    def padded(self) -> bool:
+        """Whether it reads beyond the planes."""
+        return False
+
+    @property
+    def known(self) -> np.ndarray:
+        """(channels,) bool, whether a channel reads anything."""
+        return np.ones(self.channels, bool)
+
+    @property
+    def parallel_inputs(self) -> tuple[int, str]:
+        """Inputs of an output that may be read at a time, or a divisor of them, and their name."""
+        return self.weights.shape[1], "inputs"
+
+    def columns(self, *, is_input: bool) -> np.ndarray:
+        """Return the columns of ``weights`` in the order in which the inputs come, int64.
+
+        ``is_input`` says that the source is the input, whose samples enter in their own order;
+        others come in :func:`.planes.raster_order`.
+        """
+        return np.arange(self.weights.shape[1])
+
+    def first(self, outputs: int) -> "LinearMap":
+        """Return a map of the first output channels alone."""
+        raise NotImplementedError(type(self).__name__)
+
+    def reading(self, in_shape: tuple[int, ...], layout: Layout) -> "LinearMap | None":
+        """Return the map that reads the same planes in another order.
+
+        Parameters
+        ----------
+        in_shape
+            Of the source in the other order; in its order now, channels come first.
+        layout
+            How the source is seen as planes then.
+
+        Returns
+        -------
+        LinearMap
+            ``None`` where there is no such map.
+        """
+        return None
+
+    @property
+    def gain(self) -> np.ndarray:
+        """(channels,) the greatest magnitude of an output where no input exceeds 1."""
+        return np.abs(self.weights).sum(axis=1)
+
+    @property
+    def sources_of_weights(self) -> np.ndarray:
+        """(channels, fan_in) channel of the source population that each weight is for."""
+        raise NotImplementedError(type(self).__name__)
+
+    def parameters(self) -> dict[str, object]:
+        """Numbers beside ``weights`` that rebuild the map: JSON values."""
+        return {}
+
+    @classmethod
+    def rebuild(cls, weights: np.ndarray, parameters: Mapping[str, object]) -> Self:
+        """Undo ``weights`` and ``parameters``."""
+        raise NotImplementedError(cls.__name__)
