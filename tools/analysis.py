@@ -301,6 +301,7 @@ def analyse(
         Which T.
     """
     question = question or Question()
+    data.classes_of(design.readout.size, design.name)
     progress("neuron functions")
     functions = function_errors(network, calibrate_on[:64])
     accuracy, designs = accuracies(design, network, calibrate_on, data, question, progress)

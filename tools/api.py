@@ -598,6 +598,7 @@ def infer(
     from .host import open_port
 
     design = load_design(design)
+    truth = None if data.y is None else data.classes_of(design.readout.size, design.name)
     expected = golden.run(design, design.raw_samples(data.x))
     with open_port(port, baud) as line:
         host = Host(line)
@@ -613,7 +614,7 @@ def infer(
         first_logit_cycles=np.array([result.first_logit_cycles for result in results]),
         latency_cycles=0 if identity is None else identity.latency_cycles,
         equal=int(same.sum()),
-        correct=None if data.y is None else int((labels == data.y).sum()),
+        correct=None if truth is None else int((labels == truth).sum()),
         seconds=seconds,
         clock_hz=0 if identity is None else identity.clock_hz,
     )
@@ -653,7 +654,7 @@ class Evaluation:
 def evaluate(design: Design | Path | str, data: Dataset) -> Evaluation:
     """Answer every sample with the golden model and compare with the labels."""
     design = load_design(design)
-    truth = _labels(data, design.readout.size, design.name)
+    truth = data.classes_of(design.readout.size, design.name)
     result = golden.run(design, design.raw_samples(data.x), count_events=True)
     confusion = np.zeros((design.readout.size,) * 2, np.int64)
     np.add.at(confusion, (truth, result.labels), 1)
@@ -672,7 +673,7 @@ def evaluate(design: Design | Path | str, data: Dataset) -> Evaluation:
 
 def float_accuracy(network: Network, data: Dataset) -> float:
     """Return the share of samples that the float network answers correctly."""
-    truth = _labels(data, network.readout.size, network.name)
+    truth = data.classes_of(network.readout.size, network.name)
     return float((network.answers(data.x).argmax(axis=1) == truth).mean())
 
 
@@ -697,13 +698,3 @@ def with_steps(options: Options, steps: int) -> Options:
         layers = {name: replace(own, steps=None) for name, own in options.layers.items()}
         return replace(options, steps=steps, input_steps=None, layers=layers)
     return replace(options, steps=steps)
-
-
-def _labels(data: Dataset, classes: int, name: str) -> np.ndarray:
-    truth = data.classes
-    if truth.min() < 0 or truth.max() >= classes:
-        raise ValueError(
-            f"labels must lie in 0..{classes - 1}, the {classes} outputs of {name!r}, not "
-            f"{truth.min()}..{truth.max()}"
-        )
-    return truth.astype(np.int64)

@@ -245,7 +245,9 @@ def evaluate(design: Path, data: Path, inputs: str, labels: str, samples: int | 
     """Measure accuracy and event counts with the golden model."""
     from . import api, tables
 
-    result = api.evaluate(design, api.load_data(data, inputs=inputs, labels=labels).first(samples))
+    loaded = api.load_design(design)
+    found = api.load_data(data, inputs=inputs, labels=labels, design=loaded, samples=samples)
+    result = api.evaluate(loaded, found)
     record = {
         "design_hash": result.design_hash,
         "accuracy": {"golden": result.accuracy, "samples": result.samples},
@@ -396,8 +398,8 @@ def simulate(
     if netlist and board is None:
         raise ValueError("--netlist needs the board that is synthesised for (give --board)")
     loaded = api.load_design(design)
-    found = api.load_data(data, inputs=inputs, labels=labels)
-    found = found.first(3 if samples is None and not bulk else samples)
+    count = 3 if samples is None and not bulk else samples
+    found = api.load_data(data, inputs=inputs, labels=labels, design=loaded, samples=count)
     chosen, auto = fold_as_told(loaded, fold, board)
     technology = api.technology_of(find_board(board or api.DEFAULT_BOARD))
     folder = output or Path("build") / f"{chosen.name}-simulate"
@@ -487,14 +489,16 @@ def report(
     from ..boards.boards import find_board
     from . import api, pipeline
 
-    chosen, auto = fold_as_told(api.load_design(design), fold, board)
+    loaded = api.load_design(design)
+    found = api.load_data(data, inputs=inputs, labels=labels, design=loaded, samples=samples)
+    chosen, auto = fold_as_told(loaded, fold, board)
     job = pipeline.Job(
         design=chosen,
         board=None if board is None else find_board(board),
         cycle_samples=cycle_samples,
         bulk=bulk,
         faults=faults,
-        data=api.load_data(data, inputs=inputs, labels=labels).first(samples),
+        data=found,
         command=command_line(),
         curve=None if over_steps is None else whole_numbers("--over-steps", over_steps),
         example=example,
@@ -556,7 +560,9 @@ def build(
         raise ValueError("--faults needs samples to run (give --data)")
     target, numbers = find_board(board), whole_numbers("--seeds", seeds)
     loaded = api.load_design(design)
-    samples = None if data is None else api.load_data(data, inputs=inputs, labels=labels)
+    samples = None
+    if data is not None:
+        samples = api.load_data(data, inputs=inputs, labels=labels, design=loaded)
     if shape is None:
         frozen = None
         chosen, auto = fold_as_told(loaded, fold, target, link)

@@ -100,15 +100,14 @@ def infer(
     if data is None and not watch:
         raise click.UsageError("--data is needed, or --watch to read samples from standard input")
     baud = BAUD if board is None else find_board(board).baud
-    found = None
+    loaded, found = api.load_design(design), None
     if data is not None:
-        found = api.load_data(data, inputs=inputs, labels=labels).first(samples)
+        found = api.load_data(data, inputs=inputs, labels=labels, design=loaded, samples=samples)
     if watch or found is None:
-        loaded = api.load_design(design)
         tally = stream_infer(loaded, port, baud, found, samples, tries, write)
         return USER if tally.errors else DIFFERENCE if tally.equal < tally.samples else DONE
     with working(f"asking the board on {port}"):
-        result = api.infer(design, port, found, baud=baud)
+        result = api.infer(loaded, port, found, baud=baud)
     equal = result.equal == len(found)
     return Outcome(
         data={
@@ -371,9 +370,11 @@ def reweight(build: Path, design: Path, output: Path, data: Path | None, inputs:
     """
     from . import api, reweighting, tables
 
-    samples = None if data is None else api.load_data(data, inputs=inputs, need_labels=False)
+    loaded, samples = api.load_design(design), None
+    if data is not None:
+        samples = api.load_data(data, inputs=inputs, need_labels=False, design=loaded, samples=1)
     with shown("new weights") as say:
-        result, chip = reweighting.run(build, design, output, samples, progress=say)
+        result, chip = reweighting.run(build, loaded, output, samples, progress=say)
     checked = None if chip is None else tables.chip_record(chip)
     return Outcome(
         data={**vars(result), "check": checked},

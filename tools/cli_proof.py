@@ -62,8 +62,9 @@ def verify_bitstream(
         found = read_build(build)
         bitstream, target, folder = found.bitstream, found.board, found.folder
         shape = Design.load(folder / SHAPE) if (folder / SHAPE).is_file() else None
-    chosen, auto = fold_as_told(api.load_design(design), fold, target)
-    wanted = api.load_data(data, inputs=inputs, labels=labels, need_labels=False).first(samples)
+    loaded = api.load_design(design)
+    wanted = api.load_data(data, inputs=inputs, need_labels=False, design=loaded, samples=samples)
+    chosen, auto = fold_as_told(loaded, fold, target)
     with shown("bitstream check") as say:
         result = proof.verify_bitstream(
             bitstream,
@@ -130,8 +131,9 @@ def faults(
     from ..sim.faults import run_faults
     from . import api, fault_table
 
-    found = api.load_data(data, inputs=inputs, labels=labels).first(samples)
-    chosen, auto = fold_as_told(api.load_design(design), fold, board)
+    loaded = api.load_design(design)
+    found = api.load_data(data, inputs=inputs, labels=labels, design=loaded, samples=samples)
+    chosen, auto = fold_as_told(loaded, fold, board)
     with shown("fault campaign") as say:
         result = run_faults(
             chosen,

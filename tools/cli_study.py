@@ -180,7 +180,7 @@ def analyse(
     from .page import write_page
 
     loaded = api.load_design(design)
-    found = api.load_data(data, inputs=inputs, labels=labels).first(samples)
+    found = api.load_data(data, inputs=inputs, labels=labels, design=loaded, samples=samples)
     question = analysis.Question(
         settled=sorted(whole_numbers("--settled", settled)),
         overlapped=sorted(whole_numbers("--overlapped", overlapped)),
@@ -263,7 +263,7 @@ def robustness(
     from .page import write_page
 
     loaded = api.load_design(design)
-    found = api.load_data(data, inputs=inputs, labels=labels).first(samples)
+    found = api.load_data(data, inputs=inputs, labels=labels, design=loaded, samples=samples)
     deviations, rates = numbers("--noise", noise), numbers("--flips", flips)
     network, source = api.source_of(loaded)
     designs = {"golden": loaded}

@@ -74,7 +74,8 @@ def measure(
     }
     if len(formats) > 1:
         raise ValueError("designs that are compared must take the same raw samples")
-    truth = data.classes
+    for name, design in designs.items():
+        truth = data.classes_of(design.readout.size, name)
     first = next(iter(designs.values()))
     found: dict[str, list[float]] = {"float": [], **{name: [] for name in designs}}
 

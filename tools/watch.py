@@ -43,9 +43,16 @@ class Sample:
 
 
 def of_data(design: Design, data: Dataset) -> Iterator[Sample]:
-    """Yield the samples of a data set."""
+    """Yield the samples of a data set.
+
+    Raises
+    ------
+    ValueError
+        At the first, where a label is no class of the design.
+    """
+    truth = None if data.y is None else data.classes_of(design.readout.size, design.name)
     for index, raw in enumerate(design.raw_samples(data.x)):
-        yield Sample(raw=raw, expected=None if data.y is None else int(data.y[index]))
+        yield Sample(raw=raw, expected=None if truth is None else int(truth[index]))
 
 
 def of_lines(design: Design, lines: Iterable[str]) -> Iterator[Sample]:

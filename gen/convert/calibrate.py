@@ -23,6 +23,7 @@ from ..model.codes import CODES, MAX_LEAK, MAX_STEPS, Schedule, SpikeCode, make_
 from ..model.functions import UNARY, make_table, slope_below
 from ..model.maps import Conv, Window
 from ..model.network import INPUT, MAX, READOUT, Network, Operand, Population, evaluate
+from ..model.samples import check_magnitudes
 from ..model.several import SEVERAL, make_comparison
 from . import rate, widths
 from .equalise import equalise
@@ -990,8 +991,5 @@ def _check_samples(network: Network, samples: np.ndarray) -> np.ndarray:
             f"a calibration sample needs {size} values (shape {shape}), not shape "
             f"{samples.shape[1:]}"
         )
-    if not np.isfinite(samples).all():
-        raise ValueError(
-            "calibration samples must be finite; there is a NaN or an infinity among them"
-        )
+    check_magnitudes(samples)
     return samples.reshape(len(samples), *shape)

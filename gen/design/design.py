@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,11 @@ from ..model.name import check_name
 from ..model.network import FUNCTIONS, INPUT, MAX, READOUT, check_graph
 from ..model.products import Product
 from ..model.several import SEVERAL, Comparison
+from .archive import Archive, in_words
 from .reading import is_turned, parallel_of, parallel_outputs, word_of
 
 FORMAT_VERSION = 1
+HEADER = "design"  # array of a file that holds the JSON text
 FIRINGS = ("settled", "overlapped")
 EVENTS, MULTIPLY, MULTIPLY_LUT = SYNAPSES = ("events", "multiply", "multiply-lut")
 DYNAMICS = ("signgd", "if", "lif")
@@ -440,26 +443,47 @@ class Design:
         Integer data is taken as it is; floats are rounded to multiples of the input scale. Values
         outside the range are refused for integers and clipped for floats.
         """
+        self.check_samples(x)
         size = self.input.size
-        if x.ndim < 1 or int(np.prod(x.shape[1:])) != size:
-            raise ValueError(
-                f"a sample needs {size} values (shape {self.sample_shape}), not shape {x.shape[1:]}"
-            )
         if self.channels_first:
             x = np.moveaxis(x.reshape(len(x), *self.sample_shape), 1, -1)
         flat = x.reshape(len(x), size)
         fmt = self.input_format
-        if np.issubdtype(x.dtype, np.integer) or x.dtype == bool:
-            raw = flat.astype(np.int64) if fmt.scale == 1 else np.rint(flat / fmt.scale)
-            raw = raw.astype(np.int64)
-            if raw.size and (raw.min() < fmt.low or raw.max() > fmt.high):
-                raise ValueError(
-                    f"samples must lie in {fmt.low}..{fmt.high}, not {raw.min()}..{raw.max()}"
-                )
-            return raw
-        if not np.isfinite(flat).all():
-            raise ValueError("samples must be finite; there is a NaN or an infinity among them")
-        return np.clip(np.rint(flat / fmt.scale), fmt.low, fmt.high).astype(np.int64)
+        if x.dtype.kind in "biu":
+            return flat.astype(np.int64) if fmt.scale == 1 else self._steps(flat).astype(np.int64)
+        return np.clip(self._steps(flat), fmt.low, fmt.high).astype(np.int64)
+
+    def _steps(self, x: np.ndarray) -> np.ndarray:
+        """Return real values in steps of the input, float64 whole numbers."""
+        return np.rint(x / self.input_format.scale)
+
+    def check_samples(self, x: np.ndarray) -> None:
+        """Raise ValueError where an array holds no samples of the design.
+
+        Integers must lie in the input's range, floats must be finite.
+        """
+        self.check_sample_shape(x.shape)
+        if not x.size:
+            return
+        if x.dtype.kind not in "biu":
+            if not np.isfinite(x).all():
+                raise ValueError("samples must be finite; there is a NaN or an infinity among them")
+            return
+        fmt = self.input_format
+        ends = np.array([int(x.min()), int(x.max())], dtype=object)
+        if fmt.scale != 1:
+            ends = self._steps(ends.astype(np.float64))
+        low, high = int(ends[0]), int(ends[1])
+        if low < fmt.low or high > fmt.high:
+            raise ValueError(f"samples must lie in {fmt.low}..{fmt.high}, not {low}..{high}")
+
+    def check_sample_shape(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError where arrays of this shape, (n, ...), hold no samples of the design."""
+        size = self.input.size
+        if len(shape) < 1 or prod(shape[1:]) != size:
+            raise ValueError(
+                f"a sample needs {size} values (shape {self.sample_shape}), not shape {shape[1:]}"
+            )
 
     # -- one file ------------------------------------------------------------------------------
 
@@ -573,7 +597,7 @@ class Design:
         handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(file, design=text, **arrays)
+                np.savez_compressed(file, **{HEADER: text}, **arrays)
             os.chmod(partial, 0o644)
             os.replace(partial, path)
         except BaseException:
@@ -590,20 +614,31 @@ class Design:
             If the file is not a Design, is damaged, or is of another format version.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                header = json.loads(file["design"].tobytes().decode())
+            with Archive(path) as file:
+                if HEADER not in file:
+                    raise ValueError(f"it has no array {HEADER!r}")
+                header = json.loads(file[HEADER].tobytes().decode())
                 version = header["format"]
-                design = cls._from_content(header, file) if version == FORMAT_VERSION else None
+                whole = version != FORMAT_VERSION
+                if not whole:
+                    design = cls._from_content(header, file)
+                    for key, array in design._content()[1].items():
+                        if file.header(key).dtype != array.dtype:
+                            kind = file.header(key).dtype
+                            raise ValueError(f"its array {key!r} is {kind}, not {array.dtype}")
+                    whole = design.hash == header["hash"]
         except FileNotFoundError:
             raise ValueError(f"there is no design file {path}") from None
-        except Exception as e:  # what zip, zlib, NumPy and JSON raise on damage has no common base
-            raise ValueError(f"{path} is not a signfire design ({e})") from e
-        if design is None:
+        except KeyError as e:
+            raise ValueError(f"{path} is not a signfire design (it lacks {e})") from e
+        except Exception as e:  # what zip, JSON and a Design raise on damage has no common base
+            raise ValueError(f"{path} is not a signfire design ({in_words(e)})") from e
+        if version != FORMAT_VERSION:
             raise ValueError(
                 f"{path} has design format {version}, this signfire reads {FORMAT_VERSION} "
                 f"(run signfire convert again)"
             )
-        if design.hash != header["hash"]:
+        if not whole:
             raise ValueError(f"{path} is damaged: its content does not match its hash")
         return design
 
@@ -634,7 +669,6 @@ class Design:
                 for op in p["operands"]
             )
             code = p["code"]
-            folding = header["folding"].get(p["name"])
             populations.append(
                 DesignPopulation(
                     name=p["name"],
@@ -642,8 +676,8 @@ class Design:
                     function=p["function"],
                     code=None if code is None else _code_of(code),
                     operands=operands,
-                    folding=None if folding is None else Folding(**folding),
-                    place=header["places"].get(p["name"], ""),
+                    folding=_folding_of(header["folding"].get(p["name"])),
+                    place=_text(header["places"].get(p["name"], "")),
                     limit=p.get("limit"),
                     table=_table_of(p["table"], arrays) if "table" in p else None,
                     threshold=arrays[p["threshold"]] if "threshold" in p else None,
@@ -657,8 +691,40 @@ class Design:
             input_format=InputFormat(**header["input"]),
             populations=tuple(populations),
             channels_first=header.get("channels_first", False),
-            provenance=header["provenance"],
+            provenance=_provenance_of(header["provenance"]),
         )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _folding_of(header: dict | None) -> Folding | None:
+    if header is None:
+        return None
+    synapse = _text(header.get("synapse", EVENTS))
+    numbers = {key: value for key, value in header.items() if key != "synapse"}
+    if any(type(value) is not int for value in numbers.values()):
+        raise TypeError(f"a folding is whole numbers, not {header}")
+    return Folding(**numbers, synapse=synapse)
+
+
+def _provenance_of(record: object) -> Mapping[str, object]:
+    """Return what stands beside the hash, with the kinds of values that its readers rely on."""
+    if not isinstance(record, dict):
+        raise TypeError("its provenance is no object")
+    model, options, layers = (record.get(key) for key in ("model", "options", "layers"))
+    if not all(value is None or isinstance(value, dict) for value in (model, options)):
+        raise TypeError("model and options of its provenance are objects")
+    rows = [] if layers is None else layers
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows
+    ):
+        raise TypeError("layers of its provenance are objects with a name")
+    _text(record.get("command", ""))
+    return record
 
 
 def _code_of(header: dict) -> SpikeCode | RateCode:

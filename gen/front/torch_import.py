@@ -24,8 +24,10 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from ..design.archive import BadArchive, crc_fault
 from ..model.name import check_name
 from ..model.network import Network
+from ..model.samples import check_magnitudes
 from . import torch_composites, torch_functions, torch_operators, torch_planes
 from .torch_attention import opened
 from .torch_quantised import frozen
@@ -40,6 +42,7 @@ OPERATOR_MODULES = (
     torch_planes,
 )  # to import them registers their operators
 
+ZIP = b"PK\x03\x04"  # begins a zip file
 BATCH = 7  # rows of the sample that torch.export sees; a size that no layer is likely to have
 SELF_CHECK = 1e-3  # greatest deviation from the model, relative to its greatest output ...
 SELF_CHECK_EPS = 32  # ... or this many times the precision of the model's numbers
@@ -106,7 +109,7 @@ def build_module(path: Path, factory: str) -> nn.Module:
         raise ValueError(f"{path} has no factory {factory!r}{known}")
     try:
         model = make()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"{factory}() of {path} fails: {in_one_line(error)}") from error
     if not isinstance(model, nn.Module):
         raise ValueError(
@@ -126,7 +129,7 @@ def import_file(path: Path):
     sys.path.insert(0, folder)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise ValueError(f"{path} cannot be imported: {in_one_line(error)}") from error
     finally:
@@ -139,7 +142,11 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise ValueError(f"there is no weights file {path}")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        refuse_damage(path)
+        with silence():
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except BadArchive as fault:
+        raise ValueError(f"{path} is damaged: {fault}") from fault
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{path} holds more than tensors, or no tensors at all, and is not loaded "
@@ -154,7 +161,47 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
             f"{path} is not a state dict of tensors "
             "(save it with torch.save(model.state_dict(), path))"
         )
+    for name, tensor in state.items():
+        check_tensor(name, tensor, path)
     return state
+
+
+def refuse_damage(path: Path) -> None:
+    """Raise BadArchive where a record of a zip file is not what was written; torch does not look.
+
+    Files that are no zip file have no CRC: what torch wrote before its version 1.6.
+    """
+    with path.open("rb") as file:
+        if file.read(len(ZIP)) != ZIP:
+            return
+    record = crc_fault(path)
+    if record is not None:
+        raise BadArchive(f"the CRC of its record {record!r} is wrong (copy or save it again)")
+
+
+def check_tensor(name: object, tensor: torch.Tensor, path: Path) -> None:
+    """Refuse a tensor of a state dict that holds no plain numbers, or has no name.
+
+    Raises
+    ------
+    ValueError
+        With what it is, and what to save in its place.
+    """
+    if not isinstance(name, str):
+        raise ValueError(
+            f"{path} is not a state dict: it names a tensor {name!r}, a {type(name).__name__} "
+            "(save it with torch.save(model.state_dict(), path))"
+        )
+    kinds = (
+        (tensor.is_meta, "without values, on the meta device", "load it on the CPU first"),
+        (tensor.is_quantized, "quantised", "save tensor.dequantize()"),
+        (tensor.is_nested, "nested", "save each of its parts"),
+        (tensor.layout != torch.strided, "sparse", "save tensor.to_dense()"),
+        (tensor.device.type != "cpu", f"on {tensor.device.type}", "save tensor.cpu()"),
+    )
+    for found, what, remedy in kinds:
+        if found:
+            raise ValueError(f"{name!r} of {path} is a tensor {what}, not plain ({remedy})")
 
 
 def fill(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
@@ -205,6 +252,7 @@ def load_program(path: Path) -> ExportedProgram:
     if not path.is_file():
         raise ValueError(f"there is no program file {path}")
     try:
+        refuse_damage(path)
         check_archive(path)
         with silence():
             return torch.export.load(path)
@@ -345,6 +393,7 @@ def import_network(
     check_name(name)
     if sample.ndim < 2 or not sample.size:
         raise ValueError(f"a sample batch has shape (n, features...), not {sample.shape}")
+    check_magnitudes(sample)
     batch = np.resize(sample[:BATCH], (BATCH, *sample.shape[1:])).astype(np.float32)
     if isinstance(model, ExportedProgram):
         with silence():
