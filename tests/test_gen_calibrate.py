@@ -19,7 +19,8 @@ from signfire.gen.convert.calibrate import (
     sparse_factors,
 )
 from signfire.gen.convert.operand import Factors
-from signfire.gen.front.torch_import import import_network, load_model
+from signfire.gen.front.export import import_network
+from signfire.gen.front.loading import load_model
 from signfire.gen.model.codes import Schedule
 from signfire.gen.model.maps import Dense
 from signfire.gen.model.network import Network, Operand, Population, Projection

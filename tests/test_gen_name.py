@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from signfire.gen.front.torch_import import import_network
+from signfire.gen.front.export import import_network
 from signfire.gen.model.name import check_name
 
 END = "(choose one with --name)"

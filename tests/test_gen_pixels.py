@@ -9,7 +9,7 @@ from signfire.gen.convert import calibrate as calibration
 from signfire.gen.convert.calibrate import Options, calibrate
 from signfire.gen.design.design import Design
 from signfire.gen.design.reading import is_turned
-from signfire.gen.front.torch_import import import_network
+from signfire.gen.front.export import import_network
 from signfire.gen.layers.plan import no_hardware
 from signfire.sim import golden
 

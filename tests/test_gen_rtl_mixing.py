@@ -9,7 +9,7 @@ from torch import nn
 
 from signfire.gen.convert.calibrate import Options, calibrate
 from signfire.gen.design.design import Folding as F
-from signfire.gen.front.torch_import import import_network
+from signfire.gen.front.export import import_network
 from signfire.gen.layers.cycles import Deadlock, predict, steady
 from signfire.gen.layers.plan import plan_layers
 from signfire.gen.layers.reader import Reader

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from signfire.gen.convert.calibrate import Options, calibrate
-from signfire.gen.front.torch_import import UnsupportedModel, import_network
+from signfire.gen.front.export import import_network
+from signfire.gen.front.refusals import UnsupportedModel
 from signfire.gen.model.network import Network
 from signfire.sim import golden
 

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from signfire.gen.convert.calibrate import Options, calibrate
 from signfire.gen.design.design import Design
-from signfire.gen.front.torch_import import UnsupportedModel, import_network
+from signfire.gen.front.export import import_network
+from signfire.gen.front.refusals import UnsupportedModel
 from signfire.gen.model import functions
 from signfire.gen.model.codes import Schedule
 from signfire.gen.model.functions import UNARY, register_neuron

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from signfire.gen.front.torch_import import UnsupportedModel, import_network, load_model
+from signfire.gen.front.export import import_network
+from signfire.gen.front.loading import load_model
+from signfire.gen.front.refusals import UnsupportedModel
 from signfire.gen.model.network import Network
 
 SAMPLES = 40

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from signfire.gen.front.affine import Affine
-from signfire.gen.front.torch_import import UnsupportedModel, import_network, load_model
-from signfire.gen.front.torch_reader import Reader
+from signfire.gen.front.builder import Builder
+from signfire.gen.front.export import import_network
+from signfire.gen.front.loading import load_model
+from signfire.gen.front.refusals import UnsupportedModel
 from signfire.gen.model.maps import Dense
 from signfire.gen.model.network import Network
 
@@ -453,15 +454,14 @@ def test_refused_by_name_with_the_line(forward, layers, message) -> None:
 
 
 def test_a_linear_population_that_has_a_bias_does_not_stand_for_its_map() -> None:
-    program = torch.export.export(nn.Linear(6, 4).eval(), (torch.zeros(2, 6),))
-    reader = Reader(program, (6,), "net")
+    builder = Builder()
+    value = builder.add_input((6,))
     source, inner = "input", Dense(np.ones((4, 6)), (6,))
-    value = Affine.of(source, (6,))
 
-    plain = reader.inner_population(source, inner, value)
-    (made,) = reader.populations[-1:]
-    assert reader.inner_population(source, inner, value) == plain == made.name
+    plain = builder.inner_population(source, inner, value)
+    (made,) = builder.populations[-1:]
+    assert builder.inner_population(source, inner, value) == plain == made.name
 
     operand = replace(made.operands[0], bias=made.operands[0].bias + 1)
-    reader.populations[-1] = replace(made, operands=(operand,))
-    assert reader.inner_population(source, inner, value) != plain
+    builder.populations[-1] = replace(made, operands=(operand,))
+    assert builder.inner_population(source, inner, value) != plain

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from signfire.gen.convert.calibrate import Options, calibrate
 from signfire.gen.convert.quantise import grid
-from signfire.gen.front.torch_import import import_network
+from signfire.gen.front.export import import_network
 from signfire.sim import golden
 
 

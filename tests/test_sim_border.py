@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from signfire.gen.convert.calibrate import LayerOptions, Options, calibrate
 from signfire.gen.design.border import border_of
 from signfire.gen.design.design import Folding as F
-from signfire.gen.front.torch_import import import_network
+from signfire.gen.front.export import import_network
 from signfire.gen.layers.rtl import Core, to_verilog
 from signfire.sim import bulk, golden
 from signfire.sim.bulk import run_bulk

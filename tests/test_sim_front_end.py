@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from signfire.gen.convert.calibrate import Options, calibrate
 from signfire.gen.design.design import Design, Folding
-from signfire.gen.front.torch_import import import_network
+from signfire.gen.front.export import import_network
 from signfire.gen.layers.plan import no_hardware
 from signfire.sim import golden
 from signfire.sim.bulk import run_bulk

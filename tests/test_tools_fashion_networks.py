@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from signfire.gen.convert.calibrate import Options, calibrate
-from signfire.gen.front.torch_import import import_network
+from signfire.gen.front.export import import_network
 from signfire.gen.model.maps import Dense
 from signfire.sim import golden
 from signfire.tools import fashion_networks

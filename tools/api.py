@@ -167,7 +167,8 @@ def load_network(
     model: "Model | nn.Module", samples: np.ndarray, *, name: str | None = None
 ) -> Network:
     """Read a float model into a Network; ``samples`` show what it takes."""
-    from ..gen.front.torch_import import import_network, load_model
+    from ..gen.front.export import import_network
+    from ..gen.front.loading import load_model
 
     if isinstance(model, Model):
         name = name or model.name

@@ -496,7 +496,7 @@ def keyword_features() -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
     import torch
     from torch import nn
 
-    from ..gen.front.torch_import import load_model
+    from ..gen.front.loading import load_model
 
     model = load_model(f"{SHARED / 'reference_models.py'}:KWT1", SHARED / "kwt1_arm.pth").eval()
     data = open_data("mlperf_kws01_audio_test_open.npz", inputs="audio")
@@ -522,7 +522,7 @@ def keyword_features() -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
 @bench("D5", "KWT1, keyword spotting by attention")
 def keyword_transformer() -> Iterator[Measurement]:
     """All 500 inputs; twelve blocks of attention, LayerNorm and GELU."""
-    from ..gen.front.torch_import import import_network
+    from ..gen.front.export import import_network
 
     model, features, answers, classes = keyword_features()
     say("  the network")

@@ -2,7 +2,7 @@
 
 Everything linear in a model (layers, normalisation, scaling, reshapes, sums) is folded into
 value = bias + Σ_k form_k(population_k), with forms that stay sparse as long as they can. What
-cannot be folded without more weights than it has is :class:`Entangled`, and the reader then lets
+cannot be folded without more weights than it has is :class:`Entangled`, and the graph then lets
 the inner value become a population.
 """
 

@@ -1,4 +1,4 @@
-"""Operators of torch on planes, convolution and pooling, and those of quantised training."""
+"""Windows over planes: convolution, pooling, means."""
 
 import math
 
@@ -6,30 +6,14 @@ import numpy as np
 
 from ..model.maps import Conv, Layout, Padding, Planes, Window
 from ..model.network import LINEAR
-from .affine import Affine, Matrix, check_size
-from .torch_operators import larger, weight_name
-from .torch_reader import UNKNOWN, Call, Refused, Value, handles, is_plain, operator_name
+from .affine import Affine, Matrix
+from .arithmetic import weight_name
+from .builder import is_plain
+from .graph import UNKNOWN, Call, Handlers, Value, operator_name
+from .rectifiers import larger
+from .refusals import Refused
 
-# -- what was trained with quantisation ----------------------------------------------------------
-
-
-@handles("fake_quantize_per_tensor_affine", "quantized_decomposed::quantize_per_tensor")
-def fake_quantised(call: Call) -> Value:
-    """Let the population that is rounded keep the step and the range of its training."""
-    names = ("scale", "zero_point", "quant_min", "quant_max")
-    if any(isinstance(call[name], Affine) for name in names):
-        raise Refused("its scale depends on the input")
-    scale, zero, low, high = (float(call.constant(name).ravel()[0]) for name in names)
-    x = call.affine("self" if "self" in call.arguments else "input")
-    return call.reader.levelled(x, ((low - zero) * scale, (high - zero) * scale), scale, call.node)
-
-
-@handles("quantized_decomposed::dequantize_per_tensor")
-def dequantised(call: Call) -> Value:
-    return call.affine("input")
-
-
-# -- planes --------------------------------------------------------------------------------------
+handles = Handlers()
 
 
 def pair(value: object) -> tuple[int, int]:
@@ -82,7 +66,7 @@ def convolution(call: Call) -> Value:
         kernel=kernel.reshape(*kernel.shape[:2], *size),
         groups=int(call["groups"]),
     )
-    result = call.reader.through_planes(call.features, x, outer, weight_name(call, "weight"))
+    result = call.builder.through_planes(call.features, x, outer, weight_name(call, "weight"))
     if call["bias"] is None:
         return result
     return result.shifted(call.constant("bias").reshape(-1, *[1] * axes))
@@ -106,7 +90,7 @@ def windowed(
         sources=tuple(range(planes[0])),
         window=window,
     )
-    return call.reader.through_planes(call.features, x, outer)
+    return call.builder.through_planes(call.features, x, outer)
 
 
 def pooling(call: Call, x: Affine) -> tuple[tuple[int, int], tuple[int, int], Padding]:
@@ -157,7 +141,7 @@ def mean(call: Call) -> Value:
     if dims[0] == 0:
         raise Refused("the batch axis must stay the first")
     count = math.prod(x.shape[d - 1] for d in dims)
-    scale = np.float64(1 / count if operator_name(call.node) == "mean" else 1)
+    scale = np.float64(1 / count if call.name == "mean" else 1)
     if len(x.shape) in (2, 3) and dims == list(range(2, len(x.shape) + 1)):
         planes = planes_of(call, x)
         result = windowed(call, x, planes[1:], (1, 1), (0, 0, 0, 0))
@@ -167,14 +151,9 @@ def mean(call: Call) -> Value:
     if rows > 1:
         order = x.places.transpose(*(d - 1 for d in dims), *rest).reshape(count, rows)
         one = np.full((1, count), scale)
-        return call.reader.mixed(x.rearranged(order), one, fixed=True).reshaped(call.features)
+        return call.builder.mixed(x.rearranged(order), one, fixed=True).reshaped(call.features)
     moved = x.rearranged(x.places.transpose(*rest, *(d - 1 for d in dims)))
-    kept = math.prod(x.shape[d] for d in rest)
-    try:
-        check_size(kept, kept * count)
-    except ValueError as error:
-        raise Refused(str(error)) from error
-    return moved.through(Matrix(np.kron(np.eye(kept), np.full((1, count), scale))), call.features)
+    return moved.through(Matrix(np.full((1, count), scale)), call.features)
 
 
 @handles("max_pool1d", "max_pool2d", "max_pool2d_with_indices", "max_pool1d_with_indices")
@@ -187,7 +166,7 @@ def max_pooling(call: Call) -> Value:
     if not is_plain(x):
         x = settled(call, x)
     planes, features = planes_of(call, x), call.features
-    signed = max(padding) > 0 and not call.reader.is_positive(x)
+    signed = max(padding) > 0 and not call.builder.is_positive(x)
     operands = []
     for u in range(window[0]):
         for v in range(window[1]):
@@ -213,6 +192,6 @@ def settled(call: Call, x: Affine) -> Affine:
     """Make a population of what a max pooling reads: ReLU where only that follows, else linear."""
     users = [user for user in call.node.users if operator_name(user) == "getitem"] or [call.node]
     followers = [operator_name(f) for user in users for f in user.users]
-    if call.reader.is_positive(x) or (followers and set(followers) <= {"relu"}):
-        return call.reader.add_population([x], "relu", call.node)
-    return call.reader.add_population([x], LINEAR, call.node)
+    if call.builder.is_positive(x) or (followers and set(followers) <= {"relu"}):
+        return call.population([x], "relu")
+    return call.population([x], LINEAR)

@@ -1,20 +1,14 @@
-"""Operators of torch that are neuron functions of one operand: their handlers for the reader."""
+"""Neuron functions of one operand."""
 
 import numpy as np
 
 from ..model.functions import UNARY
 from .affine import Affine
-from .torch_reader import (
-    REGISTER,
-    Call,
-    Refused,
-    Root,
-    Value,
-    handles,
-    neuron,
-    operator_name,
-    registered,
-)
+from .graph import REGISTER, Call, Handlers, Root, Value, registered
+from .refusals import Refused
+
+handles = Handlers()
+
 
 # Of the definition of SELU; torch writes them with as many digits.
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
@@ -22,17 +16,17 @@ SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 @handles("silu", "sigmoid", "tanh", "hardswish", "abs", "square", "exp")
 def plain(call: Call) -> Value:
-    return neuron(call, operator_name(call.node))
+    return call.neuron(call.name)
 
 
 @handles("gelu")
 def gelu(call: Call) -> Value:
-    return neuron(call, "gelu_tanh" if call["approximate"] == "tanh" else "gelu")
+    return call.neuron("gelu_tanh" if call["approximate"] == "tanh" else "gelu")
 
 
 @handles("leaky_relu")
 def leaky_relu(call: Call) -> Value:
-    return neuron(call, "leaky_relu", (float(call["negative_slope"]),))
+    return call.neuron("leaky_relu", (float(call["negative_slope"]),))
 
 
 @handles("prelu")
@@ -40,43 +34,43 @@ def prelu(call: Call) -> Value:
     weight = call.constant("weight")
     if weight.size != 1:
         raise Refused("only with one weight for all channels")
-    return neuron(call, "leaky_relu", (float(weight.ravel()[0]),))
+    return call.neuron("leaky_relu", (float(weight.ravel()[0]),))
 
 
 @handles("elu")
 def elu(call: Call) -> Value:
-    return neuron(call, "elu", tuple(float(call[n]) for n in ("alpha", "scale", "input_scale")))
+    return call.neuron("elu", tuple(float(call[n]) for n in ("alpha", "scale", "input_scale")))
 
 
 @handles("celu")
 def celu(call: Call) -> Value:
     alpha = float(call["alpha"])
-    return neuron(call, "elu", (alpha, 1.0, 1 / alpha))
+    return call.neuron("elu", (alpha, 1.0, 1 / alpha))
 
 
 @handles("selu")
 def selu(call: Call) -> Value:
-    return neuron(call, "elu", (SELU_ALPHA, SELU_SCALE, 1.0))
+    return call.neuron("elu", (SELU_ALPHA, SELU_SCALE, 1.0))
 
 
 @handles("softplus")
 def softplus(call: Call) -> Value:
-    return neuron(call, "softplus", (float(call["beta"]), float(call["threshold"])))
+    return call.neuron("softplus", (float(call["beta"]), float(call["threshold"])))
 
 
 @handles("hardsigmoid")
 def hardsigmoid(call: Call) -> Value:
     """min(max(x/6 + 1/2, 0), 1): the slope goes into the weights, so a comparison is left."""
     x = call.affine("self").scaled(np.float64(1 / 6)).shifted(np.float64(0.5))
-    return call.reader.add_population([x], "relu", call.node, limit=1.0)
+    return call.population([x], "relu", limit=1.0)
 
 
 @handles("sqrt", "rsqrt")
 def root(call: Call) -> Value:
     """Let the root wait for what it divides."""
-    if operator_name(call.node) in UNARY:
+    if call.name in UNARY:
         return registered(call)
-    return Root(call.affine("self"), operator_name(call.node) == "rsqrt")
+    return Root(call.affine("self"), call.name == "rsqrt")
 
 
 @handles("reciprocal")
@@ -100,4 +94,4 @@ def power(call: Call) -> Value:
         raise Refused("only the square and roots that divide are supported")
     if float(exponent.ravel()[0]) == 1.0:
         return call.affine("self")
-    return neuron(call, "square")
+    return call.neuron("square")

@@ -1,4 +1,4 @@
-"""Models trained with quantisation: torch's fake-quantise modules, frozen as they stand.
+"""Models trained with quantisation: steps and ranges that their populations keep.
 
 A fake-quantise module decides by its own buffers whether it observes and quantises, which
 torch.export cannot follow. While a model is read, each one is replaced by the plain operator with
@@ -11,6 +11,12 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 from torch.ao.quantization import FakeQuantizeBase
+
+from .affine import Affine
+from .graph import Call, Handlers, Value
+from .refusals import Refused
+
+handles = Handlers()
 
 
 class Frozen(nn.Module):
@@ -57,3 +63,19 @@ def frozen(model: nn.Module) -> Iterator[None]:
     finally:
         for parent, name, child in replaced:
             setattr(parent, name, child)
+
+
+@handles("fake_quantize_per_tensor_affine", "quantized_decomposed::quantize_per_tensor")
+def fake_quantised(call: Call) -> Value:
+    """Let the population that is rounded keep the step and the range of its training."""
+    names = ("scale", "zero_point", "quant_min", "quant_max")
+    if any(isinstance(call[name], Affine) for name in names):
+        raise Refused("its scale depends on the input")
+    scale, zero, low, high = (float(call.constant(name).ravel()[0]) for name in names)
+    x = call.affine("self" if "self" in call.arguments else "input")
+    return call.builder.levelled(x, ((low - zero) * scale, (high - zero) * scale), scale, call.site)
+
+
+@handles("quantized_decomposed::dequantize_per_tensor")
+def dequantised(call: Call) -> Value:
+    return call.affine("input")

@@ -12,19 +12,12 @@ import numpy as np
 
 from ..model.network import LINEAR, MAX
 from .affine import Affine, Gather
-from .torch_operators import multiplied
-from .torch_reader import (
-    UNKNOWN,
-    Call,
-    Constant,
-    Refused,
-    Root,
-    Value,
-    handles,
-    module_path,
-    neuron,
-    operator_name,
-)
+from .arithmetic import multiplied
+from .graph import UNKNOWN, Call, Constant, Handlers, Root, Value
+from .refusals import Refused
+
+handles = Handlers()
+
 
 # -- normalisation -------------------------------------------------------------------------------
 
@@ -34,7 +27,7 @@ def layer_norm(call: Call) -> Value:
     x = call.affine("input")
     found = normalised(call, x, len(call["normalized_shape"]), float(call["eps"]), centred=True)
     found = adjusted(call, found, len(call["normalized_shape"]))
-    return (found, UNKNOWN, UNKNOWN) if operator_name(call.node).startswith("native") else found
+    return (found, UNKNOWN, UNKNOWN) if call.name.startswith("native") else found
 
 
 @handles("rms_norm")
@@ -68,11 +61,11 @@ def variance(call: Call) -> Value:
         lost = int(bool(call["unbiased"]))
     lost = 1 if lost is None else int(lost)
     columns = by_columns(x, 1)
-    first = call.reader.mixed(columns, np.eye(n) - 1 / n, fixed=True)
-    squares = neuron(call, "square", x=first)
-    found = call.reader.mixed(squares, np.full((1, n), 1 / (n - lost)), fixed=True)
+    first = call.builder.mixed(columns, np.eye(n) - 1 / n, fixed=True)
+    squares = call.neuron("square", x=first)
+    found = call.builder.mixed(squares, np.full((1, n), 1 / (n - lost)), fixed=True)
     found = found.reshaped(call.features)
-    return Root(found, False) if operator_name(call.node) == "std" else found
+    return Root(found, False) if call.name == "std" else found
 
 
 def by_columns(x: Affine, axes: int) -> Affine:
@@ -86,11 +79,11 @@ def normalised(call: Call, x: Affine, axes: int, eps: float, *, centred: bool) -
     columns = by_columns(x, axes)
     n, _ = columns.shape
     mean = np.full((n, n), 1 / n)
-    reader, name = call.reader, module_path(call.node) or operator_name(call.node)
-    first = reader.mixed(columns, np.eye(n) - mean, fixed=True) if centred else columns
-    squares = reader.add_population([first], "square", call.node, name=f"{name}_square")
-    second = reader.mixed(squares, mean, fixed=True).shifted(np.float64(eps))
-    found = reader.add_population([first, second], "divide_root", call.node, name=name)
+    name = call.site.path or call.name
+    first = call.builder.mixed(columns, np.eye(n) - mean, fixed=True) if centred else columns
+    squares = call.population([first], "square", name=f"{name}_square")
+    second = call.builder.mixed(squares, mean, fixed=True).shifted(np.float64(eps))
+    found = call.population([first, second], "divide_root", name=name)
     return found.rearranged(found.places.T.reshape(x.shape))
 
 
@@ -109,8 +102,9 @@ def adjusted(call: Call, x: Affine, axes: int, behind: int = 0) -> Affine:
 
 @handles("softmax", "_softmax")
 def softmax(call: Call) -> Value:
-    if call.reader.way_out(operator_name(call.node), call.node):
-        raise Refused(call.reader.way_out(operator_name(call.node), call.node))
+    way_out = call.graph.way_out(call.name, call.node)
+    if way_out:
+        raise Refused(way_out)
     x = call.affine("input" if "input" in call.arguments else "self")
     return shares(call, x, int(call["dim"]) % (len(x.shape) + 1) - 1)
 
@@ -119,9 +113,9 @@ def shares(call: Call, x: Affine, axis: int) -> Affine:
     """Return exp(x - max x) / Σ exp(x - max x) along an axis (not that of the batch)."""
     if axis < 0:
         raise Refused("the batch axis must stay the first")
-    reader, name = call.reader, module_path(call.node) or "softmax"
+    name = call.site.path or "softmax"
     if len(x.terms) > 1 or not all(isinstance(form, Gather) for form in x.terms.values()):
-        x = reader.add_population([x], LINEAR, call.node)  # it is read twice
+        x = call.population([x], LINEAR)  # it is read twice
     rest = [d for d in range(len(x.shape)) if d != axis]
     # (groups, n, rows): the axis before the last of the others
     places = x.places.transpose(*rest[:-1], axis, *rest[-1:])
@@ -129,13 +123,13 @@ def shares(call: Call, x: Affine, axis: int) -> Affine:
     groups = x.size // (n * rows)
     order = places.reshape(groups * n, rows)
     columns = x.rearranged(order)
-    reader.note_layout(columns)
+    call.builder.note_layout(columns)
     top = greatest(call, columns, groups, f"{name}_max")
     spread = top.rearranged(np.repeat(top.places, n, axis=0))
     below = columns.plus(spread.scaled(np.float64(-1)))
-    powers = reader.add_population([below], "exp", call.node, name=f"{name}_exp")
-    total = reader.mixed(powers, np.ones((groups * n, n)), fixed=True, groups=groups)
-    found = reader.add_population([powers, total], "divide", call.node, name=name)
+    powers = call.population([below], "exp", name=f"{name}_exp")
+    total = call.builder.mixed(powers, np.ones((groups * n, n)), fixed=True, groups=groups)
+    found = call.population([powers, total], "divide", name=name)
     return found.rearranged(np.argsort(order.ravel()).reshape(x.shape))
 
 
@@ -143,7 +137,7 @@ def greatest(call: Call, columns: Affine, groups: int, name: str) -> Affine:
     """Return the greatest of each run of rows of a value (groups·n, columns), (groups, columns)."""
     n = columns.shape[0] // groups
     operands = [columns.rearranged(columns.places[k::n]) for k in range(n)]
-    return call.reader.add_population(operands, MAX, call.node, name=name)
+    return call.population(operands, MAX, name=name)
 
 
 @handles("amax")
@@ -153,8 +147,8 @@ def amax(call: Call) -> Value:
     if [d % (len(x.shape) + 1) for d in given] != [len(x.shape)]:
         raise Refused("only over the last axis")
     columns = by_columns(x, 1)
-    call.reader.note_layout(columns)
-    return greatest(call, columns, 1, module_path(call.node) or "amax").reshaped(call.features)
+    call.builder.note_layout(columns)
+    return greatest(call, columns, 1, call.site.path or "amax").reshaped(call.features)
 
 
 # -- attention -----------------------------------------------------------------------------------
@@ -166,7 +160,7 @@ def attention(call: Call) -> Value:
     if call.arguments.get("is_causal"):
         raise Refused("a causal mask is not supported")
     q, k, v = (call.affine(name) for name in ("query", "key", "value"))
-    name = module_path(call.node) or "attention"
+    name = call.site.path or "attention"
     scale = call.arguments.get("scale")
     scale = q.shape[-1] ** -0.5 if scale is None else float(scale)
     turned = k.rearranged(k.places.swapaxes(-1, -2))

@@ -1,0 +1,442 @@
+"""Builder: makes the populations of a Network from affine values; it knows no torch.
+
+What is linear folds into the values (:mod:`.affine`); a neuron function makes the next population,
+and a linear one stands where two linear maps in a row do not become one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import permutations
+
+import numpy as np
+
+from ..model.functions import UNARY
+from ..model.maps import Conv, Dense, Layout, LinearMap, Planes, Sliding, Window
+from ..model.network import INPUT, LINEAR, MAX, READOUT, Network, Operand, Population, Projection
+from ..model.products import Product
+from .affine import Affine, Form, Gather, Matrix, Sum, Turned, total
+from .planes import Entangled, alike, as_window, lined_up
+from .refusals import Refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where something stands in the user's model.
+
+    Parameters
+    ----------
+    place
+        ``file.py:line`` of the source; empty if unknown.
+    path
+        Of the module, ``features.0``; empty outside of modules.
+    """
+
+    place: str = ""
+    path: str = ""
+
+
+@dataclass
+class Builder:
+    """Makes populations, in the order of the graph.
+
+    Members
+    -------
+    populations : made so far, the input first
+    layouts : ways to see a population as planes, by name
+    positive : names of populations that are never below 0
+    """
+
+    populations: list[Population] = field(default_factory=list)
+    layouts: dict[str, list[Layout]] = field(default_factory=dict)
+    positive: set[str] = field(default_factory=set)
+
+    def network(self, name: str) -> Network:
+        return Network(name=name, populations=tuple(self.populations))
+
+    def __getitem__(self, name: str) -> Population:
+        return next(p for p in self.populations if p.name == name)
+
+    def unique(self, name: str) -> str:
+        taken = {p.name for p in self.populations}
+        numbered = (f"{name}_{i}" for i in range(2, len(taken) + 3))
+        return name if name not in taken else next(n for n in numbered if n not in taken)
+
+    # -- populations -----------------------------------------------------------------------------
+
+    def add_input(self, shape: tuple[int, ...]) -> Affine:
+        """Append the input, of samples of ``shape``, and return its value."""
+        self.populations.append(Population(name=INPUT, shape=shape, function=INPUT))
+        value = Affine.of(INPUT, shape)
+        self.note_layout(value)
+        return value
+
+    def add_population(
+        self,
+        operands: list[Affine],
+        function: str,
+        site: Site,
+        *,
+        name: str = "",
+        limit: float | None = None,
+        parameters: tuple[float, ...] = (),
+    ) -> Affine:
+        """Append a population that reads ``operands`` and return its own value.
+
+        Its name is ``name``, else that of the layer whose weights it takes in, of the module at
+        ``site``, or of the function.
+        """
+        whole = operands[0]
+        if function == READOUT:  # whose outputs keep their order
+            order, operands = None, [self.unturned(value, dense=True) for value in operands]
+        else:
+            order, operands = self.ordered(operands)
+        value = operands[0]
+        name = self.unique(name or value.origin or site.path or function)
+        maps = [self.maps(operand, value.shape, together=len(operands) > 1) for operand in operands]
+        every = [m for operand in maps for _, m in operand]
+        if len({m.out_shape for m in every}) > 1:
+            same = iter(alike(every) or ())
+            maps = [[(source, next(same, m)) for source, m in operand] for operand in maps]
+        shapes = {m.out_shape for operand in maps for _, m in operand}
+        if len(shapes) > 1:
+            raise Refused("a sum of planes and of what a linear layer gives")
+        shape = shapes.pop() if shapes else (value.size,)
+        self.populations.append(
+            Population(
+                name=name,
+                shape=shape,
+                function=function,
+                operands=tuple(
+                    Operand(
+                        projections=tuple(Projection(source=s, map=m) for s, m in found),
+                        bias=per_channel(operand.bias, shape),
+                    )
+                    for operand, found in zip(operands, maps, strict=True)
+                ),
+                place=site.place,
+                limit=limit,
+                parameters=parameters,
+            )
+        )
+        self.check_finite(self.populations[-1])
+        some_positive = any(map(self.is_positive, operands))
+        nonnegative = function in UNARY and UNARY[function].nonnegative
+        if function == "relu" or nonnegative or (function == MAX and some_positive):
+            self.positive.add(name)
+        result = Affine.of(name, shape)
+        self.note_layout(result)
+        result = result.reshaped(value.shape)
+        self.note_layout(result)
+        if order is not None:
+            result = result.rearranged(np.argsort(order.ravel()).reshape(whole.shape))
+            self.note_layout(result)
+        return result
+
+    def add_products(self, product: Product, site: Site, name: str = "") -> Affine:
+        """Append a population of sums of products and return its value, (b, n, m)."""
+        name = self.unique(name or site.path or "products")
+        operand = Operand(projections=(), bias=np.zeros((1, 1, 1)), products=(product,))
+        shape = product.out_shape
+        self.populations.append(
+            Population(
+                name=name, shape=shape, function=LINEAR, operands=(operand,), place=site.place
+            )
+        )
+        if {product.source, product.other} <= self.positive:
+            self.positive.add(name)
+        result = Affine.of(name, shape)
+        self.note_layout(result)
+        b, n, m = len(product.left), product.left.shape[1], product.right.shape[2]
+        result = result.reshaped((b * m, n))
+        self.note_layout(result)
+        result = result.rearranged(result.places.reshape(b, m, n).swapaxes(1, 2))
+        self.note_layout(result)
+        return result
+
+    def levelled(self, value: Affine, ends: tuple[float, float], step: float, site: Site) -> Affine:
+        """Return a value rounded to multiples of ``step`` between ``ends``, by its population."""
+        source = next(iter(value.terms), "")
+        if not is_plain(value) or self[source].step is not None:
+            function = "relu" if self.is_positive(value) or ends[0] >= 0 else LINEAR
+            value = self.add_population([value], function, site)
+            source = next(iter(value.terms))
+        found = self[source]
+        low = max(0.0, ends[0]) if source in self.positive else ends[0]
+        high = ends[1] if found.limit is None else min(ends[1], found.limit)
+        levelled = replace(found, low=low, limit=high, step=step)
+        self.populations[self.populations.index(found)] = levelled
+        return value
+
+    def inner_population(self, source: str, inner: LinearMap, value: Affine) -> str:
+        """Return the name of a linear population of a map's results and nothing else."""
+        for known in self.populations:
+            only = [(p.source, p.map) for p in known.sources]
+            plain = known.function == LINEAR and known.step is None
+            if plain and only == [(source, inner)] and not known.operands[0].bias.any():
+                return known.name
+        bias = np.zeros((inner.out_shape[0], *[1] * (len(inner.out_shape) - 1)))
+        operand = Operand(projections=(Projection(source=source, map=inner),), bias=bias)
+        name = self.unique(f"{value.origin or source}_linear")
+        self.populations.append(
+            Population(name=name, shape=inner.out_shape, function=LINEAR, operands=(operand,))
+        )
+        self.note_layout(Affine.of(name, inner.out_shape))
+        return name
+
+    def is_positive(self, value: Affine) -> bool:
+        """Whether a value is known never to be below 0."""
+        return bool((value.bias >= 0).all()) and all(
+            name in self.positive and has_no_sign(form) for name, form in value.terms.items()
+        )
+
+    def check_finite(self, population: Population) -> None:
+        for projection in population.sources:
+            if not np.isfinite(projection.map.weights).all():
+                raise ValueError(f"the weights of {population.name!r} are not finite")
+        for operand in population.operands:
+            nothing = np.isneginf(operand.bias) & (population.function == MAX)
+            if not (np.isfinite(operand.bias) | nothing).all():
+                raise ValueError(f"the bias of {population.name!r} is not finite")
+
+    # -- the order in which a value is a map of planes ---------------------------------------------
+
+    def ordered(self, operands: list[Affine]) -> tuple[np.ndarray | None, list[Affine]]:
+        """Return the order in which all operands are maps of planes, and the operands in it.
+
+        ``None`` is the order that they have. Where there is none, what is turned becomes a
+        population.
+        """
+        found = self.common_order(operands)
+        return (None, [self.unturned(value) for value in operands]) if found is None else found
+
+    def common_order(self, operands: list[Affine]) -> tuple[np.ndarray | None, list[Affine]] | None:
+        """Return the same; ``None`` where there is no such order and something is turned."""
+        parts = [part for value in operands for f in value.terms.values() for part in parts_of(f)]
+        turned = any(isinstance(part, Turned) for part in parts)
+        shape = operands[0].shape
+        if not turned and (len(shape) == 1 or any(isinstance(p, Matrix) for p in parts)):
+            return None, operands
+        if all(map(self.is_structured, operands)):
+            return None, operands
+        for order in [*natural_orders(parts), *(orders(shape) if len(shape) > 1 else ())]:
+            moved = [value.rearranged(order) for value in operands]
+            if all(map(self.is_structured, moved)):
+                return order, moved
+        return None if turned else (None, operands)
+
+    def is_structured(self, value: Affine) -> bool:
+        """Whether each part of a value is a map of planes."""
+        if len(value.shape) > 3:
+            return False
+        parts = [(s, part) for s, form in value.terms.items() for part in parts_of(form)]
+        slides = [part for _, part in parts if isinstance(part, Sliding)]
+        own = Layout.of(value.shape).planes
+        sizes = (slides[0].out_planes, own) if slides else (own,)
+        return all(
+            isinstance(part, LinearMap)
+            or (isinstance(part, Gather) and any(self.window(source, part, s) for s in sizes))
+            for source, part in parts
+        )
+
+    def unturned(self, value: Affine, *, dense: bool = False) -> Affine:
+        """Return a value with populations in the place of maps whose order nothing undoes.
+
+        ``dense`` makes matrices of those that are small.
+        """
+        if not any(isinstance(p, Turned) for form in value.terms.values() for p in parts_of(form)):
+            return value
+        result = replace(value, terms={})
+        for source, form in value.terms.items():
+            for part in parts_of(form):
+                read = source
+                if isinstance(part, Turned) and dense and part.is_small:
+                    part = part.dense()
+                elif isinstance(part, Turned):
+                    read, part = self.inner_population(source, part.inner, value), part.outer
+                term = replace(value, terms={read: part}, bias=np.zeros(value.size))
+                result = result.plus(term)
+        self.note_layout(result)
+        return result
+
+    def note_layout(self, value: Affine) -> None:
+        """Remember how a value orders a population's neurons, where it does nothing else."""
+        for source, form in value.terms.items():
+            layout = layout_of(form, value.shape)
+            known = self.layouts.setdefault(source, [])
+            if layout is not None and layout not in known:
+                known.append(layout)
+
+    # -- maps ------------------------------------------------------------------------------------
+
+    def maps(
+        self, value: Affine, shape: tuple[int, ...], *, together: bool
+    ) -> list[tuple[str, LinearMap]]:
+        """Return the maps whose sum is ``value``, each with the population that it reads.
+
+        ``together``: it stands beside other operands, which are windows.
+        """
+        parts = [(source, part) for source, form in value.terms.items() for part in parts_of(form)]
+        slides = [part for _, part in parts if isinstance(part, Sliding)]
+        planes = slides[0].out_planes if slides else None
+        if not slides and (together or len(parts) > 1 or len(shape) > 1) and len(shape) <= 3:
+            planes = Layout.of(shape).planes
+        found: list[tuple[str, LinearMap]] = []
+        rest: dict[str, Form] = {}
+        for source, part in parts:
+            if isinstance(part, Gather) and planes is not None:
+                own = Layout.of(shape).planes if len(shape) <= 3 else planes
+                seen = self.window(source, part, planes) or self.window(source, part, own)
+                part = part if seen is None else seen
+            if isinstance(part, LinearMap):
+                found.append((source, part))
+            else:
+                known = rest.get(source)
+                rest[source] = part if known is None else total(known, part, apart=False)
+        return found + [(source, self.dense(form, source)) for source, form in rest.items()]
+
+    def window(self, source: str, form: Gather, out: Planes) -> Window | None:
+        """Return a gather as a window over the planes of a population."""
+        if int(np.prod(out)) != form.n_out:
+            return None
+        shape = self.shape_of(source)
+        size = int(np.prod(shape))
+        single = [Layout(planes=(1, 1, size)), Layout(planes=(size, 1, 1))]
+        plain = max(shape) == size  # single values can be a row as well as a column
+        known = self.layouts.get(source, [])
+        lines = [found for layout in known if (found := lined_up(layout, out[1:])) is not None]
+        for layout in [*known, *lines, *(single if plain else [])]:
+            found = as_window(form.index, form.scale, out, shape, layout)
+            if found is not None:
+                return found
+        return None
+
+    def shape_of(self, source: str) -> tuple[int, ...]:
+        return self[source].shape
+
+    def dense(self, form: Form, source: str) -> Dense:
+        try:
+            matrix = form.dense().matrix
+        except ValueError as error:
+            raise Refused(str(error)) from error
+        return Dense(np.ascontiguousarray(matrix), self.shape_of(source))
+
+    def through_planes(
+        self, shape: tuple[int, ...], x: Affine, outer: Sliding, name: str = ""
+    ) -> Affine:
+        """Return a map of planes applied to a value, seen as ``shape``."""
+        planes = outer.layout.planes
+        terms = {}
+        for source, form in x.terms.items():
+            parts = []
+            for part in parts_of(form):
+                if isinstance(part, Gather):
+                    part = self.window(source, part, planes)
+                if not isinstance(part, LinearMap):
+                    raise Entangled("its argument is no slice or padding of planes")
+                parts.append(part)
+            terms[source] = parts[0] if len(parts) == 1 else Sum(tuple(parts))
+        seen = Affine(shape=x.shape, terms=terms, bias=x.bias, origin=x.origin)
+        return seen.through(outer, shape, name)
+
+    def mixed(
+        self, x: Affine, matrix: np.ndarray, name: str = "", *, fixed: bool = False, groups: int = 1
+    ) -> Affine:
+        """Return a matrix applied to each column of a value (n, columns).
+
+        Parameters
+        ----------
+        matrix
+            (m, n / groups).
+        fixed
+            It holds plain factors.
+        groups
+            Equal runs of rows that are mixed apart.
+        """
+        n, columns = x.shape
+        self.note_layout(x)
+        outer = Conv(
+            in_shape=(n, 1, columns),
+            layout=Layout(planes=(n, 1, columns)),
+            kernel=matrix[:, :, None, None],
+            groups=groups,
+            fixed=fixed,
+        )
+        return self.through_planes((len(matrix), columns), x, outer, name)
+
+
+def is_plain(value: Affine) -> bool:
+    """Whether a value is that of one population, in any order, of any padding."""
+    return (
+        len(value.terms) == 1
+        and all(
+            isinstance(form, Gather) and (form.scale[form.index >= 0] == 1).all()
+            for form in value.terms.values()
+        )
+        and not value.bias.any()
+    )
+
+
+def parts_of(form: Form) -> tuple[Form, ...]:
+    return form.parts if isinstance(form, Sum) else (form,)
+
+
+def has_no_sign(form: Form) -> bool:
+    """Whether a form has no coefficient below 0."""
+    if isinstance(form, Gather):
+        return bool((form.scale >= 0).all())
+    if isinstance(form, Sum):
+        return all(map(has_no_sign, form.parts))
+    if isinstance(form, Turned):
+        return has_no_sign(form.outer) and has_no_sign(form.inner)
+    return bool(((form.matrix if isinstance(form, Matrix) else form.weights) >= 0).all())
+
+
+def natural_orders(parts: list[Form]) -> Iterator[np.ndarray]:
+    """Yield the orders that undo what is turned, each once."""
+    seen = []
+    for part in parts:
+        if isinstance(part, Turned) and part.outer.n_out == part.outer.n_in:
+            index = part.outer.index
+            if (np.bincount(index[index >= 0], minlength=len(index)) == 1).all():
+                order = np.argsort(index).reshape(part.inner.out_shape)
+                if not any(np.array_equal(order, known) for known in seen):
+                    seen.append(order)
+                    yield order
+
+
+def orders(shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """Yield the elements of a shape with their axes in every order, as planes or in rows."""
+    places = np.arange(int(np.prod(shape))).reshape(shape)
+    for axes in permutations(range(len(shape))):
+        moved = places.transpose(axes)
+        if moved.ndim <= 3:
+            yield moved
+        if moved.ndim > 2:
+            yield moved.reshape(-1, moved.shape[-1])
+            yield moved.reshape(moved.shape[0], -1)
+
+
+def layout_of(form: Form, shape: tuple[int, ...]) -> Layout | None:
+    """Return the planes that the order of a population's neurons makes, scaled or not."""
+    whole = isinstance(form, Gather) and form.n_out == form.n_in and 1 <= len(shape) <= 3
+    if not whole:
+        return None
+    planes = Layout.of(shape).planes
+    index = form.index.reshape(planes)
+    steps = [
+        int(index.take(1, k).flat[0] - index.flat[0]) if n > 1 else 0 for k, n in enumerate(planes)
+    ]
+    order = sorted(range(3), key=lambda k: (-steps[k] if planes[k] > 1 else -form.n_in, k))
+    axes = tuple(order.index(k) for k in range(3))
+    layout = Layout(planes=planes, axes=axes)
+    straight = layout.seen(np.arange(form.n_in)[None])[0]
+    return layout if np.array_equal(straight, index) else None
+
+
+def per_channel(bias: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a bias in ``shape``, with one number a channel where its pixels do not differ."""
+    bias = bias.reshape(shape)
+    if len(shape) == 1:
+        return bias
+    first = bias.reshape(len(bias), -1)[:, 0].reshape(-1, *[1] * (len(shape) - 1))
+    return first if np.allclose(bias, first, rtol=1e-12, atol=0) else bias

@@ -1,0 +1,135 @@
+"""Export: from a torch model to a Network, or a refusal of what cannot be read.
+
+`torch.export` turns the user's module into a graph of aten operators, which :class:`.graph.Graph`
+walks. What was read is compared with the model.
+"""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from ..model.name import check_name
+from ..model.network import Network
+from ..model.samples import check_magnitudes
+from .attention import opened
+from .graph import Graph, as_float64, flatten
+from .messages import in_one_line, place_of_error, silence
+from .operators import OPERATORS
+from .quantised import frozen
+from .refusals import Refusal, UnsupportedModel
+
+BATCH = 7  # rows of the sample that torch.export sees; a size that no layer is likely to have
+SELF_CHECK = 1e-3  # greatest deviation from the model, relative to its greatest output ...
+SELF_CHECK_EPS = 32  # ... or this many times the precision of the model's numbers
+
+
+def import_network(
+    model: nn.Module | ExportedProgram, sample: np.ndarray, name: str = "network"
+) -> Network:
+    """Read a model into a Network.
+
+    Parameters
+    ----------
+    model
+        Any module (read in eval mode, left as it was) or an exported program.
+    sample
+        (n, *input shape), n >= 1: user's data as the model takes them.
+    name
+        The network's name.
+
+    Raises
+    ------
+    UnsupportedModel
+        With everything that is not supported, by operator and source line.
+    ValueError
+        If the data do not fit the model, or the network would not compute what the model does.
+    """
+    check_name(name)
+    if sample.ndim < 2 or not sample.size:
+        raise ValueError(f"a sample batch has shape (n, features...), not {sample.shape}")
+    check_magnitudes(sample)
+    batch = np.resize(sample[:BATCH], (BATCH, *sample.shape[1:])).astype(np.float32)
+    if isinstance(model, ExportedProgram):
+        with silence():
+            program = model.run_decompositions({})  # in-place operators become plain ones
+        return Graph(program, sample.shape[1:], name, OPERATORS).network()
+    with evaluation(model), frozen(model), torch.no_grad(), silence():
+        tensor = like_parameters(model, batch)
+        expected = run(model, tensor)
+        with opened(model):
+            program = export(model, tensor)
+    network = Graph(program, sample.shape[1:], name, OPERATORS).network()
+    check_against(network, batch, expected)
+    return network
+
+
+@contextmanager
+def evaluation(model: nn.Module) -> Iterator[None]:
+    """Set every module to eval mode, and back."""
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, flag in training.items():
+            module.training = flag
+
+
+def like_parameters(model: nn.Module, batch: np.ndarray) -> torch.Tensor:
+    """Return the batch on the device and in the precision of the model."""
+    tensor = torch.from_numpy(batch)
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            return tensor.to(parameter.device, parameter.dtype)
+    return tensor
+
+
+def run(model: nn.Module, batch: torch.Tensor) -> object:
+    """Call the model once, so that its own errors are told from those of the export."""
+    inputs = [
+        p.name
+        for p in inspect.signature(model.forward).parameters.values()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(inputs) > 1:
+        raise UnsupportedModel(
+            [Refusal(f"forward with {len(inputs)} inputs, {', '.join(inputs)}, not with one")]
+        )
+    try:
+        return model(batch.clone())
+    except Exception as error:
+        shape = tuple(batch.shape[1:])
+        raise ValueError(
+            f"the model fails on samples of shape {shape}: {in_one_line(error)}"
+        ) from error
+
+
+def export(model: nn.Module, batch: torch.Tensor) -> ExportedProgram:
+    try:
+        program = torch.export.export(model, (batch,), strict=False)
+        return program.run_decompositions({})  # in-place operators become plain ones
+    except Exception as error:
+        if "data-dependent" in str(error):
+            what = "control flow that depends on the data"
+        else:
+            what = f"what torch.export refuses: {str(error).strip().splitlines()[0]}"
+        raise UnsupportedModel([Refusal(what, place_of_error(error))]) from error
+
+
+def check_against(network: Network, batch: np.ndarray, expected: object) -> None:
+    """Compare the network with what the model computed on the same batch."""
+    (output,) = (v for v in flatten([expected]) if isinstance(v, torch.Tensor))
+    wanted = as_float64(output).reshape(len(batch), -1)
+    got = network.answers(batch)
+    worst, greatest = float(np.abs(got - wanted).max()), float(np.abs(wanted).max())
+    tolerance = max(SELF_CHECK, SELF_CHECK_EPS * torch.finfo(output.dtype).eps)
+    if not worst <= tolerance * max(1e-6, greatest):
+        raise ValueError(
+            f"the network read from the model differs from it by {worst:.3g} of {greatest:.3g} "
+            "(does forward depend on more than its input?)"
+        )

@@ -1,0 +1,474 @@
+"""Graph: walks the graph of an exported program, each value an affine function of populations.
+
+An operator is supported where there is a handler for it, see :mod:`.operators`; handlers make
+populations through the :class:`.builder.Builder`.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind, OutputKind
+from torch.fx import Node
+
+from ..model.functions import UNARY
+from ..model.network import LINEAR, READOUT, Network
+from .affine import Affine
+from .builder import Builder, Site, is_plain
+from .planes import Entangled
+from .refusals import Refusal, Refused, UnsupportedModel
+
+IN_TORCH = re.compile(r"-packages[/\\]torch[/\\]")
+FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+
+
+# -- nodes -----------------------------------------------------------------------------------
+
+
+def place_of(node: Node) -> str:
+    """Return ``file.py:line`` in the innermost forward outside of torch, or ``""``.
+
+    torch keeps the frames of ``forward`` methods only; a function called there has its call's line.
+    """
+    frames = FRAME.findall(node.meta.get("stack_trace") or "")
+    own = [f"{Path(file).name}:{line}" for file, line in frames if not IN_TORCH.search(file)]
+    return own[-1] if own else ""
+
+
+def operator_name(node: Node) -> str:
+    """Return ``gelu`` for aten.gelu.default, and the whole name outside of aten."""
+    if isinstance(node.target, torch._ops.OpOverload):
+        return node.target._schema.name.removeprefix("aten::")
+    return str(getattr(node.target, "__name__", node.target))
+
+
+def module_path(node: Node | None) -> str:
+    """Return the user's path of the module that the node stands in, without a call number."""
+    stack = node.meta.get("nn_module_stack") if node is not None else None
+    path = next(reversed(stack.values()))[0] if stack else ""
+    return re.sub(r"@\d+", "", path)
+
+
+def site_of(node: Node) -> Site:
+    return Site(place=place_of(node), path=module_path(node))
+
+
+def holds_tensor(value: object) -> bool:
+    return any(isinstance(v, torch.Tensor) for v in flatten([value]))
+
+
+def is_symbol(value: object) -> bool:
+    return isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool)
+
+
+def flatten(values: Iterable[Any]) -> Iterator[Any]:
+    """Yield what lies in lists, tuples and dicts, at any depth."""
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from flatten(value)
+        elif isinstance(value, dict):
+            yield from flatten(value.values())
+        else:
+            yield value
+
+
+# -- values ----------------------------------------------------------------------------------
+
+
+def as_float64(tensor: torch.Tensor) -> np.ndarray:
+    """Return a tensor's numbers; integers and booleans are numbers as they stand."""
+    if tensor.is_complex():
+        raise Refused("complex numbers are not supported")
+    return tensor.detach().cpu().to(torch.float64).numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A tensor that does not depend on the input, with the parameter's name that it came from."""
+
+    tensor: torch.Tensor
+    name: str = ""
+
+
+class Unknown:
+    """The result of a refused operator: whatever reads it is not refused again."""
+
+
+UNKNOWN = Unknown()
+
+
+@dataclass(frozen=True, eq=False)
+class Root:
+    """The square root of a value, or its reciprocal: it waits for what it divides or multiplies."""
+
+    value: Affine
+    inverse: bool
+
+
+Value = object  # Affine, Root, Constant, Unknown, a tuple of them, or a plain Python value
+
+
+# -- operators -------------------------------------------------------------------------------
+
+WORDS = {  # what the user wrote, where the graph says it otherwise
+    "_to_copy": "to",
+    "_native_batch_norm_legit": "batch_norm",
+    "_native_batch_norm_legit_no_training": "batch_norm",
+    "native_dropout": "dropout",
+}
+WAYS_OUT = {
+    "convolution": "only convolutions over one or two axes are supported, and no transposed ones",
+    "conv_transpose2d": "write it as a convolution of a padded or repeated value",
+    "conv3d": "only convolutions over one or two axes are supported",
+}
+REGISTER = "register_neuron can make it a neuron function"
+PLAIN_STEPS = ("mul", "div", "add", "sub", "neg", "transpose", "permute", "t", "view", "clone")
+AT_THE_END = "remove it from the end of forward, the class is the same"
+SAME_CLASS = ("softmax", "log_softmax", "sigmoid", "log_sigmoid", "tanh", "argmax")
+
+
+@dataclass
+class Call:
+    """One operator of the graph with its arguments by the names of its schema."""
+
+    graph: "Graph"
+    node: Node
+    arguments: dict[str, Value]
+
+    def __getitem__(self, name: str) -> Value:
+        return self.arguments[name]
+
+    @property
+    def name(self) -> str:
+        """Of the operator, see :func:`operator_name`."""
+        return operator_name(self.node)
+
+    @property
+    def site(self) -> Site:
+        return site_of(self.node)
+
+    @property
+    def builder(self) -> Builder:
+        return self.graph.builder
+
+    @property
+    def features(self) -> tuple[int, ...]:
+        """The result's shape without the batch axis, which must stand first."""
+        value = self.node.meta["val"]
+        shape = (value[0] if isinstance(value, tuple | list) else value).shape
+        if not shape or str(shape[0]) != str(self.graph.batch):
+            raise Refused("the batch axis must stay the first")
+        return tuple(int(n) for n in shape[1:])
+
+    def affine(self, name: str) -> Affine:
+        """Return an argument that must depend on the input."""
+        value = self[name]
+        if isinstance(value, Root):
+            if value.inverse:
+                raise Refused("a reciprocal root has to be multiplied with a value at once")
+            both = [value.value, value.value]  # √x = x/√x
+            return self.population(both, "divide_root")
+        if not isinstance(value, Affine):
+            raise Refused("its argument must depend on the input")
+        return value
+
+    def constant(self, name: str) -> np.ndarray:
+        """Return an argument that must not depend on the input, float64."""
+        value = self[name]
+        if isinstance(value, Affine | Root):
+            raise Refused("a product of two values that both depend on the input")
+        return as_float64(value.tensor) if isinstance(value, Constant) else np.asarray(value, float)
+
+    def per_feature(self, name: str) -> np.ndarray:
+        """Return a constant argument that broadcasts to the features, the same for each sample."""
+        value = self.constant(name)
+        if value.ndim > len(self.features):
+            if value.ndim > len(self.features) + 1 or not (value == value[:1]).all():
+                raise Refused("a constant must be the same for every sample")
+            value = value[0]
+        return value
+
+    def population(self, operands: list[Affine], function: str, **settings: Any) -> Affine:
+        """Make a population, see :meth:`.builder.Builder.add_population`."""
+        return self.builder.add_population(operands, function, self.site, **settings)
+
+    def neuron(
+        self, function: str, parameters: tuple[float, ...] = (), x: Affine | None = None
+    ) -> Affine:
+        """Make a population of a function of ``x``, of the operator's own operand without it.
+
+        What keeps the class is refused at the end.
+        """
+        reason = self.graph.way_out(self.name, self.node)
+        if reason == AT_THE_END:
+            raise Refused(reason)
+        x = self.affine("self") if x is None else x
+        return self.population([x], function, parameters=parameters)
+
+
+Handler = Callable[[Call], Value]
+
+
+class Handlers(dict[str, Handler]):
+    """Handlers of a module, by aten name without overload; called, it enters the next one."""
+
+    def __call__(self, *names: str) -> Callable[[Handler], Handler]:
+        """Enter a handler for operators, all overloads of each."""
+
+        def register(handler: Handler) -> Handler:
+            self.update(dict.fromkeys(names, handler))
+            return handler
+
+        return register
+
+
+def registered(call: Call) -> Value:
+    """Make a population of a function that the user registered."""
+    first, *others = call.node.target._schema.arguments
+    for argument in others:
+        given = call.arguments[argument.name]
+        if given != argument.default_value:
+            raise Refused(f"registered with {argument.name} {argument.default_value}, not {given}")
+    return call.neuron(call.name, x=call.affine(first.name))
+
+
+def could_be_registered(node: Node, arguments: dict[str, Value]) -> bool:
+    """Whether an operator works on each element of one tensor, with its usual arguments."""
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload) or torch.Tag.pointwise not in target.tags:
+        return False
+    _, *others = target._schema.arguments
+    return isinstance(next(iter(arguments.values())), Affine | Unknown) and all(
+        not isinstance(arguments[a.name], Affine | Unknown | Constant)
+        and a.has_default_value()
+        and arguments[a.name] == a.default_value
+        for a in others
+    )
+
+
+# -- the walk --------------------------------------------------------------------------------
+
+
+@dataclass
+class Graph:
+    """Walks the exported graph once, making populations and collecting refusals.
+
+    Parameters
+    ----------
+    program
+        Functional graph: no in-place operators.
+    shape
+        Of one sample.
+    name
+        Of the network.
+    operators
+        Handlers by name.
+    """
+
+    program: ExportedProgram
+    shape: tuple[int, ...]
+    name: str
+    operators: Mapping[str, Handler]
+    builder: Builder = field(default_factory=Builder)
+    refusals: list[Refusal] = field(default_factory=list)
+    values: dict[Node, Value] = field(default_factory=dict)
+    batch: object = None  # size of the batch axis: an int, or a symbol in a dynamic program
+
+    def network(self) -> Network:
+        """Return the network, or raise with all that stands against it."""
+        self.refuse_signature()
+        self.fill_placeholders()
+        needed = self.needed()
+        for node in self.program.graph.nodes:
+            if node.op not in ("placeholder", "output") and node in needed:
+                self.values[node] = self.value(node)
+        if self.refusals:
+            raise UnsupportedModel(self.refusals)
+        self.add_readout()
+        return self.builder.network(self.name)
+
+    def refuse_signature(self) -> None:
+        signature = self.program.graph_signature
+        for what, names in (
+            ("inputs", signature.user_inputs),
+            ("outputs", signature.user_outputs),
+        ):
+            if len(names) != 1:
+                self.refusals.append(Refusal(f"forward with {len(names)} {what}, not with one"))
+        for spec in signature.output_specs:
+            if spec.kind == OutputKind.BUFFER_MUTATION:
+                self.refusals.append(
+                    Refusal(
+                        f"forward that changes the buffer {spec.target}", "", "it must be fixed"
+                    )
+                )
+
+    def fill_placeholders(self) -> None:
+        placeholders = {n.name: n for n in self.program.graph.nodes if n.op == "placeholder"}
+        for spec in self.program.graph_signature.input_specs:
+            node = placeholders[spec.arg.name]
+            if spec.kind == InputKind.USER_INPUT:
+                if self.batch is None:
+                    self.values[node] = self.add_input(node)
+                else:
+                    self.values[node] = UNKNOWN
+            elif spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
+                state, constants = self.program.state_dict, self.program.constants
+                tensor = state[spec.target] if spec.target in state else constants[spec.target]
+                self.values[node] = Constant(tensor, spec.target)
+            else:
+                self.values[node] = UNKNOWN
+
+    def add_input(self, node: Node) -> Affine:
+        shape = node.meta["val"].shape
+        if not shape or tuple(str(n) for n in shape[1:]) != tuple(str(n) for n in self.shape):
+            raise ValueError(
+                f"the program takes samples of shape ({', '.join(str(n) for n in shape[1:])}), "
+                f"the data have {self.shape}"
+            )
+        self.batch = shape[0]
+        return self.builder.add_input(self.shape)
+
+    def needed(self) -> set[Node]:
+        """Every node that the output depends on."""
+        todo = [n for n in self.program.graph.nodes if n.op == "output"]
+        found: set[Node] = set()
+        while todo:
+            node = todo.pop()
+            if node not in found:
+                found.add(node)
+                todo += node.all_input_nodes
+        return found
+
+    def value(self, node: Node) -> Value:
+        """Return what the node computes; what is refused gives :data:`UNKNOWN`."""
+        if node.op != "call_function":
+            return UNKNOWN  # the graph of a control flow operator, which is refused itself
+        if node.target is operator.getitem:
+            source, index = self.resolve(node.args)
+            return UNKNOWN if source is UNKNOWN else source[index]
+        if not holds_tensor(node.meta.get("val")):
+            return node.meta.get("val")  # a size, or an assertion about one
+        arguments = self.arguments(node)
+        name = operator_name(node)
+        flat = list(flatten(arguments.values()))
+        try:
+            if not any(isinstance(v, Affine | Root | Unknown) for v in flat):
+                return self.evaluate(node, arguments)
+            handler = self.operators.get(name, registered if name in UNARY else None)
+            if handler is None:
+                way_out = self.way_out(name, node)
+                if not way_out and could_be_registered(node, arguments):
+                    way_out = REGISTER
+                raise Refused(way_out)
+            if any(v is UNKNOWN for v in flat):
+                return UNKNOWN
+            try:
+                return handler(Call(self, node, arguments))
+            except Entangled:  # what is linear in a row becomes a population in between
+                self.settle_arguments(node)
+                return self.settled(handler, node)
+        except (Refused, Entangled) as reason:
+            if isinstance(reason, Entangled):
+                reason = Refused(str(reason))
+            word = WORDS.get(name, name.strip("_"))
+            self.refusals.append(Refusal(word, place_of(node), reason.way_out))
+            return UNKNOWN
+
+    def way_out(self, name: str, node: Node) -> str:
+        if name.strip("_") in SAME_CLASS and any(user.op == "output" for user in node.users):
+            return AT_THE_END
+        return WAYS_OUT.get(name, "")
+
+    def resolve(self, argument: object) -> Value:
+        """Replace nodes by their values in a nest of arguments."""
+        return torch.fx.node.map_aggregate(
+            argument, lambda a: self.values[a] if isinstance(a, Node) else a
+        )
+
+    def arguments(self, node: Node) -> dict[str, Value]:
+        if not isinstance(node.target, torch._ops.OpOverload):
+            return {str(i): self.resolve(a) for i, a in enumerate(node.args)}
+        schema = node.target._schema.arguments
+        found = {a.name: a.default_value for a in schema}
+        found |= {a.name: self.resolve(v) for a, v in zip(schema, node.args, strict=False)}
+        return found | {name: self.resolve(v) for name, v in node.kwargs.items()}
+
+    def evaluate(self, node: Node, arguments: dict[str, Value]) -> Value:
+        """Compute a value that does not depend on the input."""
+        if not isinstance(node.target, torch._ops.OpOverload):
+            raise Refused("")
+        if torch.Tag.nondeterministic_seeded in node.target.tags:
+            raise Refused("its result is random")
+        sizes = int(self.batch) if isinstance(self.batch, int) else 1
+        plain = torch.fx.node.map_aggregate(
+            (tuple(self.resolve(node.args)), self.resolve(node.kwargs)),
+            lambda a: a.tensor if isinstance(a, Constant) else sizes if is_symbol(a) else a,
+        )
+        result = node.target(*plain[0], **plain[1])
+        name = next((a.name for a in flatten(arguments.values()) if isinstance(a, Constant)), "")
+        if isinstance(result, torch.Tensor):
+            return Constant(result, name)
+        return tuple(Constant(r, name) for r in result)
+
+    # -- what becomes a population in between ----------------------------------------------------
+
+    def settle_arguments(self, node: Node) -> None:
+        """Turn what a node reads into populations, where it is more than one population's values.
+
+        Raises
+        ------
+        Refused
+            Where there is nothing left to turn.
+        """
+        if not any([self.settle(source) for source in node.all_input_nodes]):
+            raise Refused("its argument is no slice, padding or order of planes that is known")
+
+    def settled(self, handler: Handler, node: Node) -> Value:
+        """Return what a handler makes of a node's arguments, populations as far as it takes."""
+        try:
+            return handler(Call(self, node, self.arguments(node)))
+        except Entangled:
+            if not any([self.settle(source) for source in node.all_input_nodes]):
+                raise
+        return self.settled(handler, node)
+
+    def settle(self, node: Node) -> bool:
+        """Turn a node's value into a population; whether it was more than one's values before.
+
+        Where it is what others read too, but scaled or in another order, that is what is turned.
+        """
+        value, chain = self.values[node], [node]
+        while len(chain[-1].users) == 1 and len(chain[-1].all_input_nodes) > 0:
+            inputs = [n for n in chain[-1].all_input_nodes if isinstance(self.values[n], Affine)]
+            if len(inputs) != 1 or operator_name(chain[-1]) not in PLAIN_STEPS:
+                break
+            chain.append(inputs[0])
+        trunk = chain[-1]
+        if trunk is not node and len(trunk.users) > 1 and self.settle(trunk):
+            for step in reversed(chain[:-1]):
+                self.values[step] = self.value(step)
+            return True
+        if not isinstance(value, Affine) or is_plain(value):
+            return False
+        function = "relu" if self.builder.is_positive(value) else LINEAR
+        self.values[node] = self.builder.add_population([value], function, site_of(node))
+        return True
+
+    def add_readout(self) -> None:
+        output = next(n for n in self.program.graph.nodes if n.op == "output")
+        (target,) = self.program.graph_signature.user_outputs
+        node = next(n for n in output.all_input_nodes if n.name == target)
+        value = self.values[node]
+        if not isinstance(value, Affine) or not value.terms:
+            raise ValueError("the model's output does not depend on its input")
+        try:
+            self.builder.add_population([value], READOUT, site_of(node))
+        except Refused as reason:
+            raise UnsupportedModel([Refusal("output", place_of(node), reason.way_out)]) from reason
