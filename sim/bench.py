@@ -27,8 +27,8 @@ class Source:
     """Offer raw words, each after its gap."""
 
     def __init__(self, dut, words: list[int], gaps: list[int]) -> None:
-        self.valid, self.ready = dut.samples__valid, dut.samples__ready
-        self.payload = dut.samples__payload
+        self.valid, self.ready = dut.samples_valid, dut.samples_ready
+        self.payload = dut.samples_payload
         self.words, self.gaps = words, gaps
         self.next, self.wait, self.offering = 0, gaps[0], False
 
@@ -74,8 +74,8 @@ async def compare(dut) -> None:
     source = Source(dut, plan["raw_words"], plan["gaps"])
     ready = plan["ready"]
     dut.rst.value = 1
-    dut.samples__valid.value = 0
-    dut.results__ready.value = 0
+    dut.samples_valid.value = 0
+    dut.results_ready.value = 0
     Clock(dut.clk, 10, unit="ns", impl="gpi").start()
     for _ in range(3):
         await FallingEdge(dut.clk)
@@ -85,7 +85,7 @@ async def compare(dut) -> None:
     cycle = 0
     for cycle in range(plan["cycles"]):
         source.drive()
-        dut.results__ready.value = int(cycle >= len(ready) or ready[cycle])
+        dut.results_ready.value = int(cycle >= len(ready) or ready[cycle])
         await ReadOnly()
         found += [seen for watcher in watchers if (seen := watcher.look(cycle))]
         source.settle()

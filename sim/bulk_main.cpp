@@ -46,9 +46,8 @@ void store(const Port& port, uint32_t* words) {
     std::memcpy(words, &port, sizeof(Port));
 }
 
-// Verilator writes the second of two underscores in a row as _05F.
-#define SAMPLES(member) samples___05F##member
-#define RESULTS(member) results___05F##member
+#define SAMPLES(member) samples_##member
+#define RESULTS(member) results_##member
 
 constexpr size_t SAMPLE_WORDS = words_of<decltype(Vcore::SAMPLES(payload))>();
 constexpr size_t RESULT_WORDS = words_of<decltype(Vcore::RESULTS(payload))>();

@@ -19,9 +19,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..hdl.names import port_name
+
 TOP = "signfire_core"
 # What the hardware does: that of which nothing reaches these ports is there to be observed alone.
-OUTPUTS = ("samples__ready", "results__valid", "results__payload")
+OUTPUTS = (
+    port_name("samples", "ready"),
+    port_name("results", "valid"),
+    port_name("results", "payload"),
+)
 ACTIVE, OBSERVED = "fault_active", "observed"
 ROM_ROLES = (
     (re.compile(r"\.weights(\$\d+)?\."), "weight"),
@@ -118,7 +124,7 @@ class Netlist:
         return {bit: readable(name) for bit, (_, name) in best.items()}
 
     def bits_of(self, name: str) -> list[int | str]:
-        """Return the bits of a net by its name, ``layer_0.seen__x``."""
+        """Return the bits of a net by its name, ``layer_0.seen_x``."""
         net = self.module["netnames"].get(name)
         if net is None:
             raise ValueError(f"the netlist has no signal {name!r}")

@@ -100,7 +100,7 @@ struct Harness {
         sink = 256;
         allowed = ALL;
         in = out = FrameCount{};
-        link->rx___05Fvalid = link->tx___05Fready = link->lost = 0;
+        link->rx_valid = link->tx_ready = link->lost = 0;
         link->hold_in = link->hold_out = 0;
         link->rst = 1;
         for (int half = 0; half < 6; ++half) {
@@ -113,22 +113,22 @@ struct Harness {
 
     void step() {
         link->clk = 0;
-        link->rx___05Fvalid = full;
-        link->rx___05Fpayload = byte;
-        link->tx___05Fready = chance(sink);
+        link->rx_valid = full;
+        link->rx_payload = byte;
+        link->tx_ready = chance(sink);
         link->lost = lost;
         link->hold_in = chance(hold_in);
         link->hold_out = allowed == 0 || chance(hold_out);
         link->eval();
-        if (full && link->rx___05Fready) {
+        if (full && link->rx_ready) {
             write(RECEIVED, byte);
             in.take(byte);
             full = false;
             progress = cycle;
         }
-        if (link->tx___05Fvalid && link->tx___05Fready) {
-            write(SENT, link->tx___05Fpayload);
-            out.take(link->tx___05Fpayload);
+        if (link->tx_valid && link->tx_ready) {
+            write(SENT, link->tx_payload);
+            out.take(link->tx_payload);
             progress = last_sent = cycle;
         }
         if (lost) write(PULSED, 0);

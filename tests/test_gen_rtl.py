@@ -6,6 +6,9 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 from amaranth.back import rtlil
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
 
 from signfire.gen.design.design import Folding as F
 from signfire.gen.layers.cycles import predict, steady
@@ -506,10 +509,53 @@ def test_ports_are_the_documented_streams(make_design):
     assert core.raw_shape.signed and 5 == core.raw_shape.width
     width = core.result_layout.size
     assert "module core(" in text
-    assert "input [9:0] samples__payload;" in text
-    assert f"output [{width - 1}:0] results__payload;" in text
-    for port in ("samples__valid", "samples__ready", "results__valid", "results__ready"):
-        assert port in text
+    assert "input [9:0] samples_payload;" in text
+    assert f"output [{width - 1}:0] results_payload;" in text
+    for port in ("samples_valid", "samples_ready", "results_valid", "results_ready"):
+        assert f"put {port};" in text
+
+
+def test_observed_signals_have_no_double_underscores(make_design):
+    """Verilator writes the second of two underscores as a number."""
+    design = make_design(sizes=(6, 4, 3), folding={"fc1": F(pe=2), "fc2": F(simd=2)})
+
+    names = set(re.findall(r"[\w$]+", to_verilog(Core(design))))
+
+    observed = {"seen_total", "seen_x", "seen_membrane", "results_payload", "trains_0_valid"}
+    assert observed <= names
+    assert not {name.replace("_", "__", 1) for name in observed} & names
+
+
+class Named(wiring.Component):
+    """Ports of a stream, and others; a signal of the name ``inner``."""
+
+    def __init__(self, members, inner="free"):
+        super().__init__({"word": Out(stream.Signature(1)), **members})
+        self.inner = inner
+
+    def elaborate(self, platform):
+        m = Module()
+        kept = Signal(name=self.inner)
+        m.d.sync += kept.eq(~kept)
+        m.d.comb += self.word.valid.eq(kept)
+        return m
+
+
+def test_two_ports_of_one_name_are_refused():
+    with pytest.raises(ValueError) as error:
+        to_verilog(Named({"word_valid": In(1)}))
+
+    assert (
+        "ports must differ in their names, and word_valid and word.valid would both be "
+        "'word_valid'" == str(error.value)
+    )
+
+
+def test_a_port_whose_name_a_signal_has_is_refused():
+    with pytest.raises(ValueError) as error:
+        to_verilog(Named({}, inner="word_valid"))
+
+    assert "ports must differ from signals in their names, not 'word_valid'" == str(error.value)
 
 
 def test_no_name_can_be_taken_for_a_bit(make_design):

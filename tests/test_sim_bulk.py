@@ -183,10 +183,10 @@ def test_a_cycle_is_seen(run):
 
 
 def test_a_core_that_hangs_is_found_and_left(run, verilog):
-    driver, wire = ".results__valid(results__valid)", "  wire results__valid;"
+    driver, wire = ".results_valid(results_valid)", "  wire results_valid;"
     assert verilog.count(driver) == 1  # in the top module, which stands first
-    silent = verilog.replace(driver, ".results__valid()").replace(
-        wire, "  wire results__valid = 1'b0;", 1
+    silent = verilog.replace(driver, ".results_valid()").replace(
+        wire, "  wire results_valid = 1'b0;", 1
     )
 
     result = run(verilog=silent)

@@ -223,8 +223,8 @@ def by_hand(campaign):
     held = register(campaign, probe.value)
     chosen = [
         ("stuck-at-0", wire(campaign, "link_0_valid"), None),
-        ("stuck-at-1", wire(campaign, "results__valid"), None),
-        ("inverted", wire(campaign, "layer_0.seen__event"), None),
+        ("stuck-at-1", wire(campaign, "results_valid"), None),
+        ("inverted", wire(campaign, "layer_0.seen_event"), None),
         ("register upset", held, due),
         ("register upset", held, due - 1),
     ]

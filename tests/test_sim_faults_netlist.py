@@ -44,7 +44,7 @@ def test_a_memory_holds_what_the_component_was_given(netlist) -> None:
 
 def test_what_is_only_observed_is_no_hardware(netlist) -> None:
     working = set(netlist.working)
-    membrane = netlist.bits_of("layer_0.seen__membrane")
+    membrane = netlist.bits_of("layer_0.seen_membrane")
     drivers = {
         cell
         for cell, record in netlist.cells.items()

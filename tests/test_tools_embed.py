@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from signfire.gen.design.design import Folding
+from signfire.hdl.names import is_legal
 from signfire.sim import golden
 from signfire.sim.bulk import pack
 from signfire.sim.specimens.chains import random_design
@@ -121,3 +122,28 @@ def test_the_verilog_says_first_how_it_is_used(embedding):
     assert f"latency   {content['latency_cycles']} cycles" in comment
     assert f"interval  {content['interval_cycles']} cycles" in comment
     assert max(map(len, comment.split("\n"))) <= 100
+
+
+@pytest.mark.parametrize("name", ["net__core", "_net", "net_", "2nets", "entity", "Module", "a-b"])
+def test_a_module_whose_name_verilog_or_vhdl_refuses_is_refused(name, tmp_path):
+    with pytest.raises(ValueError) as error:
+        generate(DESIGN, tmp_path, module=name)
+
+    assert str(error.value) == (
+        "the module needs a name that Verilog and VHDL take, of letters, digits and single _ "
+        f"between them, a letter first and no keyword, not {name!r}"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ports_of_the_manifest_are_those_of_the_verilog_and_legal_in_vhdl(embedding):
+    text = embedding.verilog.read_text()
+    head = text[text.index("module net(") :]
+    named = head[: head.index(";")].removeprefix("module net(").rstrip(")").split(", ")
+
+    ports = [port for way in ("samples", "results") for port in embedding.content[way]["ports"]]
+
+    assert sorted(named) == sorted(["clk", "rst", *(port["name"] for port in ports)])
+    assert all(is_legal(name) for name in named)
+    example = embedding.example.read_text()
+    assert all(f".{name}(" in example for name in named)

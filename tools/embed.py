@@ -17,6 +17,7 @@ from ..gen.design.design import Design, DesignPopulation
 from ..gen.layers.cycles import first_logit, steady
 from ..gen.layers.rtl import Core, core_timing, to_verilog
 from ..gen.model.codes import RateCode, SpikeCode
+from ..hdl.names import is_legal, port_name
 from .console import to_json
 from .report import write_text
 
@@ -132,9 +133,9 @@ def _code(code: SpikeCode | RateCode) -> dict[str, Any]:
 def _ports(stream: str, width: int, *, into: bool) -> list[dict[str, Any]]:
     forward, back = ("input", "output") if into else ("output", "input")
     return [
-        {"name": f"{stream}__payload", "direction": forward, "width": width},
-        {"name": f"{stream}__valid", "direction": forward, "width": 1},
-        {"name": f"{stream}__ready", "direction": back, "width": 1},
+        {"name": port_name(stream, "payload"), "direction": forward, "width": width},
+        {"name": port_name(stream, "valid"), "direction": forward, "width": 1},
+        {"name": port_name(stream, "ready"), "direction": back, "width": 1},
     ]
 
 
@@ -142,8 +143,11 @@ def generate(
     design: Design, folder: Path | str, *, technology: str = "ecp5", module: str = "signfire_core"
 ) -> Embedding:
     """Write the core of a folded Design, its manifest and an example into ``folder``."""
-    if not module.isidentifier() or not module.isascii():
-        raise ValueError(f"the module needs a name of letters, digits and _, not {module!r}")
+    if not is_legal(module):
+        raise ValueError(
+            "the module needs a name that Verilog and VHDL take, of letters, digits and single _ "
+            f"between them, a letter first and no keyword, not {module!r}"
+        )
     timing = core_timing(design, technology)  # refuses what has no hardware
     cycles = (*steady(timing), first_logit(timing))
     core = Core(design, technology)

