@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from signfire.sim.specimens.rate import as_rate
-from signfire.tools import energy, pipeline, report, stages, tables
+from signfire.tools import energy, pipeline, report, source, stages, tables
 from signfire.tools.dataset import Dataset
 
 
@@ -111,11 +111,13 @@ def test_too_few_steps_for_a_curve_are_no_curve(job, tmp_path, monkeypatch, curv
     model, samples = tmp_path / "model.pt2", tmp_path / "calibrate.npz"
     model.write_bytes(b"")
     np.savez(samples, x=job.data.x)
-    source = pipeline.api.Model(spec=str(model), weights=None, calibrate=str(samples))
+    model = pipeline.api.Model(spec=str(model), weights=None, calibrate=str(samples))
+    origin = source.Source(model=model, digests={}, state=None)
+    again = source.FloatModel(network=None, calibrate=job.data, differs=())
+    monkeypatch.setattr(pipeline, "source_of", lambda *_: origin)
+    monkeypatch.setattr(pipeline, "read_source", lambda *_: again)
     for name, answer in {
-        "model_of": source,
         "options_of": None,
-        "load_network": None,
         "float_accuracy": 0.5,
         "over_steps": [{"steps": t, "accuracy": 0.5} for t in curve],
     }.items():

@@ -33,12 +33,15 @@ from ..gen.layers.plan import no_hardware
 from ..gen.layers.rtl import core_timing
 from ..gen.model.codes import Schedule
 from ..gen.model.functions import register_neuron
+from ..gen.model.name import check_name
 from ..gen.model.network import Network
 from ..gen.technology import TECHNOLOGIES, find_technology
 from ..sim import golden
+from . import source
 from .dataset import Dataset
 from .dataset import load as load_data
 from .embed import Embedding, generate
+from .source import Model, Named
 
 if TYPE_CHECKING:  # torch and cocotb take their time to import, and most verbs need neither
     from torch import nn
@@ -57,6 +60,7 @@ __all__ = [
     "Folded",
     "Inference",
     "Model",
+    "Named",
     "Options",
     "Reweighted",
     "build",
@@ -117,44 +121,6 @@ def load_design(design: Design | Path | str) -> Design:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model:
-    """Where a float model comes from, so that it can be read again.
-
-    Parameters
-    ----------
-    spec
-        ``file.py:factory`` or a ``.pt2`` program.
-    weights
-        State dict, ``None`` for a program.
-    calibrate
-        ``.npz`` file of the samples it was calibrated on, and ``inputs``, the array in it.
-    """
-
-    spec: str
-    weights: str | None
-    calibrate: str
-    inputs: str = "x"
-
-    @property
-    def absolute(self) -> "Model":
-        """The same with absolute paths, which a Design can keep."""
-        file, colon, factory = self.spec.rpartition(":") if ".py:" in self.spec else ("", "", "")
-        spec = f"{Path(file).resolve()}:{factory}" if colon else str(Path(self.spec).resolve())
-        return replace(
-            self,
-            spec=spec,
-            weights=None if self.weights is None else str(Path(self.weights).resolve()),
-            calibrate=str(Path(self.calibrate).resolve()),
-        )
-
-    @property
-    def name(self) -> str:
-        """The factory's or the program's name."""
-        _, colon, factory = self.spec.rpartition(".py:")
-        return factory if colon else Path(self.spec).stem
-
-
-@dataclass(frozen=True, kw_only=True)
 class Conversion:
     """A Design, the float Network it was made from, and the samples that calibrated it."""
 
@@ -167,15 +133,21 @@ def load_network(
     model: "Model | nn.Module", samples: np.ndarray, *, name: str | None = None
 ) -> Network:
     """Read a float model into a Network; ``samples`` show what it takes."""
-    from ..gen.front.export import import_network
-    from ..gen.front.loading import load_model
+    return loaded(model, samples, name=name)[0]
 
-    if isinstance(model, Model):
-        name = name or model.name
-        module: Any = load_model(model.spec, model.weights)
-    else:
-        module = model
-    return import_network(module, samples, name=name or "network")
+
+def loaded(
+    model: "Model | nn.Module", samples: np.ndarray, *, name: str | None = None
+) -> tuple[Network, dict[str, Any] | None]:
+    """Return a Network, and what a Design keeps of the model file that it came from, if any."""
+    from ..gen.front.export import import_network
+
+    if not isinstance(model, Model):
+        return import_network(model, samples, name=name or "network"), None
+    word = check_name(name or model.name)
+    module = source.load(model)
+    record = model.record(module)
+    return import_network(module, samples, name=word), record
 
 
 def convert(
@@ -209,7 +181,7 @@ def convert(
         if not isinstance(model, Model):
             raise ValueError("a module in memory needs calibration samples beside it")
         calibrate = load_data(model.calibrate, inputs=model.inputs, need_labels=False)
-    network = load_network(model, calibrate.x, name=name)
+    network, record = loaded(model, calibrate.x, name=name)
     like = None if like is None else load_design(like)
     design = calibrate_network(network, calibrate.x, options, like)
     if like is not None:
@@ -218,7 +190,7 @@ def convert(
         **design.provenance,
         "command": command,
         "versions": versions(),
-        "model": vars(model.absolute) if isinstance(model, Model) else None,
+        "model": record,
     }
     return Conversion(
         design=replace(design, provenance=provenance), network=network, calibrate=calibrate
@@ -250,13 +222,19 @@ def options_of(design: Design) -> Options:
             f"{design.name!r} was converted by another signfire, with the option "
             f"{sorted(unknown)[0]!r} (run signfire convert again)"
         )
-    for key in ("schedule", "input_schedule"):
-        fields[key] = _schedule(fields.get(key))
-    fields["layers"] = {
-        layer: LayerOptions(**own | {"schedule": _schedule(own.get("schedule"))})
-        for layer, own in fields.get("layers", {}).items()
-    }
-    return Options(**fields)
+    try:
+        for key in ("schedule", "input_schedule"):
+            fields[key] = _schedule(fields.get(key))
+        fields["layers"] = {
+            layer: LayerOptions(**own | {"schedule": _schedule(own.get("schedule"))})
+            for layer, own in fields.get("layers", {}).items()
+        }
+        return Options(**fields)
+    except (AttributeError, KeyError, TypeError, ValueError) as fault:
+        raise ValueError(
+            f"{design.name!r} does not say how it was converted ({fault}; run signfire convert "
+            f"again)"
+        ) from fault
 
 
 def _schedule(record: Mapping[str, Any] | None) -> Schedule | None:
@@ -266,18 +244,23 @@ def _schedule(record: Mapping[str, Any] | None) -> Schedule | None:
 
 
 def model_of(design: Design) -> Model:
-    """Return where a Design's float model comes from, or say why that is not known."""
-    record = design.provenance.get("model")
-    if not record:
-        raise ValueError(f"{design.name!r} was not converted from a model file")
-    return Model(**record)
+    """Return where a Design's float model comes from; see :func:`signfire.tools.source.source_of`.
+
+    Raises
+    ------
+    ValueError
+        If that is not known, or what lies there is not what was converted.
+    """
+    return source.source_of(design).model
 
 
 def source_of(design: Design) -> tuple[Network, Dataset]:
-    """Return the float network that a Design was converted from, and its calibration samples."""
-    model = model_of(design)
-    samples = load_data(model.calibrate, inputs=model.inputs, need_labels=False)
-    return load_network(model, samples.x, name=design.name), samples
+    """Return the float network that a Design was converted from, and its calibration samples.
+
+    Its model file is run, if it is what was converted; see :func:`signfire.tools.source.read`.
+    """
+    found = source.read(design)
+    return found.network, found.calibrate
 
 
 @dataclass(frozen=True, kw_only=True)

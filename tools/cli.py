@@ -5,7 +5,7 @@ Verbs import what they need when they run, so that ``signfire boards`` does not 
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,11 +24,16 @@ from .options import (
     fold_as_told,
     fold_option,
     link_option,
+    model_options,
     needs_record,
+    tell_random_weights,
     weight_options,
     whole_numbers,
     written,
 )
+
+if TYPE_CHECKING:
+    from .source import Named
 
 
 @click.group(
@@ -220,6 +225,7 @@ def convert(
         inputs=inputs,
     )
     samples = api.load_data(calibrate, inputs=inputs, need_labels=False)
+    tell_random_weights(source)
     with working("converting"):
         result = api.convert(source, samples, options, name=name, like=like, command=command_line())
     design, auto = fold_as_told(result.design, fold, board) if fold else (result.design, {})
@@ -452,6 +458,7 @@ def simulate(
 )
 @click.argument("design", type=FILE)
 @data_options
+@model_options
 @click.option("--samples", type=int, help="Only the first N samples.")
 @click.option("--example", default=0, show_default=True, help="Sample whose spikes are drawn.")
 @click.option("--board", help="Also build for this board.")
@@ -470,6 +477,7 @@ def report(
     data: Path,
     inputs: str,
     labels: str,
+    named: "Named",
     samples: int | None,
     example: int,
     board: str | None,
@@ -499,6 +507,7 @@ def report(
         bulk=bulk,
         faults=faults,
         data=found,
+        named=named,
         command=command_line(),
         curve=None if over_steps is None else whole_numbers("--over-steps", over_steps),
         example=example,
@@ -530,6 +539,7 @@ def report(
 @click.option("--data", type=FILE, help=".npz with samples and labels, for the report's accuracy.")
 @click.option("--inputs", default="x", show_default=True, help="Array of samples.")
 @click.option("--labels", default="y", show_default=True, help="Array of classes.")
+@model_options
 @click.option("--faults", type=COUNT, default=0, help="Plant N faults, see signfire faults.")
 @click.option("-o", "--output", type=FILE, help="Folder; by default build/NAME-BOARD.")
 @verb
@@ -544,6 +554,7 @@ def build(
     data: Path | None,
     inputs: str,
     labels: str,
+    named: "Named",
     faults: int,
     output: Path | None,
 ) -> Outcome:
@@ -576,6 +587,7 @@ def build(
         design=chosen,
         shape=frozen,
         data=samples,
+        named=named,
         command=command_line(),
         board=target,
         seeds=numbers,

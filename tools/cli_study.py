@@ -2,11 +2,24 @@
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .console import DIFFERENCE, DONE, Outcome, shown, verb
-from .options import FILE, command_line, data_options, examples, numbers, whole_numbers
+from .options import (
+    FILE,
+    command_line,
+    data_options,
+    examples,
+    model_options,
+    numbers,
+    tell_random_weights,
+    whole_numbers,
+)
+
+if TYPE_CHECKING:
+    from .source import Named
 
 
 @click.command(
@@ -94,7 +107,8 @@ def tune_schedule(
         inputs=inputs,
     )
     data = api.load_data(calibrate, inputs=inputs, need_labels=False)
-    network = api.load_network(source, data.x, name=name)
+    tell_random_weights(source)
+    network, kept = api.loaded(source, data.x, name=name)
     search = tune.Search(
         network,
         data.x,
@@ -115,7 +129,7 @@ def tune_schedule(
             **found.design.provenance,
             "command": command_line(),
             "versions": api.versions(),
-            "model": vars(source.absolute),
+            "model": kept,
         },
     )
     design.save(output)
@@ -147,6 +161,7 @@ def tune_schedule(
 )
 @click.argument("design", type=FILE)
 @data_options
+@model_options
 @click.option("--samples", default=500, show_default=True, help="Only the first N samples.")
 @click.option(
     "--settled", default="2,3,4,5,6,8", show_default=True, help="T of settled firing to look at."
@@ -169,15 +184,18 @@ def analyse(
     overlapped: str,
     rate: str,
     output: Path | None,
+    named: "Named",
 ) -> Outcome:
     """Write analysis.html and analysis.json: error, accuracy, membranes and events over T.
 
-    DESIGN must have been made by signfire convert: its float model is read again, and converted for
+    DESIGN must have been made by signfire convert: its float model is read again (a model file is
+    run, see --model), and converted for
     settled firing at each T, for overlapped firing with the paper's schedule and, where all neurons
     are ReLU, for integrate-and-fire with a rate code.
     """
-    from . import analysis, api, tables
+    from . import analysis, api, source, tables
     from .page import write_page
+    from .source import not_converted
 
     loaded = api.load_design(design)
     found = api.load_data(data, inputs=inputs, labels=labels, design=loaded, samples=samples)
@@ -186,21 +204,29 @@ def analyse(
         overlapped=sorted(whole_numbers("--overlapped", overlapped)),
         rate=sorted(whole_numbers("--rate", rate)),
     )
-    network, calibrate = api.source_of(loaded)
+    origin = source.read(loaded, named)
     with shown("analysis") as say:
-        record, sections = analysis.analyse(loaded, network, calibrate.x, found, question, say)
+        record, sections = analysis.analyse(
+            loaded, origin.network, origin.calibrate.x, found, question, say
+        )
+    record["float_differs"] = origin.differs
     page = write_page(
         output or Path("build") / f"{loaded.name}-study",
         "analysis",
         {**record, "command": command_line()},
         title=f"{loaded.name}: analysis",
         intro=f"{len(loaded.populations) - 2} hidden populations; golden model in integers.",
+        warnings=not_converted(origin.differs),
         sections=sections,
         command=command_line(),
     )
     return Outcome(
-        data={"page": page, "accuracy": record["accuracy"]},
-        text=tables.of_analysis(record, page),
+        data={
+            "page": page,
+            "accuracy": record["accuracy"],
+            "float_differs": origin.differs,
+        },
+        text=[*not_converted(origin.differs), *tables.of_analysis(record, page)],
     )
 
 
@@ -215,6 +241,7 @@ def analyse(
 )
 @click.argument("design", type=FILE)
 @data_options
+@model_options
 @click.option("--samples", default=500, show_default=True, help="Only the first N samples.")
 @click.option(
     "--noise",
@@ -250,6 +277,7 @@ def robustness(
     baseline_steps: int,
     seed: int,
     output: Path | None,
+    named: "Named",
 ) -> Outcome:
     """Write robustness.html and robustness.json: accuracy under noise and flipped events.
 
@@ -258,35 +286,42 @@ def robustness(
     arrives as the opposite.
     """
     from ..gen.convert.calibrate import calibrate
-    from . import analysis, api, tables
+    from . import analysis, api, source, tables
     from . import robustness as study
     from .page import write_page
+    from .source import not_converted
 
     loaded = api.load_design(design)
     found = api.load_data(data, inputs=inputs, labels=labels, design=loaded, samples=samples)
     deviations, rates = numbers("--noise", noise), numbers("--flips", flips)
-    network, source = api.source_of(loaded)
+    origin = source.read(loaded, named)
+    network = origin.network
     designs = {"golden": loaded}
     for path in beside:
         designs[path.stem] = api.load_design(path)
     if baseline_steps and loaded.dynamics == "signgd" and analysis.relu_only(network):
         options = analysis.rate_as(api.options_of(loaded), baseline_steps)
         name = f"integrate-and-fire, T = {baseline_steps}"
-        designs[name] = calibrate(network, source.x, options)
+        designs[name] = calibrate(network, origin.calibrate.x, options)
     with shown("robustness") as say:
         record = study.measure(
             designs, network, found, noise=deviations, flips=rates, seed=seed, progress=say
         )
+    record["float_differs"] = origin.differs
     page = write_page(
         output or Path("build") / f"{loaded.name}-study",
         "robustness",
         {**record, "command": command_line()},
         title=f"{loaded.name}: robustness",
         intro=f"{len(found):,} samples; golden models in integers.",
+        warnings=not_converted(origin.differs),
         sections=study.sections(record),
         command=command_line(),
     )
-    return Outcome(data={"page": page, **record}, text=tables.of_robustness(record, page))
+    return Outcome(
+        data={"page": page, **record},
+        text=[*not_converted(origin.differs), *tables.of_robustness(record, page)],
+    )
 
 
 COMMANDS: tuple[click.Command, ...] = (tune_schedule, analyse, robustness)

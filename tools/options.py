@@ -1,5 +1,6 @@
 """What the verbs of the command line share: options, foldings, and how a result is printed."""
 
+import functools
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ..boards.boards import Board
     from ..gen.design.design import Design
     from .api import AutoFold, Folded
+    from .source import Model
 
 FILE = click.Path(path_type=Path)
 COUNT = click.IntRange(0)
@@ -33,6 +35,38 @@ def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
     ):
         function = option(function)
     return function
+
+
+def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--model``, ``--weights`` and ``--calibrate``, given to the function as ``named``."""
+
+    @functools.wraps(function)
+    def run(
+        *args: Any, model: str | None, weights: Path | None, calibrate: Path | None, **rest: Any
+    ) -> Any:
+        from .source import Named
+
+        named = Named(
+            spec=model,
+            weights=None if weights is None else str(weights),
+            calibrate=None if calibrate is None else str(calibrate),
+        )
+        return function(*args, named=named, **rest)
+
+    for option in reversed(
+        (
+            click.option(
+                "--model",
+                metavar="MODEL",
+                help="The float model, file.py:factory (the file is run) or a .pt2 program. By "
+                "default the one that DESIGN was converted from, while its SHA-256 is the same.",
+            ),
+            click.option("--weights", type=FILE, help="Its state dict; by default likewise."),
+            click.option("--calibrate", type=FILE, help="Its samples; by default likewise."),
+        )
+    ):
+        run = option(run)
+    return run
 
 
 def examples(*lines: str) -> str:
@@ -169,6 +203,16 @@ def written(
         text=tables.of_report(record, page),
         status=DONE if sound else DIFFERENCE,
     )
+
+
+def tell_random_weights(model: "Model") -> None:
+    """Warn on standard error where a model comes without a file of weights."""
+    if model.gives_own_weights:
+        progress.print(
+            f"warning: without --weights the weights are those that {model.spec} gives its model: "
+            f"random, unless it loads some itself",
+            soft_wrap=True,
+        )
 
 
 class InOrder(click.Group):

@@ -42,9 +42,13 @@ def write_page(
     title: str,
     intro: str,
     sections: Sequence[Section],
+    warnings: Sequence[str] = (),
     command: str = "",
 ) -> Path:
-    """Write page and numbers into ``folder``, which is made if missing; return the page's path."""
+    """Write page and numbers into ``folder``, which is made if missing; return the page's path.
+
+    ``warnings`` stand above all sections.
+    """
     folder = Path(folder)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -62,7 +66,9 @@ def write_page(
         for section in sections
     ]
     template = environment.get_template("study.html.jinja")
-    page = template.render(title=title, intro=intro, sections=shown, command=command)
+    page = template.render(
+        title=title, intro=intro, warnings=warnings, sections=shown, command=command
+    )
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / f"{name}.json", to_json(record, indent=2) + "\n")
     write_text(folder / f"{name}.html", page)

@@ -21,6 +21,7 @@ from . import api, comparison, energy, fault_table, proof, tables
 from .console import progress, shown
 from .link_speed import frame_bytes, lines
 from .report import Example, write_report
+from .source import NOTHING_NAMED, Named, read_source, source_of
 from .stages import Stages, file_digest
 
 STALLS = 0.3  # share of cycles in which the second run of the cycle check pauses
@@ -42,6 +43,8 @@ class Job:
         Labelled samples; ``None`` leaves out all that needs them.
     command
         What the user typed.
+    named
+        Files of the float model that the user named.
     board
         To build for; ``None`` for none.
     seeds
@@ -67,6 +70,7 @@ class Job:
     design: Design
     data: api.Dataset | None
     command: str
+    named: Named = NOTHING_NAMED
     board: Board | None = None
     shape: Design | None = None
     seeds: Sequence[int] = (1,)
@@ -421,30 +425,32 @@ def _against_float(job: Job, stages: Stages, inputs: Mapping[str, Any]) -> dict[
     data = job.data
     assert data is not None
     curve = CURVE[job.design.firing] if job.curve is None else tuple(job.curve)
+    none = {"float": None, "over_steps": [], "float_differs": [], "float_missing": ""}
     try:
-        source, _ = api.model_of(job.design), api.options_of(job.design)
-        calibrate = api.load_data(source.calibrate, inputs=source.inputs, need_labels=False)
-        files = {path: Path(path).stat().st_mtime_ns for path in _files(source)}
+        origin = source_of(job.design, job.named)
+        api.options_of(job.design)
     except (ValueError, OSError) as reason:
-        missing = f"the float model is not at hand ({reason})"
-        return {"float": None, "over_steps": [], "over_steps_missing": missing}
+        missing = f"the float model is not at hand: {reason}"
+        return none | {"over_steps_missing": missing, "float_missing": missing}
 
     def measure() -> dict[str, Any]:
-        network = api.load_network(source, calibrate.x)
-        again = api.Conversion(design=job.design, network=network, calibrate=calibrate)
-        return {
-            "float": api.float_accuracy(network, data),
+        try:
+            found = read_source(job.design, origin, job.named)
+        except ValueError as reason:
+            return none | {"float_missing": f"the float model is not at hand: {reason}"}
+        again = api.Conversion(design=job.design, network=found.network, calibrate=found.calibrate)
+        return none | {
+            "float": api.float_accuracy(found.network, data),
+            "float_differs": found.differs,
             "over_steps": api.over_steps(again, data, curve),
         }
 
-    inputs = {**inputs, "files": files, "curve": curve}
+    named = origin.model, job.named.spec is not None
+    inputs = {**inputs, "files": origin.digests, "state": origin.state, "named": named}
+    inputs |= {"curve": curve, "differs": origin.differs}
     found = stages.run("float", f"float model, and T = {_listed(curve)}", inputs, measure)
-    return found | {"over_steps_missing": "" if curve else "it was not asked for"}
-
-
-def _files(source: api.Model) -> list[str]:
-    model = source.spec.rpartition(":")[0] if ".py:" in source.spec else source.spec
-    return [f for f in (model, source.weights, source.calibrate) if f is not None]
+    missing = found["float_missing"] or ("" if curve else "it was not asked for")
+    return found | {"over_steps_missing": missing}
 
 
 def _listed(numbers: Sequence[int]) -> str:
@@ -488,6 +494,8 @@ def describe(job: Job) -> dict[str, Any]:
             "samples": None,
             "over_steps": [],
             "over_steps_missing": "there were no samples",
+            "float_missing": "",
+            "float_differs": [],
             "confusion": None,
         },
         "cycles": None,

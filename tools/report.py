@@ -7,7 +7,9 @@ and what was not done is ``null``:
 ``design_hash``     SHA-256 of the Design, ``name`` its word, ``firing`` and ``dynamics`` its mode,
                     ``manner`` the same in words
 ``board``           name, ``device`` its part, ``null`` where nothing was built
-``accuracy``        ``float``, ``golden``, ``rtl``, ``samples``, ``over_steps``, ``confusion``
+``accuracy``        ``float``, ``golden``, ``rtl``, ``samples``, ``over_steps``, ``confusion``;
+                    ``float_missing`` says why there is no ``float``, ``float_differs`` in what its
+                    model is not the one that was converted
 ``cycles``          ``latency`` (first sample word in to class out), ``interval``, and
                     ``first_logit``, of which the class is the last
 ``clock_hz``        of the core on this board; ``latency_s`` and ``throughput_per_s`` at it
@@ -41,6 +43,7 @@ from ..gen.design.design import Design
 from ..sim.golden import Trace
 from . import plots
 from .console import to_json
+from .source import not_converted
 
 GLOSSARY = {
     "event": "one bit of a spike train: the neuron's sign was negative at this step",
@@ -109,6 +112,7 @@ def render(record: Mapping[str, Any], example: Example | None = None) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.globals["not_converted"] = not_converted
     environment.filters |= {
         "percent": percent,
         "si": si,

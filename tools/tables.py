@@ -18,6 +18,7 @@ from ..gen.model.network import MAX
 from .api import AutoFold, Costs, Embedding, Evaluation, Inference
 from .host import REASONS
 from .report import percent, si
+from .source import not_converted
 
 if TYPE_CHECKING:
     from ..gen.design.linkformat import Identity
@@ -415,10 +416,14 @@ def of_report(record: Mapping[str, Any], page: Path) -> list[RenderableType]:
     accuracy = record["accuracy"]
     lines = []
     if accuracy["golden"] is not None:
+        whose = "another float model's" if accuracy["float_differs"] else "float"
         lines.append(
-            f"accuracy {percent(accuracy['golden'])}, float {percent(accuracy['float'])} "
+            f"accuracy {percent(accuracy['golden'])}, {whose} {percent(accuracy['float'])} "
             f"({accuracy['samples']:,} samples)"
         )
+        lines += not_converted(accuracy["float_differs"])
+        if accuracy["float_missing"]:
+            lines.append(f"no float figures: {accuracy['float_missing']}")
     if record["cycles"]:
         cycles = record["cycles"]
         lines.append(f"latency {cycles['latency']:,} cycles, interval {cycles['interval']:,}")
