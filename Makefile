@@ -21,9 +21,6 @@ BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 # Verilator's own Makefiles read these; ours must not reach them with flags of `make -j`.
 unexport MAKEFLAGS MFLAGS MAKELEVEL
-ifneq ($(shell command -v ccache 2>/dev/null),)
-export OBJCACHE ?= ccache
-endif
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo test lint bench readme clean
@@ -51,8 +48,6 @@ elif ! "$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null; then \
 fi; \
 command -v g++ >/dev/null || \
 	need "g++ is missing (Debian, Ubuntu: apt install g++; macOS: xcode-select --install)"; \
-command -v perl >/dev/null || \
-	need "perl is missing (Debian, Ubuntu: apt install perl; macOS brings it)"; \
 exit $$missing
 endef
 

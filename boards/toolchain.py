@@ -117,10 +117,9 @@ _LIBRARIES = {
     "numpy": "golden model",
 }
 _SYSTEM = {  # program -> (purpose, Debian package, whether required)
-    "make": ("compiles simulations", "make", True),
     "g++": ("compiles simulations", "g++", True),
-    "perl": ("starts Verilator", "perl", True),
-    "ccache": ("compiles simulations faster the second time", "ccache", False),
+    "make": ("runs signfire's own Makefile", "make", False),
+    "perl": ("starts Verilator where it is called by hand", "perl", False),
     "icebox_vlog": ("bitstreams back to logic, iCE40", "fpga-icestorm", False),
 }
 

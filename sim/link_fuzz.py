@@ -4,16 +4,13 @@ Random and mutated frames run through the link and a small core, compiled free-r
 back is compared, byte by byte, with :mod:`.link_reference`. A run is given by its seed.
 """
 
-import hashlib
 import json
-import os
 import random
 import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +25,7 @@ from ..gen.layers.rtl import Core, to_verilog
 from ..hdl.link import Link
 from ..hdl.protocol import VERSION
 from ..hdl.storage import Rom
+from . import verilator
 from .link_reference import (
     END,
     ESC,
@@ -40,7 +38,7 @@ from .link_reference import (
     Line,
     make_frame,
 )
-from .verilator import COMPILE_FLAGS, environment, require_programs
+from .verilator import COMPILE_FLAGS, Program
 
 TOP = "signfire_link"
 HARNESS = Path(__file__).with_name("link_fuzz_main.cpp")
@@ -568,28 +566,17 @@ def fuzz_link(
 
 
 def compiled(verilog_text: str, directory: Path) -> Path:
-    """Return the program that simulates the link, compiled if ``directory`` has it not yet."""
-    made_of = [verilog_text, HARNESS.read_text(), *FLAGS, version("verilator")]
-    key = hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:16]
-    program = directory / f"link-{key}"
-    if program.exists():
-        return program.resolve()
-    require_programs()
-    directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="compile-", dir=directory) as folder:
-        (Path(folder) / "link.v").write_text(verilog_text)
-        (Path(folder) / HARNESS.name).write_text(HARNESS.read_text())
-        command = ["verilator", "--cc", "--exe", "--build", "-j", "2", *FLAGS]
-        command += ["--top-module", TOP, "--prefix", "Vlink", "link.v", HARNESS.name]
-        log = directory / "link.log"
-        with open(log, "w") as output:
-            done = subprocess.run(
-                command, cwd=folder, env=environment(), stdout=output, stderr=subprocess.STDOUT
-            )
-        if done.returncode:
-            raise RuntimeError(f"Verilator could not compile the link; see {log}")
-        os.replace(Path(folder) / "obj_dir" / "Vlink", program)
-    return program.resolve()
+    """Return the program that simulates the link, see :func:`signfire.sim.verilator.compiled`."""
+    program = Program(
+        name="link",
+        what="link",
+        top=TOP,
+        prefix="Vlink",
+        verilog={"link.v": verilog_text},
+        harness={HARNESS.name: HARNESS.read_text()},
+        flags=FLAGS,
+    )
+    return verilator.compiled(program, directory)
 
 
 @dataclass

@@ -1,9 +1,11 @@
 """Fixtures that several test modules share."""
 
 import inspect
+import os
 import struct
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -28,6 +30,9 @@ from signfire.hdl.protocol import (
 from signfire.sim import golden, verilator
 from signfire.sim.specimens.chains import random_design, random_windows
 from signfire.tools.host import decode_frame, encode_frame
+
+# What the tests compile stays out of the user's cache, and serves the next run of the tests.
+os.environ.setdefault("SIGNFIRE_CACHE_DIR", str(Path(__file__).parents[1] / "build" / "cache"))
 
 
 def pytest_configure(config):

@@ -29,10 +29,10 @@ def test_report_imports_nothing_large() -> None:
 def test_missing_system_program_names_its_package(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    perl = next(tool for tool in tools() if tool.name == "perl")
+    compiler = next(tool for tool in tools() if tool.name == "g++")
 
-    assert (MISSING, "apt install perl", "") == (perl.state, perl.remedy, perl.path)
-    assert perl.required
+    assert (MISSING, "apt install g++", "") == (compiler.state, compiler.remedy, compiler.path)
+    assert compiler.required
 
 
 @pytest.mark.parametrize(("status", "state"), [(0, OK), (127, MISSING)])

@@ -1,6 +1,7 @@
 """The bulk check passes where RTL and models agree, and sees faults in words and cycles."""
 
 from dataclasses import replace
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -217,9 +218,9 @@ def test_an_interrupted_compilation_leaves_no_model(tmp_path, verilog, monkeypat
     def interrupted(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bulk.subprocess, "run", interrupted)
+    monkeypatch.setattr(verilator.subprocess, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        bulk.compiled(verilog, tmp_path)
+        bulk.compiled(f"{verilog}// {uuid4()}", tmp_path)  # no model was compiled before
 
     assert [path.name for path in tmp_path.iterdir()] == ["bulk.log"]
 
@@ -230,9 +231,9 @@ def test_verilog_that_does_not_compile_is_an_error(tmp_path):
 
 
 def test_a_missing_system_program_is_named(monkeypatch):
-    monkeypatch.setattr(verilator.shutil, "which", lambda name: None if name == "perl" else name)
+    monkeypatch.setattr(verilator.shutil, "which", lambda name: None if name == "g++" else name)
 
-    with pytest.raises(ValueError, match=r"; missing: perl \(install it"):
+    with pytest.raises(ValueError, match=r"must have g\+\+, which is missing \(install it"):
         verilator.require_programs()
 
 

@@ -1,6 +1,5 @@
 """The cycle check passes where RTL and golden model agree, and sees every kind of fault."""
 
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -181,11 +180,9 @@ def test_no_sample_is_refused(tmp_path):
 def test_a_system_without_a_compiler_is_refused_before_anything_is_written(tmp_path, monkeypatch):
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name in ("make", "perl"):
-        (programs / name).symlink_to(shutil.which(name))
     monkeypatch.setenv("PATH", str(programs))
 
-    with pytest.raises(ValueError, match=r"must have make, g\+\+, perl; missing: g\+\+ \(install"):
+    with pytest.raises(ValueError, match=r"must have g\+\+, which is missing \(install"):
         check_cycles(settled(), RAW, tmp_path / "check")
 
     assert not (tmp_path / "check").exists()

@@ -383,7 +383,7 @@ def test_a_short_line_costs_the_boards_titles_and_no_number(width, shown) -> Non
 
 
 def test_doctor_says_what_to_do_where_a_program_is_missing(signfire, monkeypatch) -> None:
-    lacks = {"perl": True, "ccache": False}
+    lacks = {"g++": True, "make": False}
     found = [
         replace(tool, state="missing", remedy=f"apt install {tool.name}")
         if tool.name in lacks
@@ -395,9 +395,9 @@ def test_doctor_says_what_to_do_where_a_program_is_missing(signfire, monkeypatch
     status, out, _ = signfire("doctor")
 
     assert status == 2
-    assert "perl is missing (starts Verilator): apt install perl\n" in out
+    assert "g++ is missing (compiles simulations): apt install g++\n" in out
     assert "missing (optional)" in out
-    assert out.endswith("not ready: signfire cannot do without perl\n")
+    assert out.endswith("not ready: signfire cannot do without g++\n")
 
 
 def test_doctor_is_content_without_what_is_optional(signfire, monkeypatch) -> None:
