@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from amaranth.hdl import Module, ResetInserter, Signal
-from amaranth.lib import wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..gen.design.design import Design
@@ -13,7 +13,7 @@ from ..gen.layers.cycles import first_logit, steady
 from ..gen.layers.rtl import Core, core_timing
 from ..hdl.link import Link
 from ..hdl.protocol import VERSION
-from ..hdl.storage import Rom
+from ..hdl.storage import Rom, Words
 from .boards import Board
 from .devices import ECP5, ICE40
 from .strap import Strap
@@ -30,7 +30,7 @@ def technology_of(board: Board) -> str:
     Devices of vendor tools are generated like ECP5: multipliers, registered block RAM, LUT RAM.
     """
     if board.family == ICE40:
-        return "ice40-up" if board.device.multipliers else "ice40-hx"
+        return "ice40-up" if board.open_device.multipliers else "ice40-hx"
     return board.family or ECP5
 
 
@@ -57,6 +57,11 @@ class Accelerator(wiring.Component):
         Folded Design that fixes all but what lies in the ROMs; ``None`` is ``design`` itself.
     """
 
+    received: stream.Interface
+    lost: Signal
+    sent: stream.Interface
+    alarm: Signal
+
     def __init__(self, design: Design, board: Board, shape: Design | None = None) -> None:
         self.design, self.board = design, board
         shape = shape or design
@@ -80,9 +85,9 @@ class Accelerator(wiring.Component):
         self.identity = with_hash(identity, design)
         form = SampleFormat.of(shape)
         self.record = Rom(content=list(self.identity.to_bytes()), width=8)
-        record = self.record
+        record: Words = self.record
         if self.clock_is_open:
-            record = ClockedIdentity(record, clock_bytes(self.identity), family=board.family)
+            record = ClockedIdentity(self.record, clock_bytes(self.identity), family=board.family)
         self.link = Link(
             elements=form.elements,
             code_bits=form.code_bits,
@@ -126,6 +131,9 @@ class ClockedIdentity(wiring.Component):
         Of the device.
     """
 
+    address: Signal
+    data: Signal
+
     def __init__(self, rom: Rom, clock_bytes: Sequence[int], *, family: str) -> None:
         self.rom, self.content = rom, rom.content
         self.clock_bytes = clock_bytes
@@ -153,6 +161,5 @@ def with_hash(identity: Identity, design: Design) -> Identity:
 
 def clock_bytes(identity: Identity) -> list[int]:
     """Return where the record of an identity holds its clock, lowest byte first."""
-    fields = {name: getattr(identity, name) for name in identity.__dataclass_fields__}
-    records = [Identity(**fields | {"clock_hz": clock}).to_bytes() for clock in (0, 2**32 - 1)]
+    records = [replace(identity, clock_hz=clock).to_bytes() for clock in (0, 2**32 - 1)]
     return [i for i, (a, b) in enumerate(zip(*records, strict=True)) if a != b]

@@ -32,6 +32,12 @@ class LineArbiter(wiring.Component):
     to_link, from_link : Out and In, streams of bytes
     """
 
+    tick: Signal
+    received: list[stream.Interface]
+    sent: list[stream.Interface]
+    to_link: stream.Interface
+    from_link: stream.Interface
+
     def __init__(self) -> None:
         byte = stream.Signature(8)
         super().__init__(

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
-from amaranth.back import rtlil
+from amaranth.back import rtlil  # pyright: ignore[reportAttributeAccessIssue]  # not in the stubs
 from amaranth.build import Platform
 from amaranth.hdl import Elaboratable, Module
 from amaranth.lib import io
@@ -26,6 +27,7 @@ from .top import Top
 
 EDGE_CELLS = Path(__file__).with_name("edge_cells.v")
 TOP = "board"
+Port = io.SingleEndedPort | io.DifferentialPort  # what platforms make
 _LIGHTS = ("heartbeat", "alarm")  # in the order of Top
 # What waits for bytes, most of the time at rest, and what in it counts for ever.
 _AT_REST = f"{NAME}.top.application"
@@ -116,7 +118,7 @@ class _Bench:
     def __init__(self, board: Board) -> None:
         self.board = board
         self.real = board.platform()
-        self.requested: dict[tuple[str, int], object] = {}
+        self.requested: dict[tuple[str, int], Any] = {}  # a port, or a group of them by name
 
     @property
     def default_clk(self):
@@ -137,28 +139,29 @@ class _Bench:
 
     def create_missing_domain(self, name: str):
         """As the vendor's platform does where that is plain logic, else as Amaranth does."""
-        maker = type(self.real) if self.board.builds_bitstream else Platform
+        maker: Any = type(self.real) if self.board.builds_bitstream else Platform
         return maker.create_missing_domain(self, name)
 
-    def lights(self) -> list[io.PortLike]:
+    def lights(self) -> list[Port]:
         """Return the LEDs in the order of :data:`_LIGHTS`."""
         leds = [port for (name, _), port in self.requested.items() if name == "led"]
         colours = self.requested.get(("rgb_led", 0))
         return leds if colours is None else [colours.g, colours.r]
 
 
-def _ports(requested: object) -> Iterator[io.PortLike]:
+def _ports(requested: Any) -> Iterator[Port]:
     """Yield every port of a resource."""
-    if isinstance(requested, io.PortLike):
+    if isinstance(requested, Port):
         yield requested
     else:
         for member in vars(requested).values():
             yield from _ports(member)
 
 
-def _net(port: io.PortLike) -> str:
+def _net(port: Port) -> str:
     """Return the name of a port in the Verilog, that of its true half where it is differential."""
-    return (port.p if isinstance(port, io.DifferentialPort) else port.io).name
+    wire: Any = port.p if isinstance(port, io.DifferentialPort) else port.io  # stubs know no name
+    return wire.name
 
 
 def _wrapper(bench: _Bench, text: str, watched: int, sync: str) -> str:
@@ -201,7 +204,10 @@ def _pins(text: str) -> tuple[set[str], set[str]]:
     """Return the inputs and the outputs of the first module of an RTLIL text."""
     top = text[text.index(f"module \\{NAME}\n") :].partition("\nend\n")[0]
     found = re.findall(r"^ *wire (?:width \d+ )?(input|output) \d+ +\\(\S+)$", top, re.M)
-    return tuple({name for way, name in found if way == wanted} for wanted in ("input", "output"))
+    inputs, outputs = (
+        {name for way, name in found if way == wanted} for wanted in ("input", "output")
+    )
+    return inputs, outputs
 
 
 def _set_straps(text: str, value: int) -> str:

@@ -6,9 +6,11 @@ import inspect
 import pkgutil
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import amaranth_boards
-from amaranth.build import Attrs, Clock, Pins, PinsN, Platform, Resource, ResourceError, Subsignal
+from amaranth.build import Attrs, Clock, Pins, PinsN, Platform, Resource, Subsignal
+from amaranth.build.res import ResourceError
 from amaranth_boards.resources import UARTResource
 
 from .devices import DEVICES, Device
@@ -141,7 +143,23 @@ class Board:
         """``ice40``, ``ecp5`` or ``gowin``; empty for a device of other tools."""
         return "" if self.device is None else self.device.family
 
-    def platform(self) -> Platform:
+    @property
+    def open_device(self) -> Device:
+        """The device of a board that signfire goes all the way to a bitstream for.
+
+        Raises
+        ------
+        ValueError
+            For a device of other tools, whose capacity is not known.
+        """
+        if self.device is None:
+            raise ValueError(
+                f"the capacity of {self.part} on {self.name} is not known: its tools are "
+                f"{self.toolchain} (choose a board of iCE40, ECP5 or Gowin)"
+            )
+        return self.device
+
+    def platform(self) -> Any:  # amaranth-stubs know little of platforms, and no vendor's
         """Return a fresh platform with ``("uart", 0)`` and, where it can, ``("spi_link", 0)``."""
         module = importlib.import_module(f"amaranth_boards.{self.module}")
         platform = getattr(module, self.platform_class)()
@@ -310,7 +328,7 @@ def _describe(module: str, platform_class: type[Platform]) -> Board | None:
     name, title = _NAMES.get(class_name, (plain, plain))
     extra = _EXTRA.get(name, {})
     try:
-        platform = platform_class()
+        platform: Any = platform_class()
         has_uart = ("uart", 0) in platform.resources or "uart_pins" in extra
         input_hz = round(platform.default_clk_frequency) if has_uart else 0
     except (ValueError, AttributeError, ResourceError):

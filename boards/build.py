@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-
-from amaranth.build.run import BuildPlan
+from typing import IO, Protocol
 
 from ..gen.core.shape import refuse_unlike
 from ..gen.design.design import Design
@@ -58,6 +57,18 @@ _PACKERS = {"icepack": ".bin", "ecppack": ".bit", "gowin_pack": ".fs"}
 _LIBRARIES = ("amaranth", "amaranth-boards")
 
 Progress = Callable[[str], None]
+
+
+class _Plan(Protocol):
+    """What is used of amaranth's build plans, of which amaranth-stubs know a part."""
+
+    files: dict[str, str]
+
+    def digest(self) -> bytes: ...
+
+    def archive(self, file: IO[bytes]) -> None: ...
+
+    def extract(self, root: Path) -> object: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -364,7 +375,7 @@ class _Flow:
         self.progress("elaboration")
         setting = None
         if self.board.has_pll:
-            setting = self._setting(Fraction(self.board.device.goal_hz))
+            setting = self._setting(Fraction(self.board.open_device.goal_hz))
         plan = self._plan(application, setting)
         if frequency is not None:
             setting = self._wanted_setting(frequency)
@@ -386,7 +397,7 @@ class _Flow:
         self, application, seeds: tuple[int, ...], frequency: float | None, margin: float
     ) -> BuildResult:
         self.progress("elaboration")
-        goal = Fraction(self.board.device.goal_hz)
+        goal = Fraction(self.board.open_device.goal_hz)
         setting = self._setting(goal) if self.board.has_pll else None
         plan = self._plan(application, setting)  # the same for every frequency
         if frequency is not None:
@@ -406,16 +417,16 @@ class _Flow:
         best = max(runs, key=lambda run: run.fmax_hz)
         final = self._settle(place, best, frequency, margin)
         placed = f"{final.output}.placed"
-        if self.roms:
-            build = self._placed_build(final, pack, versions)
+        build = self._placed_build(final, pack, versions) if self.roms else None
+        if build is not None:
             placed = f"{NAME}.placed"
             (self.directory / placed).write_text(build.filled(words))
         self.progress("bitstream")
         bitstream = pack_bitstream(pack, placed, self.directory)
         result = self._result(final, runs, bitstream, versions)
-        if self.roms:
+        if build is not None:
             build.save(self.directory)
-        self._record(key, result)
+        self._record(key, result, bitstream)
         return result
 
     def _can_be_reweighted(self) -> bool:
@@ -447,7 +458,7 @@ class _Flow:
 
     # -- stages --------------------------------------------------------------------------------
 
-    def _plan(self, application, setting: PllSetting | None) -> BuildPlan:
+    def _plan(self, application, setting: PllSetting | None) -> _Plan:
         top = Top(application=application, board=self.board, setting=setting, link=self.link)
         options = {}
         if self.board.builds_bitstream:
@@ -489,7 +500,7 @@ class _Flow:
             )
         return self._setting(Fraction(frequency))
 
-    def _synthesise(self, plan: BuildPlan, command: list[str], versions: dict[str, str]) -> None:
+    def _synthesise(self, plan: _Plan, command: list[str], versions: dict[str, str]) -> None:
         """Make the netlist, unless the one that is there was made from the same source."""
         source = f"{NAME}.il"
         script = f"{NAME}.ys"
@@ -638,12 +649,12 @@ class _Flow:
             seconds=round(time.monotonic() - self.start, 1),
         )
 
-    def _record(self, key: str, result: BuildResult) -> None:
+    def _record(self, key: str, result: BuildResult, bitstream: Path) -> None:
         """Write the result last, and whole: it is what makes a build count as done."""
         data = asdict(result)
-        data["bitstream"] = result.bitstream.name
+        data["bitstream"] = bitstream.name
         data["logs"] = {stage: path.name for stage, path in result.logs.items()}
-        digest = hashlib.sha256(result.bitstream.read_bytes()).hexdigest()
+        digest = hashlib.sha256(bitstream.read_bytes()).hexdigest()
         record = {"format": FORMAT_VERSION, "key": key, "bitstream_sha256": digest, "result": data}
         _write_whole(self.directory / RESULT, json.dumps(record, indent=1))
 
@@ -734,10 +745,10 @@ def _core_clock(report: PnrReport, names: frozenset[str]) -> str:
             f"nextpnr's report has no clock {' or '.join(sorted(names))}: the core has no "
             f"registers that are used"
         )
-    return min(clocks, key=clocks.get)
+    return min(clocks, key=lambda net: clocks[net])
 
 
-def _commands(plan: BuildPlan) -> tuple[list[str], list[str], list[str]]:
+def _commands(plan: _Plan) -> tuple[list[str], list[str], list[str]]:
     """Return the plan's commands: synthesis, place-and-route, packing."""
     commands = json.loads(plan.files[f"build_{NAME}.json"])["commands"]
     synthesis = next(c for c in commands if c[0] == "yosys")
@@ -753,7 +764,7 @@ def _versions(programs: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _key(plan: BuildPlan, *content: object) -> str:
+def _key(plan: _Plan, *content: object) -> str:
     """Return a hash over all that the bitstream depends on."""
     digest = hashlib.sha256(plan.digest())
     digest.update(json.dumps(content, sort_keys=True, default=str).encode())

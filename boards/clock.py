@@ -44,7 +44,7 @@ class ClockTree(wiring.Component):
         if self.board.clock_on_pll_pad:
             m.submodules.pll = _ice40_pad_pll(self.setting, pin, oscillator, clock, locked)
         else:
-            m.submodules.pin = buffer = io.Buffer("i", pin)
+            m.submodules.pin = buffer = io.Buffer(io.Direction.Input, pin)
             m.d.comb += oscillator.eq(buffer.i)
             make_pll = {ICE40: _ice40_pll, ECP5: _ecp5_pll, GOWIN: _gowin_pll}[self.board.family]
             m.submodules.pll = make_pll(self.board, self.setting, oscillator, clock, locked)
@@ -52,7 +52,7 @@ class ClockTree(wiring.Component):
         pressed = Const(0)
         if platform.default_rst is not None:
             button = platform.request(platform.default_rst, dir="-")
-            m.submodules.button = buffer = io.Buffer("i", button)
+            m.submodules.button = buffer = io.Buffer(io.Direction.Input, button)
             pressed = buffer.i
 
         m.d.comb += [ClockSignal(OSCILLATOR).eq(oscillator), ClockSignal("sync").eq(clock)]
@@ -74,12 +74,12 @@ class ResetDelay(wiring.Component):
     hold : Out(1), the reset, high from configuration on
     """
 
-    good: In(1)
-    hold: Out(1)
+    good: Signal
+    hold: Signal
 
     def __init__(self, *, cycles: int) -> None:
         self.cycles = cycles
-        super().__init__()
+        super().__init__({"good": In(1), "hold": Out(1)})
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -160,7 +160,7 @@ def _gowin_pll(board: Board, setting: PllSetting, oscillator, clock, locked) -> 
         "rPLL",
         **{f"p_{name}": value for name, value in setting.parameters.items()},
         **{f"p_{name}": value for name, value in static.items()},
-        p_DEVICE=board.device.name,
+        p_DEVICE=board.open_device.name,
         p_CLKFB_SEL="internal",
         **{f"i_{name}": Const(0, width) for name, width in zero.items()},
         i_CLKIN=oscillator,

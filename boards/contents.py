@@ -201,7 +201,9 @@ class ContentsMap:
 
 def _place(cell: Mapping, family: str, pins: Mapping) -> list[int]:
     bel = cell["attributes"]["NEXTPNR_BEL"]
-    x, y, name = re.fullmatch(r"X(\d+)/Y(\d+)/(.+)", bel).groups()
+    match = re.fullmatch(r"X(\d+)/Y(\d+)/(.+)", bel)
+    assert match is not None, bel  # every bel of nextpnr has such a name
+    x, y, name = match.groups()
     if cell["type"] == "DP16KD":
         return [int(cell["attributes"]["WID"], 2)]
     if cell["type"] == "ICESTORM_RAM":

@@ -26,13 +26,13 @@ class ByteCrossing(wiring.Component):
     o : Out(stream of 8 bits), in ``target``
     """
 
-    i: In(stream.Signature(8))
-    o: Out(stream.Signature(8))
+    i: stream.Interface
+    o: stream.Interface
 
     def __init__(self, *, source: str, target: str) -> None:
         self.source = source
         self.target = target
-        super().__init__()
+        super().__init__({"i": In(stream.Signature(8)), "o": Out(stream.Signature(8))})
 
     def elaborate(self, platform) -> Module:
         m = Module()

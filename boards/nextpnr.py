@@ -131,9 +131,9 @@ def synthesis_options(board: Board) -> str:
     """Return the options of yosys's ``synth_*`` for a board."""
     if board.family != ICE40:
         return ""
-    part = board.device.name
+    part = board.open_device.name
     kind = "u" if "UP" in part else "lp" if "LP" in part else "hx"
-    multipliers = "-dsp " if board.device.multipliers else ""
+    multipliers = "-dsp " if board.open_device.multipliers else ""
     return f"{multipliers}-abc9 -device {kind}"
 
 

@@ -111,7 +111,7 @@ def clock_ratio(cell: str, parameters: Mapping[str, str]) -> Fraction:
     return Fraction(number("FBDIV_SEL") + 1, number("IDIV_SEL") + 1)
 
 
-def _run(program: str, *arguments: str, cwd: Path) -> str:
+def _run(program: str, *arguments: str, cwd: Path | str) -> str:
     done = subprocess.run(
         [str(executable(program)), *arguments], cwd=cwd, capture_output=True, text=True, check=False
     )
@@ -122,27 +122,32 @@ def _mhz(hz: Fraction) -> str:
     return f"{float(hz) / 1e6:.6f}"
 
 
-def _number(pattern: str, text: str) -> int | None:
-    match = re.search(pattern, text)
-    return None if match is None else int(match.group(1))
+def _numbers(patterns: Mapping[str, str], text: str) -> dict[str, int] | None:
+    """Return the number that each pattern finds, by name; None where one finds nothing."""
+    found = {}
+    for name, pattern in patterns.items():
+        match = re.search(pattern, text)
+        if match is None:
+            return None
+        found[name] = int(match.group(1))
+    return found
 
 
 def _icepll(input_hz: Fraction, request_hz: Fraction, part: str) -> PllSetting | None:
     """Ask icepll; f_out = f_in (DIVF + 1) / ((DIVR + 1) 2^DIVQ), simple feedback."""
     with tempfile.TemporaryDirectory() as directory:
         text = _run("yowasp-icepll", "-i", _mhz(input_hz), "-o", _mhz(request_hz), cwd=directory)
-    divr, divf, divq, filter_range = (
-        _number(rf"{name}:\s+(\d+)", text) for name in ("DIVR", "DIVF", "DIVQ", "FILTER_RANGE")
-    )
-    if None in (divr, divf, divq, filter_range):
+    names = ("DIVR", "DIVF", "DIVQ", "FILTER_RANGE")
+    dividers = _numbers({name: rf"{name}:\s+(\d+)" for name in names}, text)
+    if dividers is None:
         return None
-    vco = input_hz * (divf + 1) / (divr + 1)
+    vco = input_hz * (dividers["DIVF"] + 1) / (dividers["DIVR"] + 1)
     return PllSetting(
         family=ICE40,
         input_hz=input_hz,
-        clock_hz=vco / 2**divq,
+        clock_hz=vco / 2 ** dividers["DIVQ"],
         vco_hz=vco,
-        parameters={"DIVR": divr, "DIVF": divf, "DIVQ": divq, "FILTER_RANGE": filter_range},
+        parameters={**dividers},
     )
 
 
@@ -156,14 +161,14 @@ def _ecppll(input_hz: Fraction, request_hz: Fraction, part: str) -> PllSetting |
         if not verilog.exists():
             return None
         text = verilog.read_text()
-    dividers = {name: _number(rf"\.{name}\((\d+)\)", text) for name in names}
-    if None in dividers.values():
+    dividers = _numbers({name: rf"\.{name}\((\d+)\)" for name in names}, text)
+    if dividers is None:
         return None
     clock = input_hz * dividers["CLKFB_DIV"] / dividers["CLKI_DIV"]
     vco = clock * dividers["CLKOP_DIV"]
     # ecppll writes the rounded FREQUENCY attributes as well; nextpnr does not read them.
     return PllSetting(
-        family=ECP5, input_hz=input_hz, clock_hz=clock, vco_hz=vco, parameters=dividers
+        family=ECP5, input_hz=input_hz, clock_hz=clock, vco_hz=vco, parameters={**dividers}
     )
 
 
@@ -173,8 +178,8 @@ def _gowin_pll(input_hz: Fraction, request_hz: Fraction, part: str) -> PllSettin
     with tempfile.TemporaryDirectory() as directory:
         text = _run("gowin_pll", *arguments, cwd=directory)
     names = ("IDIV_SEL", "FBDIV_SEL", "ODIV_SEL")
-    dividers = {name: _number(rf"\.{name}\((\d+)\)", text) for name in names}
-    if None in dividers.values():
+    dividers = _numbers({name: rf"\.{name}\((\d+)\)" for name in names}, text)
+    if dividers is None:
         return None
     clock = input_hz * (dividers["FBDIV_SEL"] + 1) / (dividers["IDIV_SEL"] + 1)
     return PllSetting(

@@ -4,12 +4,11 @@ Nothing of the build is trusted but the packed file. Which pins carry the oscill
 line is what the board says, and the PLL's clock is what its recovered cell says.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from ..sim.chip import Chip
 from .boards import Board
 from .devices import ECP5, GOWIN, ICE40
+from .recovered import ReadbackError, Recovered
 
 # What a bitstream of each family is checked for; the table of the README.
 PROMISES = {
@@ -21,27 +20,6 @@ PROMISES = {
     "biases, factors, step sizes and the hash is read back from the packed file (by ecpunpack, at "
     "the places of the build) and must be the design's",
 }
-
-
-class ReadbackError(ValueError):
-    """A bitstream that cannot be turned back; the message says why, and what to do."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recovered:
-    """What a packed file says.
-
-    Parameters
-    ----------
-    chip
-        One flat module with the inputs ``clock`` (the oscillator), ``rx`` and ``pll_clock`` (what
-        the PLL makes of ``clock``), and the output ``tx``. Its clock is what the PLL's cell says.
-    cells
-        Kind to number of what was found, look-up tables and flip-flops included.
-    """
-
-    chip: Chip
-    cells: dict[str, int]
 
 
 def obstacle(board: Board) -> str:

@@ -21,7 +21,7 @@ from ..sim.chip import Chip
 from .boards import Board
 from .devices import GOWIN
 from .pins import package_pins
-from .readback import ReadbackError, Recovered
+from .recovered import ReadbackError, Recovered
 
 TOP = "chip"
 _HIGH, _LOW = "1'b1", "1'b0"
@@ -68,7 +68,7 @@ class _Chip:
         device = variant.replace("NR-", "N-").replace("AR-", "A-")
         source = importlib.resources.files("apycula") / f"{device}.msgpack.xz"
         with importlib.resources.as_file(source) as path:
-            self.db = chipdb.load_chipdb(path)
+            self.db = chipdb.load_chipdb(str(path))
         self.pinout = self.db.pinout[variant][package]
         gowin_unpack._device = gowin_pack.device = device
         self.device = device
@@ -95,7 +95,7 @@ class _Chip:
         for name in ("GW1N-9C", "GW2A-18C"):
             source = importlib.resources.files("apycula") / f"{name}.msgpack.xz"
             with importlib.resources.as_file(source) as path:
-                found = self.chipdb.load_chipdb(path).packages.get(part)
+                found = self.chipdb.load_chipdb(str(path)).packages.get(part)
             if found is not None:
                 return found[0], found[1]
         raise ReadbackError(f"gowin_unpack does not know the part {part} of {board.name}")
@@ -149,8 +149,13 @@ class _Chip:
 
     def net(self, place: Place, wire: str) -> str:
         """Return the name of a wire's node."""
-        name = self.chipdb.wire2global(place[0] + 1, place[1] + 1, self.db, wire)
+        name: str = self.chipdb.wire2global(place[0] + 1, place[1] + 1, self.db, wire)
         return self._aliases.get(name, name)
+
+    def ports(self, place: Place, cell: str) -> dict[str, str]:
+        """Return the wire of each port of a cell; apycula's lists of wires are no port of ours."""
+        wires = self.db[place].bels[cell].portmap
+        return {name: wire for name, wire in wires.items() if isinstance(wire, str)}
 
     def driver(self, net: str) -> str:
         """Follow a node to where it begins."""
@@ -270,7 +275,7 @@ class _Netlist:
     def __init__(self, chip: _Chip, pads: dict[str, tuple[Place, str]], *, rest: int) -> None:
         self.chip, self.pads = chip, pads
         self.rest = rest  # level of the reset button's pin where nobody presses it
-        self.makers: dict[str, Callable[[], str]] = {}
+        self.makers: dict[str, Callable[[], None]] = {}
         self.lines: list[str] = []
         self.names: dict[str, str] = {}
         self.waiting: list[str] = []
@@ -291,7 +296,7 @@ class _Netlist:
         place, bel = self.pads["tx"]
         if not self.chip.bels[place].get(bel, set()) & {"OBUF", "TBUF", "IOBUF"}:
             raise ReadbackError("the serial output's pin is no output in this file")
-        wires = self.chip.db[place].bels[bel].portmap
+        wires = self.chip.ports(place, bel)
         data = self.wire(place, wires["I"])
         off = self.wire(place, wires["OE"], default=_LOW)
         self.lines.append(f"assign tx = {off} | {data};")  # a pad that is not driven is pulled up
@@ -329,7 +334,7 @@ class _Netlist:
 
     def _offer_input(self, role: str, level: str) -> None:
         place, bel = self.pads[role]
-        wire = self.chip.db[place].bels[bel].portmap["O"]
+        wire = self.chip.ports(place, bel)["O"]
         self._offer(place, wire, lambda name: self.lines.append(f"assign {name} = {level};"))
 
     # -- logic tiles ---------------------------------------------------------------------------
@@ -496,14 +501,13 @@ class _Netlist:
         bels = self.chip.db[place].bels
         if "BSRAM" not in bels:
             return
+        ports = self.chip.ports(place, "BSRAM")
         for i in range(36):
-            self._offer(
-                place, bels["BSRAM"].portmap[f"DO{i}"], self._shared(place, "bsram", self._memory)
-            )
+            self._offer(place, ports[f"DO{i}"], self._shared(place, "bsram", self._memory))
 
     def _memory(self, place: Place) -> None:
         kind, settings = self._memory_settings(place)
-        ports = self.chip.db[place].bels["BSRAM"].portmap
+        ports = self.chip.ports(place, "BSRAM")
         nine = not set(settings["widths"]) & {1, 2, 4}
         bits = 36 if nine else 32
         cell = f"bsram_R{place[0]}C{place[1]}"
@@ -576,7 +580,7 @@ class _Netlist:
             if burnt == fixed:
                 continue
             for cell in self._multipliers_of(places, table, mac, burnt):
-                wires = bels[cell].portmap
+                wires = self.chip.ports(place, cell)
                 width = 36 if cell.startswith("MULT18") else 18
                 for i in range(width):
                     make = self._shared(place, cell, lambda at, c=cell: self._multiplier(at, c))
@@ -617,7 +621,7 @@ class _Netlist:
         return fitting[0]
 
     def _multiplier(self, place: Place, cell: str) -> None:
-        ports = self.chip.db[place].bels[cell].portmap
+        ports = self.chip.ports(place, cell)
         kind = cell[:-2]
         width = 18 if kind == "MULT18X18" else 9
         pins = {name: self._bus(place, ports, name, width) for name in "AB"}
@@ -633,7 +637,7 @@ class _Netlist:
         if self.chip.pll is None:
             return
         place, _ = self.chip.pll
-        ports = self.chip.db[place].bels["RPLLA"].portmap
+        ports = self.chip.ports(place, "RPLLA")
 
         def build(at: Place) -> None:
             if self.wire(at, ports["CLKIN"]) != self._clock():
@@ -647,7 +651,7 @@ class _Netlist:
 
     def _clock(self) -> str:
         place, bel = self.pads["clock"]
-        return self.wire(place, self.chip.db[place].bels[bel].portmap["O"])
+        return self.wire(place, self.chip.ports(place, bel)["O"])
 
     def _instance(
         self, module: str, name: str, parameters: list[str], pins: dict[str, str]

@@ -11,7 +11,7 @@ from ..sim.chip import Chip
 from .boards import Board
 from .devices import ICE40
 from .pins import package_pins
-from .readback import ReadbackError, Recovered
+from .recovered import ReadbackError, Recovered
 from .toolchain import executable, find_executable
 
 TOP = "chip"

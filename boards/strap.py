@@ -34,6 +34,8 @@ class Strap(wiring.Component):
     value : Out(width), 0 until it is set in the netlist
     """
 
+    value: Signal
+
     def __init__(self, *, family: str, width: int) -> None:
         self.family = family
         super().__init__({"value": Out(width)})

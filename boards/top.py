@@ -1,8 +1,9 @@
 """The whole FPGA design of a board: clocks, lines, lights, and what runs behind them."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from amaranth.build import ResourceError
+from amaranth.build.res import ResourceError
 from amaranth.hdl import Cat, ClockDomain, DomainRenamer, Module, Signal
 from amaranth.lib import io, stream, wiring
 from amaranth.lib.cdc import FFSynchronizer, PulseSynchronizer
@@ -106,8 +107,8 @@ class Top(wiring.Component):
         uart = Uart(clock_hz=self.board.input_hz, baud=self.board.baud)
         m.submodules.uart = DomainRenamer(domain)(uart)
         pins = platform.request("uart", 0, dir="-")
-        m.submodules.rx = rx = io.Buffer("i", pins.rx)
-        m.submodules.tx = tx = io.Buffer("o", pins.tx)
+        m.submodules.rx = rx = io.Buffer(io.Direction.Input, pins.rx)
+        m.submodules.tx = tx = io.Buffer(io.Direction.Output, pins.tx)
         m.d.comb += [uart.rx_pin.eq(rx.i), tx.o.eq(uart.tx_pin)]
         if domain == "sync":
             return _Line(received=uart.rx, sent=uart.tx, lost=uart.overrun)
@@ -115,17 +116,18 @@ class Top(wiring.Component):
         m.submodules.outward = outward = ByteCrossing(source="sync", target=domain)
         wiring.connect(m, uart.rx, inward.i)
         wiring.connect(m, outward.o, uart.tx)
-        m.submodules.lost = pulse = PulseSynchronizer(domain, "sync")
+        pulse: Any = PulseSynchronizer(domain, "sync")  # amaranth-stubs leave lib.cdc out
+        m.submodules.lost = pulse
         m.d.comb += pulse.i.eq(uart.overrun)
         return _Line(received=inward.o, sent=outward.i, lost=pulse.o)
 
     def _spi(self, m: Module, platform) -> "_Line":
         m.submodules.spi = spi = Spi()
         pins = platform.request("spi_link", 0, dir="-")
-        m.submodules.sck = sck = io.Buffer("i", pins.sck)
-        m.submodules.cs = cs = io.Buffer("i", pins.cs)
-        m.submodules.copi = copi = io.Buffer("i", pins.copi)
-        m.submodules.cipo = cipo = io.Buffer("o", pins.cipo)
+        m.submodules.sck = sck = io.Buffer(io.Direction.Input, pins.sck)
+        m.submodules.cs = cs = io.Buffer(io.Direction.Input, pins.cs)
+        m.submodules.copi = copi = io.Buffer(io.Direction.Input, pins.copi)
+        m.submodules.cipo = cipo = io.Buffer(io.Direction.Output, pins.cipo)
         m.d.comb += [
             spi.sck.eq(sck.i),
             spi.deselected.eq(~cs.i),
@@ -152,7 +154,7 @@ class Top(wiring.Component):
         """Blink the first LED, and show the alarm on the second."""
         shown = {"heartbeat": beat, "alarm": self.application.alarm}
         for light, (name, value) in zip(_request_lights(platform), shown.items(), strict=False):
-            m.submodules[name] = buffer = io.Buffer("o", light)
+            m.submodules[name] = buffer = io.Buffer(io.Direction.Output, light)
             m.d.comb += buffer.o.eq(value)
 
 

@@ -18,7 +18,7 @@ from .protocol import (
     Error,
 )
 from .slip import SlipDecoder, SlipEncoder
-from .storage import Rom
+from .storage import Words
 
 STATUS_BYTES = HASH_OFFSET  # of which the link keeps account; the hash behind them is in a ROM
 TAIL_BYTES = 6  # class and cycles, behind the logits
@@ -434,7 +434,7 @@ class Link(wiring.Component):
         lanes: int,
         outputs: int,
         result_layout: data.StructLayout,
-        identity: Rom,
+        identity: Words,
         timeout_cycles: int = 1 << 16,
     ) -> None:
         self.unpacker = SampleUnpacker(

@@ -1,6 +1,7 @@
 """Memories as the open synthesis flow maps them best: ROMs, and RAMs without collision logic."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import memory, wiring
@@ -19,6 +20,16 @@ def style_attributes(style: str) -> dict[str, str]:
 def rom_latency(*, registered: bool) -> int:
     """Cycles from an address to its word."""
     return 2 if registered else 1
+
+
+class Words(Protocol):
+    """What gives the word at an address one cycle later, as an unregistered :class:`Rom` does."""
+
+    content: Sequence[int]
+    address: Signal
+    data: Signal
+
+    def elaborate(self, platform) -> Module: ...
 
 
 class Rom(wiring.Component):

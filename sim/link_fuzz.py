@@ -69,6 +69,11 @@ class Gate(wiring.Component):
     i, o : In and Out, streams
     """
 
+    hold: Signal
+    restart: Signal
+    i: stream.Interface
+    o: stream.Interface
+
     def __init__(self, shape) -> None:
         super().__init__(
             {
@@ -102,6 +107,16 @@ class LinkBench(wiring.Component):
     core_reset, entered_last, answered, taken : Out, what the harness observes: the last word of a
         sample is taken by the core, a result is offered to the link, and taken
     """
+
+    rx: stream.Interface
+    tx: stream.Interface
+    lost: Signal
+    hold_in: Signal
+    hold_out: Signal
+    core_reset: Signal
+    entered_last: Signal
+    answered: Signal
+    taken: Signal
 
     def __init__(self, design: Design, *, technology: str = "ecp5", link: type = Link) -> None:
         form = SampleFormat.of(design)

@@ -12,8 +12,9 @@ import pytest
 from signfire.boards.boards import find_board
 from signfire.boards.build import build
 from signfire.boards.placed import PlacedBuild
-from signfire.boards.readback import ReadbackError, recover
+from signfire.boards.readback import recover
 from signfire.boards.readback_gowin import _Chip, _expression_of, netlist_of
+from signfire.boards.recovered import ReadbackError
 from signfire.boards.rom_cells import BLOCK, LOGIC
 from signfire.boards.toolchain import executable
 from signfire.gen.design.design import Folding

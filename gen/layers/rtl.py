@@ -979,6 +979,9 @@ class Core(wiring.Component):
     results : Out, stream of {logit, label, last}; ``label`` is the class where ``last`` is set
     """
 
+    samples: stream.Interface
+    results: stream.Interface
+
     def __init__(
         self,
         design: Design,
@@ -992,7 +995,9 @@ class Core(wiring.Component):
         self.layers = [make_layer(plan) for plan in self.plans]
         self.lanes = self.input_plan.lanes
         self.raw_shape = self.encoder.raw_shape
-        self.result_layout = self.layers[-1].layout
+        layout = self.layers[-1].layout
+        assert isinstance(layout, data.StructLayout), "the last layer is the read-out"
+        self.result_layout = layout
         super().__init__(
             {
                 "samples": In(stream.Signature(data.ArrayLayout(self.raw_shape, self.lanes))),
