@@ -191,6 +191,75 @@ def test_samples_are_read_from_lines_of_three_kinds(design):
     assert [None, 3, None, None] == [s.expected for s in samples]
 
 
+SAMPLE = b"[" + b"3," * 11 + b"3]"
+LINES = {
+    "many brackets": (b"[" * 100_000, "this is no sample (it is nested too deeply)"),
+    "many braces": (b'{"x":' * 50_000, "this is no sample (it is nested too deeply)"),
+    "fewer brackets": (b"[" * 70 + b"1" + b"]" * 70, "a sample must hold numbers"),
+    "no JSON": (b"[1, 2", "this is no JSON (Expecting"),
+    "no text": (b"[1, \xff\xfe]", "this is no text in UTF-8 (byte 5)"),
+    "UTF-16": ("[1, 2]".encode("utf-16"), "this is no text in UTF-8"),
+    "zero bytes": (b"\0" * 40, "is no number"),
+    "many digits": (b"[" + b"9" * 5000 + b"]", "this is no JSON (Exceeds the limit"),
+    "digits": (b"9" * 5000 + b" 1" * 11, "samples must be finite"),
+    "a huge number": (b"[1e999]" + b" " * 9, "a sample needs 12 values"),
+    "huge numbers": (b"[" + b"1e999," * 11 + b"1]", "samples must be finite"),
+    "large whole numbers": (b"[" + b"1" * 30 + b",1" * 11 + b"]", "must hold numbers, not object"),
+    "whole numbers too great": (
+        b"[" + b"18446744073709551615," * 11 + b"1]",
+        "must lie below 2^63",
+    ),
+    "NaN": (b"[" + b"NaN," * 11 + b"1]", "samples must be finite"),
+    "nan": (b"nan " * 12, "samples must be finite"),
+    "words": (b'["a"]', "a sample must hold numbers, not <U1"),
+    "null": (b"[null]", "a sample must hold numbers, not object"),
+    "an object": (b'{"x": {"x": 1}}', "a sample must hold numbers, not object"),
+    "an object of nothing": (b"{}", "an object holds a sample as"),
+    "rows of two lengths": (b"[[1, 2], [3]]", "numbers in rows of one length"),
+    "an empty array": (b"[]", "a sample needs 12 values"),
+    "two samples": (SAMPLE + SAMPLE, "this is no JSON (Extra data"),
+    "a long word": (b"x" * 9000, f"'{'x' * 59}... is no number"),
+    "a long line": (b"1 " * 600_000, "it is longer than 1,049,344 bytes, which is more than 12"),
+    "a class from 1": (b'{"x": %s, "y": 4}' % SAMPLE, "a class, 0..3, not 4"),
+    "a class of -1": (b'{"x": %s, "y": -1}' % SAMPLE, "a class, 0..3, not -1"),
+    "a class of many digits": (
+        b'{"x": %s, "y": %s}' % (SAMPLE, b"9" * 100),
+        f"not {'9' * 60}...",
+    ),
+    "a class that is true": (b'{"x": %s, "y": true}' % SAMPLE, "not True"),
+    "a class that is a list": (b'{"x": %s, "y": [%s]}' % (SAMPLE, b"0," * 99 + b"0"), "not [0, 0,"),
+}
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_a_line_that_is_no_sample_is_an_error_and_the_stream_goes_on(design, reached, kind):
+    line, said = LINES[kind]
+    stream = io.BytesIO(b"\n".join([SAMPLE, line, SAMPLE, line]))  # the last has no end
+    samples = watch.of_lines(design, watch.lines_of(stream, design))
+
+    tally = watch.infer(design, samples, reached.reach, reached.records.append)
+
+    assert (2, 2) == (tally.samples, tally.errors)
+    errors = [r["error"] for r in reached.records if "error" in r]
+    assert 2 == len(errors) and all(said in error and len(error) < 200 for error in errors)
+    assert errors[0].startswith("line 2: ") and errors[1].startswith("line 4: ")
+
+
+def test_a_line_without_an_end_is_never_held_whole(design):
+    class Endless(io.RawIOBase):
+        asked = 0
+
+        def readline(self, size=-1):
+            assert 0 < size <= watch.longest_line(design) + 1
+            self.asked += 1
+            return b"1" * size if self.asked < 1000 else b""
+
+    stream = Endless()
+    (sample,) = watch.of_lines(design, watch.lines_of(stream, design))
+
+    assert "line 1: it is longer than" in sample.error and stream.asked > 999
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [
@@ -306,7 +375,8 @@ def test_infer_watches_a_data_set(signfire, files, port):
 
 def test_infer_watches_standard_input(signfire, files, data, port, monkeypatch):
     lines = [json.dumps(x.tolist()) for x in data.x] + ["nonsense"]
-    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))
+    lines = io.BytesIO("\n".join(lines).encode())
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(lines))
 
     status, out, _ = signfire("infer", files / "design.npz", "--port", port, "--watch")
 

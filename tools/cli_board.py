@@ -140,7 +140,12 @@ def stream_infer(
 
     if samples is not None and samples < 1:
         raise ValueError(f"the number of samples must be at least 1, not {samples}")
-    source = watch.of_lines(design, sys.stdin) if data is None else watch.of_data(design, data)
+    if data is None:
+        if sys.stdin is None:
+            raise ValueError("standard input is closed: there are no samples (give --data)")
+        source = watch.of_lines(design, watch.lines_of(sys.stdin.buffer, design))
+    else:
+        source = watch.of_data(design, data)
     reach = watch.Reach(lambda: open_port(port, baud), design, tries=tries, emit=write)
     return watch.infer(design, islice(source, samples), reach, write)
 

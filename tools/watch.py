@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -19,6 +19,10 @@ from ..sim import golden
 from .dataset import Dataset
 from .host import Board, BoardStatus, LinkError, Port, UnreachableError
 
+CHUNK = 1 << 16
+VALUE_BYTES = 64  # that a number and what stands around it may take in a line
+MARGIN = 1 << 20  # bytes of a line beside its numbers
+SHOWN = 60  # characters of a line that a message repeats
 PAUSE_S = 1.0  # between two tries to reach a board
 Emit = Callable[[dict[str, Any]], None]
 
@@ -55,12 +59,27 @@ def of_data(design: Design, data: Dataset) -> Iterator[Sample]:
         yield Sample(raw=raw, expected=None if truth is None else int(truth[index]))
 
 
-def of_lines(design: Design, lines: Iterable[str]) -> Iterator[Sample]:
+def lines_of(file: BinaryIO, design: Design) -> Iterator[bytes]:
+    """Yield the lines of a stream as they come, each cut where no sample would be so long."""
+    longest = longest_line(design)
+    while line := file.readline(longest + 1):
+        yield line
+        while line and not line.endswith(b"\n"):
+            line = file.readline(CHUNK)
+
+
+def longest_line(design: Design) -> int:
+    """Return the bytes of a line that may be a sample of a design."""
+    return VALUE_BYTES * design.input.size + MARGIN
+
+
+def of_lines(design: Design, lines: Iterable[str | bytes]) -> Iterator[Sample]:
     """Yield the samples of lines as they come: one a line, empty lines left out.
 
     A line is a JSON array of numbers, nested or flat; a JSON object ``{"x": [...], "y": class}``,
     where ``y`` may be missing; or numbers with commas or spaces between them. Whole numbers are
-    taken as the hardware's integers, others as real values, as in a data file.
+    taken as the hardware's integers, others as real values, as in a data file. Whatever else a line
+    holds, it is a sample with an error, and the next line is read.
     """
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -69,28 +88,56 @@ def of_lines(design: Design, lines: Iterable[str]) -> Iterator[Sample]:
             yield _of_line(design, line)
         except (ValueError, TypeError) as refusal:
             yield Sample(error=f"line {number}: {refusal}")
+        except (RecursionError, OverflowError, MemoryError) as fault:
+            yield Sample(error=f"line {number}: this is no sample ({type(fault).__name__})")
 
 
-def _of_line(design: Design, line: str) -> Sample:
+def _of_line(design: Design, line: str | bytes) -> Sample:
+    if len(line) > longest_line(design):
+        raise ValueError(
+            f"it is longer than {longest_line(design):,} bytes, which is more than "
+            f"{design.input.size:,} numbers take"
+        )
+    if isinstance(line, bytes):
+        try:
+            line = line.decode("utf-8-sig")
+        except UnicodeDecodeError as fault:
+            raise ValueError(f"this is no text in UTF-8 (byte {fault.start + 1})") from fault
     text = line.strip()
     expected = None
     if text[0] in "[{":
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError as fault:
-            raise ValueError(f"this is no JSON ({fault})") from fault
+        value = _of_json(text)
         if isinstance(value, dict):
             if "x" not in value:
                 raise ValueError('an object holds a sample as "x", and its class as "y" if known')
             expected, value = value.get("y"), value["x"]
-            if expected is not None and (type(expected) is not int or expected < 0):
-                raise ValueError(f'"y" must be a class, a whole number, not {expected!r}')
+            if expected is not None and type(expected) is not int:
+                raise ValueError(f'"y" must be a class, a whole number, not {_short(expected)}')
+            last = design.readout.size - 1
+            if expected is not None and not 0 <= expected <= last:
+                raise ValueError(f'"y" must be a class, 0..{last}, not {_short(expected)}')
     else:
         value = [_number(word) for word in text.replace(",", " ").split()]
-    array = np.array(value)
+    try:
+        array = np.array(value)
+    except ValueError as fault:
+        raise ValueError("a sample must hold numbers in rows of one length") from fault
     if array.dtype.kind not in "biuf":
         raise ValueError(f"a sample must hold numbers, not {array.dtype}")
+    if array.dtype.kind == "f" and array.size and np.abs(array).max() >= 2**63:
+        # Whole numbers beyond 64 bits become floats, and would be taken for the end of the range.
+        if any(type(v) is int and abs(v) >= 2**63 for v in np.array(value, object).flat):
+            raise ValueError("whole numbers of a sample must lie below 2^63")
     return Sample(raw=design.raw_samples(array.reshape(1, -1))[0], expected=expected)
+
+
+def _of_json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except RecursionError as fault:
+        raise ValueError("this is no sample (it is nested too deeply)") from fault
+    except ValueError as fault:  # a number of many digits is another ValueError
+        raise ValueError(f"this is no JSON ({fault})") from fault
 
 
 def _number(word: str) -> int | float:
@@ -99,7 +146,16 @@ def _number(word: str) -> int | float:
     except ValueError:
         with suppress(ValueError):
             return float(word)
-        raise ValueError(f"{word!r} is no number") from None
+        raise ValueError(f"{_short(word)} is no number") from None
+
+
+def _short(value: object) -> str:
+    """Return what was found in place of something else, as much of it as fits a message."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of thousands of digits
+        text = "a number of many digits"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 @dataclass(kw_only=True)
