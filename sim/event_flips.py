@@ -7,7 +7,8 @@ the value that integrate-and-fire neurons say moves by θ/T.
 
 import numpy as np
 
-from ..gen.design.design import Design, DesignPopulation
+from ..gen.design.design import Design
+from ..gen.design.population import DesignPopulation
 from . import golden
 from .integrate_fire import IntegrateFire
 

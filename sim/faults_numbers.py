@@ -10,13 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..gen.design.design import (
-    Design,
-    DesignOperand,
-    DesignPopulation,
-    DesignProjection,
-    bits_for,
-)
+from ..gen.design.design import Design
+from ..gen.design.population import DesignOperand, DesignPopulation, DesignProjection, bits_for
 from ..gen.design.reading import repeats_of
 from ..gen.layers.plan import LayerPlan
 from ..gen.model.codes import SpikeCode

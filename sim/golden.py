@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..gen.design.design import Design, DesignOperand, DesignPopulation
+from ..gen.design.design import Design
+from ..gen.design.population import DesignOperand, DesignPopulation
 from ..gen.model.codes import SpikeCode
 from ..gen.model.network import INPUT
 from ..gen.model.products import Product

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..gen.design.design import Design, DesignPopulation
+from ..gen.design.design import Design
+from ..gen.design.population import DesignPopulation
 from ..gen.model.network import INPUT
 
 EXACT = 1 << 53  # float64 holds every integer up to here

@@ -17,7 +17,8 @@ from signfire.boards.nextpnr import BuildError
 from signfire.boards.pll import fastest_setting
 from signfire.boards.strap import ATTRIBUTE, Strap
 from signfire.boards.top import Application, Top
-from signfire.gen.design.design import Design, Folding
+from signfire.gen.design.design import Design
+from signfire.gen.design.folding import Folding
 from signfire.gen.design.linkformat import Identity
 from signfire.sim.specimens.chains import random_design
 

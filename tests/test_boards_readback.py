@@ -17,7 +17,7 @@ from signfire.boards.readback_gowin import _Chip, _expression_of, netlist_of
 from signfire.boards.recovered import ReadbackError
 from signfire.boards.rom_cells import BLOCK, LOGIC
 from signfire.boards.toolchain import executable
-from signfire.gen.design.design import Folding
+from signfire.gen.design.folding import Folding
 from signfire.sim import golden
 from signfire.sim.specimens.chains import random_design
 from signfire.tools import api, proof

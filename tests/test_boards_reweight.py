@@ -11,7 +11,8 @@ from signfire.boards.boards import find_board
 from signfire.boards.build import SHAPE, build
 from signfire.boards.placed import PLACED, PlacedBuild
 from signfire.boards.reweight import contents_of, read_packed, reweight, unlike
-from signfire.gen.design.design import Design, Folding
+from signfire.gen.design.design import Design
+from signfire.gen.design.folding import Folding
 from signfire.sim.specimens.chains import random_design
 
 FREQUENCY = {"icebreaker": 20e6, "ulx3s-25f": 50e6}

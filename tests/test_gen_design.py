@@ -6,13 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.design.design import (
-    Design,
-    DesignOperand,
-    Folding,
-    InputFormat,
-    bits_for,
-)
+from signfire.gen.design.design import Design
+from signfire.gen.design.folding import Folding
+from signfire.gen.design.population import DesignOperand, InputFormat, bits_for
 from signfire.gen.model.functions import UNARY
 from signfire.gen.model.maps import Dense
 from signfire.sim.specimens.chains import random_design
@@ -105,7 +101,7 @@ def test_damaged_file_never_loads_as_something_else(make_design, tmp_path):
 
 def test_file_of_another_format_is_refused(make_design, tmp_path, monkeypatch):
     path = tmp_path / "design.npz"
-    monkeypatch.setattr("signfire.gen.design.design.FORMAT_VERSION", 7)
+    monkeypatch.setattr("signfire.gen.design.file.FORMAT_VERSION", 7)
     make_design().save(path)
     monkeypatch.undo()
 
@@ -279,7 +275,7 @@ def test_hash_tells_every_entry_and_every_factor():
 
 def test_designs_of_relu_hash_as_before_there_were_functions():
     """What was written then is still read, and a build of it is still known."""
-    header, arrays = random_design(seed=2)._content()
+    header, arrays = random_design(seed=2).content()
 
     assert all("table" not in p for p in header["populations"])
     assert all("below" not in op for p in header["populations"] for op in p["operands"])

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signfire.gen.design.design import InputFormat
 from signfire.gen.design.linkformat import Identity, SampleFormat, input_trains, rate_trains
+from signfire.gen.design.population import InputFormat
 from signfire.gen.model.codes import CODES, SCHEDULES, Schedule, make_code
 from signfire.sim.specimens.chains import random_design
 from signfire.sim.specimens.rate import as_rate

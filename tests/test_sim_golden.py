@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.design.design import (
-    Design,
+from signfire.gen.design.design import Design
+from signfire.gen.design.population import (
     DesignOperand,
     DesignPopulation,
     DesignProjection,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from signfire.gen.convert.calibrate import Options, calibrate
-from signfire.gen.design.design import (
-    Design,
+from signfire.gen.design.design import Design
+from signfire.gen.design.population import (
     DesignOperand,
     DesignPopulation,
     DesignProjection,

@@ -8,7 +8,7 @@ import sliplib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signfire.gen.design.design import Folding
+from signfire.gen.design.folding import Folding
 from signfire.gen.design.linkformat import SampleFormat
 from signfire.hdl import frame, link, slip
 from signfire.sim.link_fuzz import HANG, LinkBench, fuzz_link

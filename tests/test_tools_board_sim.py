@@ -15,7 +15,7 @@ import pytest
 from signfire.boards.accelerator import Accelerator
 from signfire.boards.board_model import board_model
 from signfire.boards.boards import find_board
-from signfire.gen.design.design import Folding
+from signfire.gen.design.folding import Folding
 from signfire.hdl.protocol import Command
 from signfire.sim.board import compiled, powered
 from signfire.tools import board_sim

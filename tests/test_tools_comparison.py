@@ -7,7 +7,7 @@ import pytest
 from signfire.boards.boards import find_board
 from signfire.boards.build import BuildResult
 from signfire.boards.nextpnr import Usage
-from signfire.gen.design.design import Folding
+from signfire.gen.design.folding import Folding
 from signfire.sim.specimens.chains import random_design
 from signfire.tools import cli, comparison, console, pipeline, report, tables
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 
-from signfire.gen.design.design import Folding
+from signfire.gen.design.folding import Folding
 from signfire.hdl.names import is_legal
 from signfire.sim import golden
 from signfire.sim.bulk import pack

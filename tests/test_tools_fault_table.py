@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from signfire.gen.design.design import Folding
+from signfire.gen.design.folding import Folding
 from signfire.sim.faults import CampaignResult, Outcome
 from signfire.tools import cli, console, fault_table, options, pipeline, report
 from signfire.tools.dataset import Dataset

@@ -9,7 +9,7 @@ from signfire.boards.boards import find_board
 from signfire.boards.build import BuildResult
 from signfire.boards.spi_timing import OUTSIDE_NS, SpiTiming
 from signfire.boards.top import LINKS
-from signfire.gen.design.design import Folding
+from signfire.gen.design.folding import Folding
 from signfire.sim.specimens.chains import random_design
 from signfire.tools import pipeline, tables
 from signfire.tools.cli import cli

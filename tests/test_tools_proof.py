@@ -14,7 +14,7 @@ from signfire.boards.build import netlist_chip
 from signfire.boards.contents import grids_of, set_words, words_of
 from signfire.boards.readback import PROMISES
 from signfire.boards.rom_cells import FAMILIES
-from signfire.gen.design.design import Folding
+from signfire.gen.design.folding import Folding
 from signfire.gen.technology import find_technology
 from signfire.sim import golden
 from signfire.sim.chip import powered

@@ -14,7 +14,7 @@ from amaranth.sim import Simulator
 from signfire.boards.accelerator import Accelerator
 from signfire.boards.arbiter import LineArbiter
 from signfire.boards.boards import find_board
-from signfire.gen.design.design import Folding
+from signfire.gen.design.folding import Folding
 from signfire.gen.design.linkformat import SampleFormat
 from signfire.hdl.protocol import Command
 from signfire.hdl.slip import END, ESC

@@ -14,7 +14,7 @@ from ..boards.top import UART
 from ..gen.convert.calibrate import Options
 from ..gen.core.estimate import estimate
 from ..gen.cost import link_cost
-from ..gen.design.design import Folding
+from ..gen.design.folding import Folding
 from ..gen.model.codes import Schedule
 from ..sim import float_reference, golden
 from ..sim.cycle import check_cycles

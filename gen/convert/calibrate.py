@@ -9,16 +9,9 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from ..design.design import (
-    DYNAMICS,
-    FIRINGS,
-    MULTIPLIER_LIMIT,
-    Design,
-    DesignOperand,
-    DesignPopulation,
-    InputFormat,
-)
+from ..design.design import DYNAMICS, FIRINGS, Design
 from ..design.pixels import pixel_after_pixel
+from ..design.population import MULTIPLIER_LIMIT, DesignOperand, DesignPopulation, InputFormat
 from ..model.codes import CODES, MAX_LEAK, MAX_STEPS, Schedule, SpikeCode, make_code
 from ..model.functions import UNARY, make_table, slope_below
 from ..model.maps import Conv, Window

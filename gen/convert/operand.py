@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from ..design.border import border_of
-from ..design.design import MULTIPLIER_LIMIT, DesignOperand, DesignProjection
+from ..design.population import MULTIPLIER_LIMIT, DesignOperand, DesignProjection
 from ..model.codes import SpikeCode
 from ..model.network import Operand, Population, Projection
 from .quantise import QuantisedRows, Rounder, grid, quantise_rows, widest_scales

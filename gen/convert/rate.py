@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..design.design import DesignOperand, DesignPopulation, InputFormat
+from ..design.population import DesignOperand, DesignPopulation, InputFormat
 from ..model.codes import RateCode
 from ..model.network import INPUT, READOUT, Network, Operand, Population
 from .operand import convert_operand

@@ -7,7 +7,8 @@ from functools import cached_property
 import numpy as np
 
 from ..model.codes import RateCode, SpikeCode
-from .design import Design, InputFormat
+from .design import Design
+from .population import InputFormat
 
 NAME_LIMIT = 64  # bytes of UTF-8
 # link version, raw bits, raw signed, code bits, elements, lanes, outputs, design hash (where a

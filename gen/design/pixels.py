@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from ..model.maps import Layout
 from ..model.network import INPUT
-from .design import Design, DesignOperand, DesignPopulation
+from .design import Design
+from .population import DesignOperand, DesignPopulation
 
 
 def pixel_after_pixel(design: Design) -> Design:

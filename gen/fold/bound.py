@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..design.design import has_synapses
+from ..design.parallel import has_synapses
 from ..layers.plan import LayerPlan
 
 BLOCK_RAM_PORTS, LUTS = RESOURCES = ("block RAM ports", "LUTs")

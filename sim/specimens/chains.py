@@ -6,14 +6,9 @@ from itertools import product
 
 import numpy as np
 
-from ...gen.design.design import (
-    Design,
-    DesignOperand,
-    DesignPopulation,
-    DesignProjection,
-    Folding,
-    InputFormat,
-)
+from ...gen.design.design import Design
+from ...gen.design.folding import Folding
+from ...gen.design.population import DesignOperand, DesignPopulation, DesignProjection, InputFormat
 from ...gen.design.reading import repeats_of
 from ...gen.model.codes import Schedule, SpikeCode, make_code
 from ...gen.model.functions import UNARY, FunctionTable, make_table, slope_below

@@ -4,13 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ...gen.design.design import (
-    Design,
-    DesignOperand,
-    DesignPopulation,
-    DesignProjection,
-    Folding,
-)
+from ...gen.design.design import Design
+from ...gen.design.folding import Folding
+from ...gen.design.population import DesignOperand, DesignPopulation, DesignProjection
 from ...gen.model.functions import UNARY, FunctionTable, make_table
 from ...gen.model.maps import Layout, LinearMap, Window
 from ...gen.model.network import INPUT, MAX, READOUT

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...gen.convert.calibrate import LayerOptions, Options, calibrate
-from ...gen.design.design import Design, Folding
+from ...gen.design.design import Design
+from ...gen.design.folding import Folding
 from ...gen.model.maps import Conv, Dense, Layout, LinearMap, Pooled, Window
 from ...gen.model.network import INPUT, LINEAR, READOUT, Network, Operand, Population, Projection
 from ...gen.model.several import SEVERAL

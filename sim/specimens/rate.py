@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...gen.design.design import Design, DesignPopulation, InputFormat
+from ...gen.design.design import Design
+from ...gen.design.population import DesignPopulation, InputFormat
 from ...gen.model.codes import RateCode
 from ...gen.model.network import INPUT
 

@@ -1,0 +1,44 @@
+"""Folding: how much of a layer is computed in parallel, and how weights meet inputs."""
+
+from dataclasses import dataclass
+
+EVENTS, MULTIPLY, MULTIPLY_LUT = SYNAPSES = ("events", "multiply", "multiply-lut")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folding:
+    """How much of a layer is computed in parallel.
+
+    For the input, ``pe`` is the number of raw values a word; it divides the inputs that the layers
+    behind it read in parallel.
+
+    Parameters
+    ----------
+    pe
+        Outputs in parallel; divides the number of outputs.
+    simd
+        Inputs in parallel; divides the fan-in, of a convolution the input channels. 1 where each
+        output channel reads one channel (depthwise, pooling).
+    unroll
+        Time steps in parallel; divides the T of the source; above 1 only for binary schedules
+        with settled firing. A layer that multiplies takes all T, and 1 stands for them there.
+    synapse
+        How weights meet inputs: ``events`` adds a weight where an event arrived, step by step;
+        ``multiply`` multiplies it with what the whole train says, in DSP blocks where the device
+        family has them, and ``multiply-lut`` in LUTs. The sums are the same.
+    """
+
+    pe: int = 1
+    simd: int = 1
+    unroll: int = 1
+    synapse: str = EVENTS
+
+    @property
+    def multiplies(self) -> bool:
+        """Whether products of whole trains take the place of events."""
+        return self.synapse != EVENTS
+
+
+def divisors(n: int) -> list[int]:
+    """All divisors of n, ascending."""
+    return [d for d in range(1, n + 1) if n % d == 0]

@@ -1,0 +1,145 @@
+"""Populations in integers, and the integers that a sample enters as."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..model.codes import RateCode, SpikeCode
+from ..model.functions import FunctionTable
+from ..model.maps import LinearMap
+from ..model.products import Product
+from ..model.several import Comparison
+from .folding import Folding
+
+MULTIPLIER_LIMIT = 1 << 16  # requantisation factors M are unsigned, at most 16 bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputFormat:
+    """How a sample enters: integers p in low..high, real value = scale·p.
+
+    The input population fires on F = ceil(p·multiplier / 2^shift).
+    """
+
+    low: int
+    high: int
+    scale: float
+    multiplier: int
+    shift: int
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high or self.high <= 0:
+            raise ValueError(f"an input range must reach above 0, not {self.low}..{self.high}")
+        if not 1 <= self.multiplier < MULTIPLIER_LIMIT or self.shift < 1:
+            raise ValueError(f"input factor {self.multiplier}/2^{self.shift} is out of range")
+
+    @property
+    def signed(self) -> bool:
+        return self.low < 0
+
+    @property
+    def bits(self) -> int:
+        """Bits of one raw sample p."""
+        return bits_for(self.low, self.high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesignProjection:
+    """An integer linear map from a population; ``weight_bits`` bounds its weights."""
+
+    source: str
+    map: LinearMap
+    weight_bits: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesignOperand:
+    """X = bias + Σ W·value, F = ceil(X·multiplier / 2^shift).
+
+    Parameters
+    ----------
+    bias
+        int64, broadcasts to the population's shape.
+    scale
+        (channels,) float64, real value of one unit of X; not used by hardware.
+    multiplier
+        (channels,) int64 in 1..65535; all ones for the read-out, which is not requantised.
+    shift
+        S >= 1 (0 for the read-out).
+    below
+        (channels,) int64, the multiplier where X < 0, in 0..65535, or -multiplier for abs; ``None``
+        where it is ``multiplier``.
+    products
+        Of values of two populations, in the place of projections.
+    """
+
+    projections: tuple[DesignProjection, ...]
+    bias: np.ndarray
+    scale: np.ndarray
+    multiplier: np.ndarray
+    shift: int
+    below: np.ndarray | None = None
+    products: tuple[Product, ...] = ()
+
+    @property
+    def is_magnitude(self) -> bool:
+        """Whether F is that of |X|."""
+        return self.below is not None and np.array_equal(self.below, -self.multiplier)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesignPopulation:
+    """A population in integers; ``code`` is ``None`` for the read-out alone.
+
+    ``folding`` is ``None`` where none was chosen yet. ``limit`` is the greatest target that a ReLU
+    fires on, ``None`` where nothing but the code bounds it. ``table`` holds the targets of a
+    function that is not decided by comparison, ``comparison`` what decides one of two operands.
+    ``threshold`` is θ of integrate-and-fire neurons in units of X, (channels,) int64; of the input,
+    in raw steps, (1,); ``None`` for all others.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    function: str
+    code: SpikeCode | RateCode | None
+    operands: tuple[DesignOperand, ...] = ()
+    folding: Folding | None = None
+    place: str = ""
+    limit: int | None = None
+    table: FunctionTable | None = None
+    threshold: np.ndarray | None = None
+    comparison: Comparison | None = None
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+    @property
+    def sources(self) -> Iterator[DesignProjection]:
+        return (p for operand in self.operands for p in operand.projections)
+
+    @property
+    def error_levels(self) -> float | None:
+        """Worst distance of the value settled at from f within the code's range, in levels.
+
+        A comparison errs by half a level of the binary schedule; a second factor M, rounded to a
+        whole number, adds half of what it stands for. ``None`` where nothing is promised.
+        """
+        if self.table is not None:
+            return self.table.error
+        if self.comparison is not None:
+            return self.comparison.error
+        if self.code is None or not self.code.is_binary or not self.operands:
+            return None
+        below = self.operands[0].below
+        if below is None or self.operands[0].is_magnitude:
+            return 0.5
+        return 0.5 + max(0, -self.code.low) / 4 / max(1, int(below.min()))
+
+
+def bits_for(low: int, high: int) -> int:
+    """Bits that hold every integer of low..high; two's complement where low < 0."""
+    if low >= 0:
+        return max(1, high.bit_length())
+    return max((-low - 1).bit_length(), high.bit_length() if high > 0 else 0) + 1
