@@ -24,6 +24,7 @@ from ..sim.chip import Chip
 from . import nextpnr
 from .accelerator import IDENTITY, Accelerator, technology_of
 from .boards import Board
+from .budget import budget_of
 from .contents import ContentsMap, grids_of, set_words, words_of
 from .devices import GOWIN
 from .netlist import open_netlist, set_clock
@@ -259,7 +260,14 @@ def build(
     shape
         Folded Design that fixes all but what the memories hold; ``None`` is ``design`` itself. The
         folder keeps it, so that :func:`.reweight.reweight` can put other contents in.
+
+    Raises
+    ------
+    ValueError
+        Beside what :func:`build_application` raises, if the link alone fills the device.
     """
+    if board.builds_bitstream:
+        budget_of(board, link)
     if shape is not None:
         refuse_unlike(shape, design, technology_of(board))
     kept = Path(directory) / SHAPE

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pytest
 
 from signfire.gen.core.estimate import estimate
@@ -353,6 +354,67 @@ def test_layers_that_share_a_source_or_join_are_folded_together(interval, pe):
     assert [found.foldings[layer.name].pe for layer in layers] == [pe] * 4
     assert (found.interval, found.cells) == (interval, 16 * pe)
     assert too_fast is None
+
+
+def uneven_chain(layers=14, choices=10):
+    """Layers whose choices differ in all resources, at random; any word serves."""
+    rng = np.random.default_rng(57)
+    made = []
+    for k in range(layers):
+        prices = {}
+        for pe in range(1, choices + 1):
+            words, following = (0,) if k else (), 0 if k < layers - 1 else 1
+            choice = Choice(Folding(pe=pe), words, following, int(rng.integers(10, 200)))
+            lut, ff, rams = (int(n) for n in rng.integers(1, 100, 3))
+            prices[choice] = Resources(lut=lut, ff=ff, block_ram=rams)
+        sources = (f"layer{k - 1}",) if k else ()
+        made.append(LayerFoldings(f"layer{k}", sources, list(prices), prices.__getitem__))
+    return made
+
+
+def test_what_a_search_by_one_price_found_is_not_lost_to_another():
+    budget = Budget(lut=392, ff=392, block_ram=392, multipliers=0)
+    search = _Search(uneven_chain(), budget, balanced=False)
+    frugal = search.best(200, 0.0)
+    exchange = frugal.cells / frugal.cycles
+
+    assert search.best(200, exchange) is None  # the labels that it keeps end nowhere
+    assert search.best(200, exchange, known=frugal) is frugal
+
+
+def test_of_what_two_searches_found_the_cheaper_counts():
+    search = _Search(forked({"input": 1, "left": 3, "right": 5, "join": 7}), AMPLE)
+    frugal, fast = search.best(60, 0.0), search.best(60, 1000.0)
+
+    assert (16, 60) == (frugal.cells, frugal.foldings["join"].pe * 60)
+    assert search.best(60, 1000.0, known=frugal).foldings == fast.foldings
+    assert search.best(60, 0.0, known=fast).foldings == frugal.foldings
+
+
+def test_a_folding_stays_where_the_price_of_latency_leads_nowhere(monkeypatch):
+    budget = Budget(lut=2000, ff=10**6, block_ram=10**4, multipliers=99)
+    whole = _Search._best
+
+    def blind(self, within, slack, exchange):
+        return None if exchange else whole(self, within, slack, exchange)
+
+    usual = auto_fold(small_windows(), "ecp5", budget)
+    monkeypatch.setattr(_Search, "_best", blind)
+    choice = auto_fold(small_windows(), "ecp5", budget)
+
+    assert choice.estimate.fits
+    assert usual.interval == choice.interval
+
+
+@pytest.mark.parametrize("synapse", ["events", "multiply", "multiply-lut", "any"])
+def test_a_budget_without_a_lut_is_told(synapse):
+    design = random_design(sizes=(8, 4, 2))
+    nothing = Budget(lut=0, ff=500, block_ram=16, multipliers=0, shared_cells=True)
+
+    with pytest.raises(
+        ValueError, match=r"^the network does not fit: even the most frugal folding"
+    ):
+        auto_fold(design, "ice40-hx", nothing, synapses=CHOICES[synapse])
 
 
 def test_the_search_says_how_far_it_is():

@@ -382,6 +382,35 @@ def test_a_short_line_costs_the_boards_titles_and_no_number(width, shown) -> Non
     assert line.split()[-5:] == ["LFE5U-85F", "83,640", "3,744", "156", "Trellis"]
 
 
+@pytest.mark.parametrize("command", [("fold",), ("fold", "--fold", "auto"), ("build",)], ids=str)
+@pytest.mark.parametrize("board", ["icestick", "icesugar-nano", "nandland-go"])
+def test_a_board_that_the_link_fills_is_told_in_one_line(signfire, files, command, board) -> None:
+    verb, *words = command
+    more = [*FOLD, "-o", files / "none"] if verb == "build" else words
+
+    status, out, err = signfire(verb, files / "design.npz", "--board", board, *more)
+
+    assert (2, "") == (status, out)
+    lines = [line for line in err.splitlines() if line.startswith("signfire: ")]
+    assert [True] == [line.startswith(f"signfire: no network fits {board}: the ") for line in lines]
+    assert "Traceback" not in err
+    assert not list((files / "none").glob("fpga/*"))
+
+
+def test_boards_that_the_link_fills_are_not_offered_for_a_bitstream(signfire) -> None:
+    _, out, _ = signfire("boards")
+    _, data, _ = signfire("boards", "icestick", "--json")
+
+    table = out.split("Built to a bitstream")[1].split("icestick")[0]
+    assert "icebreaker" in table and "tang-nano-9k" in table
+    assert "nandland-go" not in table and "icesugar-nano" not in table
+    assert (
+        "icestick (Lattice iCEstick, iCE40HX1K): the link to the host leaves no room for a "
+        "network; signfire generate writes the core alone\n" in out
+    )
+    assert [False] == [board["bitstream"] for board in only_json(data)["boards"]]
+
+
 def test_doctor_says_what_to_do_where_a_program_is_missing(signfire, monkeypatch) -> None:
     lacks = {"g++": True, "make": False}
     found = [

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..boards.accelerator import technology_of
 from ..boards.boards import BAUD, Board, find_board
+from ..boards.budget import budget_of
 from ..boards.build import BuildResult
 from ..boards.build import build as build_design
 from ..boards.reweight import Reweighted
@@ -25,7 +26,6 @@ from ..gen.convert.calibrate import LayerOptions, Options
 from ..gen.convert.calibrate import calibrate as calibrate_network
 from ..gen.core.estimate import estimate
 from ..gen.core.shape import refuse_unlike
-from ..gen.cost import Budget, budget_for, link_cost
 from ..gen.design.design import EVENTS, Design, Folding
 from ..gen.fold.fold import ANY, CHOICES, auto_fold, parse_fold, split_synapse
 from ..gen.layers.cycles import first_logit, steady
@@ -35,7 +35,7 @@ from ..gen.model.codes import Schedule
 from ..gen.model.functions import register_neuron
 from ..gen.model.name import check_name
 from ..gen.model.network import Network
-from ..gen.technology import TECHNOLOGIES, find_technology
+from ..gen.technology import TECHNOLOGIES
 from ..sim import golden
 from . import source
 from .dataset import Dataset
@@ -354,25 +354,6 @@ def choose_fold(
         explanation=choice.explanation,
     )
     return Folded(design=choice.design, auto=why)
-
-
-def budget_of(board: Board, link: str = UART) -> Budget:
-    """Return what a core may use of a board's device beside the link to the host."""
-    device = board.device
-    if device is None:
-        raise ValueError(
-            f"the size of {board.name}'s device is not known here, so nothing can be fitted to it "
-            f"(fold by hand: --fold fc1:pe=16,simd=16)"
-        )
-    technology = find_technology(technology_of(board))
-    return budget_for(
-        luts=device.luts,
-        flip_flops=device.flip_flops,
-        block_rams=device.block_ram.count,
-        multipliers=device.multipliers,
-        link=link_cost(technology, link),
-        shared_cells=technology.shared_cells,
-    )
 
 
 # -- hardware ----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from ..boards.boards import Board
+from ..boards.budget import holds_networks
 from ..boards.reweight import Reweighted
 from ..boards.toolchain import OK, Tool
 from ..gen.design.border import border_of
@@ -492,7 +493,7 @@ def board_record(board: Board) -> dict[str, Any]:
         "title": board.title,
         "part": board.part,
         "toolchain": board.toolchain,
-        "bitstream": board.builds_bitstream,
+        "bitstream": board.builds_bitstream and holds_networks(board),
         "baud": board.baud,
         "uart_note": board.uart_note,
         "spi_pins": None if board.spi_pins is None else board.spi_pins.record(),
@@ -508,8 +509,12 @@ def board_record(board: Board) -> dict[str, Any]:
 
 
 def of_boards(boards: Sequence[Board]) -> list[RenderableType]:
-    """Two tables: boards that signfire builds in full, and those whose tools are elsewhere."""
-    full = [b for b in boards if b.device is not None]
+    """Two tables: boards that signfire builds in full, and those whose tools are elsewhere.
+
+    Boards that no network fits are named behind the first.
+    """
+    full = [b for b in boards if b.device is not None and holds_networks(b)]
+    small = [b for b in boards if not holds_networks(b)]
     others = [b for b in boards if b.device is None]
     parts: list[RenderableType] = []
     if full:
@@ -529,7 +534,12 @@ def of_boards(boards: Sequence[Board]) -> list[RenderableType]:
         title = "Built to a bitstream with open tools"
         parts.append(Fitting(headers, rows, spare=["board"], title=title))
         parts += [f"{b.name}: {b.uart_note}" for b in full if b.uart_note]
-    if full and others:
+    parts += [
+        f"{b.name} ({b.title}, {b.part}): the link to the host leaves no room for a network; "
+        "signfire generate writes the core alone"
+        for b in small
+    ]
+    if (full or small) and others:
         parts.append("")
     if others:
         rows = [(b.name, b.title, b.part, b.toolchain) for b in others]

@@ -196,13 +196,12 @@ def _fold_within(
 
     fastest = _first(targets, possible)
     if fastest is None:
-        raise ValueError(_too_large(layers, technology, budget))
+        raise ValueError(_too_large(layers, design, technology, budget, synapses))
     interval = targets[fastest]
     frugal = search.best(interval, 0.0)
-    assert frugal is not None
-    exchange = frugal.cells / max(1, frugal.cycles)
-    best = search.best(interval, exchange)
-    assert best is not None
+    assert frugal is not None  # the same search has just found it possible
+    best = search.best(interval, frugal.cells / max(1, frugal.cycles), known=frugal)
+    assert best is not None  # frugal at the least
     folded = design.with_folding(best.foldings)
     return FoldChoice(
         design=folded,
@@ -243,12 +242,13 @@ CELLS, CYCLES, INTERVAL = 0, 4, 5  # columns of the numbers of a label, behind t
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """A folding of the whole network."""
+    """A folding of the whole network; of layers at most ``2·slack`` times too fast."""
 
     foldings: Mapping[str, Folding]
     cells: int
     cycles: int
     interval: int
+    slack: int
     used: np.ndarray
 
 
@@ -293,18 +293,25 @@ class _Search:
     def possible(self, interval: float) -> bool:
         return self.best(interval, 0.0) is not None
 
-    def best(self, interval: float, exchange: float) -> _Found | None:
-        """Return the folding of least LUTs + exchange·latency with no layer above ``interval``."""
+    def best(self, interval: float, exchange: float, known: _Found | None = None) -> _Found | None:
+        """Return the folding of least LUTs + exchange·latency with no layer above ``interval``.
+
+        The labels that are kept on the way depend on the price, so a search by another price may
+        lose what was found before: ``known``, that of an earlier search up to ``interval``, counts
+        beside what this one finds.
+        """
         for slack in (1, SLACK) if self.balanced else (SLACK,):
             within = [layer.within(interval, slack) for layer in self.layers]
             if not all(len(indices) for indices in within):
-                return None
-            found = self._best(within, exchange)
+                return known
+            found = self._best(within, slack, exchange)
+            if known is not None and known.slack <= slack:
+                found = known if found is None else min(found, known, key=_price_at(exchange))
             if found is not None:
                 return found
-        return None
+        return known
 
-    def _best(self, within: Sequence[np.ndarray], exchange: float) -> _Found | None:
+    def _best(self, within: Sequence[np.ndarray], slack: int, exchange: float) -> _Found | None:
         prices = [
             np.array([self._numbers(layer, int(i)) for i in indices])
             for layer, indices in zip(self.layers, within, strict=True)
@@ -340,7 +347,7 @@ class _Search:
                 after: _kept(numbers, origins, exchange, room)
                 for after, (numbers, origins) in grown.items()
             }
-        return self._cheapest(states, exchange)
+        return self._cheapest(states, slack, exchange)
 
     def _numbers(self, layer: LayerFoldings, index: int) -> list[float]:
         used = [needed for needed, _ in self.budget.used(layer.cost(index)).values()]
@@ -375,7 +382,9 @@ class _Search:
             open_words.append((layer.name, following))
         return tuple(open_words)
 
-    def _cheapest(self, states: Mapping[tuple, _Labels], exchange: float) -> _Found | None:
+    def _cheapest(
+        self, states: Mapping[tuple, _Labels], slack: int, exchange: float
+    ) -> _Found | None:
         if not states:
             return None
         ((_, labels),) = states.items()  # nothing is open at the end
@@ -389,8 +398,14 @@ class _Search:
             cells=int(numbers[best, CELLS]),
             cycles=int(numbers[best, CYCLES]),
             interval=int(numbers[best, INTERVAL]),
+            slack=slack,
             used=numbers[best, :CYCLES],
         )
+
+
+def _price_at(exchange: float) -> Callable[[_Found], float]:
+    """Return what a folding is worth where a cycle of latency costs ``exchange`` LUTs."""
+    return lambda found: found.cells + exchange * found.cycles
 
 
 def _order(numbers: np.ndarray, exchange: float) -> np.ndarray:
@@ -483,11 +498,22 @@ _FIELDS = {
 }
 
 
-def _too_large(layers: Sequence[LayerFoldings], technology: Technology, budget: Budget) -> str:
+def _too_large(
+    layers: Sequence[LayerFoldings],
+    design: Design,
+    technology: Technology,
+    budget: Budget,
+    synapses: Sequence[str],
+) -> str:
     """Name the resource of which even the most frugal folding needs too much."""
+    if not all(layer.choices for layer in layers):  # nothing has so few gates: look at one lane
+        bits = max(p.weight_bits for q in design.populations for p in q.sources)
+        steps = max(q.code.steps for q in design.populations if q.code is not None)
+        lane = replace(budget, lut=max(budget.lut, bits * steps), multipliers=1)
+        layers = all_foldings(design, technology, lane, synapses=synapses)
     unlimited = replace(budget, **dict.fromkeys(_FIELDS.values(), inf))
     least = _Search(layers, unlimited).best(inf, 0.0)
-    assert least is not None
+    assert least is not None  # every layer has a folding of one lane
     used = {
         name: (int(needed), available)
         for (name, available), needed in zip(budget.available, least.used, strict=True)
