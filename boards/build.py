@@ -27,7 +27,7 @@ from .boards import Board
 from .budget import budget_of
 from .contents import ContentsMap, grids_of, set_words, words_of
 from .devices import GOWIN
-from .netlist import open_netlist, set_clock
+from .netlist import open_netlist, set_clock, set_routed_clock
 from .nextpnr import BuildError, CriticalPath, PnrReport, Usage
 from .pins import top_ports
 from .placed import PLACED, PlacedBuild
@@ -563,14 +563,9 @@ class _Flow:
             seed=seed,
             clock_hz=float(self.board.input_hz if setting is None else setting.clock_hz),
         )
-        if self.roms:
+        if self.roms or self.board.family in nextpnr.READS_LAYOUTS:
             arguments += ["--write", f"{output}.routed.json"]
-        done = self._run([template[0], *arguments], output)
-        log = self.directory / f"{output}.log"
-        if done.returncode:
-            text = log.read_text() if log.exists() else ""
-            raise nextpnr.failure(self.board, str(log), text + done.stdout)
-        report = nextpnr.read_report(self.directory / f"{output}.report.json")
+        report = self._nextpnr([template[0], *arguments], output)
         return _Run(
             seed=seed,
             setting=setting,
@@ -579,6 +574,45 @@ class _Flow:
             output=output,
             seconds=time.monotonic() - start,
         )
+
+    def _reclocked(self, template: list[str], run: "_Run", setting: PllSetting) -> "_Run":
+        """Return a run with another clock: with the layout of ``run`` where nextpnr reads layouts.
+
+        It then routes nothing, and says anew how fast every clock may be.
+        """
+        routed = self.directory / f"{run.output}.routed.json"
+        if self.board.family not in nextpnr.READS_LAYOUTS or not routed.exists():
+            return self._place_and_route(template, setting, run.seed, "final")
+        self.progress(f"timing, with the PLL at {_mhz(setting.clock_hz)}")
+        start = time.monotonic()
+        set_routed_clock(routed, setting, self.directory / "final.json")
+        arguments = nextpnr.command(
+            template[1:],
+            self.board,
+            netlist="final.json",
+            output="final",
+            seed=run.seed,
+            clock_hz=float(setting.clock_hz),
+        )
+        arguments += ["--write", "final.routed.json", "--no-pack", "--no-place"]
+        report = self._nextpnr([template[0], *arguments], "final")
+        return _Run(
+            seed=run.seed,
+            setting=setting,
+            report=report,
+            clock=_core_clock(report, frozenset([run.clock])),
+            output="final",
+            seconds=time.monotonic() - start,
+        )
+
+    def _nextpnr(self, command: list[str], output: str) -> PnrReport:
+        """Run nextpnr; return its report."""
+        done = self._run(command, output)
+        log = self.directory / f"{output}.log"
+        if done.returncode:
+            text = log.read_text() if log.exists() else ""
+            raise nextpnr.failure(self.board, str(log), text + done.stdout)
+        return nextpnr.read_report(self.directory / f"{output}.report.json")
 
     def _settle(
         self, template: list[str], best: "_Run", frequency: float | None, margin: float
@@ -597,7 +631,7 @@ class _Flow:
             setting = self._slower_setting(run.fmax_hz * (1 - margin))
             if setting == run.setting:
                 return run
-            run = self._place_and_route(template, setting, best.seed, "final")
+            run = self._reclocked(template, run, setting)
             if run.fmax_hz * (1 - margin) >= setting.clock_hz:
                 return run
         raise BuildError(

@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from .pll import PllSetting, clock_ratio
-from .strap import ATTRIBUTE, LUTS
+from .strap import ATTRIBUTE, LUTS, ROUTED_LUT
 
 # PLL cell -> port that drives the domain sync
 _PLLS = {
@@ -22,6 +22,7 @@ _PLLS = {
     "EHXPLLL": "CLKOP",
     "rPLL": "CLKOUT",
 }
+_ROUTED_PLL = "ICESTORM_PLL"  # as nextpnr calls all of the iCE40 in a layout
 _PASSED = {"SB_PLL40_2_PAD": ("PACKAGEPIN", "PLLOUTGLOBALA")}  # the reference, passed on
 PLL_CLOCK = "pll_clock"  # the port that an opened netlist has in the PLL's place
 
@@ -51,6 +52,35 @@ def set_clock(netlist: Path, setting: PllSetting, output: Path) -> frozenset[str
     output.write_text(json.dumps(data))
     (bit,) = cell["connections"][_PLLS[cell["type"]]]
     return frozenset(name for name, net in module["netnames"].items() if bit in net["bits"])
+
+
+def set_routed_clock(routed: Path, setting: PllSetting, output: Path) -> None:
+    """Write what nextpnr placed and routed to ``output`` with another clock, all else as it is.
+
+    Parameters
+    ----------
+    routed
+        What nextpnr wrote as JSON for an iCE40, of the netlist of :func:`set_clock`.
+
+    Raises
+    ------
+    ValueError
+        If there is not exactly one PLL, or a strap is not the look-up table that it was.
+    """
+    data = json.loads(routed.read_text())
+    cells = [cell for module in data["modules"].values() for cell in module["cells"].values()]
+    plls = [cell for cell in cells if cell["type"] == _ROUTED_PLL]
+    if len(plls) != 1:
+        raise ValueError(f"a layout must have one PLL, and {routed.name} has {len(plls)}")
+    for name, value in setting.parameters.items():
+        plls[0]["parameters"][name] = _encode(value)
+    straps = [cell for cell in cells if ATTRIBUTE in cell["attributes"]]
+    for cell in straps:
+        kind, table = ROUTED_LUT
+        if cell["type"] != kind or set(cell["parameters"][table]) not in ({"0"}, {"1"}):
+            raise ValueError(f"{routed.name} has a strap that is no constant: {cell['type']}")
+        _set_bit(cell, table, round(setting.clock_hz))
+    output.write_text(json.dumps(data))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,11 +202,15 @@ def _plls(data: dict) -> list[tuple[dict, str]]:
 
 def _set_strap(cell: dict, value: int) -> None:
     """Make a strap's look-up table its bit of ``value``; leave every other cell alone."""
-    number = cell["attributes"].get(ATTRIBUTE)
-    if number is None:
+    if ATTRIBUTE not in cell["attributes"]:
         return
     table = next(table for name, table, *_ in LUTS.values() if name == cell["type"])
-    cell["parameters"][table] = str(value >> int(number, 2) & 1) * 16
+    _set_bit(cell, table, value)
+
+
+def _set_bit(strap: dict, table: str, value: int) -> None:
+    number = int(strap["attributes"][ATTRIBUTE], 2)
+    strap["parameters"][table] = str(value >> number & 1) * 16
 
 
 def _encode(value: int | str) -> str:

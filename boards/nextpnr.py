@@ -13,6 +13,9 @@ GOWIN_TIMING_NOTE = (
     "nextpnr's timing for Gowin parts is not to be believed: it passes designs that real parts "
     "fail, so try a lower --frequency if the board misbehaves"
 )
+# Families whose layout, as ``--write`` leaves it, nextpnr takes again as it is, routed, and times.
+# With ECP5 pins at a constant level are lost on the way.
+READS_LAYOUTS = (ICE40,)
 # What a user knows the cells of an over-full device as.
 _CELL_NAMES = {
     "ICESTORM_LC": "logic cells",

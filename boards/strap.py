@@ -14,6 +14,7 @@ LUTS = {
     ECP5: ("LUT4", "INIT", ("A", "B", "C", "D"), "Z"),
     GOWIN: ("LUT4", "INIT", ("I0", "I1", "I2", "I3"), "F"),
 }
+ROUTED_LUT = ("ICESTORM_LC", "LUT_INIT")  # what nextpnr makes of those of the iCE40
 
 
 class Strap(wiring.Component):

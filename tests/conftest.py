@@ -8,6 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
 import numpy as np
 import pytest
 import serial
@@ -35,9 +36,29 @@ from signfire.tools.host import decode_frame, encode_frame
 os.environ.setdefault("SIGNFIRE_CACHE_DIR", str(Path(__file__).parents[1] / "build" / "cache"))
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--deep", action="store_true", help="run what is marked deep, and more examples"
+    )
+
+
 def pytest_configure(config):
+    config.addinivalue_line("markers", "deep: runs with --deep alone")
+    hypothesis.settings.load_profile("deep" if config.getoption("--deep") else "quick")
     # A component that a test only asks for its latency, or that it expects to refuse its numbers.
     config.addinivalue_line("filterwarnings", "ignore::amaranth.hdl.UnusedElaboratable")
+
+
+# Examples of each property: few in every run, many in a deep one.
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=25, derandomize=True)
+hypothesis.settings.register_profile("deep", deadline=None, max_examples=2000)
+
+
+def pytest_collection_modifyitems(config, items):
+    deep = [item for item in items if item.get_closest_marker("deep")]
+    if deep and not config.getoption("--deep"):
+        config.hook.pytest_deselected(items=deep)
+        items[:] = [item for item in items if item not in deep]
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from fractions import Fraction
 
 import pytest
 
-from signfire.boards.netlist import open_netlist
+from signfire.boards.netlist import open_netlist, set_routed_clock
+from signfire.boards.pll import fastest_setting
 
 
 def cell(kind: str, parameters: dict | None = None, **connections) -> dict:
@@ -74,3 +75,61 @@ def test_two_plls_are_refused(tmp_path) -> None:
 
     with pytest.raises(ValueError, match=r"a netlist must have one PLL, and n\.json has 2"):
         open_netlist(path, tmp_path / "open.json")
+
+
+def strap(kind: str, table: str, number: int, bits: str) -> dict:
+    made = cell(kind, {table: bits})
+    return made | {"attributes": {"signfire_strap": f"{number:032b}"}}
+
+
+ROUTED = {"pll": cell("ICESTORM_PLL", binary(DIVR=0, DIVF=52, DIVQ=3) | {"PLLTYPE": "100"})}
+
+
+def setting():
+    return fastest_setting(
+        family="ice40", input_hz=12_000_000, target_hz=Fraction(40_000_000), part="iCE40UP5K"
+    )
+
+
+def test_a_layout_gets_another_clock_and_nothing_else(tmp_path) -> None:
+    straps = {
+        f"strap_{n}": strap("ICESTORM_LC", "LUT_INIT", n, "01"[n % 2] * 16) for n in range(32)
+    }
+    before = written(tmp_path / "n.json", **ROUTED, **straps)
+    set_routed_clock(before, setting(), tmp_path / "other.json")
+    old, new = (
+        json.loads(path.read_text())["modules"]["signfire"]["cells"]
+        for path in (before, tmp_path / "other.json")
+    )
+
+    pll = new["pll"]["parameters"]
+    assert "100" == pll["PLLTYPE"]
+    clock = Fraction(12_000_000 * (int(pll["DIVF"], 2) + 1), int(pll["DIVR"], 2) + 1)
+    assert setting().clock_hz == clock / 2 ** int(pll["DIVQ"], 2)
+    found = {n: new[f"strap_{n}"]["parameters"]["LUT_INIT"] for n in range(32)}
+    wanted = round(setting().clock_hz)
+    assert {n: str(wanted >> n & 1) * 16 for n in range(32)} == found
+    assert {k: c for k, c in old.items() if k != "pll" and k not in straps} == {
+        k: c for k, c in new.items() if k != "pll" and k not in straps
+    }
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ({}, r"a layout must have one PLL, and n\.json has 0"),
+        (
+            {**ROUTED, "strap": strap("ICESTORM_LC", "LUT_INIT", 0, "0" * 15 + "1")},
+            r"n\.json has a strap that is no constant: ICESTORM_LC",
+        ),
+        (
+            {**ROUTED, "strap": strap("OTHER", "LUT_INIT", 0, "0" * 16)},
+            r"n\.json has a strap that is no constant: OTHER",
+        ),
+    ],
+)
+def test_a_layout_that_is_not_as_expected_is_refused(tmp_path, cells, message) -> None:
+    path = written(tmp_path / "n.json", **cells)
+
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        set_routed_clock(path, setting(), tmp_path / "other.json")

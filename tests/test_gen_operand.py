@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from signfire.gen.convert.operand import Rounding, convert_operand, moments
+from signfire.gen.convert.operand import convert_operand, moments
 from signfire.gen.model.codes import SpikeCode
 from signfire.gen.model.maps import Conv, Dense, Layout, Window
 from signfire.gen.model.network import Operand, Population, Projection
@@ -56,7 +56,10 @@ def converted(maps, seen, bias=None, *, code=CODE, bits=8):
         exact,
         code,
         seen,
-        Rounding(weight_bits=bits, multiplier_bits=12),
+        weight_bits=bits,
+        multiplier_bits=12,
+        feedback=True,
+        bias_correction=True,
     )
     return integers, exact
 
@@ -80,7 +83,11 @@ def test_what_is_said_for_0_is_made_good_by_what_windows_lack_where_firing_settl
         exact,
         CODE,
         seen,
-        Rounding(weight_bits=8, multiplier_bits=12, settled=settled),
+        weight_bits=8,
+        multiplier_bits=12,
+        feedback=True,
+        bias_correction=True,
+        settled=settled,
     )
 
     missed = (exact - said(integers, seen)).mean(axis=0)
@@ -115,7 +122,11 @@ def test_what_is_left_out_beyond_the_border_has_no_mean_where_no_code_says_0() -
         tap.apply(seen.values["a"] * 0.02) + bias,
         CODE,
         seen,
-        Rounding(weight_bits=8, multiplier_bits=12, settled=True),
+        weight_bits=8,
+        multiplier_bits=12,
+        feedback=True,
+        bias_correction=True,
+        settled=True,
     )
 
     factor = integers.projections[0].map.factor
@@ -253,7 +264,10 @@ def test_read_out_of_planes_has_one_scale() -> None:
         exact,
         None,
         seen,
-        Rounding(weight_bits=6, multiplier_bits=8),
+        weight_bits=6,
+        multiplier_bits=8,
+        feedback=True,
+        bias_correction=True,
     )
 
     assert len(set(integers.scale)) == 1 and integers.shift == 0

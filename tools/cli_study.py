@@ -95,7 +95,7 @@ def tune_schedule(
     """
     from dataclasses import replace
 
-    from ..gen.convert.options import Options
+    from ..gen.convert.calibrate import Options
     from . import api, tables, tune
 
     goal = tune.Goal(budget=budget, loss=loss)

@@ -1,12 +1,10 @@
 """Small Designs whose neurons have two operands: normalisation, quotients and products of rows."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from ...gen.convert.calibrate import calibrate
-from ...gen.convert.options import LayerOptions, Options
+from ...gen.convert.calibrate import LayerOptions, Options, calibrate
 from ...gen.design.design import Design
 from ...gen.design.folding import Folding
 from ...gen.model.maps import Conv, Dense, Layout, LinearMap, Pooled, Window
@@ -121,7 +119,7 @@ def random_pairs(
     weight_bits: int = 6,
     layers: Mapping[str, LayerOptions] | None = None,
     folding: Mapping[str, Folding] | None = None,
-    **network: Any,
+    **network: object,
 ) -> Design:
     """Return a calibrated Design of :func:`pairs_network`, settled and binary.
 
