@@ -189,3 +189,111 @@ def test_kernel_that_does_not_fit_the_channels_is_refused() -> None:
         Conv(
             in_shape=(4, 2, 2), layout=Layout(planes=(4, 2, 2)), kernel=np.zeros((2, 3, 1, 1), int)
         )
+
+
+# -- every kind, every question ----------------------------------------------------------------
+
+
+def of_every_kind() -> dict[str, Dense | Conv | Window | Pooled]:
+    """Return maps of integers that read planes of 4 channels, 3 lines and 5 pixels."""
+    rng = np.random.default_rng(2)
+    shape = (4, 3, 5)
+    seen = {"in_shape": shape, "layout": Layout(planes=shape)}
+
+    def numbers(*size: int) -> np.ndarray:
+        return rng.integers(1, 9, size)
+
+    return {
+        "dense": Dense(numbers(6, 60), shape),
+        "conv": Conv(kernel=numbers(6, 4, 3, 3), padding=(1, 1, 1, 1), **seen),
+        "groups": Conv(kernel=numbers(6, 2, 1, 2), groups=2, **seen),
+        "depthwise": Conv(kernel=numbers(4, 1, 2, 2), groups=4, stride=(1, 2), **seen),
+        "window": Window(factor=numbers(4), sources=(0, 1, 2, 3), window=(3, 5), **seen),
+        "picked": Window(factor=numbers(3), sources=(2, -1, 0), **seen),
+        "pooled": Pooled(matrix=numbers(6, 4), **seen),
+    }
+
+
+EVERY = of_every_kind()
+
+
+def test_the_table_holds_every_kind() -> None:
+    assert {linear.kind for linear in EVERY.values()} == set(MAPS)
+
+
+def influence(linear) -> np.ndarray:
+    """Return (outputs, neurons of the source) float: the matrix of a map."""
+    size = int(np.prod(linear.in_shape))
+    ones = np.eye(size).reshape(size, *linear.in_shape)
+    return linear.apply(ones).reshape(size, -1).T
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_what_a_map_says_of_its_reading_is_what_it_reads(name) -> None:
+    linear = EVERY[name]
+    channels, pixels = linear.in_shape[0], int(np.prod(linear.in_shape[1:]))
+    matrix = influence(linear).reshape(linear.channels, -1, channels, pixels)
+    read = matrix.any(axis=(1, 3))  # output channel by source channel
+
+    assert linear.apart == bool((read.sum(axis=1) <= 1).all())
+    assert linear.picked == (linear.apart and not np.array_equal(read, np.eye(*read.shape)))
+    assert linear.known.tolist() == read.any(axis=1).tolist()
+    assert linear.runs == (1 if linear.apart else len(np.unique(read, axis=0)))
+    parallel, _ = linear.parallel_inputs
+    assert linear.weights.shape[1] % parallel == 0
+    if linear.sees is not None:
+        assert parallel == int(read.sum(axis=1).max())
+    # an output reads each weight of its channel so often
+    inside = matrix.reshape(linear.channels, -1, channels * pixels).astype(bool).sum(axis=2).max()
+    assert inside == linear.weights.shape[1] * linear.repeats
+    cut = bool((np.diff((matrix != 0).sum(axis=(2, 3)), axis=1) != 0).any())
+    assert linear.padded == cut
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_first_outputs_of_a_map_stand_alone(name) -> None:
+    linear = EVERY[name]
+    x = np.random.default_rng(0).integers(-5, 6, (2, *linear.in_shape))
+    if name in ("groups", "depthwise"):
+        with pytest.raises(ValueError, match=r"^the channels of a convolution in groups do not"):
+            linear.first(2)
+        return
+
+    assert np.array_equal(linear.first(2).apply(x), linear.apply(x)[:, :2])
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_map_reads_planes_in_another_order(name) -> None:
+    linear = EVERY[name]
+    channels, height, width = linear.in_shape
+    x = np.random.default_rng(0).integers(-5, 6, (2, *linear.in_shape))
+    layout = Layout(planes=linear.in_shape, axes=(2, 0, 1))
+
+    moved = linear.reading((height, width, channels), layout)
+
+    assert moved.in_shape == (height, width, channels)
+    assert np.array_equal(moved.apply(x.transpose(0, 2, 3, 1)), linear.apply(x))
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("is_input", [False, True])
+def test_columns_are_in_the_order_in_which_inputs_come(name, is_input) -> None:
+    linear = EVERY[name]
+    columns = linear.columns(is_input=is_input)
+
+    assert sorted(columns) == list(range(linear.weights.shape[1]))
+    channel = linear.sources_of_weights[0][columns]
+    if name == "dense":  # the input's samples enter as they are, others pixel after pixel
+        assert channel.tolist() == sorted(channel) if is_input else [0, 1, 2, 3] * 15
+    elif name == "conv":  # the channels of a pixel together
+        assert channel.tolist() == [0, 1, 2, 3] * 9
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_map_of_every_kind_is_rebuilt(name) -> None:
+    linear = EVERY[name]
+
+    again = MAPS[linear.kind].rebuild(linear.weights, linear.parameters())
+
+    assert np.array_equal(influence(again), influence(linear))
+    assert again.parameters() == linear.parameters()

@@ -10,8 +10,10 @@ from signfire.gen.convert.calibrate import Options, calibrate
 from signfire.gen.design.design import Design
 from signfire.gen.model.codes import Schedule, make_code
 from signfire.gen.model.maps import Dense
-from signfire.gen.model.network import Network, Operand, Population, Projection
+from signfire.gen.model.network import FUNCTIONS, Network, Operand, Population, Projection
 from signfire.gen.model.several import SEVERAL, Comparison, floor_root, make_comparison
+from signfire.gen.model.several.function import Extent
+from signfire.hdl.fire_pair import NEURONS
 from signfire.sim import float_reference, golden
 
 BIG = 2**28 + 1
@@ -217,3 +219,59 @@ def test_overlapped_firing_follows_the_moving_operands(function) -> None:
                 wanted = not holds(function, int(trace.membranes[t, i]), f1, f2, p)
                 assert trace.events[t, i] == wanted
     assert float_reference.run(network, samples[:2], float_reference.codes_of(design)).shape
+
+
+# -- the registry ------------------------------------------------------------------------------
+
+
+def test_every_function_has_hardware_under_its_name() -> None:
+    assert set(NEURONS) == set(SEVERAL) == {f.name for f in SEVERAL.values()}
+    assert all(FUNCTIONS[name] == f.operands for name, f in SEVERAL.items())
+
+
+@pytest.mark.parametrize("function", SEVERAL)
+@pytest.mark.parametrize("p", [0, 3])
+def test_no_number_of_a_comparison_is_beyond_the_greatest(function, p) -> None:
+    limits = (37, 21)
+
+    def numbers(f1: int, f2: int) -> list[int]:
+        """Return what is compared, of a v of 1 or of the least v."""
+        if function == "multiply":
+            return [f1 * f2]
+        return [f1, f2 << p] if function == "divide" else [f1 * f1, f2 << 2 * p]
+
+    seen = [abs(n) for f1 in (-37, 0, 37) for f2 in (1, 21) for n in numbers(f1, f2)]
+
+    assert max(seen) == SEVERAL[function].greatest(*limits, p)
+
+
+@pytest.mark.parametrize("function", SEVERAL)
+def test_what_is_never_negative_is_so_over_the_whole_domain(function) -> None:
+    f = SEVERAL[function]
+    ends = [np.linspace(*domain, 101) for domain in f.domain]
+    for known in product((False, True), repeat=2):
+        x1, x2 = np.meshgrid(
+            *(x[x >= 0] if sure else x for x, sure in zip(ends, known, strict=True))
+        )
+        if f.never_negative(known):
+            assert f.evaluate(x1, x2).min() >= 0
+    assert SEVERAL["divide"].never_negative((True, False))
+    assert not f.never_negative((False, False))
+
+
+@pytest.mark.parametrize("function", SEVERAL)
+def test_slopes_bound_what_an_operand_moves(function) -> None:
+    f = SEVERAL[function]
+    x1, x2 = np.meshgrid(*(np.linspace(*domain, 301) for domain in f.domain))
+    exact = f.evaluate(x1, x2)
+    extent = Extent(
+        ends=(float(np.abs(x1).max()), float(np.abs(x2).max())),
+        least=float(x2.min()) if f.divides else None,
+        value=float(np.abs(exact).max()),
+    )
+    steep = (np.abs(np.diff(exact, axis=1 - k)).max() for k in range(2))
+    steps = (x1[0, 1] - x1[0, 0], x2[1, 0] - x2[0, 0])
+
+    found = [s / step for s, step in zip(steep, steps, strict=True)]
+
+    assert all(a <= b + 1e-9 for a, b in zip(found, f.slopes(extent, (0.0, 0.0)), strict=True))
