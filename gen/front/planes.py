@@ -325,6 +325,8 @@ def _composite(outer: Sliding, inner: Sliding) -> Conv:
 def _as_conv(sliding: Sliding) -> Conv:
     if isinstance(sliding, Conv):
         return sliding
+    if not isinstance(sliding, Window):
+        raise Entangled(f"{sliding.kind} beside a convolution")
     if not sliding.in_order:
         raise Entangled("channels that were moved")
     ones = np.ones((sliding.channels, 1, *sliding.window))
