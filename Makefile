@@ -48,15 +48,18 @@ elif ! "$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null; then \
 fi; \
 command -v g++ >/dev/null || \
 	need "g++ is missing (Debian, Ubuntu: apt install g++; macOS: xcode-select --install)"; \
+case "$$PWD" in *:*) \
+	need "the colon in the name of this folder ends an entry of PATH (move the clone elsewhere)";; \
+esac; \
 exit $$missing
 endef
 
 # The stamp comes last, so that an interrupted installation is done again.
 $(ENV): pyproject.toml constraints.txt
 	@$(CHECK_SYSTEM)
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
 	@echo "make env: installing into $(VENV) (about 1.1 GB and torch; some minutes)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) \
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) \
 		-c constraints.txt -e '.[dev]'
 	@touch $@
 

@@ -38,6 +38,7 @@ from ..gen.model.network import Network
 from ..gen.technology import TECHNOLOGIES
 from ..sim import golden
 from . import source
+from .claim import claiming
 from .dataset import Dataset
 from .dataset import load as load_data
 from .embed import Embedding, generate
@@ -359,6 +360,7 @@ def choose_fold(
 # -- hardware ----------------------------------------------------------------------------------
 
 
+@claiming("folder")
 def build(
     design: Design,
     board: Board | str,
@@ -387,6 +389,7 @@ def build(
     )
 
 
+@claiming("output")
 def reweight(
     folder: Path | str,
     design: Design | Path | str,
@@ -438,6 +441,7 @@ def estimate_on(design: Design, board: Board | str, *, link: str = UART) -> Cost
     return Costs(**cycles, needs=budget.used(found.resources), fits=found.fits)
 
 
+@claiming("folder")
 def simulate(
     design: Design | Path | str,
     data: Dataset,
@@ -520,6 +524,7 @@ class Inference:
     clock_hz: int
 
 
+@claiming("folder")
 def simulate_bulk(
     design: Design | Path | str,
     data: Dataset,

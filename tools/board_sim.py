@@ -17,6 +17,7 @@ from ..boards.finished import read_build
 from ..boards.pll import PllSetting, fastest_setting
 from ..gen.design.design import Design
 from ..sim.board import BoardState, SimulatedBoard, compiled, powered
+from .claim import claiming
 
 # Of the clock that place and route aims for, which is more than designs reach.
 _USUAL_SHARE = Fraction(1, 2)
@@ -58,6 +59,7 @@ class Bench:
             yield board
 
 
+@claiming("folder")
 def prepare(
     design: Design,
     board: Board,

@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -254,21 +255,26 @@ def board_sim(
     if os.name == "nt":
         raise ValueError("board-sim needs a pseudo-terminal, which Windows lacks (WSL has them)")
     from . import api, board_sim
+    from .claim import claim
 
     say = functools.partial(progress.print, soft_wrap=True)
     target = find_board(board)
     chosen, _ = fold_as_told(api.load_design(design), fold, target)
-    with shown(f"simulated {target.name}") as doing:
-        bench = board_sim.prepare(
-            chosen,
-            target,
-            output or Path("build") / f"{chosen.name}-board-sim",
-            build=build,
-            frequency=None if frequency is None else frequency * 1e6,
-            quick=quick,
-            progress=doing,
-        )
-    with bench.powered() as simulated, board_sim.linked(simulated.path, link):
+    folder = output or Path("build") / f"{chosen.name}-board-sim"
+    with ExitStack() as held:
+        held.enter_context(claim(folder))  # a board that runs must not be compiled anew
+        with shown(f"simulated {target.name}") as doing:
+            bench = board_sim.prepare(
+                chosen,
+                target,
+                folder,
+                build=build,
+                frequency=None if frequency is None else frequency * 1e6,
+                quick=quick,
+                progress=doing,
+            )
+        simulated = held.enter_context(bench.powered())
+        held.enter_context(board_sim.linked(simulated.path, link))
 
         def tell_port() -> None:
             record = {
@@ -324,6 +330,7 @@ def flash(build: Path, board: str | None, dry_run: bool, **settings: Any) -> Out
     from ..boards import flash
     from ..boards.boards import find_board
     from ..boards.finished import read_build
+    from .claim import claim
 
     finished = read_build(build)
     if board is not None and find_board(board).name != finished.board.name:
@@ -334,7 +341,10 @@ def flash(build: Path, board: str | None, dry_run: bool, **settings: Any) -> Out
     chosen = flash.plan(finished, **settings)
     place = "flash" if chosen.persistent else "the FPGA, until power is off"
     if not dry_run:
-        with shown(f"loading {finished.bitstream.name} into {finished.board.name}") as say:
+        with (
+            claim(finished.folder),
+            shown(f"loading {finished.bitstream.name} into {finished.board.name}") as say,
+        ):
             flash.load(chosen, progress=say)
     command = shlex.join(chosen.command)
     return Outcome(

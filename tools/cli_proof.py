@@ -130,15 +130,17 @@ def faults(
     from ..boards.boards import find_board
     from ..sim.faults import run_faults
     from . import api, fault_table
+    from .claim import claim
 
     loaded = api.load_design(design)
     found = api.load_data(data, inputs=inputs, labels=labels, design=loaded, samples=samples)
     chosen, auto = fold_as_told(loaded, fold, board)
-    with shown("fault campaign") as say:
+    folder = output or fault_table.default_folder(chosen.name)
+    with claim(folder), shown("fault campaign") as say:
         result = run_faults(
             chosen,
             chosen.raw_samples(found.x),
-            output or fault_table.default_folder(chosen.name),
+            folder,
             technology=api.technology_of(find_board(board or api.DEFAULT_BOARD)),
             count=count,
             seed=seed,

@@ -97,6 +97,7 @@ def tune_schedule(
 
     from ..gen.convert.calibrate import Options
     from . import api, tables, tune
+    from .claim import claim_file
 
     goal = tune.Goal(budget=budget, loss=loss)
     base = Options(weight_bits=weight_bits, samples=samples)
@@ -109,20 +110,22 @@ def tune_schedule(
     data = api.load_data(calibrate, inputs=inputs, need_labels=False)
     tell_random_weights(source)
     network, kept = api.loaded(source, data.x, name=name)
-    search = tune.Search(
-        network,
-        data.x,
-        goal,
-        base=base,
-        firings=tune.FIRINGS if firing == "any" else (firing,),
-        free=free,
-        images=images,
-        seed=seed,
-        record=record or output.with_suffix(".tune.jsonl"),
-    )
-    resumed = len(search.kept)
-    with shown("tuning") as say:
-        found = search.run(trials, say)
+    record = record or output.with_suffix(".tune.jsonl")
+    with claim_file(record):
+        search = tune.Search(
+            network,
+            data.x,
+            goal,
+            base=base,
+            firings=tune.FIRINGS if firing == "any" else (firing,),
+            free=free,
+            images=images,
+            seed=seed,
+            record=record,
+        )
+        resumed = len(search.kept)
+        with shown("tuning") as say:
+            found = search.run(trials, say)
     design = replace(
         found.design,
         provenance={

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..boards.boards import Board, find_board
 from ..gen.design.design import Design
 from . import api, pipeline
+from .claim import claiming
 from .stages import Stages, file_digest
 
 TOOLS = Path(__file__).resolve().parent
@@ -89,6 +90,7 @@ def job_for(board: Board, stages: Stages, command: str, wanted: str | None = Non
     )
 
 
+@claiming("folder")
 def run(
     board: str = DEFAULT_BOARD,
     folder: Path = FOLDER,
@@ -99,6 +101,5 @@ def run(
 ) -> tuple[dict[str, object], Path]:
     """Run the demonstration; return what :func:`signfire.tools.pipeline.report` returns."""
     target = find_board(board)
-    folder.mkdir(parents=True, exist_ok=True)
     job = job_for(target, Stages(folder, fresh=fresh), command, model)
     return pipeline.report(job, folder, fresh=fresh)

@@ -18,6 +18,7 @@ from ..gen.layers.cycles import first_logit, steady
 from ..gen.layers.rtl import Core, core_timing, to_verilog
 from ..gen.model.codes import RateCode, SpikeCode
 from ..hdl.names import is_legal, port_name
+from .claim import BRIEF_S, claiming
 from .console import to_json
 from .report import write_text
 
@@ -139,6 +140,7 @@ def _ports(stream: str, width: int, *, into: bool) -> list[dict[str, Any]]:
     ]
 
 
+@claiming("folder", wait_s=BRIEF_S)
 def generate(
     design: Design, folder: Path | str, *, technology: str = "ecp5", module: str = "signfire_core"
 ) -> Embedding:

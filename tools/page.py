@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 
+from .claim import BRIEF_S, claiming
 from .console import to_json
 from .report import write_text
 
@@ -34,6 +35,7 @@ class Section:
     notes: Sequence[str] = ()
 
 
+@claiming("folder", wait_s=BRIEF_S)
 def write_page(
     folder: Path | str,
     name: str,

@@ -18,6 +18,7 @@ from ..gen.layers.rtl import core_timing
 from ..sim import golden
 from ..sim.faults import run_faults
 from . import api, comparison, energy, fault_table, proof, tables
+from .claim import claiming
 from .console import progress, shown
 from .link_speed import frame_bytes, lines
 from .report import Example, write_report
@@ -90,6 +91,7 @@ class Job:
         return "ecp5" if self.board is None else technology_of(self.board)
 
 
+@claiming("folder")
 def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, Any], Path]:
     """Do what the job asks for, keep the results in ``folder``, and write the report there.
 

@@ -25,6 +25,7 @@ from ..sim.chip import powered
 from ..sim.mismatch import Mismatch
 from ..sim.netlist import check_link
 from .api import Dataset, load_design
+from .claim import claiming
 
 Progress = Callable[[str], None]
 
@@ -74,6 +75,7 @@ def _silent(stage: str) -> None:
 # -- netlist -----------------------------------------------------------------------------------
 
 
+@claiming("folder")
 def check_netlist(
     design: Design | Path | str,
     data: Dataset,
@@ -141,6 +143,7 @@ def check_netlist(
 # -- bitstream ---------------------------------------------------------------------------------
 
 
+@claiming("folder")
 def verify_bitstream(
     bitstream: Path | str,
     board: Board | str,

@@ -474,12 +474,14 @@ class Search:
         if self.record is None or not self.record.is_file():
             return []
         lines = []
-        for line in self.record.read_text().splitlines():
+        for line in self.record.read_text(errors="replace").splitlines():
             try:
                 lines.append(json.loads(line))
-            except json.JSONDecodeError:
+            except (ValueError, RecursionError):
                 break
-        if not lines or lines[0].get("search") != self.key:
+        if not all(isinstance(line, dict) for line in lines) or (
+            not lines or lines[0].get("search") != self.key
+        ):
             raise ValueError(
                 f"{self.record} is the record of another search (name another file, or remove it)"
             )
