@@ -104,7 +104,7 @@ def with_single_underscores(verilog: str) -> str:
             if other != name:
                 unclear |= {other, name}
 
-    def renamed(found: re.Match) -> str:
+    def renamed(found: re.Match[str]) -> str:
         name = found[0]
         return name if name in unclear or name.startswith('"') else plain.get(name, name)
 

@@ -5,6 +5,8 @@ and goes on from there. In settled firing a flip moves the value that arrives by
 the value that integrate-and-fire neurons say moves by θ/T.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..gen.design.design import Design
@@ -41,22 +43,30 @@ class FlippedSignGD(golden.ClosedForm):
 
     def settled_value(self, population: DesignPopulation, index: np.ndarray) -> np.ndarray:
         value = super().settled_value(population, index).astype(np.float64)
-        for eta, sent in zip(population.code.eta, self.stairs[population.name].sent, strict=True):
+        for eta, sent in zip(
+            population.spike_code.eta, self.stairs[population.name].sent, strict=True
+        ):
             at = np.nonzero(self.flips.draw(index.shape))
             value[at] += np.where(sent[index[at]], -2 * eta, 2 * eta)
         return value
 
-    def _overlapped(self, raw: np.ndarray, *ignored) -> tuple[dict, dict]:
+    def _overlapped(
+        self,
+        raw: np.ndarray,
+        look: Callable[[int, dict], None] = lambda t, values: None,
+        steps: int | None = None,
+    ) -> tuple[dict, dict]:
         neurons = self.design.populations[:-1]
-        own = {p.name: np.full((len(raw), *p.shape), float(p.code.rest)) for p in neurons}
+        own = {p.name: np.full((len(raw), *p.shape), float(p.spike_code.rest)) for p in neurons}
         arrived = {name: v.copy() for name, v in own.items()}
-        for t in range(self.design.input.code.steps):
+        for t in range(steps or self.design.input.train_code.steps):
             for population in neurons:
-                name, eta = population.name, population.code.eta[t]
+                name, eta = population.name, population.spike_code.eta[t]
                 event = own[name] < self._target(population, arrived, raw)
                 own[name] += np.where(event, eta, -eta)
                 event = event ^ self.flips.draw(event.shape)
                 arrived[name] += np.where(event, eta, -eta)
+            look(t + 1, arrived)
         return arrived, {}
 
 

@@ -152,7 +152,7 @@ def _biases(population: DesignPopulation, operand: int) -> np.ndarray:
 def _code(population: DesignPopulation) -> SpikeCode:
     if population.code is None:
         raise ValueError(f"{population.name!r} is the read-out and has no code")
-    return population.code
+    return population.spike_code
 
 
 def _with_channel_moved(

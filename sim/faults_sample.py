@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from amaranth.lib import data
 
 from ..gen.design.design import Design
 from ..gen.layers.rtl import Core
@@ -225,7 +226,9 @@ class Sampler:
         lanes = self.core.layers[layer_index(memory)].integrator.constants
         for lane in range(lanes.length):
             start = lanes[lane].offset
-            for name, field in lanes[lane].shape:
+            constant = lanes[lane].shape
+            assert isinstance(constant, data.StructLayout)
+            for name, field in constant:
                 if 0 <= bit - start - field.offset < field.width:
                     return _Field(
                         name=name, lane=lane, offset=start + field.offset, width=field.width

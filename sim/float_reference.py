@@ -18,7 +18,7 @@ from ..gen.model.network import INPUT, Network
 
 def codes_of(design: Design) -> dict[str, SpikeCode]:
     """Return the spike codes of a Design by population name."""
-    return {p.name: p.code for p in design.populations if p.code is not None}
+    return {p.name: p.spike_code for p in design.populations if p.code is not None}
 
 
 def run(

@@ -66,7 +66,8 @@ def target_of(population: DesignPopulation, requantised: list[np.ndarray]) -> np
     if population.table is not None:
         return population.table(requantised[0])
     if population.comparison is not None:
-        return SEVERAL[population.function].target(*requantised, population.comparison.fraction)
+        f1, f2 = requantised
+        return SEVERAL[population.function].target(f1, f2, population.comparison.fraction)
     target = FUNCTIONS[population.function](*requantised)
     return target if population.limit is None else np.minimum(target, population.limit)
 
@@ -123,15 +124,16 @@ class _Neurons:
         self.requantised: list[list[np.ndarray]] = [[] for _ in self.operands]
         self.events: list[np.ndarray] = []
         self.targets: list[np.ndarray] = []
-        code = population.code
-        self.membranes = [] if code is None else [np.full((1, *population.shape), code.rest)]
+        self.membranes: list[np.ndarray] = []
+        if population.code is not None:
+            self.membranes.append(np.full((1, *population.shape), population.spike_code.rest))
 
     def _start(self, design: Design, operand: DesignOperand) -> np.ndarray:
         """X(0) = B + Σ_j W_ij v0_j."""
         x = np.broadcast_to(operand.bias, (1, *self.population.shape)).astype(np.int64)
         for projection in operand.projections:
             source = design[projection.source]
-            x = x + projection.map.apply(np.full((1, *source.shape), source.code.rest))
+            x = x + projection.map.apply(np.full((1, *source.shape), source.spike_code.rest))
         return x
 
     def integrate(self, t: int, neurons: Mapping[str, "_Neurons"]) -> None:
@@ -140,7 +142,7 @@ class _Neurons:
             after = x[-1]
             for projection in operand.projections:
                 source = neurons[projection.source]
-                eta = source.population.code.eta
+                eta = source.population.spike_code.eta
                 if t < len(eta):
                     sigma = np.where(source.events[t], -1, 1)
                     after = after - eta[t] * projection.map.apply(sigma)
@@ -163,7 +165,7 @@ class _Neurons:
 
     def fire(self, t: int, target: np.ndarray) -> None:
         """σ = +1 where v >= f(x), else -1; v(t+1) = v(t) - η(t) σ."""
-        v, eta = self.membranes[-1], self.population.code.eta[t]
+        v, eta = self.membranes[-1], self.population.spike_code.eta[t]
         event = v < target
         self.targets.append(target)
         self.events.append(event)
@@ -200,20 +202,20 @@ def trace(design: Design, raw: np.ndarray) -> Trace:
     _check_int64(design)
     neurons = {p.name: _Neurons(design, p) for p in design.populations}
     if design.firing == "overlapped":
-        for t in range(design.input.code.steps):
+        for t in range(design.input.train_code.steps):
             for each in neurons.values():  # sources stand first, so they have fired step t already
                 each.integrate(t, neurons)
                 if each.population.code is not None:
                     each.fire(t, each.target(design, raw))
     else:
         for each in neurons.values():
-            arriving = [design[p.source].code.steps for p in each.population.sources]
+            arriving = [design[p.source].train_code.steps for p in each.population.sources]
             for t in range(max(arriving, default=0)):
                 each.integrate(t, neurons)
             each.multiply(neurons)
             if each.population.code is not None:
                 target = each.target(design, raw)
-                for t in range(each.population.code.steps):
+                for t in range(each.population.train_code.steps):
                     each.fire(t, target)
     logits = neurons[design.readout.name].integrators[0][-1].reshape(-1)
     return Trace(
@@ -353,7 +355,7 @@ def run_over_steps(
     All of them come from one run, for in overlapped firing the first t steps of a longer train are
     a train of t steps. ``progress`` is told how many samples are done.
     """
-    longest = design.input.code.steps
+    longest = design.input.train_code.steps
     if design.firing != "overlapped":
         raise ValueError(
             "what a network says before the end is known in overlapped firing alone: settled "
@@ -420,7 +422,7 @@ class ClosedForm:
                 self.maps[p.name, k] = linear.with_weights(linear.weights.astype(dtype)), dtype
         if design.firing == "settled":
             self.stairs = {
-                p.name: Staircase(p.code) for p in design.populations if p.code is not None
+                p.name: Staircase(p.spike_code) for p in design.populations if p.code is not None
             }
 
     def __call__(self, raw: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -502,11 +504,11 @@ class ClosedForm:
         steps: int | None = None,
     ) -> tuple[dict, dict]:
         neurons = self.design.populations[:-1]
-        values = {p.name: np.full((len(raw), *p.shape), float(p.code.rest)) for p in neurons}
+        values = {p.name: np.full((len(raw), *p.shape), float(p.spike_code.rest)) for p in neurons}
         events = {p.name: np.zeros(len(raw), np.int64) for p in neurons}
-        for t in range(steps or self.design.input.code.steps):
+        for t in range(steps or self.design.input.train_code.steps):
             for population in neurons:
-                name, eta = population.name, population.code.eta[t]
+                name, eta = population.name, population.spike_code.eta[t]
                 event = values[name] < self._target(population, values, raw)
                 values[name] += np.where(event, eta, -eta)
                 if self.count_events:

@@ -47,11 +47,12 @@ class Record:
 
 def leak_of(design: Design) -> int:
     """Return the shift of the leak, 0 where there is none."""
-    return design.input.code.leak
+    return design.input.rate_code.leak
 
 
 def threshold_of(population: DesignPopulation, leak: int) -> np.ndarray:
     """Return θ in the units of the membrane, so that it broadcasts to the population's shape."""
+    assert population.threshold is not None, f"{population.name!r} is no integrate-and-fire neuron"
     return population.threshold.reshape(-1, *[1] * (len(population.shape) - 1)) << leak
 
 
@@ -71,7 +72,7 @@ def check(design: Design) -> None:
     """Refuse a Design whose membranes pass 2^53."""
     leak = leak_of(design)
     for population in design.populations:
-        bound = (current_bound(design, population) << leak) * design.input.code.steps
+        bound = (current_bound(design, population) << leak) * design.input.rate_code.steps
         if bound >= EXACT:
             raise ValueError(
                 f"membranes of {population.name!r} must stay below 2^53, but may reach {bound}"
@@ -85,7 +86,7 @@ def trace(design: Design, raw: np.ndarray) -> dict[str, Record]:
     events: dict[str, list] = {p.name: [] for p in design.populations}
     currents: dict[str, list] = {p.name: [] for p in design.populations}
     membranes = {p.name: [np.zeros((1, *p.shape), np.int64)] for p in design.populations}
-    for _ in range(design.input.code.steps):
+    for _ in range(design.input.rate_code.steps):
         for p in design.populations:
             if p.function == INPUT:
                 current = raw.reshape(1, *p.shape) - design.input_format.low
@@ -143,7 +144,7 @@ class IntegrateFire:
                 self.maps[p.name, k] = q.map.with_weights(q.map.weights.astype(dtype)), dtype
 
     def __call__(self, raw: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        (logits,), events = self._run(raw, [self.design.input.code.steps])
+        (logits,), events = self._run(raw, [self.design.input.rate_code.steps])
         return logits, events
 
     def over_steps(self, raw: np.ndarray, steps: Sequence[int]) -> np.ndarray:

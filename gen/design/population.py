@@ -120,6 +120,24 @@ class DesignPopulation:
         return (p for operand in self.operands for p in operand.projections)
 
     @property
+    def train_code(self) -> SpikeCode | RateCode:
+        """What the trains of a population mean; the read-out sends none."""
+        assert self.code is not None, f"the read-out {self.name!r} has no code"
+        return self.code
+
+    @property
+    def spike_code(self) -> SpikeCode:
+        """The code of a population that follows sign gradient descent."""
+        assert isinstance(self.code, SpikeCode), f"{self.name!r} has no spike code"
+        return self.code
+
+    @property
+    def rate_code(self) -> RateCode:
+        """The code of a population of integrate-and-fire neurons."""
+        assert isinstance(self.code, RateCode), f"{self.name!r} has no rate code"
+        return self.code
+
+    @property
     def error_levels(self) -> float | None:
         """Worst distance of the value settled at from f within the code's range, in levels.
 

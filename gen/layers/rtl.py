@@ -1157,7 +1157,7 @@ def core_timing(design: Design, technology: Technology | str) -> CoreTiming:
     )
 
 
-def to_verilog(core: Core, name: str = "signfire_core") -> str:
+def to_verilog(core: wiring.Component, name: str = "signfire_core") -> str:
     """Return the core as Verilog, its streams as ports ``samples_payload`` and so on.
 
     Ports and signals within are called as :mod:`signfire.hdl.names` says. Amaranth asks Yosys for

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -96,7 +97,7 @@ def random_design(
         source = populations[-1]
         own = None if last else codes[k + 1]
         table = slope = None
-        if not last and function in UNARY:
+        if own is not None and function in UNARY:
             parameters = {"leaky_relu": (0.1,), "clamp": (-0.4, 0.8)}.get(function, ())
             slope = slope_below(function, parameters)
             if slope is None:
@@ -183,7 +184,7 @@ def random_windows(
     *,
     seed: int = 0,
     shape: tuple[int, ...] = (7, 6),
-    layers: Sequence[Mapping[str, object]] = (
+    layers: Sequence[Mapping[str, Any]] = (
         {"conv": 4, "window": (3, 3), "padding": (1, 1, 1, 1)},
         {"pool": (2, 2), "stride": (2, 2)},
         {"dense": 3},
@@ -225,7 +226,7 @@ def random_windows(
         source, last = populations[-1], k == len(layers)
         if kind == MAX:
             populations.append(random_maximum(f"{kind}{k}", dict(spec), source, layout))
-            layout = Layout(planes=populations[-1].shape)
+            layout = Layout.of(populations[-1].shape)
             continue
         empty = empty_map(kind, dict(spec), source.shape, layout)
         populations.append(
@@ -241,7 +242,7 @@ def random_windows(
             )
         )
         if len(empty.out_shape) == 3:
-            layout = Layout(planes=empty.out_shape)
+            layout = Layout.of(empty.out_shape)
     return plane_design(f"windows{seed}", input_range, populations, folding)
 
 
@@ -254,27 +255,26 @@ def behind_means(design: Design, *, seed: int = 0) -> Design:
     """
     rng = np.random.default_rng(seed)
 
-    def worth(projection: DesignProjection) -> np.ndarray:
+    def worth(projection: DesignProjection, window: Sliding) -> np.ndarray:
         """Σ W·mean of what lies within the planes, of the population's shape."""
-        code, layout = design[projection.source].code, projection.map.layout
-        assert code is not None
+        code, layout = design[projection.source].train_code, window.layout
         means = rng.integers(
             1, (code.high - code.low) // 2, (layout.planes[0], 1, 1), endpoint=True
         )
         means = np.broadcast_to(means, layout.planes)
-        source = means.transpose(np.argsort(layout.axes)).reshape(projection.map.in_shape)
-        return projection.map.apply(source[None])[0]
+        source = means.transpose(np.argsort(layout.axes)).reshape(window.in_shape)
+        return window.apply(source[None])[0]
 
     populations = []
     for population in design.populations:
         operands = population.operands
         if len(operands) == 1:
             padded = [
-                q
+                (q, q.map)
                 for q in operands[0].projections
                 if isinstance(q.map, Sliding) and max(q.map.padding) > 0
             ]
-            bias = operands[0].bias - sum(worth(q) for q in padded)
+            bias = operands[0].bias - sum(worth(*each) for each in padded)
             operands = (replace(operands[0], bias=bias),)
         populations.append(replace(population, operands=operands))
     return replace(design, populations=tuple(populations))
@@ -300,9 +300,10 @@ def plane_codes(
 
 def image_layout(shape: tuple[int, ...]) -> Layout:
     """Return the planes of a sample (height, width) or (height, width, channels)."""
-    if len(shape) == 3:
-        return Layout(planes=(shape[2], *shape[:2]), axes=(2, 0, 1))
-    return Layout(planes=(1, *shape))
+    height, width, *channels = shape
+    if channels:
+        return Layout(planes=(channels[0], height, width), axes=(2, 0, 1))
+    return Layout(planes=(1, height, width))
 
 
 def plane_design(
@@ -326,7 +327,7 @@ def plane_design(
 
 
 def random_maximum(
-    name: str, spec: dict[str, object], source: DesignPopulation, layout: Layout
+    name: str, spec: dict[str, Any], source: DesignPopulation, layout: Layout
 ) -> DesignPopulation:
     """Return a maximum over windows that says its source's values; beyond the planes is nothing."""
     size = spec.pop(MAX)
@@ -359,9 +360,7 @@ def random_maximum(
     )
 
 
-def empty_map(
-    kind: str, spec: dict[str, object], shape: tuple[int, ...], layout: Layout
-) -> LinearMap:
+def empty_map(kind: str, spec: dict[str, Any], shape: tuple[int, ...], layout: Layout) -> LinearMap:
     """Return a map of one layer of :func:`random_windows`, its weights 0."""
     number = spec.pop(kind)
     channels = layout.planes[0]
@@ -442,7 +441,7 @@ def random_planes_network(*, seed: int = 0, planes: tuple[int, int, int] = (2, 7
     pairs = window(pool.shape, order, window=(1, 2), stride=(1, 1), factor=0.5)
     mean = layer("mean", LINEAR, ("pool", pairs))
     matrix = rng.normal(size=(3, 6))
-    pooled = Pooled(matrix=matrix, in_shape=mean.shape, layout=Layout(planes=mean.shape))
+    pooled = Pooled(matrix=matrix, in_shape=mean.shape, layout=Layout.of(mean.shape))
     out = layer("out", READOUT, ("mean", pooled))
     source = Population(name=INPUT, shape=planes, function=INPUT)
     return Network(name=f"planes{seed}", populations=(source, first, depth, join, pool, mean, out))

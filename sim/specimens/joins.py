@@ -1,6 +1,7 @@
 """Random Designs of networks that fork and join."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from .chains import (
     random_operand,
 )
 
-Branch = tuple[str, Mapping[str, object]]  # population that is read, and what random_windows takes
+Branch = tuple[str, Mapping[str, Any]]  # population that is read, and what random_windows takes
 
 WIDE = {"window": (3, 3), "padding": (1, 1, 1, 1)}
 RESIDUAL: dict[str, Sequence[Branch]] = {  # identity, 1x1 of stride 2, a slice among zeros
@@ -146,7 +147,7 @@ def _branch(
     rng: np.random.Generator,
     source: DesignPopulation,
     layout: Layout,
-    spec: dict[str, object],
+    spec: dict[str, Any],
     weight_bits: int,
     code,
     table: FunctionTable | None,
@@ -178,8 +179,8 @@ def _branch(
 
 def turned_layout(layout: Layout) -> Layout:
     """Return the planes of one line whose channels are the pixels of such planes."""
-    channels, height, width = layout.planes
-    return Layout(planes=(height * width, 1, channels), axes=layout.axes[::-1])
+    (channels, height, width), (first, second, third) = layout.planes, layout.axes
+    return Layout(planes=(height * width, 1, channels), axes=(third, second, first))
 
 
 def _joined(operands: Sequence[DesignOperand]) -> DesignOperand:
@@ -187,7 +188,7 @@ def _joined(operands: Sequence[DesignOperand]) -> DesignOperand:
     least = min(operands, key=lambda op: float(op.multiplier.mean()) / 2**op.shift)
     return DesignOperand(
         projections=tuple(q for op in operands for q in op.projections),
-        bias=sum(op.bias for op in operands),
+        bias=sum((op.bias for op in operands[1:]), operands[0].bias),
         scale=least.scale,
         multiplier=least.multiplier,
         shift=least.shift,

@@ -1,6 +1,7 @@
 """Small Designs whose neurons have two operands: normalisation, quotients and products of rows."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -119,7 +120,7 @@ def random_pairs(
     weight_bits: int = 6,
     layers: Mapping[str, LayerOptions] | None = None,
     folding: Mapping[str, Folding] | None = None,
-    **network: object,
+    **network: Any,
 ) -> Design:
     """Return a calibrated Design of :func:`pairs_network`, settled and binary.
 
