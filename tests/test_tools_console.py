@@ -1,7 +1,11 @@
 """What a command prints of names and paths that users and files choose."""
 
 import io
+import logging
+import warnings
 
+import click
+import numpy as np
 import pytest
 from rich.table import Table
 
@@ -86,3 +90,72 @@ def test_a_lack_of_memory_is_one_line(capsys) -> None:
         "hungry: there is not enough memory for this (Unable to allocate 64. GiB for an array)\n"
         == capsys.readouterr().err
     )
+
+
+LIBRARY = """import logging, warnings
+
+
+def old():
+    warnings.warn("this is old", UserWarning)
+    logging.getLogger("library").warning("this is logged")
+
+
+def old_of_the_caller(text):
+    warnings.warn(text, UserWarning, stacklevel=2)
+"""
+OWN = """import logging, warnings
+import aged
+
+
+def net():
+    aged.old()
+    warnings.warn("mine\\nand more", UserWarning)
+    aged.old_of_the_caller("of the caller")
+    aged.old_of_the_caller("use `weights_only=False`")
+    logging.getLogger("own").warning("logged by %s", "me")
+"""
+
+
+def test_warnings_of_the_users_code_are_a_line_each_and_those_of_libraries_are_not_shown(
+    tmp_path, monkeypatch, capfd
+):
+    installed = tmp_path / "site-packages"
+    installed.mkdir()
+    (installed / "aged.py").write_text(LIBRARY)
+    (tmp_path / "own.py").write_text(OWN)
+    monkeypatch.syspath_prepend(installed)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    before = warnings.showwarning, logging.lastResort
+
+    @click.group()
+    def group():
+        pass
+
+    @group.command()
+    def warn():
+        warnings.simplefilter("always")
+        import own
+
+        own.net()
+        return console.DONE
+
+    assert console.DONE == console.run_program(group, "signfire", ["warn"])
+
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[:3] == [
+        "signfire: warning: mine (own.py:7)",
+        "signfire: warning: of the caller (own.py:8)",
+        "signfire: warning: logged by me",
+    ]
+    assert before == (warnings.showwarning, logging.lastResort)
+    assert not any("old" in line or "weights_only" in line for line in lines)
+
+
+def test_a_warning_within_signfire_is_not_shown(capfd):
+    with console.users_warnings("signfire"):
+        warnings.simplefilter("always")
+        warnings.warn_explicit("overflow", RuntimeWarning, console.__file__, 5)
+        warnings.warn_explicit("overflow", RuntimeWarning, np.__file__, 5)
+
+    assert "" == capfd.readouterr().err

@@ -8,12 +8,14 @@ goes to standard error, whatever file descriptor they print it to.
 import functools
 import io
 import json
+import logging
 import math
 import os
 import sys
 import time
 import traceback
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, is_dataclass
@@ -24,6 +26,8 @@ import click
 import numpy as np
 from rich.console import Console, RenderableType
 from rich.text import Text
+
+from ..gen.front.messages import advice_of, is_library, said
 
 DONE = 0
 DIFFERENCE = 1  # a check found a difference
@@ -178,7 +182,8 @@ def run_program(group: click.Command, name: str, args: Sequence[str] | None = No
             stream.reconfigure(errors="backslashreplace")
     as_json = "--json" in argv
     try:
-        status = group.main(argv, prog_name=name, standalone_mode=False)
+        with users_warnings(name):
+            status = group.main(argv, prog_name=name, standalone_mode=False)
         return status if isinstance(status, int) else DONE
     except click.exceptions.NoArgsIsHelpError as e:
         click.echo(e.format_message(), err=True)
@@ -200,6 +205,47 @@ def run_program(group: click.Command, name: str, args: Sequence[str] | None = No
         traceback.print_exc()
         line = f"internal error, please report it: {type(e).__name__}: {e}"
         return _fail(as_json, name, line, INTERNAL)
+
+
+@contextmanager
+def users_warnings(name: str) -> Iterator[None]:
+    """Show warnings of the user's own code in a line each, and keep those of libraries back.
+
+    What a library warns of is either none of the user's business or told by signfire; its advice
+    may switch off a protection.
+    """
+
+    def show(
+        message: Warning | str, category: type, file: str, line: int, *_: object, **__: object
+    ) -> None:
+        if is_users(file) and not advice_of(message):
+            click.echo(f"{name}: warning: {said(message)} ({Path(file).name}:{line})", err=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        kept, logging.lastResort = logging.lastResort, UsersLog(name)
+        try:
+            yield
+        finally:
+            logging.lastResort = kept
+
+
+class UsersLog(logging.Handler):
+    """Where log records go that nobody handles: to the terminal, if they are the user's own."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__(logging.WARNING)
+        self.program = program
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if is_users(record.pathname):
+            click.echo(f"{self.program}: warning: {record.getMessage()}", err=True)
+
+
+def is_users(file: str) -> bool:
+    """Whether a file is neither a library's nor signfire's."""
+    ours = any(Path(file).is_relative_to(Path(PACKAGE) / room) for room in ROOMS)
+    return not ours and not is_library(file)
 
 
 def is_users_doing(error: BaseException) -> bool:

@@ -8,7 +8,6 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,10 +20,10 @@ from ..model.functions import UNARY
 from ..model.network import LINEAR, READOUT, Network
 from .affine import Affine
 from .builder import Builder, Site, is_plain
+from .messages import innermost
 from .planes import Entangled
 from .refusals import Refusal, Refused, UnsupportedModel
 
-IN_TORCH = re.compile(r"-packages[/\\]torch[/\\]")
 FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 
@@ -32,13 +31,11 @@ FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 
 def place_of(node: Node) -> str:
-    """Return ``file.py:line`` in the innermost forward outside of torch, or ``""``.
+    """Return ``file.py:line`` in the innermost forward of the user's own, or ``""``.
 
     torch keeps the frames of ``forward`` methods only; a function called there has its call's line.
     """
-    frames = FRAME.findall(node.meta.get("stack_trace") or "")
-    own = [f"{Path(file).name}:{line}" for file, line in frames if not IN_TORCH.search(file)]
-    return own[-1] if own else ""
+    return innermost(FRAME.findall(node.meta.get("stack_trace") or ""))
 
 
 def operator_name(node: Node) -> str:

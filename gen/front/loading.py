@@ -15,7 +15,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from ..design.archive import BadArchive, crc_fault
-from .messages import in_one_line, silence
+from .messages import advice_of, in_one_line, silence
 from .refusals import Refusal, UnsupportedModel
 
 ZIP = b"PK\x03\x04"  # begins a zip file
@@ -117,12 +117,12 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except BadArchive as fault:
         raise ValueError(f"{path} is damaged: {fault}") from fault
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path} holds more than tensors, or no tensors at all, and is not loaded "
-            "(save it with torch.save(model.state_dict(), path))"
-        ) from error
     except Exception as error:
+        if isinstance(error, pickle.UnpicklingError) or advice_of(error):
+            raise ValueError(
+                f"{path} holds more than tensors, or no tensors at all, and is not loaded "
+                "(save it with torch.save(model.state_dict(), path))"
+            ) from error
         raise ValueError(f"{path} is not a weights file: {in_one_line(error)}") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
