@@ -5,7 +5,15 @@ import re
 import numpy as np
 import pytest
 
-from signfire.gen.model.codes import MAX_STEPS, Schedule, SpikeCode, integer_steps, make_code
+from signfire.gen.model.codes import (
+    MAX_STEPS,
+    Schedule,
+    SpikeCode,
+    fire,
+    integer_steps,
+    make_code,
+    moved,
+)
 
 
 @pytest.mark.parametrize(
@@ -112,3 +120,23 @@ def test_population_that_is_always_zero_gets_a_code():
 def test_wrong_numbers_are_refused(make, sentence):
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         make()
+
+
+def test_neurons_fire_by_hand():
+    code = SpikeCode(eta=(4, 2, 1), rest=7, unit=1.0)
+
+    # v: 7, 3, 1, 0 for f = 0 (7 >= 0, 3 >= 0, 1 >= 0); 7, 3, 5, 6 for f = 6 (7 >= 6, 3 < 6, 5 < 6);
+    # 7, 3, 5, 4 for f = 5: at 5 it is equal, and no event is sent; 7, 11, 13, 14 for f = 14.
+    targets = np.array([[0, 6], [5, 14]])
+    assert code.trains(targets).tolist() == [
+        [[False, False, False], [False, True, True]],
+        [[False, True, False], [True, True, True]],
+    ]
+    assert code.settle(targets).tolist() == [[0, 6], [4, 14]]
+
+
+def test_a_step_moves_each_neuron_against_its_own_target():
+    event, v = fire(np.array([3.0, 3.0, -1.0]), np.array([3, 4, 0]), 2)
+
+    assert event.tolist() == [False, True, True]
+    assert v.tolist() == moved(np.array([3.0, 3.0, -1.0]), event, 2).tolist() == [1, 5, 1]

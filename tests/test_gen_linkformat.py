@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signfire.gen.design.linkformat import Identity, SampleFormat, input_trains, rate_trains
+from signfire.gen.design.linkformat import Identity, SampleFormat, rate_trains
 from signfire.gen.design.population import InputFormat
 from signfire.gen.model.codes import CODES, SCHEDULES, Schedule, make_code
 from signfire.sim.specimens.chains import random_design
@@ -44,8 +44,8 @@ def test_the_hardware_fires_the_trains_of_the_sample(given_input, elements, seed
     expanded = link.unpack(packed)
 
     assert (3, link.byte_count) == packed.shape
-    expected = input_trains(code, targets(form, raw))
-    assert np.array_equal(expected, input_trains(code, targets(form, expanded)))
+    expected = code.trains(targets(form, raw))
+    assert np.array_equal(expected, code.trains(targets(form, expanded)))
     assert (np.abs(expanded) <= np.abs(raw)).all()
     if link.table is None:
         assert np.array_equal(raw, expanded)
@@ -55,7 +55,7 @@ def test_the_hardware_fires_the_trains_of_the_sample(given_input, elements, seed
 def test_no_bit_is_sent_that_tells_nothing(given_input):
     form, code = given_input
     every = np.arange(form.low, form.high + 1)
-    different = len(np.unique(input_trains(code, targets(form, every)), axis=0))
+    different = len(np.unique(code.trains(targets(form, every)), axis=0))
 
     link = SampleFormat.of_input(1, form, code)
 

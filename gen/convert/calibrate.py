@@ -12,7 +12,7 @@ import numpy as np
 from ..design.design import DYNAMICS, FIRINGS, Design
 from ..design.pixels import pixel_after_pixel
 from ..design.population import MULTIPLIER_LIMIT, DesignOperand, DesignPopulation, InputFormat
-from ..model.codes import CODES, MAX_LEAK, MAX_STEPS, Schedule, SpikeCode, make_code
+from ..model.codes import CODES, MAX_LEAK, MAX_STEPS, Schedule, SpikeCode, fire, make_code, moved
 from ..model.functions import UNARY, make_table, slope_below
 from ..model.maps import Conv, Window
 from ..model.network import INPUT, MAX, READOUT, Network, Operand, Population, evaluate
@@ -526,11 +526,10 @@ class Converted:
             for t in range(code.steps):
                 for name, p in sources.items():
                     sent = np.unpackbits(self.trains[name][start, t], count=values[name].size)
-                    eta = p.code.eta[t]
-                    values[name] += np.where(sent.reshape(values[name].shape), eta, -eta)
-                event = v < self._target(population, values, encoded)
+                    event = sent.reshape(values[name].shape)
+                    values[name] = moved(values[name], event, p.code.eta[t])
+                event, v = fire(v, self._target(population, values, encoded), code.eta[t])
                 trains[start, t] = np.packbits(event)
-                v += np.where(event, code.eta[t], -code.eta[t])
             parts.append(v)
         return np.concatenate(parts)
 

@@ -18,19 +18,6 @@ _RECORD = "<BBBBIHH32sBIIIIB"
 HASH_OFFSET = struct.calcsize(_RECORD.partition("32s")[0])
 
 
-def input_trains(code: SpikeCode, target: np.ndarray) -> np.ndarray:
-    """Return the events of neurons whose targets stand still, (n, T) bool.
-
-    e(t) = v(t) < target; v(t+1) = v(t) + eta(t) if e(t) else v(t) - eta(t); v(0) = rest
-    """
-    v = np.full(len(target), code.rest, dtype=np.int64)
-    events = np.empty((len(target), code.steps), dtype=bool)
-    for t, step in enumerate(code.eta):
-        events[:, t] = v < target
-        v += np.where(events[:, t], step, -step)
-    return events
-
-
 def rate_trains(current: np.ndarray, threshold: int, steps: int) -> np.ndarray:
     """Return the events of integrate-and-fire neurons whose currents stand still, (n, T) bool."""
     m = np.zeros(len(current), dtype=np.int64)
@@ -88,7 +75,7 @@ class SampleFormat:
     def of_input(cls, elements: int, form: InputFormat, code: SpikeCode) -> "SampleFormat":
         """Return the format for ``elements`` raw integers of ``form`` that fire with ``code``."""
         raw = np.arange(form.low, form.high + 1, dtype=np.int64)
-        trains = input_trains(code, -(-(raw * form.multiplier) >> form.shift))
+        trains = code.trains(-(-(raw * form.multiplier) >> form.shift))
         return cls._of_trains(elements, form, trains)
 
     @classmethod

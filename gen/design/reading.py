@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from ..layers.cycles import Band
+from ..model.codes import trains
 from ..model.maps import LinearMap, Sliding, raster_order
 
 
@@ -208,8 +209,4 @@ def is_turned(linear: LinearMap, shape: tuple[int, ...], *, is_input: bool) -> b
 
 def zero_train(eta: tuple[int, ...], rest: int, target: int = 0) -> list[int]:
     """Return the events that a neuron sends for the target 0: what stands outside the planes."""
-    events, v = [], rest
-    for step in eta:
-        events.append(int(v < target))
-        v += step if v < target else -step
-    return events
+    return [int(event) for event in trains(eta, rest, target)[0]]

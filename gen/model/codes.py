@@ -140,6 +140,10 @@ class SpikeCode:
         inside = np.clip(target, self.low, self.high + 1)
         return _staircase(self.eta, self.rest)[inside.astype(np.int64) - self.low]
 
+    def trains(self, target: np.ndarray | int) -> np.ndarray:
+        """Return the events of neurons whose integer ``target`` f does not move, (..., T) bool."""
+        return trains(self.eta, self.rest, target)[0]
+
     @property
     def zero(self) -> int:
         """The value that settled firing gives for f = 0; not 0 where the code cannot express 0."""
@@ -195,15 +199,52 @@ class RateCode:
         return self.theta / self.steps
 
 
+# -- the firing rule -----------------------------------------------------------------------------
+
+
+def moved(v: np.ndarray, event: np.ndarray, step: int) -> np.ndarray:
+    """Return v(t+1) = v(t) - η(t) σ(t), where σ is -1 with an event and +1 without."""
+    return np.where(event, v + step, v - step)
+
+
+def fire(v: np.ndarray, target: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the events e(t) = [v(t) < f], bool, and v(t+1), of arrays that broadcast."""
+    event = v < target
+    return event, moved(v, event, step)
+
+
+def trains(
+    eta: tuple[int, ...], rest: int, target: np.ndarray | int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what neurons send whose integer targets do not move.
+
+    Parameters
+    ----------
+    eta, rest
+        See :class:`SpikeCode`.
+    target
+        f of each neuron, int64 of any shape.
+
+    Returns
+    -------
+    events, v
+        (*shape, T) bool, and v(T), int64 of the targets' shape.
+    """
+    v = np.full(np.shape(target), rest, dtype=np.int64)
+    events = np.empty((*v.shape, len(eta)), dtype=bool)
+    for t, step in enumerate(eta):
+        events[..., t], v = fire(v, np.asarray(target), step)
+    return events, v
+
+
 @lru_cache(maxsize=64)
 def _staircase(eta: tuple[int, ...], rest: int) -> np.ndarray:
     """Return v(T) for each target from rest - Ση to rest + Ση + 1, int64."""
     total = sum(eta)
-    target = np.arange(rest - total, rest + total + 2)
-    v = np.full_like(target, rest)
-    for step in eta:
-        v = np.where(v >= target, v - step, v + step)
-    return v
+    return trains(eta, rest, np.arange(rest - total, rest + total + 2))[1]
+
+
+# -- codes that fit ------------------------------------------------------------------------------
 
 
 def integer_steps(schedule: Schedule, steps: int) -> tuple[int, ...]:
