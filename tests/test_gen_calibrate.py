@@ -8,17 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from signfire.gen.convert.calibrate import (
-    LayerOptions,
-    Options,
-    calibrate,
-    noise_db,
-    parse_layer,
-    parse_schedule,
-    raw_range,
-    sparse_factors,
-)
+from signfire.gen.convert.calibrate import calibrate
 from signfire.gen.convert.operand import Factors
+from signfire.gen.convert.options import LayerOptions, Options, parse_layer, parse_schedule
+from signfire.gen.convert.ranges import raw_range, sparse_factors
+from signfire.gen.convert.summary import noise_db
 from signfire.gen.front.export import import_network
 from signfire.gen.front.loading import load_model
 from signfire.gen.model.codes import Schedule

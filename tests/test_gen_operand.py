@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from signfire.gen.convert.operand import convert_operand, moments
+from signfire.gen.convert.operand import Rounding, convert_operand, moments
 from signfire.gen.model.codes import SpikeCode
 from signfire.gen.model.maps import Conv, Dense, Layout, Window
 from signfire.gen.model.network import Operand, Population, Projection
@@ -56,10 +56,7 @@ def converted(maps, seen, bias=None, *, code=CODE, bits=8):
         exact,
         code,
         seen,
-        weight_bits=bits,
-        multiplier_bits=12,
-        feedback=True,
-        bias_correction=True,
+        Rounding(weight_bits=bits, multiplier_bits=12),
     )
     return integers, exact
 
@@ -83,11 +80,7 @@ def test_what_is_said_for_0_is_made_good_by_what_windows_lack_where_firing_settl
         exact,
         CODE,
         seen,
-        weight_bits=8,
-        multiplier_bits=12,
-        feedback=True,
-        bias_correction=True,
-        settled=settled,
+        Rounding(weight_bits=8, multiplier_bits=12, settled=settled),
     )
 
     missed = (exact - said(integers, seen)).mean(axis=0)
@@ -122,11 +115,7 @@ def test_what_is_left_out_beyond_the_border_has_no_mean_where_no_code_says_0() -
         tap.apply(seen.values["a"] * 0.02) + bias,
         CODE,
         seen,
-        weight_bits=8,
-        multiplier_bits=12,
-        feedback=True,
-        bias_correction=True,
-        settled=True,
+        Rounding(weight_bits=8, multiplier_bits=12, settled=True),
     )
 
     factor = integers.projections[0].map.factor
@@ -264,10 +253,7 @@ def test_read_out_of_planes_has_one_scale() -> None:
         exact,
         None,
         seen,
-        weight_bits=6,
-        multiplier_bits=8,
-        feedback=True,
-        bias_correction=True,
+        Rounding(weight_bits=6, multiplier_bits=8),
     )
 
     assert len(set(integers.scale)) == 1 and integers.shift == 0

@@ -7,7 +7,8 @@ from torch import nn
 from torch.ao import quantization
 from torch.nn import functional as F
 
-from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.convert.calibrate import calibrate
+from signfire.gen.convert.options import Options
 from signfire.gen.convert.quantise import grid
 from signfire.gen.front.export import import_network
 from signfire.sim import golden

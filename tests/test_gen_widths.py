@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from signfire.gen.convert.calibrate import LayerOptions, Options, calibrate
+from signfire.gen.convert.calibrate import calibrate
+from signfire.gen.convert.options import LayerOptions, Options
 from signfire.gen.convert.widths import WIDTHS, Sensitivity, choose, measure
 from signfire.sim.specimens.chains import random_planes_network
 

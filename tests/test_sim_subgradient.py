@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.convert.calibrate import calibrate
+from signfire.gen.convert.options import Options
 from signfire.gen.model.maps import Dense
 from signfire.gen.model.network import Network, Operand, Population, Projection
 from signfire.sim import golden, subgradient

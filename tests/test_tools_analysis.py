@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.convert.calibrate import calibrate
+from signfire.gen.convert.options import Options
 from signfire.gen.model.codes import Schedule
 from signfire.gen.model.maps import Conv, Dense, Layout
 from signfire.gen.model.network import Network, Operand, Population, Projection

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.convert.calibrate import calibrate
+from signfire.gen.convert.options import Options
 from signfire.gen.front.export import import_network
 from signfire.gen.model.maps import Dense
 from signfire.sim import golden

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from signfire.gen.convert.calibrate import Options
+from signfire.gen.convert.options import Options
 from signfire.gen.design.design import Design
 from signfire.tools import api, cli, console
 from signfire.tools.source import Named, read, source_of

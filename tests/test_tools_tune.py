@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.convert.calibrate import calibrate
+from signfire.gen.convert.options import Options
 from signfire.gen.model.codes import Schedule
 from signfire.gen.model.maps import Dense
 from signfire.gen.model.network import Network, Operand, Population, Projection
@@ -171,7 +172,7 @@ def test_words_make_the_same_options_again(samples, firing):
     )
     given = context.params
 
-    from signfire.gen.convert.calibrate import parse_layer, parse_schedule
+    from signfire.gen.convert.options import parse_layer, parse_schedule
     from signfire.tools.options import weight_options
 
     kept = {
@@ -236,7 +237,7 @@ def test_quick_conversion_is_near_the_full_one(samples):
     ],
 )
 def test_schedules_of_the_search_are_read_back(text, expected):
-    from signfire.gen.convert.calibrate import parse_schedule
+    from signfire.gen.convert.options import parse_schedule
 
     assert parse_schedule(text) == expected
     assert tune.schedule_word(expected) == text

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from ..gen.convert.calibrate import Options, calibrate
+from ..gen.convert.calibrate import calibrate
+from ..gen.convert.options import Options
 from ..gen.convert.rate import NEURONS
 from ..gen.design.design import Design
 from ..gen.model.codes import RateCode, Schedule, SpikeCode, make_code

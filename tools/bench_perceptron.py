@@ -11,7 +11,7 @@ import numpy as np
 from ..boards.accelerator import technology_of
 from ..boards.boards import find_board
 from ..boards.top import UART
-from ..gen.convert.calibrate import Options
+from ..gen.convert.options import Options
 from ..gen.core.estimate import estimate
 from ..gen.cost import link_cost
 from ..gen.design.folding import Folding

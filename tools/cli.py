@@ -208,7 +208,7 @@ def convert(
     MODEL is path/to/file.py:factory, where the factory returns an nn.Module, or a .pt2 program
     saved by torch.export. What is not supported is refused by name before anything else runs.
     """
-    from ..gen.convert.calibrate import Options, parse_layer, parse_schedule
+    from ..gen.convert.options import Options, parse_layer, parse_schedule
     from . import api, tables
 
     options = Options(

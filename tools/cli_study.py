@@ -95,7 +95,7 @@ def tune_schedule(
     """
     from dataclasses import replace
 
-    from ..gen.convert.calibrate import Options
+    from ..gen.convert.options import Options
     from . import api, tables, tune
     from .claim import claim_file
 

@@ -27,15 +27,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..gen.convert.calibrate import (
-    LayerOptions,
-    Options,
-    Seen,
-    calibrate,
-    equalised,
-    forward,
-    passed_on,
-)
+from ..gen.convert.calibrate import Seen, calibrate, equalised, forward
+from ..gen.convert.options import LayerOptions, Options
+from ..gen.convert.population import passed_on
 from ..gen.design.design import Design
 from ..gen.model.codes import Schedule
 from ..gen.model.network import Network

@@ -5,7 +5,7 @@ rounded for the least error of the sum; fixed coefficients (identity, slices, po
 to nearest, with as many bits as that takes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..design.border import border_of
 from ..design.population import MULTIPLIER_LIMIT, DesignOperand, DesignProjection
 from ..model.codes import SpikeCode
 from ..model.network import Operand, Population, Projection
+from .options import Options
 from .quantise import QuantisedRows, Rounder, grid, quantise_rows, widest_scales
 
 FIXED_LIMIT = 2**15 - 1  # greatest fixed coefficient: 16 bits
@@ -64,6 +65,96 @@ class Factors:
         return self.multiplier(scale) * (self.unit / 2**self.shift)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rounding:
+    """How the numbers of an operand are rounded.
+
+    Parameters
+    ----------
+    weight_bits, multiplier_bits
+        Of trained weights, and of the requantisation factors.
+    feedback, bias_correction
+        See :class:`signfire.gen.convert.options.Options`.
+    blind
+        Weigh all inputs alike, whatever meets the weights.
+    settled
+        The sources fire settled, so that one without a code for 0 errs there for ever.
+    """
+
+    weight_bits: int
+    multiplier_bits: int
+    feedback: bool = True
+    bias_correction: bool = True
+    blind: bool = False
+    settled: bool = False
+
+    @classmethod
+    def of(
+        cls, options: Options, name: str, *, multiplier_bits: int, settled: bool = False
+    ) -> "Rounding":
+        """Return what ``options`` say of the layer called ``name``."""
+        plain = options.rounding == "plain"
+        return cls(
+            weight_bits=options.of(name).weight_bits,
+            multiplier_bits=multiplier_bits,
+            feedback=options.rounding == "feedback",
+            bias_correction=options.bias_correction and not plain,
+            blind=plain,
+            settled=settled,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Purpose:
+    """What an operand is for, beside being compared in the unit of the code.
+
+    Parameters
+    ----------
+    unit
+        Real value of one unit of F; ``None`` is that of the code.
+    slope
+        Of the function where X < 0, relative to that above; ``None`` is no other.
+    centred
+        Take half a unit of F off the bias, so that F, which is rounded up, is rounded to nearest.
+    like
+        Whose weight bits, shift and bits of factors are taken over.
+    """
+
+    unit: float | None = None
+    slope: float | None = None
+    centred: bool = False
+    like: DesignOperand | None = None
+
+
+PLAIN = Purpose()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Beside:
+    """Fixed coefficients that share the scales of trained weights.
+
+    Parameters
+    ----------
+    rows
+        (channels, n) float64 coefficients.
+    powers
+        (channels, n) second moment of what meets each.
+    """
+
+    rows: np.ndarray
+    powers: np.ndarray
+
+    @property
+    def least_scale(self) -> float:
+        """The least scale of which they take 16 bits."""
+        return float(np.abs(self.rows).max()) / FIXED_LIMIT
+
+    def error(self, scale: np.ndarray) -> np.ndarray:
+        """Return the squared error that rounding to multiples of ``scale`` makes, (channels,)."""
+        off = self.rows - np.rint(self.rows / scale[:, None]) * scale[:, None]
+        return (off**2 * self.powers).sum(axis=1)
+
+
 def by_channel(numbers: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return one number a channel so that it broadcasts to a population's shape."""
     return np.reshape(numbers, (-1, *[1] * (len(shape) - 1)))
@@ -75,17 +166,8 @@ def convert_operand(
     exact: np.ndarray,
     code: SpikeCode | None,
     sources: Sources,
-    *,
-    weight_bits: int,
-    multiplier_bits: int,
-    feedback: bool,
-    bias_correction: bool,
-    blind: bool = False,
-    like: DesignOperand | None = None,
-    unit: float | None = None,
-    slope: float | None = None,
-    centred: bool = False,
-    settled: bool = False,
+    rounding: Rounding,
+    purpose: Purpose = PLAIN,
 ) -> DesignOperand:
     """Quantise weights and bias of one operand.
 
@@ -97,71 +179,58 @@ def convert_operand(
         Of the population; ``None`` for the read-out.
     sources
         What the projections read.
-    weight_bits, multiplier_bits
-        Of trained weights, and of the requantisation factors.
-    feedback, bias_correction
-        See :class:`signfire.gen.convert.calibrate.Options`.
-    blind
-        Weigh all inputs alike, whatever meets the weights.
-    like
-        Whose weight bits, shift and bits of factors are taken over.
-    unit
-        Real value of one unit of F; ``None`` is that of the code.
-    slope
-        Of the function where X < 0, relative to that above; ``None`` is no other.
-    centred
-        Take half a unit of F off the bias, so that F, which is rounded up, is rounded to nearest.
-    settled
-        The sources fire settled, so that one without a code for 0 errs there for ever.
+    rounding, purpose
+        How its numbers are rounded, and what for.
     """
-    if unit is None and code is not None:
-        unit = code.unit
+    if purpose.unit is None and code is not None:
+        purpose = replace(purpose, unit=code.unit)
+    unit, like = purpose.unit, purpose.like
     if operand.products:
-        return _of_products(population, operand, sources, unit, centred=centred)
+        return _of_products(population, operand, sources, unit, centred=purpose.centred)
     if like is not None:
         widths = [p.weight_bits for p in like.projections if not p.map.fixed]
-        weight_bits = widths[0] if widths else weight_bits
+        rounding = replace(rounding, weight_bits=widths[0]) if widths else rounding
     units = {p.name: p.code.unit for p in sources.populations}
     rows = [p.map.weights * units[p.source] for p in operand.projections]
     trained = [k for k, p in enumerate(operand.projections) if not p.map.fixed]
     fixed = [k for k, p in enumerate(operand.projections) if p.map.fixed]
-    beside = np.concatenate([rows[k] for k in fixed], axis=1) if fixed else None
+    coefficients = np.concatenate([rows[k] for k in fixed], axis=1) if fixed else None
     if trained:
+        beside = None
+        if coefficients is not None:
+            powers = [_power(operand.projections[k], sources) for k in fixed]
+            beside = Beside(rows=coefficients, powers=np.concatenate(powers, axis=1))
         found, factors = _trained(
             population.name,
             [operand.projections[k] for k in trained],
             np.concatenate([rows[k] for k in trained], axis=1),
             sources,
-            unit=unit,
-            beside=beside,
-            power=[_power(operand.projections[k], sources) for k in fixed],
-            weight_bits=weight_bits,
-            multiplier_bits=multiplier_bits,
-            feedback=feedback,
-            centre=bias_correction,
-            blind=blind,
-            like=like,
+            beside,
+            rounding,
+            purpose,
         )
     else:
-        assert beside is not None
-        found, factors = _fixed(population.name, beside, unit)
+        assert coefficients is not None
+        found, factors = _fixed(population.name, coefficients, unit)
     projections = list(operand.projections)
     start = 0
     for k in trained:
         stop = start + rows[k].shape[1]
-        projections[k] = _integers(projections[k], found.weights[:, start:stop], weight_bits)
+        projections[k] = _integers(
+            projections[k], found.weights[:, start:stop], rounding.weight_bits
+        )
         start = stop
     for k in fixed:
         projections[k] = _integers(projections[k], np.rint(rows[k] / found.scale[:, None]), None)
     scale = by_channel(found.scale, population.shape)
     nothing = np.isneginf(operand.bias)
     bias = np.where(nothing, 0.0, operand.bias)
-    if bias_correction:
+    if rounding.bias_correction:
         seen = sum(p.map.apply(sources.values[p.source]) for p in projections) * scale
         some = np.broadcast_to(~nothing, exact.shape)
         missed = np.where(some, exact, 0.0) - bias - seen
-        bias = bias + _mean_by_kind(missed, some, projections, sources, settled=settled)
-    if centred:
+        bias = bias + _mean_by_kind(missed, some, projections, sources, settled=rounding.settled)
+    if purpose.centred:
         bias = bias - unit / 2
     integers = np.rint(bias / scale).astype(np.int64)
     if nothing.any():
@@ -174,7 +243,9 @@ def convert_operand(
         scale=found.scale,
         multiplier=multiplier,
         shift=0 if code is None else factors.shift,
-        below=None if slope is None else np.rint(multiplier * slope).astype(np.int64),
+        below=None
+        if purpose.slope is None
+        else np.rint(multiplier * purpose.slope).astype(np.int64),
     )
 
 
@@ -265,19 +336,13 @@ def _trained(
     projections: list[Projection],
     rows: np.ndarray,
     sources: Sources,
-    *,
-    unit: float | None,
-    beside: np.ndarray | None,
-    power: list[np.ndarray],
-    weight_bits: int,
-    multiplier_bits: int,
-    feedback: bool,
-    centre: bool,
-    blind: bool,
-    like: DesignOperand | None,
+    beside: Beside | None,
+    rounding: Rounding,
+    purpose: Purpose,
 ) -> tuple[QuantisedRows, Factors | None]:
     """Search scales and integers of trained weights, (channels, fan_in) in ``rows``."""
-    limits = np.full(rows.shape[1], 2.0 ** (weight_bits - 1) - 1)
+    unit, like = purpose.unit, purpose.like
+    limits = np.full(rows.shape[1], 2.0 ** (rounding.weight_bits - 1) - 1)
     steps = grid(rows, shared=unit is None) if len(projections) == 1 else None
     if (
         like is None
@@ -285,29 +350,33 @@ def _trained(
         and np.abs(rows / steps[:, None]).max() <= limits[0] + 1.5
     ):
         return _taken_over(name, rows, steps, limits, unit)
-    met = np.eye(rows.shape[1]) if blind else moments(projections, sources, centre=centre)
-    rounder = Rounder(met, feedback=feedback)
-    settings = {"shared": unit is None}
-    least = 0.0
-    if beside is not None:
-        least = float(np.abs(beside).max()) / FIXED_LIMIT
-        powers = np.concatenate(power, axis=1)
-        settings["beside"] = lambda scale: (
-            (beside - np.rint(beside / scale[:, None]) * scale[:, None]) ** 2 * powers
-        ).sum(axis=1)
+    if rounding.blind:
+        met = np.eye(rows.shape[1])
+    else:
+        met = moments(projections, sources, centre=rounding.bias_correction)
+    rounder = Rounder(met, feedback=rounding.feedback)
+    least = 0.0 if beside is None else beside.least_scale
+    error = None if beside is None else beside.error
     if unit is None:
-        return quantise_rows(
-            rows, rounder, limits, snap=lambda scale: scale, least_scale=least, **settings
-        ), None
+        found = quantise_rows(
+            rows,
+            rounder,
+            limits,
+            snap=lambda scale: scale,
+            shared=True,
+            beside=error,
+            least_scale=least,
+        )
+        return found, None
     greatest = max(float(widest_scales(rows, limits).max()), least)
     if like is not None:
         top = 2 ** int(like.multiplier.max()).bit_length() - 1
         factors = Factors(unit=unit, shift=like.shift, top=top)
     else:
-        factors = Factors.reaching(name, unit, greatest, multiplier_bits)
+        factors = Factors.reaching(name, unit, greatest, rounding.multiplier_bits)
     if least:  # the snapped scale must not be smaller
         least += factors.unit / 2**factors.shift
-    found = quantise_rows(rows, rounder, limits, snap=factors.snap, least_scale=least, **settings)
+    found = quantise_rows(rows, rounder, limits, snap=factors.snap, beside=error, least_scale=least)
     return found, factors
 
 

@@ -21,17 +21,14 @@ rounded to a whole number of units of X, one for each channel.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..design.population import DesignOperand, DesignPopulation, InputFormat
 from ..model.codes import RateCode
 from ..model.network import INPUT, READOUT, Network, Operand, Population
-from .operand import convert_operand
-
-if TYPE_CHECKING:
-    from .calibrate import Options
+from .operand import Rounding, convert_operand
+from .options import Options
 
 NEURONS = (INPUT, READOUT, "relu")
 
@@ -55,7 +52,7 @@ def convert(
     raw: tuple[int, int, float],
     outputs: Mapping[str, np.ndarray],
     operands: Mapping[str, list[np.ndarray]],
-    options: "Options",
+    options: Options,
 ) -> tuple[InputFormat, tuple[DesignPopulation, ...]]:
     """Convert a Network of ReLU neurons.
 
@@ -69,7 +66,7 @@ def convert(
         Of the float network for calibration samples, see :meth:`Network.forward`.
     options
         Steps, percentile or clip for θ, widths and rounding; see
-        :class:`signfire.gen.convert.calibrate.Options`.
+        :class:`signfire.gen.convert.options.Options`.
 
     Raises
     ------
@@ -113,11 +110,7 @@ def convert(
             operands[population.name][0],
             code,
             found,
-            weight_bits=own.weight_bits,
-            multiplier_bits=16,
-            feedback=options.rounding == "feedback",
-            blind=options.rounding == "plain",
-            bias_correction=options.bias_correction and options.rounding != "plain",
+            Rounding.of(options, population.name, multiplier_bits=16),
         )
         found.populations.append(_neurons(population, code, integers))
     fmt = InputFormat(low=low, high=high, scale=scale, multiplier=1, shift=1)

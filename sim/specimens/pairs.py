@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ...gen.convert.calibrate import LayerOptions, Options, calibrate
+from ...gen.convert.calibrate import calibrate
+from ...gen.convert.options import LayerOptions, Options
 from ...gen.design.design import Design
 from ...gen.design.folding import Folding
 from ...gen.model.maps import Conv, Dense, Layout, LinearMap, Pooled, Window

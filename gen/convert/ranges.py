@@ -1,0 +1,165 @@
+"""Ranges: how samples and activations are told apart in integers."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..design.population import MULTIPLIER_LIMIT, InputFormat
+from ..model.codes import SpikeCode, make_code
+from .options import AUTO, LayerOptions
+
+CLIPS = np.linspace(0.2, 1.0, 41)  # fractions of the greatest activation that the search tries
+CLIP_SAMPLE = 200_000  # activations that the search looks at
+INPUT_CLIPS = (0.5, 1.3)  # bounds of the input's range, in fractions of the range of the samples
+ADDER_WORTH = 1.2  # one adder more in the input encoder must take off a sixth of the error
+
+
+# -- the input ---------------------------------------------------------------------------------
+
+
+def raw_range(samples: np.ndarray, input_bits: int) -> tuple[int, int, float]:
+    """Return (least raw value, greatest raw value, real value of one raw step).
+
+    8-bit integers keep the range of their type, wider ones the powers of two that hold what was
+    seen; floats that are multiples of one step keep it where 2^``input_bits`` steps hold all; other
+    floats lie on a grid of ``input_bits`` bits that just holds what was seen.
+    """
+    if samples.dtype == bool:
+        return 0, 1, 1.0
+    low, high = samples.min(), samples.max()
+    if np.issubdtype(samples.dtype, np.integer):
+        if samples.dtype.itemsize == 1:
+            info = np.iinfo(samples.dtype)
+            return int(info.min), int(info.max), 1.0
+        reach = max(int(high), -int(low) - 1, 1).bit_length()
+        return -(2**reach) if low < 0 else 0, 2**reach - 1, 1.0
+    step = common_step(samples, 2**input_bits) if low < 0 else None
+    if step is not None:
+        return round(float(low) / step), max(1, round(float(high) / step)), step
+    if low >= 0:
+        top = 2**input_bits - 1
+        return 0, top, float(high) / top if high > 0 else 1.0
+    top = max(1, 2 ** (input_bits - 1) - 1)
+    return -top - 1, top, max(float(high) / top, float(-low) / (top + 1))
+
+
+def common_step(samples: np.ndarray, levels: int) -> float | None:
+    """Return the step that all floats are multiples of, if fewer than ``levels`` reach over them.
+
+    Integers that were scaled and shifted by whole steps, as (q - 83)·0.585, are such floats.
+    """
+    seen = np.unique(samples).astype(np.float64)
+    distances = np.diff(seen)
+    if not len(distances) or len(seen) > levels:
+        return None
+    reach = seen[-1] - seen[0]
+    precision = 4 * np.finfo(samples.dtype).eps * np.abs(seen).max()
+    least = distances[distances > 16 * precision].min(initial=reach)
+    step = reach / round(reach / least)
+    multiples = np.rint(seen / step)
+    exact = np.abs(multiples * step - seen).max() <= 8 * precision
+    return float(step) if exact and reach / step < levels else None
+
+
+def sparse_factors(most: int = 3, bits: int = 7) -> list[int]:
+    """Odd factors below 2^bits with at most ``most`` bits set: multiplying takes few adders."""
+    return [m for m in range(1, 1 << bits, 2) if m.bit_count() <= most]
+
+
+def choose_input(raw: np.ndarray, fmt: tuple[int, int, float], options: LayerOptions):
+    """Choose code and format of the input population.
+
+    Parameters
+    ----------
+    raw
+        Raw samples, integers of any shape.
+    fmt
+        As :func:`raw_range` gives it.
+    options
+        Of the input.
+
+    Returns
+    -------
+    InputFormat, SpikeCode
+        unit = scale·2^S/M exactly. Without an ``eta0`` the pair of M and S that leaves the least
+        squared error, else the one nearest to the unit that ``eta0`` asks for.
+    """
+    low, high, scale = fmt
+    kind = options.code
+    if kind == AUTO:
+        kind = "silent" if low >= 0 else "offset"
+
+    def code_for(fraction: float) -> SpikeCode:
+        return make_code(
+            kind=kind,
+            schedule=options.schedule,
+            steps=options.steps,
+            low=low * fraction,
+            high=high * fraction,
+        )
+
+    wanted = code_for(1.0)
+    values, counts = np.unique(raw, return_counts=True)
+    free = options.schedule.eta0 is None
+    bounds = INPUT_CLIPS if free else (0.9, 1.1)
+    best: tuple[float, InputFormat, SpikeCode] | None = None
+    for factor in sparse_factors():
+        first = int(np.floor(np.log2(factor * wanted.unit * bounds[0])))
+        for shift in range(first, first + 3):
+            unit = 2.0**shift / factor  # in raw steps
+            fraction = unit / wanted.unit
+            multiplier = factor << max(0, 1 - shift)
+            if not bounds[0] <= fraction <= bounds[1] or multiplier >= MULTIPLIER_LIMIT:
+                continue
+            candidate = replace(code_for(fraction), unit=unit * scale)
+            encoder = InputFormat(
+                low=low, high=high, scale=scale, multiplier=multiplier, shift=max(1, shift)
+            )
+            target = -(-values * multiplier >> encoder.shift)  # ceil
+            error = counts @ (candidate.settle(target) * unit - values) ** 2 / counts.sum()
+            rank = float(error) * ADDER_WORTH ** factor.bit_count()
+            if not free:
+                rank = abs(np.log(fraction))
+            if best is None or rank < best[0]:
+                best = rank, encoder, candidate
+    assert best is not None  # 1·2^S alone lies within every factor of two
+    return best[1:]
+
+
+# -- a layer's code ----------------------------------------------------------------------------
+
+
+def choose_code(activations: np.ndarray, kind: str, options: LayerOptions, percentile: float):
+    """Return the spike code for float ``activations``, of any shape.
+
+    The range is ``options.clip`` where given; the activations' percentile where the schedule has
+    an ``eta0``; else the fraction of the greatest activation that leaves the least squared error.
+    """
+    low, high = min(0.0, float(activations.min())), max(0.0, float(activations.max()))
+    if low == high:
+        high = 1.0  # neurons that never fire still need a unit
+
+    def code_for(fraction: float) -> SpikeCode:
+        return make_code(
+            kind=kind,
+            schedule=options.schedule,
+            steps=options.steps,
+            low=0.0 if kind == "silent" else low * fraction,
+            high=high * fraction,
+        )
+
+    if options.clip is not None:
+        return code_for(options.clip / max(high, -low))
+    if options.schedule.eta0 is not None:
+        scale = float(np.percentile(np.abs(activations), percentile))
+        return code_for(scale / max(high, -low) if scale > 0 else 1.0)
+    seen = activations.reshape(-1)
+    if seen.size > CLIP_SAMPLE:
+        seen = seen[np.random.default_rng(0).integers(0, seen.size, CLIP_SAMPLE)]
+    codes = [code_for(fraction) for fraction in CLIPS]
+    return min(codes, key=lambda code: float(((quantised(code, seen) - seen) ** 2).mean()))
+
+
+def quantised(code: SpikeCode, targets: np.ndarray) -> np.ndarray:
+    """Return the real values that ``code`` settles at for real ``targets``."""
+    return code.settle(np.ceil(targets / code.unit)) * code.unit
