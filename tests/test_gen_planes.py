@@ -1,12 +1,13 @@
 """Two maps of planes in a row become one that does what both did, or are refused."""
 
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 import pytest
 
 from signfire.gen.front.planes import Entangled, as_window, behind, gathered, merged
-from signfire.gen.model.maps import Conv, Layout, Pooled, Window
+from signfire.gen.model.maps import Conv, Layout, Pooled, Sliding, Window
 
 RNG = np.random.default_rng(11)
 
@@ -153,3 +154,42 @@ def test_linear_layer_behind_a_mean_is_pooled() -> None:
 
     assert isinstance(one, Pooled)
     np.testing.assert_allclose(one.apply(x), mean.apply(x).reshape(2, -1) @ matrix.T)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mirrored(Sliding):
+    """y[c, i, j] = x[c, i, width - 1 - j]: a kind of map that the front end knows nothing of."""
+
+    kind = "mirrored"
+    window = (1, 1)
+
+    @property
+    def _channels(self) -> int:
+        return self.layout.planes[0]
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        return self.layout.seen(x)[..., ::-1]
+
+
+def test_a_kind_that_is_not_known_reads_a_population_in_its_order_and_stays_apart() -> None:
+    planes, axes = (2, 3, 4), (2, 0, 1)
+    shape = (3, 4, 2)
+    identity = Window(
+        in_shape=shape,
+        layout=Layout(planes=planes, axes=axes),
+        factor=np.ones(2),
+        sources=(0, 1),
+    )
+    outer = Mirrored(in_shape=planes, layout=Layout(planes=planes))
+    x = np.random.default_rng(0).normal(size=(2, *shape))
+
+    one = merged(outer, identity)
+
+    assert isinstance(one, Mirrored) and one.in_shape == shape
+    assert np.array_equal(one.apply(x), outer.apply(identity.apply(x)))
+    conv = Conv(in_shape=planes, layout=Layout(planes=planes), kernel=np.ones((2, 2, 1, 1)))
+    for inner in (replace(identity, factor=np.full(2, 2.0)), conv, outer):
+        with pytest.raises(Entangled, match=rf"^mirrored behind {inner.kind}$"):
+            merged(outer, inner)
+    with pytest.raises(Entangled, match=r"^conv behind mirrored$"):
+        merged(conv, outer)

@@ -5,6 +5,7 @@ numbers at the borders; else they are :class:`Entangled`.
 """
 
 from dataclasses import replace
+from typing import TypeGuard
 
 import numpy as np
 
@@ -162,8 +163,16 @@ def seeing(outer: LinearMap, inner: LinearMap) -> LinearMap:
 
 
 def merged(outer: LinearMap, inner: LinearMap) -> LinearMap:
-    """Return outer(inner(x)) as one map; ``outer`` reads the planes of ``inner``."""
-    if not isinstance(outer, Sliding) or not isinstance(inner, Sliding):
+    """Return outer(inner(x)) as one map; ``outer`` reads the planes of ``inner``.
+
+    Of kinds other than convolutions and windows it is known only that they read a population's
+    planes, in any order.
+    """
+    if isinstance(outer, Sliding) and not isinstance(outer, Conv | Window):
+        found = outer.reading(inner.in_shape, inner.layout) if is_identity(inner) else None
+        if found is not None:
+            return found
+    if not isinstance(outer, Conv | Window) or not isinstance(inner, Conv | Window):
         raise Entangled(f"{outer.kind} behind {inner.kind}")
     if inner.window == (1, 1) and isinstance(inner, Window):
         return _behind_selection(outer, inner)
@@ -177,6 +186,17 @@ def merged(outer: LinearMap, inner: LinearMap) -> LinearMap:
         matrix = outer.factor[:, None] * inner.weights
         return Pooled(matrix=matrix, in_shape=inner.in_shape, layout=inner.layout)
     return _composite(outer, inner)
+
+
+def is_identity(linear: LinearMap) -> TypeGuard[Window]:
+    """Whether a map gives the planes that it reads, and nothing else."""
+    return (
+        isinstance(linear, Window)
+        and linear.in_order
+        and linear.window == linear.stride == (1, 1)
+        and not any(linear.padding)
+        and bool((linear.factor == 1).all())
+    )
 
 
 def behind(matrix: np.ndarray, inner: LinearMap) -> LinearMap:
@@ -290,7 +310,7 @@ def _window_of_windows(outer: Window, inner: Window) -> Window:
     )
 
 
-def _composite(outer: Sliding, inner: Sliding) -> Conv:
+def _composite(outer: Conv | Window, inner: Conv | Window) -> Conv:
     """Return one convolution for two, where it takes no more weights than both."""
     if any(outer.padding):
         raise Entangled("a convolution of padded results")
@@ -322,11 +342,9 @@ def _composite(outer: Sliding, inner: Sliding) -> Conv:
     )
 
 
-def _as_conv(sliding: Sliding) -> Conv:
+def _as_conv(sliding: Conv | Window) -> Conv:
     if isinstance(sliding, Conv):
         return sliding
-    if not isinstance(sliding, Window):
-        raise Entangled(f"{sliding.kind} beside a convolution")
     if not sliding.in_order:
         raise Entangled("channels that were moved")
     ones = np.ones((sliding.channels, 1, *sliding.window))
