@@ -8,7 +8,7 @@
 #   flip-flops has no clock at all and the report's fmax is empty; nextpnr exits 0 at any --freq.
 #   The same source with synth_gowin -nowidelut has a clock, and is refused when that is missed.
 # Seen:
-#   wide: 9 MUX2_LUT5, exit 0 at 400 MHz, clocks after routing: none
+#   wide: 4 MUX2_LUT5, exit 0 at 400 MHz, clocks after routing: none
 #   narrow: 0 MUX2_LUT5, exit 1 at 400 MHz, clocks after routing: 166.64
 # Why it matters: Tables of weights, state machines and comparisons are made of wide look-up
 #   tables. Beside a carry chain nothing shows: the clock printed is the chain's, and the longest
