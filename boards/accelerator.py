@@ -7,10 +7,10 @@ from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..gen.core.core import Core, core_timing
 from ..gen.design.design import Design
 from ..gen.design.linkformat import Identity, SampleFormat, identity_of
 from ..gen.layers.cycles import first_logit, steady
-from ..gen.layers.rtl import Core, core_timing
 from ..hdl.link import Link
 from ..hdl.protocol import VERSION
 from ..hdl.storage import Rom, Words

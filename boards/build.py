@@ -15,9 +15,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import IO, Protocol
 
+from ..gen.core.core import plain_names
 from ..gen.core.shape import refuse_unlike
 from ..gen.design.design import Design
-from ..gen.layers.rtl import plain_names
 from ..gen.technology import Technology, find_technology
 from ..hdl.storage import Ram, Rom
 from ..sim.chip import Chip

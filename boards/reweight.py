@@ -19,10 +19,10 @@ from pathlib import Path
 
 from amaranth.hdl import UnusedElaboratable
 
+from ..gen.core.core import Core
 from ..gen.core.shape import refuse_unlike
 from ..gen.design.design import Design
 from ..gen.design.linkformat import Identity
-from ..gen.layers.rtl import Core
 from .accelerator import IDENTITY, technology_of, with_hash
 from .boards import Board, find_board
 from .build import RESULT, SHAPE, pack_bitstream

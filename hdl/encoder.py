@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from .fire import NeuronArray
 from .requantise import ceil_shift
+from .storage import Rom
 
 
 def constant_product(value, factor: int):
@@ -89,6 +90,11 @@ class Encoder(wiring.Component):
     def target(self, raw):
         """Return F of a raw value."""
         return ceil_shift(constant_product(raw, self.multiplier), self.shift)
+
+    @property
+    def roms(self) -> dict[str, Rom]:
+        """ROMs that hold numbers of the Design, by kind."""
+        return {"eta": self.neurons.steps.rom}
 
     def elaborate(self, platform) -> Module:
         m = Module()

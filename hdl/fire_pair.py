@@ -438,10 +438,3 @@ class ProductNeurons(PairNeurons):
         ]
         m.d.comb += [product.x.eq(turned), product.factor.eq(magnitude)]
         return product.product
-
-
-NEURONS = {  # by the function that they fire against
-    "multiply": ProductNeurons,
-    "divide": QuotientNeurons,
-    "divide_root": RootNeurons,
-}

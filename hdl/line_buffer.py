@@ -5,7 +5,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .storage import Ram
-from .train_buffer import Gather, buffer_depth
+from .train_buffer import Gather
+from .words import buffer_depth
 
 
 class LineBuffer(wiring.Component):

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from .adder_tree import AdderTree, tree_depth
 from .product import Product, product_latency
+from .words import packed_width
 
 
 def multiplier_latency(*, simd: int, unroll: int, packed: int) -> int:
@@ -15,11 +16,6 @@ def multiplier_latency(*, simd: int, unroll: int, packed: int) -> int:
     if not packed:
         return product_latency(kind="lut", factor_bits=unroll) + tree_depth(simd)
     return product_latency(kind="dsp", factor_bits=unroll) + (packed > 1) + tree_depth(simd)
-
-
-def packed_width(*, weight_bits: int, unroll: int, packed: int) -> int:
-    """Bits of the signed factor in which ``packed`` weights lie side by side."""
-    return (packed - 1) * (weight_bits + unroll) + weight_bits
 
 
 def shared_groups(*, pe: int, packed: int) -> list[range]:

@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .encoder import Encoder, encoder_members
+from .storage import Rom
 
 
 class SteadyNeurons(wiring.Component):
@@ -139,6 +140,11 @@ class RateEncoder(Encoder):
         self.raw_shape = Signal(range(min(low, 0), high + 1)).shape()
         self.neurons = SteadyNeurons(lanes=lanes, threshold=threshold, steps=steps)
         wiring.Component.__init__(self, encoder_members(self.raw_shape, self.neurons))
+
+    @property
+    def roms(self) -> dict[str, Rom]:
+        """No number of the Design lies in a memory."""
+        return {}
 
     def target(self, raw):
         """Return the current that a raw value brings."""

@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .delay import delayed
+from .words import label_bits
 
 
 def result_layout(*, logit_width: int, outputs: int) -> data.StructLayout:
@@ -12,7 +13,7 @@ def result_layout(*, logit_width: int, outputs: int) -> data.StructLayout:
     return data.StructLayout(
         {
             "logit": signed(logit_width),
-            "label": unsigned(max(1, (outputs - 1).bit_length())),
+            "label": unsigned(label_bits(outputs)),
             "last": 1,
         }
     )

@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .storage import Ram
+from .words import buffer_depth
 
 
 class TrainBuffer(wiring.Component):
@@ -181,9 +182,3 @@ class Gather(wiring.Component):
             entered = [*row[self.lanes :], *self.trains.payload]
             m.d.sync += [train.eq(younger) for train, younger in zip(row, entered, strict=True)]
         return m
-
-
-def buffer_depth(*, banks: int, rows: int, planes: int) -> int:
-    """Words of a train buffer's memory: bank, plane and row each take whole address bits."""
-    row_bits, plane_bits = (rows - 1).bit_length(), (planes - 1).bit_length()
-    return (((banks - 1) << plane_bits | (planes - 1)) << row_bits) + rows

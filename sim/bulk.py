@@ -15,10 +15,10 @@ from types import MappingProxyType
 
 import numpy as np
 
+from ..gen.core.core import Core, core_timing, to_verilog
+from ..gen.core.plans import plan_layers
 from ..gen.design.design import Design
 from ..gen.layers.cycles import CoreTiming, predict
-from ..gen.layers.plan import plan_layers
-from ..gen.layers.rtl import Core, core_timing, to_verilog
 from ..gen.technology import Technology, find_technology
 from ..hdl.readout import result_layout
 from . import golden, verilator

@@ -11,9 +11,9 @@ import cocotb_tools.config
 import numpy as np
 from cocotb_tools.runner import get_runner
 
+from ..gen.core.core import Core, core_timing, to_verilog
 from ..gen.design.design import Design
 from ..gen.layers.cycles import CoreTiming
-from ..gen.layers.rtl import Core, core_timing, to_verilog
 from ..gen.technology import Technology, find_technology
 from . import verilator
 from .expect.expectation import Expectation, Probe, expect

@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
+from ..gen.core.core import Core, core_timing, to_verilog
 from ..gen.design.design import Design
-from ..gen.layers.rtl import Core, core_timing, to_verilog
 from ..gen.model.network import MAX
 from ..gen.technology import Technology, find_technology
 from .bulk import compiled

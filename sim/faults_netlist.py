@@ -91,7 +91,7 @@ class Netlist:
     Parameters
     ----------
     verilog
-        As :func:`signfire.gen.layers.rtl.to_verilog` writes it.
+        As :func:`signfire.gen.core.core.to_verilog` writes it.
     directory
         For Yosys's files.
     """

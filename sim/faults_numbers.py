@@ -396,16 +396,7 @@ def fits(plan: LayerPlan, faulty: Design) -> bool:
     """
     population = faulty[plan.name]
     bound = faulty.integrator_bound(population)
-    wanted = replace(plan, population=population, x_bound=bound)
-    return (
-        wanted.x_width <= plan.x_width
-        and wanted.total_width <= plan.total_width
-        and (plan.is_readout or _reach(wanted) <= _reach(plan))
-    )
-
-
-def _reach(plan: LayerPlan) -> int:
-    return plan.requantised_range[1].bit_length()
+    return plan.holds(replace(plan, population=population, x_bound=bound))
 
 
 def eta_fits(design: Design, fault: RomFault) -> bool:

@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 from amaranth.lib import data
 
+from ..gen.core.core import Core
 from ..gen.design.design import Design
-from ..gen.layers.rtl import Core
 from .faults_netlist import Memory, Netlist, Site
 from .faults_numbers import Number, RomFault, WeightRom, bias_at, flip, numbers
 

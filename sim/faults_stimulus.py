@@ -7,6 +7,7 @@ import numpy as np
 
 from ..gen.design.design import Design
 from ..hdl.readout import result_layout
+from ..hdl.words import result_bits
 from .expect.expectation import Expectation, Probe
 
 WRONG_WORD = ("differs", "comes when none is due", "does not come when it is due")
@@ -79,8 +80,8 @@ class Stimulus:
         """
         (probe,) = (probe for probe in self.expectation.probes if probe.what == "logit")
         outputs = self.design.readout.size
-        label_bits = max(1, (outputs - 1).bit_length())
-        layout = result_layout(logit_width=probe.lane_bits - label_bits - 1, outputs=outputs)
+        beside = result_bits(logit_width=0, outputs=outputs)
+        layout = result_layout(logit_width=probe.lane_bits - beside, outputs=outputs)
         field = layout["label"]
         label = ((1 << field.width) - 1) << field.offset
         whole = (1 << layout.size) - 1

@@ -19,9 +19,9 @@ from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..gen.core.core import Core, to_verilog
 from ..gen.design.design import Design
 from ..gen.design.linkformat import SampleFormat, identity_of
-from ..gen.layers.rtl import Core, to_verilog
 from ..hdl.link import Link
 from ..hdl.protocol import VERSION
 from ..hdl.storage import Rom

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import sliplib
 
+from ..gen.core.core import core_timing
 from ..gen.design.design import Design
 from ..gen.design.linkformat import SampleFormat
 from ..gen.layers.cycles import predict
-from ..gen.layers.rtl import core_timing
 from ..gen.technology import Technology
 from ..hdl.protocol import CHECKSUM, HEADER, REPLY, RESULT_TAIL, Command
 from . import golden

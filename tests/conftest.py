@@ -18,7 +18,7 @@ from amaranth.lib import data
 from amaranth.sim import Simulator
 
 from signfire.gen.design.linkformat import SampleFormat, identity_of
-from signfire.gen.layers.rtl_pair import PairLayer
+from signfire.gen.layers.pair.rtl import PairLayer
 from signfire.hdl.protocol import (
     ERROR_REPLY,
     REPLY,
@@ -77,7 +77,7 @@ def make_windows():
 def small_bench(tmp_path_factory):
     """Return a small design, and its board as a compiled simulation: an iCEBreaker."""
     from signfire.boards.boards import find_board
-    from signfire.gen.design.design import Folding
+    from signfire.gen.design.folding import Folding
     from signfire.tools.board_sim import prepare
 
     one = Folding(pe=1, simd=2, unroll=1)
@@ -153,7 +153,7 @@ class CoreRun:
     Parameters
     ----------
     core
-        A :class:`signfire.gen.layers.rtl.Core`.
+        A :class:`signfire.gen.core.core.Core`.
     raw
         (samples, input size) integers p.
     gaps

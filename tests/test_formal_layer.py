@@ -7,19 +7,20 @@ results than it has groups of outputs.
 import pytest
 from amaranth.hdl import Assert, Assume, Module, Mux, Signal
 
-from signfire.gen.design.design import Folding
+from signfire.gen.core.plans import plan_layers
+from signfire.gen.design.folding import Folding
 from signfire.gen.layers import rtl
-from signfire.gen.layers.plan import plan_layers
 from signfire.gen.technology import find_technology
 from signfire.sim.formal import Opened, prove
 
 
-def make_layer(source, make_design, firing: str, number: int):
+def make_layer(make_design, firing: str, number: int):
     """Return a layer of a small network: the hidden one, of two tiles, or the read-out."""
     fold = {"input": Folding(pe=2), "fc1": Folding(pe=4, simd=2), "fc2": Folding(simd=2)}
     design = make_design(sizes=(2, 8, 3), steps=2, firing=firing).with_folding(fold)
     _, plans = plan_layers(design, find_technology("ecp5"))
-    return source.Layer(plans[number])
+    plan = plans[number]
+    return plan.component()(plan)
 
 
 def credit_property(layer) -> Module:
@@ -50,7 +51,7 @@ def credit_property(layer) -> Module:
 )
 def test_every_result_of_a_layer_finds_room(firing, number, make_design, tmp_path):
     """Induction, 2 cycles."""
-    layer = make_layer(rtl, make_design, firing, number)
+    layer = make_layer(make_design, firing, number)
 
     proof = prove(credit_property(layer), tmp_path, component=layer, depth=2, induction=True)
 
@@ -68,8 +69,12 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_of_a_layer_with_wrong_credit_it_is_not_proved(fault, mutated, make_design, tmp_path):
-    layer = make_layer(mutated(rtl, FAULTS[fault]), make_design, "settled", 0)
+def test_of_a_layer_with_wrong_credit_it_is_not_proved(
+    fault, mutated, make_design, tmp_path, monkeypatch
+):
+    wrong = mutated(rtl, FAULTS[fault])
+    monkeypatch.setattr(rtl.TiledLayer, "_queue", wrong.TiledLayer._queue)
+    layer = make_layer(make_design, "settled", 0)
 
     proof = prove(credit_property(layer), tmp_path, component=layer, depth=2, induction=True)
 

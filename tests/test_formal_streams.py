@@ -22,6 +22,7 @@ from signfire.boards import crossing
 from signfire.hdl import encoder, integrator, readout, sequencer, slip, train_buffer
 from signfire.hdl.delay import delayed
 from signfire.hdl.requantise import ceil_shift
+from signfire.hdl.words import buffer_depth
 from signfire.sim.formal import Opened, OpenRam, prove
 
 
@@ -243,7 +244,7 @@ def buffer_property(buffer) -> Module:
     told = delayed(m, kept, 1, name="told")
     full_banks = (own_bank + banks - reading).as_unsigned() % banks < held
     passed = (bank == own_bank) & ((row > own_row) | (row == own_row) & (plane > own_plane))
-    depth = train_buffer.buffer_depth(banks=banks, rows=rows, planes=planes)
+    depth = buffer_depth(banks=banks, rows=rows, planes=planes)
     words = Array(dut.signal(f"ram.row_{n}") for n in range(depth))
     m.d.comb += [
         Assert(~delayed(m, asked, 1, name="asked") | (buffer.events.as_value() == told)),

@@ -3,9 +3,10 @@
 import pytest
 
 from signfire.gen.core.estimate import estimate
-from signfire.gen.design.design import Folding, has_synapses
+from signfire.gen.core.plans import plan_layers
+from signfire.gen.design.folding import Folding
+from signfire.gen.design.parallel import has_synapses
 from signfire.gen.fold.alternative import BLOCKS_ALONE, EQUAL_INTERVAL, EQUAL_LANES, alternatives
-from signfire.gen.layers.plan import plan_layers
 from signfire.gen.technology import find_technology
 from signfire.sim.specimens.chains import random_design, random_windows
 from signfire.sim.specimens.joins import random_joins

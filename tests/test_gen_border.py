@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.core.estimate import border_cost, integrators_cost
+from signfire.gen.core.core import Core
+from signfire.gen.core.plans import no_hardware, plan_layers
 from signfire.gen.core.shape import differences
 from signfire.gen.design.border import MOST_BIASES, border_of
-from signfire.gen.design.design import Folding as F
-from signfire.gen.layers.plan import no_hardware, plan_layers
-from signfire.gen.layers.reader import Reader
-from signfire.gen.layers.rtl import Core
+from signfire.gen.design.folding import Folding as F
+from signfire.gen.layers.cost import border_cost, integrators_cost
 from signfire.gen.model.codes import SpikeCode
 from signfire.gen.model.maps import Conv, Layout
+from signfire.gen.readers.reader import Reader
 from signfire.gen.technology import find_technology
 from signfire.sim.specimens.chains import behind_means, random_windows
 

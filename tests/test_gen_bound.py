@@ -2,9 +2,9 @@
 
 import pytest
 
-from signfire.gen.design.design import Folding
+from signfire.gen.core.plans import plan_layers
+from signfire.gen.design.folding import Folding
 from signfire.gen.fold.bound import BLOCK_RAM_PORTS, LUTS, bound_of
-from signfire.gen.layers.plan import plan_layers
 from signfire.gen.technology import find_technology
 from signfire.sim.specimens.chains import random_design, random_windows
 from signfire.sim.specimens.joins import random_joins

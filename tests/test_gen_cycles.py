@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from signfire.gen.design.design import Folding as F
+from signfire.gen.core.core import Core, core_timing
+from signfire.gen.design.folding import Folding as F
+from signfire.gen.design.reading import Band
 from signfire.gen.layers.cycles import (
-    Band,
     CoreTiming,
     LayerTiming,
-    ReaderTiming,
     first_logit,
     predict,
     result_cycles,
@@ -16,8 +16,8 @@ from signfire.gen.layers.cycles import (
     total_cycles,
     x_cycles,
 )
-from signfire.gen.layers.rtl import Core, core_timing
 from signfire.gen.model.codes import Schedule
+from signfire.gen.readers.reader import ReaderTiming
 
 DESIGNS = {  # arguments of random_design, technology
     "one by one": (dict(folding={"fc1": F(), "fc2": F()}), "ecp5"),

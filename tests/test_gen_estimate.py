@@ -19,14 +19,12 @@ from signfire.boards.accelerator import Accelerator, technology_of
 from signfire.boards.boards import find_board
 from signfire.boards.build import synthesise as synthesise_for
 from signfire.boards.rom_cells import FAMILIES, RomCells
+from signfire.gen.core.core import Core
 from signfire.gen.core.estimate import (
     PARTS,
-    buffer_depth,
     estimate,
-    layer_cost,
-    multipliers_cost,
-    synapses_cost,
 )
+from signfire.gen.core.plans import plan_layers
 from signfire.gen.cost import (
     Budget,
     Resources,
@@ -37,11 +35,10 @@ from signfire.gen.cost import (
     product_cost,
     tree_cost,
 )
-from signfire.gen.design.design import Design, Folding
-from signfire.gen.layers.plan import packed_width, plan_layers
-from signfire.gen.layers.rtl import Core
+from signfire.gen.design.design import Design
+from signfire.gen.design.folding import Folding
+from signfire.gen.layers.cost import multipliers_cost, synapses_cost
 from signfire.gen.technology import TECHNOLOGIES
-from signfire.hdl import multiplier_array, train_buffer
 from signfire.hdl.storage import Ram, Rom
 from signfire.sim.specimens.chains import behind_means, random_design, random_windows
 from signfire.sim.specimens.joins import RESIDUAL, random_joins
@@ -136,7 +133,7 @@ def test_the_whole_is_the_sum_of_its_parts():
     whole = estimate(design, "ecp5")
 
     _, plans = plan_layers(design, ECP5)
-    by_hand = [part for plan in plans for part in layer_cost(plan).values()]
+    by_hand = [part for plan in plans for part in plan.cost().values()]
     by_hand.append(whole.layers[0].parts["encoder"])
     assert whole.resources == sum(by_hand, Resources())
     assert whole.resources == sum(whole.parts.values(), Resources())
@@ -149,16 +146,6 @@ def test_an_unfolded_design_is_refused():
         estimate(random_design(), "ecp5")
 
     assert str(error.value) == "'fc1' has no folding (give --fold, or --fold auto)"
-
-
-def test_numbers_that_the_rtl_repeats_are_the_same():
-    for banks, rows, planes in [(2, 1, 1), (2, 7, 1), (5, 1, 3), (3, 49, 4), (4, 5, 6)]:
-        assert buffer_depth(banks, rows, planes) == train_buffer.buffer_depth(
-            banks=banks, rows=rows, planes=planes
-        )
-    for bits, unroll, packed in [(4, 2, 3), (8, 8, 1), (2, 1, 4)]:
-        numbers = {"weight_bits": bits, "unroll": unroll, "packed": packed}
-        assert packed_width(**numbers) == multiplier_array.packed_width(**numbers)
 
 
 # -- budget ------------------------------------------------------------------------------------

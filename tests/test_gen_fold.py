@@ -6,14 +6,14 @@ from itertools import product
 import numpy as np
 import pytest
 
+from signfire.gen.core.core import core_timing
 from signfire.gen.core.estimate import estimate
+from signfire.gen.core.plans import plan_layers
 from signfire.gen.cost import Budget, Resources
-from signfire.gen.design.design import Folding, divisors
+from signfire.gen.design.folding import Folding, divisors
 from signfire.gen.fold.fold import CHOICES, _Search, auto_fold, parse_fold, split_synapse
 from signfire.gen.fold.foldings import Choice, LayerFoldings, all_foldings
 from signfire.gen.layers.cycles import steady
-from signfire.gen.layers.plan import plan_layers
-from signfire.gen.layers.rtl import core_timing
 from signfire.gen.technology import TECHNOLOGIES
 from signfire.sim.specimens.chains import random_design, random_windows
 from signfire.sim.specimens.joins import MIXING, random_joins

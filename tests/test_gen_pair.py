@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from signfire.gen.core.core import core_timing
 from signfire.gen.core.estimate import estimate
+from signfire.gen.core.plans import plan_layers
 from signfire.gen.core.shape import differences
 from signfire.gen.cost import Budget
-from signfire.gen.design.design import Folding as F
+from signfire.gen.design.folding import Folding as F
 from signfire.gen.fold.fold import auto_fold
 from signfire.gen.layers.cycles import steady
-from signfire.gen.layers.pair import is_shared
-from signfire.gen.layers.plan import plan_layers
-from signfire.gen.layers.rtl import core_timing
+from signfire.gen.layers.pair.plan import is_shared
 from signfire.gen.technology import find_technology
 from signfire.sim.specimens.pairs import random_pairs
 
@@ -71,7 +71,7 @@ def test_neurons_are_as_wide_as_the_words_of_their_operands():
     _, plans = plan_layers(random_pairs(folding=FOLDING), find_technology("ecp5"))
     pair = plans[2]
 
-    for operand in pair.operands:
+    for operand in pair.parts:
         held = 2 ** (operand.requantised_width - 1) - 1
         assert operand.requantised_range[1] <= held == operand.greatest
 

@@ -7,10 +7,10 @@ from torch import nn
 
 from signfire.gen.convert import calibrate as calibration
 from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.core.plans import no_hardware
 from signfire.gen.design.design import Design
 from signfire.gen.design.reading import is_turned
 from signfire.gen.front.export import import_network
-from signfire.gen.layers.plan import no_hardware
 from signfire.sim import golden
 
 IMAGES = np.random.default_rng(5).integers(0, 256, (20, 3, 6, 5)).astype(np.uint8)

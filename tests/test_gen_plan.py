@@ -6,14 +6,10 @@ import numpy as np
 import pytest
 
 from signfire.gen.convert.calibrate import LayerOptions, calibrate
-from signfire.gen.design.design import Folding as F
-from signfire.gen.layers.plan import (
-    FEEDBACK_CYCLES,
-    READOUT_PACE,
-    check_hardware,
-    no_hardware,
-    plan_layers,
-)
+from signfire.gen.core.plans import check_hardware, no_hardware, plan_layers
+from signfire.gen.design.folding import Folding as F
+from signfire.gen.layers.plan import FEEDBACK_CYCLES
+from signfire.gen.layers.readout.plan import READOUT_PACE
 from signfire.gen.model.codes import Schedule
 from signfire.gen.model.maps import Dense
 from signfire.gen.technology import TECHNOLOGIES, find_technology
@@ -119,7 +115,7 @@ def test_widths_hold_every_integrator_and_sum_and_no_bit_is_spare(make_design, f
         for sample in raw:
             trace = golden.trace(design, sample).populations[plan.name]
             assert np.abs(trace.integrators[0]).max() <= plan.x_bound
-            if not plan.is_readout:
+            if plan.kind != "readout":
                 assert trace.targets.max() <= plan.target_range[1]
 
 
@@ -238,7 +234,7 @@ def test_the_second_operand_is_folded_as_far_as_it_divides():
     )
     _, (_, _, pair, _) = plans(design)
 
-    first, second = pair.operands
+    first, second = pair.parts
     assert [(4, 4, 4), (1, 4, 3)] == [
         (p.folding.pe, p.folding.simd, p.folding.unroll) for p in (first, second)
     ]
@@ -280,8 +276,9 @@ def test_loops_of_windows_by_hand(make_windows):
     assert (42, 2, 9, 9) == (conv.windows, conv.tiles, conv.words, conv.weight_words)
     assert (9, 1, 4, 1) == (pool.windows, pool.tiles, pool.words, pool.weight_words)
     assert (1, 1, 6, 6) == (dense.windows, dense.tiles, dense.words, dense.weight_words)
-    assert [(4, 6), (5, 6), (2, 6)] == [(p.lines, p.line_words) for p in (conv, pool, dense)]
-    assert [1, 4, 6] == [p.word for p in (conv, pool, dense)]
+    readers = [p.readers[0] for p in (conv, pool, dense)]
+    assert [(4, 6), (5, 6), (2, 6)] == [(r.lines, r.line_words) for r in readers]
+    assert [1, 4, 6] == [r.word for r in readers]
     assert (42 * 2 * 2 * 9, 42) == (conv.interval, len(conv.order) // conv.outputs)
 
 

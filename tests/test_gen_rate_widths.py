@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from signfire.gen.layers.rate_widths import RateWidths, reach
+from signfire.gen.layers.rate.widths import RateWidths, reach
 
 
 def sums_of(currents, theta: int) -> list[int]:

@@ -10,16 +10,10 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from signfire.gen.design.design import Folding as F
+from signfire.gen.core.core import Core, core_timing, plain_names, to_verilog
+from signfire.gen.design.folding import Folding as F
 from signfire.gen.layers.cycles import predict, steady
-from signfire.gen.layers.rtl import (
-    Core,
-    core_timing,
-    layer_latency,
-    plain_names,
-    to_verilog,
-    weight_rom,
-)
+from signfire.gen.layers.rtl import weight_rom
 from signfire.gen.model.codes import Schedule
 from signfire.gen.technology import TECHNOLOGIES
 from signfire.hdl.multiplier_array import stored_weights
@@ -315,7 +309,7 @@ def inner_values(core: Core, traces: list[golden.Trace]) -> dict:
     for n, layer in enumerate(core.layers):
         plan = layer.plan
         pe, lanes = plan.folding.pe, plan.lanes
-        for port in ("x",) if plan.is_readout else ("x", "target", "fire"):
+        for port in ("x",) if plan.kind == "readout" else ("x", "target", "fire"):
             values[port, n] = []
         for trace in traces:
             seen, apart = trace.populations[plan.name], plan.windows
@@ -326,7 +320,7 @@ def inner_values(core: Core, traces: list[golden.Trace]) -> dict:
                 ]
                 x = seen.integrators[0][1:] if plan.weighted else seen.integrators[0][-1:]
                 values["x", n] += [(row[g].tolist(),) for row in x for g in groups]
-                if plan.is_readout:
+                if plan.kind == "readout":
                     continue
                 steps = range(len(seen.events))
                 settled = [(t, g) for g in groups for t in steps]
@@ -445,12 +439,12 @@ def test_latency_is_read_off_the_components(made, name, technology):
     design, _ = made(name)
 
     for layer in Core(design, technology).layers:
-        latency = layer_latency(layer.plan)
+        latency = layer.latency
 
         parts = (layer.weights, layer.synapses, layer.accumulator)
         assert sum(part.LATENCY for part in parts) == latency.total
         assert (layer.drain.LATENCY, layer.integrator.LATENCY) == (latency.drain, latency.x)
-        if not layer.plan.is_readout:
+        if layer.plan.kind != "readout":
             tail = layer.tail
             assert tail.requantiser.LATENCY == latency.target
             assert tail.neurons.LATENCY == latency.result

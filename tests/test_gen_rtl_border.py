@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.design.design import Folding as F
+from signfire.gen.core.core import Core, core_timing
+from signfire.gen.design.folding import Folding as F
 from signfire.gen.layers.cycles import predict
-from signfire.gen.layers.reader import Reader
-from signfire.gen.layers.rtl import Core, core_timing
+from signfire.gen.readers.reader import Reader
 from signfire.hdl import border_walk, integrator
 from signfire.sim import golden
 from signfire.sim.specimens.chains import behind_means, random_windows

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from signfire.gen.design.design import Folding as F
+from signfire.gen.core.core import Core, core_timing
+from signfire.gen.design.folding import Folding as F
 from signfire.gen.layers.cycles import predict
-from signfire.gen.layers.rtl import Core, core_timing, function_latency, layer_latency
+from signfire.gen.layers.neurons.rtl import NeuronLayer, function_latency
 from signfire.gen.model.codes import Schedule
 from signfire.gen.model.functions import UNARY
 from signfire.sim import golden
@@ -72,7 +73,8 @@ def test_latency_of_the_function_is_that_of_its_components(options, cycles):
     plan = Core(random_design(seed=2, folding=FOLDING, **options), "ecp5").layers[0].plan
 
     assert cycles == function_latency(plan)
-    assert layer_latency(plan).target - layer_latency(plain).target >= cycles - 1
+    later = [NeuronLayer.latency_of(each).target for each in (plain, plan)]
+    assert later[1] - later[0] >= cycles - 1
 
 
 def test_a_wrong_entry_changes_the_targets_of_the_core(run_core):

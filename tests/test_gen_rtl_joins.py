@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from signfire.gen.design.design import Folding as F
+from signfire.gen.core.core import Core, core_timing
+from signfire.gen.design.folding import Folding as F
 from signfire.gen.layers.cycles import Deadlock, predict, steady
-from signfire.gen.layers.reader import Reader
-from signfire.gen.layers.rtl import Core, core_timing
+from signfire.gen.readers.window.plan import WindowReader
 from signfire.sim import golden
 from signfire.sim.specimens.joins import CONCATENATION, WIDE, random_joins
 
@@ -149,9 +149,9 @@ def test_a_buffer_too_short_for_the_long_way_stands_still_and_is_seen(run_core, 
     design = random_joins(**arguments)
     latency, _ = steady(core_timing(design, technology))
     # row 0 of the sum needs line 1 of the inner layer, and that line 2 of the first: three lines
-    short, truth = design["join1"].operands[0].projections[1].map, Reader.lines.fget
+    short, truth = design["join1"].operands[0].projections[1].map, WindowReader.lines.fget
     monkeypatch.setattr(
-        Reader, "lines", property(lambda self: 2 if self.map is short else truth(self))
+        WindowReader, "lines", property(lambda self: 2 if self.map is short else truth(self))
     )
     monkeypatch.setattr(run_core, "LIMIT", 2 * latency)
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from signfire.gen.core.core import Core, core_timing
 from signfire.gen.core.estimate import estimate
-from signfire.gen.design.design import Folding as F
+from signfire.gen.design.folding import Folding as F
 from signfire.gen.layers.cycles import predict, steady
-from signfire.gen.layers.rtl import Core, core_timing, layer_latency
 from signfire.gen.technology import TECHNOLOGIES
 from signfire.sim import golden
 from signfire.sim.cycle import check_cycles
@@ -188,7 +188,7 @@ def test_latency_and_cost_are_those_of_the_components():
     design = random_windows(**DESIGNS["one by one"][0])
     for technology in TECHNOLOGIES.values():
         layer = Core(design, technology).layers[1]
-        latency, parts = layer_latency(layer.plan), estimate(design, technology).layers[2].parts
+        latency, parts = layer.latency, estimate(design, technology).layers[2].parts
 
         total = 1 + technology.rom_registered + layer.maximum.LATENCY
         assert (total, layer.drain.LATENCY, 0, 0, 0) == (

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from signfire.gen.convert.calibrate import Options, calibrate
-from signfire.gen.design.design import Folding as F
+from signfire.gen.core.core import Core, core_timing
+from signfire.gen.core.plans import plan_layers
+from signfire.gen.design.folding import Folding as F
 from signfire.gen.front.export import import_network
 from signfire.gen.layers.cycles import Deadlock, predict, steady
-from signfire.gen.layers.plan import plan_layers
-from signfire.gen.layers.reader import Reader
-from signfire.gen.layers.rtl import Core, core_timing
 from signfire.gen.model.maps import Layout
+from signfire.gen.readers.window.plan import WindowReader
 from signfire.gen.technology import TECHNOLOGIES
 from signfire.sim import golden
 from signfire.sim.specimens.chains import behind_means, random_windows
@@ -286,9 +286,9 @@ def test_an_identity_that_does_not_hold_the_sample_stands_still_and_is_seen(run_
     arguments, technology = DESIGNS["lines beside whole samples"]
     design = random_joins(**arguments)
     latency, _ = steady(core_timing(design, technology))
-    identity, truth = design["sum"].operands[0].projections[0].map, Reader.lines.fget
+    identity, truth = design["sum"].operands[0].projections[0].map, WindowReader.lines.fget
     monkeypatch.setattr(
-        Reader, "lines", property(lambda self: 3 if self.map is identity else truth(self))
+        WindowReader, "lines", property(lambda self: 3 if self.map is identity else truth(self))
     )
     monkeypatch.setattr(run_core, "LIMIT", 2 * latency)
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from signfire.gen.convert.calibrate import LayerOptions
-from signfire.gen.design.design import Folding as F
-from signfire.gen.layers import rtl_pair
+from signfire.gen.core.core import Core, core_timing
+from signfire.gen.design.folding import Folding as F
 from signfire.gen.layers.cycles import predict, steady
-from signfire.gen.layers.rtl import Core, core_timing
+from signfire.gen.layers.pair.rtl import RootLayer
 from signfire.hdl import fire_pair
 from signfire.sim import golden
 from signfire.sim.cycle import check_cycles
@@ -129,7 +129,7 @@ def moves(timing, run, count: int, **stalls):
     expected = predict(timing, count, **stalls)
     for n, cycles in enumerate(expected.layers):
         each = {(n,): cycles}
-        for k, operand in enumerate(getattr(cycles, "operands", ())):
+        for k, operand in enumerate(cycles.parts):
             each[n, k] = operand
         for key, of in each.items():
             for what in ("begins", "pushed", "taken", "released"):
@@ -152,7 +152,7 @@ def test_every_word_of_f_and_every_step_is_the_golden_models_on_its_cycle(made, 
     layer = next(layer for layer in core.layers if layer.plan.name == "pair")
     n = core.layers.index(layer)
     traces = [golden.trace(design, one).populations["pair"] for one in raw]
-    for k, operand in enumerate(layer.plan.operands):
+    for k, operand in enumerate(layer.plan.parts):
         expected = []
         for seen in traces:
             f = seen.requantised[k][0].reshape(design["pair"].shape[0], -1)[: operand.outputs]
@@ -277,7 +277,7 @@ def test_a_wrong_constant_of_the_root_is_named_step_by_step(
 ):
     design, technology = made(CHECKED[0])
     wrong = mutated(fire_pair, ("times(quarter, -5)", "times(quarter, -4)"))
-    monkeypatch.setitem(rtl_pair.NEURONS, "divide_root", wrong.NEURONS["divide_root"])
+    monkeypatch.setattr(RootLayer, "NEURONS", wrong.RootNeurons)
 
     result = check_cycles(
         design,

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from signfire.gen.core.core import Core, core_timing
+from signfire.gen.core.plans import no_hardware, plan_layers
 from signfire.gen.core.shape import refuse_unlike
 from signfire.gen.cost import Budget
-from signfire.gen.design.design import Folding as F
+from signfire.gen.design.folding import Folding as F
 from signfire.gen.fold.fold import auto_fold
 from signfire.gen.layers.cycles import predict, steady
-from signfire.gen.layers.plan import no_hardware, plan_layers
-from signfire.gen.layers.rtl import Core, core_timing
 from signfire.gen.model.codes import RateCode
 from signfire.sim import golden
 from signfire.sim.specimens.chains import random_design, random_windows

@@ -5,10 +5,10 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
-from signfire.gen.design.design import divisors
+from signfire.gen.design.folding import divisors
 from signfire.gen.design.reading import is_turned, reading_places
-from signfire.gen.layers.scatter import Scatter, can_scatter, scatter_of
 from signfire.gen.model.maps import Conv, Layout, Pooled
+from signfire.gen.readers.scattered.scatter import Scatter, can_scatter, scatter_of
 
 
 def conv(shape, planes, axes) -> Conv:

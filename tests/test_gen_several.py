@@ -9,12 +9,13 @@ import pytest
 from signfire.gen.convert.calibrate import calibrate
 from signfire.gen.convert.options import Options
 from signfire.gen.design.design import Design
+from signfire.gen.layers.kinds import LAYERS
+from signfire.gen.layers.pair.plan import PairPlan
 from signfire.gen.model.codes import Schedule, make_code
 from signfire.gen.model.maps import Dense
 from signfire.gen.model.network import FUNCTIONS, Network, Operand, Population, Projection
 from signfire.gen.model.several import SEVERAL, Comparison, floor_root, make_comparison
 from signfire.gen.model.several.function import Extent
-from signfire.hdl.fire_pair import NEURONS
 from signfire.sim import float_reference, golden
 
 BIG = 2**28 + 1
@@ -226,7 +227,9 @@ def test_overlapped_firing_follows_the_moving_operands(function) -> None:
 
 
 def test_every_function_has_hardware_under_its_name() -> None:
-    assert set(NEURONS) == set(SEVERAL) == {f.name for f in SEVERAL.values()}
+    pairs = {kind.function for kind in LAYERS if issubclass(kind, PairPlan)}
+
+    assert pairs == set(SEVERAL) == {f.name for f in SEVERAL.values()}
     assert all(FUNCTIONS[name] == f.operands for name, f in SEVERAL.items())
 
 

@@ -8,9 +8,9 @@ from amaranth.back import rtlil
 from amaranth.hdl import Module
 
 from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.core.core import Core
 from signfire.gen.core.shape import differences, refuse_unlike
-from signfire.gen.design.design import Folding
-from signfire.gen.layers.rtl import Core
+from signfire.gen.design.folding import Folding
 from signfire.gen.model.maps import Dense
 from signfire.gen.model.network import Network, Operand, Population, Projection
 from signfire.sim.specimens.chains import random_design, random_windows

@@ -3,7 +3,7 @@
 import pytest
 
 from signfire.gen.core.skew import lines_ahead
-from signfire.gen.layers.cycles import WHOLE_SAMPLE, Band
+from signfire.gen.design.reading import WHOLE_SAMPLE, Band
 
 ROWS = 9
 EACH = tuple(Band(windows=4, needs=i + 1, frees=i + 1) for i in range(ROWS))  # one pixel high

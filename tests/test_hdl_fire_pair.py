@@ -7,7 +7,16 @@ from itertools import product
 import pytest
 
 from signfire.hdl import fire_pair
-from signfire.hdl.fire_pair import NEURONS, PairNumbers, binary_steps, times
+from signfire.hdl.fire_pair import (
+    PairNumbers,
+    ProductNeurons,
+    QuotientNeurons,
+    RootNeurons,
+    binary_steps,
+    times,
+)
+
+NEURONS = {"multiply": ProductNeurons, "divide": QuotientNeurons, "divide_root": RootNeurons}
 
 
 def reached(function: str, v: int, first: int, second: int, fraction: int) -> bool:
@@ -251,7 +260,8 @@ PLANTED = {  # function -> a change of the source that makes other neurons
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_fault_is_seen(play, mutated, monkeypatch, name):
     function, change = PLANTED[name]
-    monkeypatch.setitem(NEURONS, function, mutated(fire_pair, change).NEURONS[function])
+    wrong = getattr(mutated(fire_pair, change), NEURONS[function].__name__)
+    monkeypatch.setitem(NEURONS, function, wrong)
 
     with pytest.raises(AssertionError):
         test_every_pair_of_small_operands_fires_as_the_equations_say(play, function, -1, 3, 0)

@@ -5,8 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from signfire.gen.design.design import bits_for
-from signfire.gen.layers.rate_widths import RateWidths
+from signfire.gen.design.population import bits_for
+from signfire.gen.layers.rate.widths import RateWidths
 from signfire.hdl.integrate_fire import IntegrateFireNeurons
 
 QUIET = {"train_valid": 0, "firing": 0}

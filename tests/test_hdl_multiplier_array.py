@@ -6,10 +6,10 @@ import pytest
 from signfire.hdl.multiplier_array import (
     MultiplierArray,
     multiplier_latency,
-    packed_width,
     shared_groups,
     stored_weights,
 )
+from signfire.hdl.words import packed_width
 
 
 def words(events: np.ndarray) -> list[int]:

@@ -5,7 +5,8 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
-from signfire.hdl.train_buffer import TrainBuffer, buffer_depth
+from signfire.hdl.train_buffer import TrainBuffer
+from signfire.hdl.words import buffer_depth
 
 SHAPES = [  # size, simd, steps, unroll, lanes, banks
     (1, 1, 1, 1, 1, 2),

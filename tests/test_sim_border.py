@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from signfire.gen.convert.calibrate import LayerOptions, Options, calibrate
+from signfire.gen.core.core import Core, to_verilog
 from signfire.gen.design.border import border_of
-from signfire.gen.design.design import Folding as F
+from signfire.gen.design.folding import Folding as F
 from signfire.gen.front.export import import_network
-from signfire.gen.layers.rtl import Core, to_verilog
 from signfire.sim import bulk, golden
 from signfire.sim.bulk import run_bulk
 from signfire.sim.cycle import check_cycles

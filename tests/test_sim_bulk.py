@@ -6,8 +6,8 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from signfire.gen.design.design import Folding
-from signfire.gen.layers.rtl import Core, core_timing, to_verilog
+from signfire.gen.core.core import Core, core_timing, to_verilog
+from signfire.gen.design.folding import Folding
 from signfire.sim import bulk, verilator
 from signfire.sim.bulk import pack, run_bulk
 from signfire.sim.specimens.chains import random_design, random_windows

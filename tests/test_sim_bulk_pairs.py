@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.design.design import Folding as F
-from signfire.gen.layers.rtl import Core, to_verilog
+from signfire.gen.core.core import Core, to_verilog
+from signfire.gen.design.folding import Folding as F
 from signfire.sim import bulk, golden
 from signfire.sim.bulk import run_bulk
 from signfire.sim.specimens.pairs import random_pairs

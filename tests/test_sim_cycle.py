@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.design.design import Folding
-from signfire.gen.layers.rtl import Core, core_timing
+from signfire.gen.core.core import Core, core_timing
+from signfire.gen.design.folding import Folding
 from signfire.gen.technology import find_technology
 from signfire.sim import cycle, golden
 from signfire.sim.cycle import check_cycles

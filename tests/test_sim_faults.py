@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.design.design import Design, Folding
-from signfire.gen.layers.rtl import Core, core_timing, to_verilog
+from signfire.gen.core.core import Core, core_timing, to_verilog
+from signfire.gen.design.design import Design
+from signfire.gen.design.folding import Folding
 from signfire.sim import faults
 from signfire.sim.bulk import run_bulk
 from signfire.sim.cycle import check_cycles

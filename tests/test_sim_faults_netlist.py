@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from signfire.gen.design.design import Folding
-from signfire.gen.layers.rtl import Core, to_verilog
+from signfire.gen.core.core import Core, to_verilog
+from signfire.gen.design.folding import Folding
 from signfire.sim.faults_netlist import Netlist, Plant, readable
 from signfire.sim.specimens.chains import random_design
 

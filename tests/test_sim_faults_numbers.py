@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from signfire.gen.core.plans import plan_layers
 from signfire.gen.design.border import pixel_biases
-from signfire.gen.design.design import Design, Folding
-from signfire.gen.layers.plan import MaximumPlan, plan_layers
+from signfire.gen.design.design import Design
+from signfire.gen.design.folding import Folding
+from signfire.gen.layers.maximum.plan import MaximumPlan
 from signfire.gen.layers.rtl import weight_rom
 from signfire.gen.technology import find_technology
 from signfire.sim import golden

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from signfire.gen.convert.calibrate import Options, calibrate
-from signfire.gen.design.design import Design, Folding
+from signfire.gen.core.plans import no_hardware
+from signfire.gen.design.design import Design
+from signfire.gen.design.folding import Folding
 from signfire.gen.front.export import import_network
-from signfire.gen.layers.plan import no_hardware
 from signfire.sim import golden
 from signfire.sim.bulk import run_bulk
 

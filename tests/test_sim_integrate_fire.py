@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from signfire.gen.convert.calibrate import Options, calibrate
-from signfire.gen.design.design import (
-    Design,
+from signfire.gen.core.plans import no_hardware
+from signfire.gen.design.design import Design
+from signfire.gen.design.population import (
     DesignOperand,
     DesignPopulation,
     DesignProjection,
     InputFormat,
 )
-from signfire.gen.layers.plan import no_hardware
 from signfire.gen.model.codes import RateCode
 from signfire.gen.model.maps import Conv, Dense, Layout, Pooled, Window
 from signfire.gen.model.network import Network, Operand, Population, Projection

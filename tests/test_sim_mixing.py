@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.design.design import Folding as F
-from signfire.gen.layers.reader import Reader
-from signfire.gen.layers.rtl import Core, to_verilog
-from signfire.gen.layers.scatter import Scatter
+from signfire.gen.core.core import Core, to_verilog
+from signfire.gen.design.folding import Folding as F
+from signfire.gen.readers.scattered.plan import ScatteredReader
+from signfire.gen.readers.scattered.scatter import Scatter
 from signfire.sim import bulk, golden
 from signfire.sim.bulk import run_bulk
 from signfire.sim.cycle import check_cycles
@@ -60,7 +60,7 @@ def test_every_word_stands_on_its_cycle_and_two_tokens_that_are_swapped_are_seen
 
 @pytest.mark.parametrize("fault", ["a stride off by one", "a slot and a word exchanged"])
 def test_a_train_that_is_written_elsewhere_is_seen(fault, directory, monkeypatch):
-    truth, layer = Reader.scatter.fget, DESIGN["mix1"].operands[0].projections[0].map
+    truth, layer = ScatteredReader.scatter.fget, DESIGN["mix1"].operands[0].projections[0].map
 
     def wrong(self) -> Scatter:
         found = truth(self)
@@ -73,7 +73,7 @@ def test_a_train_that_is_written_elsewhere_is_seen(fault, directory, monkeypatch
             return replace(found, strides=((0, 2, 0), *found.strides[1:]))
         return replace(found, counts=(5, 3, 2), strides=((0, 3, 0), (0, 1, 0), (0, 0, 1)))
 
-    monkeypatch.setattr(Reader, "scatter", property(wrong))
+    monkeypatch.setattr(ScatteredReader, "scatter", property(wrong))
 
     faulty = Core(DESIGN, "ecp5")
     found = check_cycles(DESIGN, RAW[:2], directory, under_test=faulty).mismatches

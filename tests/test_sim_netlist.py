@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import sliplib
 
-from signfire.gen.design.design import Folding
+from signfire.gen.core.core import core_timing
+from signfire.gen.design.folding import Folding
 from signfire.gen.design.linkformat import SampleFormat
 from signfire.gen.layers.cycles import predict
-from signfire.gen.layers.rtl import core_timing
 from signfire.sim import golden
 from signfire.sim.netlist import check_link
 from signfire.sim.specimens.chains import random_design

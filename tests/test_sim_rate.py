@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.design.design import Folding
-from signfire.gen.layers import rtl
-from signfire.gen.layers.rtl import Core, core_timing, to_verilog
+from signfire.gen.core.core import Core, core_timing, to_verilog
+from signfire.gen.design.folding import Folding
+from signfire.gen.layers.rate import rtl
 from signfire.hdl import integrate_fire
 from signfire.sim import golden
 from signfire.sim.bulk import TOP, run_bulk

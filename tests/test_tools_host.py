@@ -7,9 +7,9 @@ import pytest
 import serial
 from amaranth.sim import Simulator
 
+from signfire.gen.core.core import core_timing
 from signfire.gen.design.linkformat import SampleFormat, identity_of
 from signfire.gen.layers.cycles import predict
-from signfire.gen.layers.rtl import core_timing
 from signfire.hdl.link import Link
 from signfire.hdl.protocol import VERSION, Command, Error
 from signfire.hdl.readout import result_layout

@@ -8,8 +8,8 @@ import pytest
 from signfire.boards import readback
 from signfire.boards.boards import find_board
 from signfire.boards.build import BuildResult
-from signfire.gen.design.design import Folding
-from signfire.gen.layers.plan import plan_layers
+from signfire.gen.core.plans import plan_layers
+from signfire.gen.design.folding import Folding
 from signfire.sim.mismatch import Mismatch
 from signfire.tools import console, options, pipeline, proof, report
 from signfire.tools.dataset import Dataset

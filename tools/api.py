@@ -24,13 +24,14 @@ from ..boards.reweight import reweight as reweight_build
 from ..boards.top import UART
 from ..gen.convert.calibrate import LayerOptions, Options
 from ..gen.convert.calibrate import calibrate as calibrate_network
+from ..gen.core.core import core_timing
 from ..gen.core.estimate import estimate
+from ..gen.core.plans import no_hardware
 from ..gen.core.shape import refuse_unlike
-from ..gen.design.design import EVENTS, Design, Folding
+from ..gen.design.design import Design
+from ..gen.design.folding import EVENTS, Folding
 from ..gen.fold.fold import ANY, CHOICES, auto_fold, parse_fold, split_synapse
 from ..gen.layers.cycles import first_logit, steady
-from ..gen.layers.plan import no_hardware
-from ..gen.layers.rtl import core_timing
 from ..gen.model.codes import Schedule
 from ..gen.model.functions import register_neuron
 from ..gen.model.name import check_name

@@ -10,10 +10,11 @@ import numpy as np
 from ..boards.accelerator import technology_of
 from ..boards.boards import Board, find_board
 from ..gen.convert.calibrate import Options, calibrate
+from ..gen.core.core import core_timing
 from ..gen.core.estimate import estimate
-from ..gen.design.design import Design, Folding
+from ..gen.design.design import Design
+from ..gen.design.folding import Folding
 from ..gen.layers.cycles import steady
-from ..gen.layers.rtl import core_timing
 from ..gen.model.codes import Schedule, SpikeCode, make_code
 from ..gen.model.functions import BUILT_IN, UNARY, Unary, make_table, slope_below
 from ..gen.model.several import SEVERAL, make_comparison

@@ -12,9 +12,10 @@ import numpy as np
 from ..boards.accelerator import technology_of
 from ..boards.boards import Board, find_board
 from ..boards.top import BOTH
-from ..gen.design.design import Design, Folding
+from ..gen.core.core import core_timing
+from ..gen.design.design import Design
+from ..gen.design.folding import Folding
 from ..gen.layers.cycles import steady
-from ..gen.layers.rtl import core_timing
 from ..gen.model.network import Network, Projection
 from ..sim.faults import run_faults
 from ..sim.link_fuzz import GOOD, TIMEOUT_CYCLES, fuzz_link

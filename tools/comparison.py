@@ -10,14 +10,14 @@ from ..boards.boards import Board
 from ..boards.build import BuildResult
 from ..boards.devices import ECP5, GOWIN, ICE40, Device
 from ..boards.top import UART
+from ..gen.core.core import core_timing
 from ..gen.core.estimate import estimate
+from ..gen.core.plans import plan_layers
 from ..gen.cost import link_cost
 from ..gen.design.design import Design
 from ..gen.fold.alternative import alternatives
 from ..gen.fold.bound import Bound, bound_of
 from ..gen.layers.cycles import steady
-from ..gen.layers.plan import plan_layers
-from ..gen.layers.rtl import core_timing
 from ..gen.technology import find_technology
 from . import api, energy
 

@@ -13,9 +13,10 @@ from typing import Any
 import jinja2
 from amaranth.hdl import Shape
 
-from ..gen.design.design import Design, DesignPopulation
+from ..gen.core.core import Core, core_timing, to_verilog
+from ..gen.design.design import Design
+from ..gen.design.population import DesignPopulation
 from ..gen.layers.cycles import first_logit, steady
-from ..gen.layers.rtl import Core, core_timing, to_verilog
 from ..gen.model.codes import RateCode, SpikeCode
 from ..hdl.names import is_legal, port_name
 from .claim import BRIEF_S, claiming

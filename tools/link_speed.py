@@ -9,9 +9,9 @@ from ..boards.accelerator import technology_of
 from ..boards.boards import Board
 from ..boards.build import BuildResult
 from ..boards.top import SPI, UART
+from ..gen.core.plans import plan_layers
 from ..gen.design.design import Design
 from ..gen.design.linkformat import SampleFormat
-from ..gen.layers.plan import plan_layers
 from ..gen.technology import find_technology
 from ..hdl.protocol import RESULT_TAIL
 from .host import OVERHEAD

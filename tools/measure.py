@@ -9,9 +9,9 @@ from typing import Any
 from ..boards.accelerator import technology_of
 from ..boards.boards import find_board
 from ..boards.build import BuildResult
+from ..gen.core.core import core_timing
 from ..gen.design.design import Design
 from ..gen.layers.cycles import steady
-from ..gen.layers.rtl import core_timing
 from . import api, demo
 
 TOOLS = Path(__file__).resolve().parent

@@ -11,10 +11,10 @@ from ..boards.accelerator import technology_of
 from ..boards.boards import Board
 from ..boards.build import BuildResult
 from ..boards.top import SPI, UART
+from ..gen.core.core import core_timing
+from ..gen.core.plans import no_hardware
 from ..gen.design.design import Design
 from ..gen.layers.cycles import first_logit, steady
-from ..gen.layers.plan import no_hardware
-from ..gen.layers.rtl import core_timing
 from ..sim import golden
 from ..sim.faults import run_faults
 from . import api, comparison, energy, fault_table, proof, tables

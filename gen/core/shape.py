@@ -6,22 +6,11 @@ and factors take the place of the other's, in words of the same widths.
 
 from collections.abc import Iterator
 
-import numpy as np
-
-from ..design.border import pixel_biases
-from ..design.design import Design, DesignPopulation, bits_for
-from ..layers.maximum import maximum_of
-from ..layers.pair import PairPlan, is_shared
-from ..layers.plan import (
-    LayerPlan,
-    MaximumPlan,
-    RatePlan,
-    RateReadoutPlan,
-    no_hardware,
-    plan_layers,
-)
+from ..design.design import Design
+from ..design.population import DesignPopulation
 from ..model.codes import RateCode
 from ..technology import Technology, find_technology
+from .plans import no_hardware, plan_layers
 
 FIXED_INPUT = ("low", "high", "multiplier", "shift")  # of the input format; its scale is the host's
 
@@ -72,19 +61,7 @@ def differences(shape: Design, design: Design, technology: Technology | str) -> 
         yield from _unlike_code(held, given)
     _, plans = plan_layers(design, find_technology(technology), shape)
     for plan in plans:
-        if isinstance(plan, MaximumPlan):
-            held = maximum_of(plan.held, plan.held_source)
-            if isinstance(held, str):
-                yield f"{plan.name!r} {held}"
-            elif list(held.padding_train) != plan.padding_train:
-                yield f"what {plan.name!r} reads beyond the planes must be the same"
-        elif isinstance(plan, PairPlan):
-            if plan.shared and not is_shared(plan.held):
-                yield f"operand 2 of {plan.name!r} must be the same for all channels"
-            for operand in plan.operands:
-                yield from _too_wide(operand)
-        else:
-            yield from _too_wide(plan)
+        yield from plan.differences()
 
 
 def _unlike_graph(shape: Design, design: Design) -> str | None:
@@ -143,94 +120,3 @@ def _unlike_code(held: DesignPopulation, given: DesignPopulation) -> Iterator[st
 
 def _listed(numbers: tuple[int, ...]) -> str:
     return " ".join(map(str, numbers[:8])) + (" ..." if len(numbers) > 8 else "")
-
-
-def _too_wide(plan: LayerPlan) -> Iterator[str]:
-    """Yield what the memories of a layer would hold that its registers cannot."""
-    name, operand = plan.name, plan.held.operands[0]
-    if operand.shift != plan.shift:
-        yield f"shift S of {name!r} must be {plan.shift}, not {operand.shift}"
-    if isinstance(plan, RateReadoutPlan):
-        bounds = np.abs(plan.folded_bias).max(axis=0)
-    else:
-        bounds = np.abs(pixel_biases(operand.bias, plan.held.shape)).max(axis=1)
-    yield from _other_border(plan)
-    for reader in plan.readers:
-        bits = plan.first_bits if reader.apart else plan.weight_bits
-        limit = 2 ** (bits - 1) - 1
-        greatest = int(np.abs(reader.weights).max(initial=0))
-        if greatest > limit:
-            yield f"weights of {name!r} reach {greatest}, and {bits} bits hold {limit}"
-        reach = max(abs(reader.source_code.low), abs(reader.source_code.high))
-        bounds = bounds + reach * np.abs(reader.weights).sum(axis=1) * reader.repeats
-    weights = plan.weights * plan.repeats
-    bound = int(bounds.max())
-    if bits_for(-bound, bound) > plan.x_width and not isinstance(plan, RatePlan):
-        limit = 2 ** (plan.x_width - 1) - 1
-        yield f"integrators of {name!r} reach {bound}, and {plan.x_width} bits hold {limit}"
-    low = int(np.minimum(weights, 0).sum(axis=1).min()) * plan.sum_scale
-    high = int(np.maximum(weights, 0).sum(axis=1).max()) * plan.sum_scale
-    if bits_for(min(low, -1), high) > plan.total_width:
-        limit = 2 ** (plan.total_width - 1)
-        yield (
-            f"sums of {name!r} reach {low}..{high}, and {plan.total_width} bits hold "
-            f"{-limit}..{limit - 1}"
-        )
-    if isinstance(plan, RatePlan):
-        yield from _wide_neurons(plan)
-    elif not plan.is_readout:
-        yield from _wide_targets(plan, bounds)
-
-
-def _other_border(plan: LayerPlan) -> Iterator[str]:
-    """Yield where biases differ between pixels that the hardware takes to be of one kind."""
-    biases = pixel_biases(plan.held.operands[0].bias, plan.held.shape)
-    if not plan.border.tells(biases):
-        yield (
-            f"biases of {plan.name!r} must be the same at all pixels of a kind, of which its "
-            f"hardware knows {plan.border.count}"
-        )
-
-
-def _wide_neurons(plan: RatePlan) -> Iterator[str]:
-    """Yield what does not fit of integrate-and-fire neurons."""
-    for what, needed, there in (
-        ("B and B - θ", plan.held_widths.constants, plan.widths.constants),
-        ("currents", plan.held_widths.current, plan.widths.current),
-        ("membranes", plan.held_widths.membrane, plan.widths.membrane),
-    ):
-        if needed > there:
-            yield f"{what} of {plan.name!r} need {needed} bits, and {there} are there"
-
-
-def _wide_targets(plan: LayerPlan, bounds: np.ndarray) -> Iterator[str]:
-    """Yield what does not fit of factors and of what they make of the integrators."""
-    operand = plan.held.operands[0]
-    multipliers = operand.multiplier
-    if plan.has_two_factors:
-        multipliers = np.maximum(multipliers, operand.below)
-    factor = int(multipliers.max())
-    if factor.bit_length() > plan.factor_bits:
-        limit = 2**plan.factor_bits - 1
-        yield (
-            f"requantisation factors of {plan.name!r} reach {factor}, and {plan.factor_bits} bits "
-            f"hold {limit}"
-        )
-    code, held = plan.population.code, plan.requantised_range[1]
-    assert code is not None
-    products = [int(x) * int(m) for x, m in zip(bounds, multipliers, strict=True)]
-    target = (max(products) + (1 << plan.shift) - 1) >> plan.shift
-    if not plan.has_plain_relu:  # what comes behind clamps
-        first = 0 if plan.population.table is None else plan.population.table.first
-        if bits_for(-target - first - 1, target - first) > plan.requantised_width:
-            yield f"requantised inputs of {plan.name!r} reach {target}, and its registers less"
-        return
-
-    def widths(high: int) -> tuple[int, int]:
-        """Bits of a target, and of rest - target."""
-        step = max(code.eta)
-        return high.bit_length(), bits_for(min(code.rest - high, -step), max(code.rest, step))
-
-    if any(a > b for a, b in zip(widths(target), widths(held), strict=True)):
-        limit = 2 ** held.bit_length() - 1
-        yield f"targets of {plan.name!r} reach {target}, and its neurons hold up to {limit}"

@@ -14,7 +14,6 @@ from typing import Protocol
 
 import numpy as np
 
-from ..layers.cycles import Band
 from ..model.codes import trains
 from ..model.maps import LinearMap, Sliding, raster_order
 
@@ -24,6 +23,28 @@ class Folding(Protocol):
 
     pe: int
     simd: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """A row of windows over the lines of a sample, counted from the sample's first line.
+
+    Parameters
+    ----------
+    windows
+        How many there are.
+    needs
+        They are read once so many lines are held.
+    frees
+        After them so many lines are done with.
+    """
+
+    windows: int
+    needs: int
+    frees: int
+
+
+WHOLE_SAMPLE = (Band(windows=1, needs=1, frees=1),)  # of a dense layer, whose line is the sample
 
 
 @dataclass(frozen=True, kw_only=True)

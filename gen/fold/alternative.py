@@ -5,11 +5,12 @@ from dataclasses import replace
 from functools import cache
 from math import gcd
 
-from ..core.estimate import layer_cost
+from ..core.plans import plan_layers
 from ..cost import total
-from ..design.design import MULTIPLY, MULTIPLY_LUT, Design, Folding, divisors
+from ..design.design import Design
+from ..design.folding import MULTIPLY, MULTIPLY_LUT, Folding, divisors
 from ..design.reading import word_of
-from ..layers.plan import LayerPlan, plan_layers
+from ..layers.plan import LayerPlan
 from ..technology import Technology, find_technology
 
 EQUAL_LANES, EQUAL_INTERVAL, BLOCKS_ALONE = ("equal lanes", "equal interval", "blocks alone")
@@ -110,7 +111,7 @@ def _in_blocks(plan: LayerPlan, multipliers: int) -> list[Folding]:
 
 
 def _blocks(plan: LayerPlan) -> int:
-    return total(layer_cost(plan).values()).multipliers
+    return total(plan.cost().values()).multipliers
 
 
 def _no_slower(design: Design, plans: Sequence[LayerPlan], wanted: Sequence[int]) -> Design:
@@ -157,7 +158,7 @@ def _fewest(plan: LayerPlan, interval: int, following: int) -> Folding:
             word = word_of(plan.map, folding)
             folded = plan.refolded(folding, source_lanes=word, simd=following)
             if folded.interval <= interval:
-                cost = total(layer_cost(folded).values())
+                cost = total(folded.cost().values())
                 found.append(((pe * simd, cost.block_ram, cost.lut), folding))
     return min(found, key=lambda option: option[0])[1] if found else own
 
@@ -172,7 +173,7 @@ def _within(design: Design, technology: Technology, multipliers: int) -> Design:
     left = multipliers - sum(map(_blocks, of_luts))
     gains = []
     for plan, other in zip(plans, of_luts, strict=True):
-        cost, dear = (total(layer_cost(p).values()) for p in (plan, other))
+        cost, dear = (total(p.cost().values()) for p in (plan, other))
         blocks = cost.multipliers - dear.multipliers
         if blocks > 0:
             gains.append(((dear.lut - cost.lut) / blocks, blocks, plan))

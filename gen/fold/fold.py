@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..core.estimate import Estimate, estimate
+from ..core.plans import plan_layers
 from ..cost import Budget
-from ..design.design import EVENTS, MULTIPLY, MULTIPLY_LUT, SYNAPSES, Design, Folding
+from ..design.design import Design
+from ..design.folding import EVENTS, MULTIPLY, MULTIPLY_LUT, SYNAPSES, Folding
 from ..design.reading import parallel_of, parallel_outputs, word_of
-from ..layers.plan import plan_layers
 from ..technology import Technology, find_technology
 from .foldings import LayerFoldings, all_foldings
 

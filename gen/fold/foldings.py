@@ -11,11 +11,15 @@ from math import gcd
 
 import numpy as np
 
-from ..core.estimate import encoder_cost, gather_cost, layer_cost
+from ..core.plans import plan_layers
 from ..cost import Budget, Resources, total
-from ..design.design import EVENTS, MULTIPLY, Design, Folding, divisors, has_synapses
+from ..design.design import Design
+from ..design.folding import EVENTS, MULTIPLY, Folding, divisors
+from ..design.parallel import has_synapses
 from ..design.reading import word_of
-from ..layers.plan import InputPlan, LayerPlan, MaximumPlan, plan_layers
+from ..encoders.plan import InputPlan
+from ..layers.plan import LayerPlan
+from ..readers.cost import gather_cost
 from ..technology import Technology
 
 
@@ -120,11 +124,11 @@ def all_foldings(
         p.name: [plan for plan in plans if p.name in words_of(plan, Folding())]
         for p in design.populations
     }
-    found = [input_foldings(entry, design, technology, next_words(entry.name, readers[entry.name]))]
+    found = [input_foldings(entry, next_words(entry.name, readers[entry.name]))]
     for number, plan in enumerate(plans, 1):
         progress(f"foldings of {plan.name!r}, layer {number} of {len(plans)}")
         words = next_words(plan.name, readers[plan.name])
-        found.append(layer_foldings(plan, design, budget, words, synapses))
+        found.append(layer_foldings(plan, budget, words, synapses))
     return found
 
 
@@ -141,21 +145,19 @@ def next_words(name: str, readers: Sequence[LayerPlan]) -> list[int]:
 
 def _options(name: str, plan: LayerPlan) -> set[int]:
     """Return the words in which a layer may read a population; none where any number serves."""
-    if not any(reader.turned for reader in plan.readers):
+    if all(reader.taken for reader in plan.readers):
         return set(plan.word_options)
-    own = [r for r in plan.readers if r.source.name == name and not r.turned]
+    own = [r for r in plan.readers if r.source.name == name and r.taken]
     return {word for reader in own for word in reader.word_options}
 
 
-def input_foldings(
-    entry: InputPlan, design: Design, technology: Technology, words: Sequence[int]
-) -> LayerFoldings:
+def input_foldings(entry: InputPlan, words: Sequence[int]) -> LayerFoldings:
     """Lanes of the encoder: a word takes T cycles."""
 
     def price(choice: Choice) -> Resources:
         lanes, word = choice.folding.pe, choice.following
-        cost = encoder_cost(replace(entry, lanes=lanes), design.input_format, technology)
-        return cost + gather_cost(technology, word, lanes, entry.code.steps)
+        cost = replace(entry, lanes=lanes).cost()
+        return cost + gather_cost(entry.technology, word, lanes, entry.code.steps)
 
     choices = [
         Choice(Folding(pe=lanes), (), word, entry.size // lanes * entry.code.steps)
@@ -167,13 +169,12 @@ def input_foldings(
 
 def layer_foldings(
     plan: LayerPlan,
-    design: Design,
     budget: Budget,
     next_words: Sequence[int],
     synapses: Sequence[str],
 ) -> LayerFoldings:
     """Return every folding of one layer that could fit."""
-    layer_cost(plan)  # works out what all foldings of the layer share
+    plan.cost()  # works out what all foldings of the layer share
     shapes: dict[tuple[Folding, int], LayerPlan] = {}  # by lanes that results may share
     costs: dict[tuple[Folding, int], Resources] = {}
 
@@ -188,7 +189,7 @@ def layer_foldings(
         folded = shape(choice.folding, choice.following)
         key = choice.folding, folded.lanes
         if key not in costs:
-            costs[key] = total(layer_cost(folded).values())
+            costs[key] = total(folded.cost().values())
         code = plan.population.code
         if code is None:
             return costs[key]
@@ -198,27 +199,17 @@ def layer_foldings(
         Choice(
             folding, tuple(words_of(plan, folding).values()), word, shape(folding, word).interval
         )
-        for folding in foldings_of(plan, design, budget, synapses)
+        for folding in foldings_of(plan, budget, synapses)
         for word in next_words
     ]
     return LayerFoldings(plan.name, tuple(words_of(plan, Folding())), choices, price)
 
 
-def foldings_of(
-    plan: LayerPlan, design: Design, budget: Budget, synapses: Sequence[str]
-) -> Iterator[Folding]:
+def foldings_of(plan: LayerPlan, budget: Budget, synapses: Sequence[str]) -> Iterator[Folding]:
     """Yield the foldings that the rules allow and whose gates or multipliers alone could fit."""
-    settled = design.firing == "settled" and plan.source_code.is_binary
-    several = settled and not isinstance(plan, MaximumPlan)  # which reads whole trains anyway
-    steps = plan.source_code.steps
-    if not has_synapses(plan.population):
-        synapses = (EVENTS,)
-    ways = [(EVENTS, unroll) for unroll in (divisors(steps) if several else [1])]
-    ways = [way for way in ways if EVENTS in synapses]
-    ways += [(kind, steps) for kind in synapses if kind != EVENTS and settled]
     for pe in plan.pe_options:
         for simd in plan.simd_options:
-            for synapse, unroll in ways:
+            for synapse, unroll in plan.ways(synapses):
                 folding = Folding(pe=pe, simd=simd, unroll=unroll, synapse=synapse)
                 if _may_fit(plan, folding, budget):
                     yield folding
@@ -238,6 +229,6 @@ def words_of(plan: LayerPlan, folding: Folding) -> dict[str, int]:
     words: dict[str, int] = {}
     for reader, own in zip(plan.readers, plan.reader_foldings(folding), strict=True):
         name = reader.source.name
-        word = 0 if reader.turned else word_of(reader.map, own)
+        word = replace(reader, folding=own).taken
         words[name] = gcd(words.get(name, 0), word)
     return words

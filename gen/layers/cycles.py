@@ -4,68 +4,15 @@ The machine is described by a few numbers a layer; from them, and from the stall
 cycle of every transfer follows by recurrences, sample by sample, without simulating a clock.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, product
+
+from ..design.reading import Band
+from ..readers.reader import ReaderTiming
+from .observation import FIRE, RESULT, TARGET, TOTAL, Moment, X
 
 SAMPLES_TO_SETTLE = 8  # after so many samples the interval no longer changes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Band:
-    """A row of windows over the lines of a sample, counted from the sample's first line.
-
-    Parameters
-    ----------
-    windows
-        How many there are.
-    needs
-        They are read once so many lines are held.
-    frees
-        After them so many lines are done with.
-    """
-
-    windows: int
-    needs: int
-    frees: int
-
-
-WHOLE_SAMPLE = (Band(windows=1, needs=1, frees=1),)  # of a dense layer, whose line is the sample
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReaderTiming:
-    """What the cycle model must know of how a layer reads one source.
-
-    Parameters
-    ----------
-    stream
-        Where the trains come from: 0 the input, n + 1 the layer number n.
-    rows, parts
-        Of the buffer: rows of a line, incoming words a row. Of one that scatters single trains, a
-        row is an incoming word.
-    banks
-        Lines the buffer holds.
-    bands
-        Rows of windows in order; the last is done with all lines of a sample.
-    end
-        Words of a step that are read when this source's have been.
-    writes
-        Cycles that a row takes to be written; ``None`` for those of the layer's planes.
-    """
-
-    stream: int
-    rows: int
-    parts: int
-    banks: int
-    end: int
-    bands: tuple[Band, ...] = WHOLE_SAMPLE
-    writes: int | None = None
-
-    @property
-    def lines(self) -> int:
-        """Lines of a sample."""
-        return self.bands[-1].frees
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +39,12 @@ class LayerTiming:
         Integrators finish at every step (a schedule that is not binary), not once a tile.
     fire_offset, fire_steps
         A target is fired on from ``fire_offset`` cycles later, for ``fire_steps`` cycles.
+    fires_each_step
+        Neurons take a target at every step (overlapped firing), not once a tile.
+    lanes
+        Outputs of a result word.
+    source_steps
+        T of the sources.
     """
 
     name: str
@@ -111,6 +64,9 @@ class LayerTiming:
     each_step: bool
     fire_offset: int
     fire_steps: int
+    fires_each_step: bool = False
+    lanes: int = 1
+    source_steps: int = 1
 
     @property
     def bands(self) -> tuple[Band, ...]:
@@ -121,6 +77,11 @@ class LayerTiming:
     def windows(self) -> int:
         """Windows of a sample; a dense layer has one."""
         return sum(band.windows for band in self.bands)
+
+    @property
+    def parts(self) -> "tuple[LayerTiming, ...]":
+        """Timing of layers within the layer."""
+        return ()
 
     @property
     def tile_cycles(self) -> int:
@@ -134,6 +95,52 @@ class LayerTiming:
     def machine(self) -> "LayerMachine":
         """Return what predicts the layer."""
         return LayerMachine(self, LayerCycles())
+
+    def moments(self, when: str, cycles: "LayerCycles", sample: int) -> Iterator[Moment]:
+        """Yield every moment of a sample in which words of a stage stand.
+
+        Parameters
+        ----------
+        when
+            Stage, see :class:`.observation.Observation`.
+        cycles
+            Predicted.
+        """
+        if when == RESULT:
+            words = self.tiles * self.groups
+            yield from result_moments(cycles, sample, self.windows, words, self.lanes)
+            return
+        tile = {TOTAL: self._totals, X: self._x, TARGET: self._targets, FIRE: self._fire}[when]
+        places = product(range(self.windows), range(self.tiles))
+        begins = cycles.begins[sample * self.windows * self.tiles :]
+        for (window, number), begin in zip(places, begins, strict=False):
+            for cycle, group, count, step in tile(begin):
+                first = (number * self.groups + group) * self.lanes
+                yield Moment(
+                    cycle=cycle, window=window, first=first, count=count * self.lanes, step=step
+                )
+
+    def _totals(self, begin: int) -> Iterator[tuple[int, int, int, int]]:
+        """Yield (cycle, group, groups, step) of the accumulators of a tile."""
+        for step, cycle in enumerate(total_cycles(self, begin)):
+            yield cycle, 0, self.groups, step
+
+    def _x(self, begin: int) -> Iterator[tuple[int, int, int, int]]:
+        for k, groups in enumerate(x_cycles(self, begin)):
+            step = k if self.each_step else self.source_steps - 1
+            for group, cycle in enumerate(groups):
+                yield cycle, group, 1, step
+
+    def _targets(self, begin: int) -> Iterator[tuple[int, int, int, int]]:
+        finished = x_cycles(self, begin)
+        for step, groups in enumerate(finished if self.fires_each_step else finished[-1:]):
+            for group, cycle in enumerate(groups):
+                yield cycle + self.target, group, 1, step
+
+    def _fire(self, begin: int) -> Iterator[tuple[int, int, int, int]]:
+        for cycle, group, count, step in self._targets(begin):
+            for t in range(self.fire_steps):
+                yield cycle + self.fire_offset + t, group, count, step + t
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +162,7 @@ class LayerCycles:
     pushed, taken : cycle in which every result word enters and leaves the FIFO
     released : cycle of the last read of every window
     freed : by source, the cycle in which every line is given back
+    parts : cycles of layers within the layer
     """
 
     begins: list[int] = field(default_factory=list)
@@ -162,6 +170,7 @@ class LayerCycles:
     taken: list[int] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
     freed: list[list[int]] = field(default_factory=list)
+    parts: "tuple[LayerCycles, ...]" = ()
 
 
 @dataclass(kw_only=True)
@@ -257,6 +266,16 @@ def steady(timing: CoreTiming) -> tuple[int, int]:
 def first_logit(timing: CoreTiming) -> int:
     """Return the cycles from taking the first word of a sample to its first logit."""
     return predict(timing, 1).first_logit()
+
+
+def result_moments(
+    cycles: LayerCycles, sample: int, windows: int, words: int, lanes: int
+) -> Iterator[Moment]:
+    """Yield the moments in which the results of a sample leave, ``words`` a window."""
+    taken = cycles.taken[sample * windows * words : (sample + 1) * windows * words]
+    for k, cycle in enumerate(taken):
+        window, word = divmod(k, words)
+        yield Moment(cycle=cycle, window=window, first=word * lanes, count=lanes)
 
 
 class _Sink:

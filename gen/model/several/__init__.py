@@ -5,8 +5,7 @@ is f(F1, F2)·unit/2^p for a whole number p, where unit is that of the neuron's 
 decided by products of integers, and neither a divider nor a root is needed.
 
 A function is a module that states all that is asked of it, see :class:`.function.Several`, and a
-line of :data:`SEVERAL`; its hardware stands under the same name in
-:data:`signfire.hdl.fire_pair.NEURONS`.
+line of :data:`SEVERAL`; a kind of :mod:`signfire.gen.layers` that has its name is the hardware.
 """
 
 from .comparison import Comparison, make_comparison

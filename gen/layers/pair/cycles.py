@@ -1,18 +1,21 @@
 """Cycle model of a layer of two operands: two layers that give words of F, and the neurons."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import product
 
-from .cycles import (
-    Band,
+from ...design.reading import Band
+from ...readers.reader import ReaderTiming
+from ..cycles import (
     Gather,
     LayerCycles,
     LayerTiming,
-    ReaderTiming,
     credit,
     last_read,
     result_cycles,
+    result_moments,
 )
+from ..observation import RESULT, Moment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,8 @@ class PairTiming:
         Cycles from taking a word of each to the first step.
     fifo_depth
         Words of trains that may be under way.
+    lanes
+        Outputs of a word.
     """
 
     name: str
@@ -42,6 +47,12 @@ class PairTiming:
     steps: int
     load: int
     fifo_depth: int
+    lanes: int = 1
+
+    @property
+    def parts(self) -> tuple[LayerTiming, ...]:
+        """Timing of the layers within."""
+        return self.first, self.second
 
     @property
     def readers(self) -> tuple[ReaderTiming, ...]:
@@ -70,6 +81,23 @@ class PairTiming:
         """Return what predicts the layer."""
         return PairMachine(self)
 
+    def moments(self, when: str, cycles: LayerCycles, sample: int) -> Iterator[Moment]:
+        """Yield every moment of a sample in which words of a stage stand: steps, or results."""
+        if when == RESULT:
+            yield from result_moments(cycles, sample, self.windows, self.words, self.lanes)
+            return
+        places = product(range(self.windows), range(self.words))
+        begins = cycles.begins[sample * self.windows * self.words :]
+        for (window, word), begin in zip(places, begins, strict=False):
+            for t in range(self.steps):
+                yield Moment(
+                    cycle=begin + self.load + t,
+                    window=window,
+                    first=word * self.lanes,
+                    count=self.lanes,
+                    step=t,
+                )
+
 
 @dataclass(kw_only=True)
 class PairCycles(LayerCycles):
@@ -80,10 +108,10 @@ class PairCycles(LayerCycles):
 
     Members
     -------
-    operands : cycles of each operand, ``taken`` those in which its words leave their FIFO
+    parts : cycles of each operand, ``taken`` those in which its words leave their FIFO
     """
 
-    operands: tuple[LayerCycles, LayerCycles] = field(
+    parts: tuple[LayerCycles, LayerCycles] = field(
         default_factory=lambda: (LayerCycles(), LayerCycles())
     )
 
@@ -143,7 +171,7 @@ class PairMachine:
         self.spec, self.cycles = spec, PairCycles()
         self.operands = tuple(
             Operand(operand, cycles, self.proceed)
-            for operand, cycles in zip((spec.first, spec.second), self.cycles.operands, strict=True)
+            for operand, cycles in zip((spec.first, spec.second), self.cycles.parts, strict=True)
         )
         self.gathers = [gather for operand in self.operands for gather in operand.gathers]
         self.cycles.freed = [gather.freed for gather in self.gathers]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..model.maps import Pooled, Sliding
+from ...model.maps import Pooled, Sliding
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..design.design import bits_for
+from ...design.population import bits_for
 
 
 def reach(*, low: int, high: int, threshold: int, steps: int) -> tuple[int, int]:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..design.design import DesignPopulation
-from ..design.reading import zero_train
-from ..model.maps import Window
+from ...design.population import DesignPopulation
+from ...design.reading import zero_train
+from ...model.maps import Window
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,17 +1,24 @@
 """RTL of layers of two operands: two layers that give words of F, and the neurons behind them."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from amaranth.hdl import Module, Shape, Signal, signed, unsigned
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...hdl.fire_pair import NEURONS, PairNumbers
-from ...hdl.requantise import Requantiser
-from ...hdl.storage import Rom
-from .cycles_pair import PairTiming
-from .pair import OperandPlan, PairPlan
-from .rtl import Layer, firing_ports, layer_timing
+from ....hdl.fire_pair import (
+    PairNeurons,
+    PairNumbers,
+    ProductNeurons,
+    QuotientNeurons,
+    RootNeurons,
+)
+from ....hdl.requantise import Requantiser, requantiser_latency
+from ....hdl.storage import Rom
+from ..rtl import IntegratingLayer, LayerComponent, LayerLatency
+from .cycles import PairTiming
+from .plan import OperandPlan, PairPlan
 
 
 class OperandTail(wiring.Component):
@@ -57,79 +64,63 @@ class OperandTail(wiring.Component):
         return m
 
 
-class OperandLayer(Layer):
-    """One operand: a layer whose results are words of F.
+class OperandLayer(IntegratingLayer):
+    """One operand: a layer whose results are words of F; ports of :class:`LayerComponent`."""
 
-    Members
-    -------
-    trains_0, trains_1 : In, and so on: streams of the trains of its sources
-    results : Out, stream of words of F
-    seen : Out, ``total_valid, total, x_valid, x`` as of any layer; ``f_valid, f`` words of F
-    """
-
-    def make_tail(self) -> OperandTail:
-        return OperandTail(self.plan)
+    def _make_tail(self, plan: OperandPlan) -> OperandTail:
+        return OperandTail(plan)
 
     @property
-    def roms(self) -> dict[str, Rom]:
-        return {"weights": self.weights, "constants": self.integrator.rom}
+    def observed(self) -> dict[str, Any]:
+        return super().observed | {"f_valid": self.tail.result_valid, "f": self.tail.result}
 
-    def seen_ports(self) -> dict:
-        return {
-            "total_valid": Out(1),
-            "total": Out(self.accumulator.total.shape()),
-            "x_valid": Out(1),
-            "x": Out(self.integrator.x.shape()),
-            "f_valid": Out(1),
-            "f": Out(self.tail.result.shape()),
-        }
-
-    def _observe(self, m: Module) -> None:
-        seen = self.seen
-        m.d.comb += [
-            seen.total_valid.eq(self.total_valid),
-            seen.total.eq(self.accumulator.total),
-            seen.x_valid.eq(self.integrator.x_valid),
-            seen.x.eq(self.integrator.x),
-            seen.f_valid.eq(self.tail.result_valid),
-            seen.f.eq(self.tail.result),
-        ]
+    @classmethod
+    def latency_of(cls, plan: OperandPlan) -> LayerLatency:
+        kind = plan.technology.multiplier
+        requantised = requantiser_latency(kind=kind, factor_bits=plan.factor_bits)
+        return cls.integrated(plan, target=requantised, result=0)
 
 
-class PairLayer(wiring.Component):
-    """A layer of neurons of two operands.
+class PairLayer(LayerComponent):
+    """A layer of neurons of two operands; ports of :class:`LayerComponent`.
 
     A word of each operand is taken once both stand at the ends of their FIFOs, T cycles after the
     word before at the earliest, and only when there is room for the trains that will come of it.
-
-    Members
-    -------
-    trains_0, trains_1 : In, and so on: streams of the trains of the sources of both operands
-    results : Out, stream of this layer's trains
-    seen : Out, ``firing, membrane, event``; operands have ports of their own
+    Operands have observation ports of their own. ``NEURONS`` is the class of the neurons.
     """
+
+    NEURONS: type[PairNeurons]
 
     def __init__(self, plan: PairPlan) -> None:
         self.plan = plan
-        self.operands = tuple(OperandLayer(operand) for operand in plan.operands)
-        self.neurons = NEURONS[plan.population.function](
+        self.operands = tuple(operand.component()(operand) for operand in plan.parts)
+        self.neurons = self.NEURONS(
             lanes=plan.lanes, numbers=neuron_numbers(plan), shared=plan.shared
         )
         self.layout = data.ArrayLayout(unsigned(self.neurons.steps), plan.lanes)
         given = [trains for operand in self.operands for trains in operand.trains]
-        super().__init__(
-            {
-                **{f"trains_{k}": In(t.signature.flip()) for k, t in enumerate(given)},
-                "results": Out(stream.Signature(self.layout)),
-                "seen": Out(wiring.Signature(firing_ports(self.neurons))),
-            }
-        )
+        self._make_ports({f"trains_{k}": In(t.signature.flip()) for k, t in enumerate(given)})
         self.taken = Signal()  # a word of each operand
 
+    @classmethod
+    def timing(cls, plan: PairPlan, streams: Mapping[str, int]) -> PairTiming:
+        first, second = (operand.timing(streams) for operand in plan.parts)
+        numbers = neuron_numbers(plan)
+        return PairTiming(
+            name=plan.name,
+            first=first,
+            second=second,
+            shared=plan.shared,
+            steps=numbers.steps,
+            load=cls.NEURONS.load_latency(numbers),
+            fifo_depth=plan.fifo_depth,
+            lanes=plan.lanes,
+        )
+
     @property
-    def trains(self) -> list:
-        """Incoming streams, by reader."""
-        return [getattr(self, f"trains_{k}") for k in range(len(self.plan.readers))]
+    def observed(self) -> dict[str, Any]:
+        neurons = self.neurons
+        return {"firing": neurons.firing, "membrane": neurons.membrane, "event": neurons.event}
 
     @property
     def roms(self) -> dict[str, Rom]:
@@ -158,10 +149,8 @@ class PairLayer(wiring.Component):
             neurons.valid.eq(self.taken),
             neurons.first.as_value().eq(first.results.payload.as_value()),
             neurons.second.as_value().eq(second.results.payload.as_value()),
-            self.seen.firing.eq(neurons.firing),
-            self.seen.membrane.eq(neurons.membrane),
-            self.seen.event.eq(neurons.event),
         ]
+        self._observe(m)
         return m
 
     def _paced(self, m: Module):
@@ -205,6 +194,24 @@ class PairLayer(wiring.Component):
         return may
 
 
+class ProductLayer(PairLayer):
+    """Neurons that fire against F1·F2."""
+
+    NEURONS = ProductNeurons
+
+
+class QuotientLayer(PairLayer):
+    """Neurons that fire against F1/F2."""
+
+    NEURONS = QuotientNeurons
+
+
+class RootLayer(PairLayer):
+    """Neurons that fire against F1/√F2."""
+
+    NEURONS = RootNeurons
+
+
 def neuron_numbers(plan: PairPlan) -> PairNumbers:
     """Numbers of the neurons, as wide as the operands reach."""
     code = plan.population.code
@@ -216,19 +223,4 @@ def neuron_numbers(plan: PairPlan) -> PairNumbers:
         second=plan.second.greatest,
         fraction=plan.fraction,
         kind=plan.technology.multiplier,
-    )
-
-
-def pair_timing(plan: PairPlan, streams: Mapping[str, int]) -> PairTiming:
-    """Describe a layer of two operands to the cycle model, see :func:`.rtl.layer_timing`."""
-    first, second = (layer_timing(operand, streams) for operand in plan.operands)
-    numbers = neuron_numbers(plan)
-    return PairTiming(
-        name=plan.name,
-        first=first,
-        second=second,
-        shared=plan.shared,
-        steps=numbers.steps,
-        load=NEURONS[plan.population.function].load_latency(numbers),
-        fifo_depth=plan.fifo_depth,
     )

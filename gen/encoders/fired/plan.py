@@ -1,0 +1,48 @@
+"""Numbers of an input that fires as signGD neurons do."""
+
+from typing import TYPE_CHECKING
+
+from ...cost import Resources, apart_from_adder, carry_luts, scaled
+from ...design.design import Design
+from ...design.population import bits_for
+from ...layers.cost import neuron_cost
+from ..plan import InputPlan
+
+if TYPE_CHECKING:
+    from ....hdl.encoder import Encoder
+
+
+class FiredInput(InputPlan):
+    """Samples p that fire on F = ceil(p M / 2^S)."""
+
+    kind = "fired"
+
+    @classmethod
+    def claims(cls, design: Design) -> bool:
+        return design.dynamics == "signgd"
+
+    @property
+    def membrane_width(self) -> int:
+        return bits_for(min(self.code.low, -1), self.code.high)
+
+    def encoder(self) -> "Encoder":
+        from .rtl import make_encoder
+
+        return make_encoder(self)
+
+    def cost(self) -> Resources:
+        """Product by a constant, rounding and neurons for every lane."""
+        fmt, technology = self.format, self.technology
+        high = max(0, -(-fmt.high * fmt.multiplier >> fmt.shift))
+        low = min(0, -(-fmt.low * fmt.multiplier >> fmt.shift))
+        target = bits_for(min(low, -1), high)
+        odd = fmt.multiplier // (fmt.multiplier & -fmt.multiplier)  # the zeros below cost nothing
+        terms = (odd ^ 3 * odd).bit_count()  # digits 1 and -1 that sum up to it, for the fewest
+        width = self.raw_bits + odd.bit_length()
+        lane = Resources(
+            lut=terms * carry_luts(technology, width),  # additions, and the rounding
+            ff=target,
+            lone_ff=apart_from_adder(technology, target),
+        )
+        neuron = neuron_cost(technology, self.code.rest, self.code.eta, low, high)
+        return scaled(lane + neuron, self.lanes) + Resources(lut=10, ff=4)

@@ -1,0 +1,81 @@
+"""Plan of the input: what a kind of encoder states, and the numbers that all have."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from ..cost import Resources
+from ..design.design import Design
+from ..design.population import InputFormat, bits_for
+from ..model.codes import RateCode, SpikeCode
+from ..technology import Technology
+
+if TYPE_CHECKING:
+    from ...hdl.encoder import Encoder
+    from ...hdl.rate_encoder import RateEncoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputPlan(ABC):
+    """The encoder: ``lanes`` raw values a word, fired with ``code``; a class for every kind.
+
+    ``threshold`` is θ of integrate-and-fire neurons, in raw steps; ``None`` for others.
+    """
+
+    name: str
+    size: int
+    lanes: int
+    code: SpikeCode | RateCode
+    format: InputFormat
+    technology: Technology
+    threshold: int | None = None
+
+    kind: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def claims(cls, design: Design) -> bool:
+        """Whether the input of a Design is of this kind; it is of one."""
+
+    @classmethod
+    def of(cls, design: Design, technology: Technology) -> Self:
+        """Return the plan of the input of a Design."""
+        source = design.input
+        assert source.code is not None
+        return cls(
+            name=source.name,
+            size=source.size,
+            lanes=source.folding.pe if source.folding else 1,
+            code=source.code,
+            format=design.input_format,
+            technology=technology,
+            threshold=None if source.threshold is None else int(source.threshold[0]),
+        )
+
+    @property
+    def words(self) -> int:
+        """Words of a sample."""
+        return self.size // self.lanes
+
+    @property
+    def raw_bits(self) -> int:
+        """Bits of what stands for a raw sample, less its offset."""
+        return bits_for(min(self.format.low, 0), self.format.high)
+
+    @property
+    @abstractmethod
+    def membrane_width(self) -> int:
+        """Signed width of v or m."""
+
+    @abstractmethod
+    def encoder(self) -> "Encoder | RateEncoder":
+        """Return the hardware."""
+
+    @abstractmethod
+    def cost(self) -> Resources:
+        """Price the encoder."""
+
+    @property
+    def ends(self) -> dict[str, Any]:
+        """What all encoders take: lanes, least and greatest raw sample."""
+        return {"lanes": self.lanes, "low": self.format.low, "high": self.format.high}

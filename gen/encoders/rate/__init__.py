@@ -1,0 +1,1 @@
+"""Inputs that fire as integrate-and-fire neurons do."""

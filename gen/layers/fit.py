@@ -1,0 +1,64 @@
+"""Fit: what the memories of a layer would hold that its registers cannot, shared by kinds."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..design.border import pixel_biases
+from ..design.population import bits_for
+from .plan import LayerPlan
+
+
+def unfit_weights(plan: LayerPlan) -> Iterator[str]:
+    """Yield where shift, biases by pixel, or weights are not those of the shape."""
+    name, operand = plan.name, plan.held.operands[0]
+    if operand.shift != plan.shift:
+        yield f"shift S of {name!r} must be {plan.shift}, not {operand.shift}"
+    if not plan.border.tells(pixel_biases(operand.bias, plan.held.shape)):
+        yield (
+            f"biases of {name!r} must be the same at all pixels of a kind, of which its "
+            f"hardware knows {plan.border.count}"
+        )
+    for reader in plan.readers:
+        bits = plan.first_bits if reader.apart else plan.weight_bits
+        limit = 2 ** (bits - 1) - 1
+        greatest = int(np.abs(reader.weights).max(initial=0))
+        if greatest > limit:
+            yield f"weights of {name!r} reach {greatest}, and {bits} bits hold {limit}"
+
+
+def held_bounds(plan: LayerPlan) -> np.ndarray:
+    """Return the greatest |X| of the numbers that are held, (outputs,) int64."""
+    bounds = np.abs(pixel_biases(plan.held.operands[0].bias, plan.held.shape)).max(axis=1)
+    return bounds + reach_of(plan)
+
+
+def reach_of(plan: LayerPlan) -> np.ndarray:
+    """Return the greatest |Σ W value| of the weights that are held, (outputs,) int64."""
+    return sum(
+        max(abs(reader.source_code.low), abs(reader.source_code.high))
+        * np.abs(reader.weights).sum(axis=1)
+        * reader.repeats
+        for reader in plan.readers
+    )
+
+
+def wide_integrators(plan: LayerPlan, bounds: np.ndarray) -> Iterator[str]:
+    """Yield where integrators of such bounds do not fit."""
+    bound = int(bounds.max())
+    if bits_for(-bound, bound) > plan.x_width:
+        limit = 2 ** (plan.x_width - 1) - 1
+        yield f"integrators of {plan.name!r} reach {bound}, and {plan.x_width} bits hold {limit}"
+
+
+def wide_sums(plan: LayerPlan) -> Iterator[str]:
+    """Yield where sums of one step, or of all, do not fit."""
+    weights = plan.weights * plan.repeats
+    low = int(np.minimum(weights, 0).sum(axis=1).min()) * plan.sum_scale
+    high = int(np.maximum(weights, 0).sum(axis=1).max()) * plan.sum_scale
+    if bits_for(min(low, -1), high) > plan.total_width:
+        limit = 2 ** (plan.total_width - 1)
+        yield (
+            f"sums of {plan.name!r} reach {low}..{high}, and {plan.total_width} bits hold "
+            f"{-limit}..{limit - 1}"
+        )

@@ -1,0 +1,1 @@
+"""Maxima over windows, as hardware does max pooling: by comparing trains."""

@@ -1,0 +1,1 @@
+"""Neurons that fire against a function of one operand, settled or overlapped."""

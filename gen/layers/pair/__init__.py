@@ -1,0 +1,1 @@
+"""Neurons of two operands: products, quotients, quotients by a root."""

@@ -1,0 +1,47 @@
+"""Neurons that fire against F1·F2."""
+
+from typing import TYPE_CHECKING
+
+from ...cost import (
+    Resources,
+    carry_luts,
+    product_cost,
+)
+from ..cost import neuron_cost
+from .plan import PairPlan
+
+if TYPE_CHECKING:
+    from .rtl import ProductLayer
+
+
+class ProductPlan(PairPlan):
+    """Neurons of two operands that fire against F1·F2."""
+
+    kind = "product"
+    function = "multiply"
+
+    def component(self) -> "type[ProductLayer]":
+        from .rtl import ProductLayer
+
+        return ProductLayer
+
+    def prices(self) -> tuple[Resources, Resources]:
+        return product_neuron(self)
+
+
+def product_neuron(plan: PairPlan) -> tuple[Resources, Resources]:
+    """Price F1 turned, its product, rounding, clamp and a neuron; no more than |F2| is shared."""
+    technology, code = plan.technology, plan.population.code
+    first, second = (operand.requantised_width for operand in plan.parts)
+    rounded = first + second - plan.fraction
+    target = (code.high + 1).bit_length() + 1
+    lane = product_cost(technology, first, second - 1)
+    lane += Resources(
+        lut=2 * carry_luts(technology, first)
+        + carry_luts(technology, rounded)
+        + 2 * carry_luts(technology, rounded)
+        + target,
+        ff=first + rounded + target,
+    )
+    lane += neuron_cost(technology, code.rest, code.eta, code.low, code.high + 1)
+    return lane, Resources(lut=carry_luts(technology, second), ff=second)

@@ -1,0 +1,1 @@
+"""Integrate-and-fire neurons, the baseline: the sums of a step are their currents."""

@@ -1,0 +1,124 @@
+"""Numbers of integrate-and-fire neurons."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from ...cost import Resources
+from ...design.border import pixel_biases
+from ...design.design import Design
+from ...design.population import DesignPopulation
+from ...facts import fact
+from ...model.network import READOUT
+from ..cost import sums_cost, sums_of_trains
+from ..fit import unfit_weights, wide_sums
+from ..observation import Observation, firing_of
+from ..plan import Given, LayerPlan, step_sums
+from ..refusals import no_sums
+from .cost import rate_neurons_cost
+from .widths import RateWidths
+
+if TYPE_CHECKING:
+    from .rtl import RateLayer
+
+
+class RateSums(LayerPlan):
+    """Sums of trains of integrate-and-fire neurons, whose 0 is no event, beyond the planes too."""
+
+    @classmethod
+    def refuses_network(cls, design: Design) -> str | None:
+        if design.dynamics == "lif":
+            return (
+                "there is no RTL for a leak: leaky integrate-and-fire neurons are a baseline that "
+                "the golden model runs (use signfire evaluate, or the dynamics if)"
+            )
+        theta, fmt = design.input.threshold, design.input_format
+        if theta is not None and theta[0] < fmt.high - fmt.low:
+            return (
+                f"there is no RTL for an input whose threshold is less than its range, {theta[0]} "
+                f"below {fmt.high - fmt.low} (the golden model runs it: use signfire evaluate)"
+            )
+        return None
+
+    @classmethod
+    def of(cls, given: Given, **numbers: Any) -> Self:
+        plan = super().of(given, **numbers)
+        silent = (0,) * plan.source_code.steps
+        return replace(plan, readers=tuple(replace(r, beyond=silent) for r in plan.readers))
+
+
+class RatePlan(RateSums):
+    """A layer of integrate-and-fire neurons: the sums of a step go to them as they are.
+
+    trains -> [readers -> synapses -> neurons] -> trains
+    """
+
+    kind = "rate"
+
+    @classmethod
+    def claims(cls, design: Design, population: DesignPopulation) -> bool:
+        return design.dynamics != "signgd" and population.function != READOUT
+
+    @classmethod
+    def refuses(cls, design: Design, population: DesignPopulation) -> str:
+        return no_sums(design, population)
+
+    @fact
+    def widths(self) -> RateWidths:
+        """Of constants, currents and membranes."""
+        return self._widths_of(self.population)
+
+    @property
+    def held_widths(self) -> RateWidths:
+        """Widths that the numbers in the memories need."""
+        return self._widths_of(self.held)
+
+    def _widths_of(self, population: DesignPopulation) -> RateWidths:
+        low, high = step_sums(population)
+        assert population.threshold is not None
+        return RateWidths.of(
+            low=low,
+            high=high,
+            bias=pixel_biases(population.operands[0].bias, population.shape)[:, 0],
+            threshold=population.threshold,
+            steps=self.source_code.steps,
+        )
+
+    @property
+    def threshold(self) -> np.ndarray:
+        """(outputs,) θ, held in memory."""
+        assert self.held.threshold is not None
+        return self.held.threshold
+
+    @property
+    def constant_width(self) -> int:
+        """Bits of a word of the ROM of B and B - θ."""
+        return self.lanes * 2 * self.widths.constants
+
+    def component(self) -> "type[RateLayer]":
+        from .rtl import RateLayer
+
+        return RateLayer
+
+    def cost(self) -> dict[str, Resources]:
+        return sums_of_trains(self, sums_cost) | {"neurons": rate_neurons_cost(self)}
+
+    def differences(self) -> Iterator[str]:
+        yield from unfit_weights(self)
+        yield from wide_sums(self)
+        for what, needed, there in (
+            ("B and B - θ", self.held_widths.constants, self.widths.constants),
+            ("currents", self.held_widths.current, self.widths.current),
+            ("membranes", self.held_widths.membrane, self.widths.membrane),
+        ):
+            if needed > there:
+                yield f"{what} of {self.name!r} need {needed} bits, and {there} are there"
+
+    def observations(self) -> tuple[Observation, ...]:
+        return (
+            *self.sums_seen,
+            *firing_of(self.lanes, self.widths.membrane),
+            self.trains_seen,
+        )

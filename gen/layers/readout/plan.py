@@ -1,0 +1,69 @@
+"""Numbers of a read-out."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ....hdl.words import result_bits
+from ...cost import Resources
+from ...design.design import Design
+from ...design.population import DesignPopulation
+from ...model.network import READOUT
+from ..cost import sums_of_trains
+from ..fit import held_bounds, unfit_weights, wide_integrators, wide_sums
+from ..observation import RESULT, Observation
+from ..plan import LayerPlan
+from ..refusals import no_sums
+from .cost import readout_cost
+
+if TYPE_CHECKING:
+    from .rtl import ReadoutLayer
+
+READOUT_PACE = 2  # cycles between two logits, for a comparison with a register of its own
+
+
+class ReadoutPlan(LayerPlan):
+    """Integrators whose X are logits, one after the other, and the index of the greatest.
+
+    trains -> [readers -> synapses -> integrators -> read-out] -> logits and class
+    """
+
+    kind = "readout"
+
+    @classmethod
+    def claims(cls, design: Design, population: DesignPopulation) -> bool:
+        return design.dynamics == "signgd" and population.function == READOUT
+
+    @classmethod
+    def refuses(cls, design: Design, population: DesignPopulation) -> str:
+        return no_sums(design, population)
+
+    @property
+    def pace(self) -> int:
+        return READOUT_PACE
+
+    def lane_options(self, following: int) -> list[int]:
+        return [1]
+
+    @property
+    def result_bits(self) -> int:
+        """Bits of a word of the result stream."""
+        return result_bits(logit_width=self.x_width, outputs=self.outputs)
+
+    def component(self) -> "type[ReadoutLayer]":
+        from .rtl import ReadoutLayer
+
+        return ReadoutLayer
+
+    def cost(self) -> dict[str, Resources]:
+        return sums_of_trains(self) | {"neurons": readout_cost(self)}
+
+    def differences(self) -> Iterator[str]:
+        yield from unfit_weights(self)
+        yield from wide_integrators(self, held_bounds(self))
+        yield from wide_sums(self)
+
+    def observations(self) -> tuple[Observation, ...]:
+        logits = Observation(
+            quantity="logit", when=RESULT, lanes=1, bits=self.result_bits, signed=False
+        )
+        return (*self.integrators_seen, logits)

@@ -1,0 +1,74 @@
+"""Cost that kinds of reader share: a buffer of rows, the walk of windows, gathering of trains."""
+
+from ...hdl.words import buffer_depth
+from ..cost import Resources, address_bits, counter_luts, multiplexer_luts, ram_cost
+from ..technology import Technology
+from .reader import Reader
+
+
+def buffer_cost(reader: Reader, technology: Technology) -> Resources:
+    """Row of trains under collection (a choice a bit), the memory, counters."""
+    steps = reader.source_code.steps
+    row, width = reader.word * steps, reader.word * reader.folding.unroll
+    depth = buffer_depth(banks=reader.lines, rows=reader.line_words, planes=reader.planes)
+    memory = ram_cost(technology, depth, width, technology.ram_style(depth, width))
+    counters = counter_luts(reader.line_words) + counter_luts(reader.planes)
+    shifting = row if reader.planes > 1 else 0  # a bit moves on, or the row is entered
+    gather = gather_cost(technology, reader.word, reader.source_lanes, steps)
+    own = Resources(
+        lut=shifting + counters + 10,
+        ff=row + address_bits(reader.line_words) + address_bits(reader.planes) + 5,
+        lone_ff=row - shifting,
+    )
+    return gather + memory + own
+
+
+def walk_cost(reader: Reader) -> Resources:
+    """Counters of windows, place and start in a line and in the planes, events of the padding.
+
+    Where channels are picked, a choice among as many as there are tiles.
+    """
+    walk = reader.walk
+    assert walk is not None
+    own, tiles = walk["own"], walk["tiles"]
+    inner = [n for n in (own, tiles) if n > 1]
+    windows = sum(counter_luts(n) for n in walk["positions"])
+    run = walk["size"][1] * (own if walk["apart"] else walk["depth"])
+    column = address_bits(reader.line_words) + 1
+    line, circle = address_bits(walk["height"]) + 1, address_bits(reader.lines)
+    starts = 2 if walk["apart"] else 1
+    picks = 0.0
+    if reader.picked:
+        fold = reader.folding
+        picks = fold.pe * fold.unroll * multiplexer_luts(reader.tiles)
+    return Resources(
+        lut=windows
+        + counter_luts(run)
+        + (2 + starts) * column  # one on, the start of the next window, which of them
+        + 3 * line
+        + 8 * circle
+        + round(picks)
+        + sum(counter_luts(n) for n in inner)
+        + (column if own > 1 else 0),  # one on, or to the group's words of the next pixel
+        ff=sum(address_bits(n) for n in walk["positions"])
+        + sum(address_bits(n) for n in inner)
+        + address_bits(run)
+        + (1 + starts) * column
+        + 2 * line
+        + 3 * circle
+        + 1
+        + address_bits(reader.planes),
+    )
+
+
+def gather_cost(technology: Technology, simd: int, lanes: int, steps: int) -> Resources:
+    """Price leading words of ``lanes`` trains to their place in a row of ``simd``.
+
+    Where a row has several places, every bit of it has to know whether it is meant; a ``simd`` of
+    0 says that there is no row.
+    """
+    parts = simd // lanes
+    if parts <= 1:
+        return Resources()
+    decode = simd * steps * 3 // 4
+    return Resources(lut=parts + counter_luts(parts) + decode, ff=address_bits(parts))

@@ -1,0 +1,138 @@
+"""RTL that all kinds of reader share: ports, the walk of windows, what stands beyond the planes."""
+
+from abc import abstractmethod
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ...hdl.delay import delayed
+from ...hdl.window_walk import WindowWalk
+from ...hdl.words import buffer_depth
+from ..technology import Technology
+from .reader import Reader
+
+
+class TrainReader(wiring.Component):
+    """Trains of one source, as a layer reads them; numbers from a :class:`Reader`.
+
+    Members
+    -------
+    trains : In, stream
+    full : Out, what the next window reads is there
+    valid : In, a word is read
+    last_word, tile_done, done : In, it is the source's last of the step, tile, window
+    tile, plane, word : In, its place; ``word`` counts those of this source
+    events : Out, unroll x (neurons of a word) bits, one cycle later; of a word out of which
+        channels are picked, the ``pe`` that are
+    """
+
+    def __init__(self, reader: Reader, technology: Technology) -> None:
+        self.reader = reader
+        self.buffer = self.make_buffer(technology)
+        self.walk = None if reader.walk is None else WindowWalk(**reader.walk)
+        fold = reader.folding
+        width = fold.pe if reader.apart else fold.simd
+        super().__init__(
+            {
+                "trains": In(self.buffer.trains.signature.flip()),
+                "full": Out(1),
+                "valid": In(1),
+                "last_word": In(1),
+                "tile_done": In(1),
+                "done": In(1),
+                "tile": In(range(reader.tiles)),
+                "plane": In(range(reader.planes)),
+                "word": In(range(reader.words)),
+                "events": Out(data.ArrayLayout(width, fold.unroll)),
+            }
+        )
+
+    @abstractmethod
+    def make_buffer(self, technology: Technology) -> Any:
+        """Return what holds the trains, with ``trains``, ``plane``, ``release`` and ``events``."""
+
+    @abstractmethod
+    def _read(self, m: Module) -> None:
+        """Lead places to the buffer, and its events out."""
+
+    def _address(self, line: Signal, row: Signal) -> list:
+        """Lead a place of a walk to the buffer."""
+        raise NotImplementedError
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.buffer = buffer = self.buffer
+        wiring.connect(m, wiring.flipped(self.trains), buffer.trains)
+        m.d.comb += buffer.plane.eq(self.plane)
+        self._read(m)
+        return m
+
+    def _walk(self, m: Module) -> None:
+        """Read windows, one after the other."""
+        buffer = self.buffer
+        m.submodules.walk = walk = self.walk
+        m.d.comb += [
+            walk.held.eq(buffer.held),
+            walk.valid.eq(self.valid),
+            walk.last_word.eq(self.last_word),
+            walk.tile_done.eq(self.tile_done),
+            walk.done.eq(self.done),
+            self.full.eq(walk.full),
+            buffer.release.eq(walk.release),
+            *self._address(walk.line, walk.row),
+        ]
+        inside = delayed(m, walk.inside, 1, name="inside", reset_less=True)
+        events, padding = self._picked(m), self._padding(m)
+        m.d.comb += self.events.eq(Mux(inside, events, padding))
+
+    def _padding(self, m: Module) -> Signal:
+        """Events of what stands beyond the planes."""
+        reader, unroll = self.reader, self.reader.folding.unroll
+        plane = delayed(m, self.plane, 1, name="plane", reset_less=True)
+        padding = Signal(self.events.as_value().shape())
+        width = len(padding) // unroll
+        with m.Switch(plane):
+            for p in range(reader.planes):
+                bits = reader.padding_train[p * unroll : (p + 1) * unroll]
+                with m.Case(p):
+                    m.d.comb += padding.eq(Cat(Const(bit, 1).replicate(width) for bit in bits))
+        return padding
+
+    def _picked(self, m: Module) -> Value:
+        """Return the channels that the outputs of a tile read, out of all of a pixel."""
+        events = self.buffer.events
+        if not self.reader.picked:
+            return events.as_value()
+        tile = delayed(m, self.tile, 1, name="tile", reset_less=True)
+        picked = Signal(self.events.as_value().shape())
+        with m.Switch(tile):
+            for t in range(self.reader.tiles):
+                with m.Case(t):
+                    channels = self.reader.picks(t)
+                    m.d.comb += picked.eq(Cat(step[c] for step in events for c in channels))
+        return picked
+
+
+def make_reader(reader: Reader, technology: Technology) -> TrainReader:
+    """Return the hardware of a reader."""
+    return reader.component()(reader, technology)
+
+
+def trains_members(readers: list[TrainReader]) -> dict:
+    """Ports of the streams that readers take."""
+    return {f"trains_{k}": In(reader.trains.signature.flip()) for k, reader in enumerate(readers)}
+
+
+def buffer_numbers(reader: Reader, technology: Technology) -> dict[str, Any]:
+    """Return what train and line buffers take alike."""
+    unroll = reader.folding.unroll
+    depth = buffer_depth(banks=reader.lines, rows=reader.line_words, planes=reader.planes)
+    return {
+        "simd": reader.word,
+        "steps": reader.source_code.steps,
+        "unroll": unroll,
+        "lanes": reader.source_lanes,
+        "style": technology.ram_style(depth, reader.word * unroll),
+    }

@@ -1,0 +1,46 @@
+"""Numbers of whole samples."""
+
+from typing import TYPE_CHECKING
+
+from ...cost import Resources
+from ...design.population import DesignPopulation
+from ...design.reading import WHOLE_SAMPLE, Band, is_turned, places_of
+from ...model.maps import LinearMap
+from ...model.network import INPUT
+from ...technology import Technology
+from ..cost import buffer_cost
+from ..reader import BANKS, Reader
+
+if TYPE_CHECKING:
+    from .rtl import WholeSamples
+
+
+class WholeReader(Reader):
+    """A dense map, or a sum of pixels that come in their order: whole samples, word after word."""
+
+    kind = "whole"
+
+    @classmethod
+    def claims(cls, source: DesignPopulation, linear: LinearMap) -> bool:
+        is_input = source.function == INPUT
+        return places_of(linear) is None and not is_turned(linear, source.shape, is_input=is_input)
+
+    @property
+    def bands(self) -> tuple[Band, ...]:
+        return WHOLE_SAMPLE
+
+    @property
+    def line_words(self) -> int:
+        return self.words
+
+    @property
+    def lines(self) -> int:
+        return max(self.skew, BANKS)
+
+    def component(self) -> "type[WholeSamples]":
+        from .rtl import WholeSamples
+
+        return WholeSamples
+
+    def cost(self, technology: Technology) -> Resources:
+        return buffer_cost(self, technology)

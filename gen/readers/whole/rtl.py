@@ -1,0 +1,26 @@
+"""RTL of whole samples."""
+
+from amaranth.hdl import Module
+
+from ....hdl.train_buffer import TrainBuffer
+from ...technology import Technology
+from ..rtl import TrainReader, buffer_numbers
+
+
+class WholeSamples(TrainReader):
+    """Read the words of a sample out of a :class:`TrainBuffer`; ports of :class:`TrainReader`."""
+
+    def make_buffer(self, technology: Technology) -> TrainBuffer:
+        reader = self.reader
+        return TrainBuffer(
+            size=reader.inputs, banks=reader.lines, **buffer_numbers(reader, technology)
+        )
+
+    def _read(self, m: Module) -> None:
+        buffer = self.buffer
+        m.d.comb += [
+            self.full.eq(buffer.full),
+            buffer.release.eq(self.done),
+            buffer.row.eq(self.word),
+            self.events.eq(buffer.events),
+        ]

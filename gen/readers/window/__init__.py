@@ -1,0 +1,1 @@
+"""Windows over the lines of planes, read out of a line buffer."""

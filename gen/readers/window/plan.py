@@ -1,0 +1,53 @@
+"""Numbers of windows over the lines of planes."""
+
+from typing import TYPE_CHECKING
+
+from ...cost import Resources
+from ...design.population import DesignPopulation
+from ...design.reading import Band, is_turned, places_of
+from ...model.maps import LinearMap
+from ...model.network import INPUT
+from ...technology import Technology
+from ..cost import buffer_cost, walk_cost
+from ..reader import Reader
+
+if TYPE_CHECKING:
+    from .rtl import Windows
+
+
+class WindowReader(Reader):
+    """A map of windows whose planes come in raster order: the lines that they still need are held.
+
+    Beyond the planes stands the train of 0.
+    """
+
+    kind = "window"
+
+    @classmethod
+    def claims(cls, source: DesignPopulation, linear: LinearMap) -> bool:
+        if places_of(linear) is None:
+            return False
+        return not is_turned(linear, source.shape, is_input=source.function == INPUT)
+
+    @property
+    def bands(self) -> tuple[Band, ...]:
+        assert self.places is not None
+        return self.places.bands
+
+    @property
+    def line_words(self) -> int:
+        assert self.places is not None
+        return self.places.width * self.pixel_words
+
+    @property
+    def lines(self) -> int:
+        assert self.places is not None
+        return max(self.skew, self.places.lines)
+
+    def component(self) -> "type[Windows]":
+        from .rtl import Windows
+
+        return Windows
+
+    def cost(self, technology: Technology) -> Resources:
+        return buffer_cost(self, technology) + walk_cost(self)

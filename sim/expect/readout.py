@@ -1,0 +1,38 @@
+"""Golden quantities of a read-out."""
+
+import numpy as np
+
+from ...gen.layers.readout.plan import ReadoutPlan
+from ...hdl.words import label_bits
+from ..golden import Trace
+from .judge import Judge as Base
+from .sums import Sums
+
+
+class Judge(Base):
+    """Sums, integrators and words of the result: logit, class so far, whether it is the last."""
+
+    def __init__(self, plan: ReadoutPlan) -> None:
+        super().__init__(plan)
+        self.sums = Sums(plan)
+
+    def quantities(self, sample: Trace) -> dict[str, np.ndarray]:
+        x = sample.populations[self.plan.name].integrators[0]
+        return {
+            "sum": self.sums.totals(x),
+            "integrator": self.sums.integrators(x),
+            "logit": self.words(sample.logits),
+        }
+
+    def words(self, logits: np.ndarray) -> np.ndarray:
+        """Return the words of the result stream, (outputs,) unsigned Python integers."""
+        width, outputs = self.plan.x_width, self.plan.outputs
+        return np.array(
+            [
+                (int(logit) & (1 << width) - 1)
+                | int(np.argmax(logits[: k + 1])) << width
+                | (k == outputs - 1) << (width + label_bits(outputs))
+                for k, logit in enumerate(logits)
+            ],
+            dtype=object,
+        )
