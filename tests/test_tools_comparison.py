@@ -97,7 +97,9 @@ def test_the_report_says_what_limits_and_shows_the_alternatives():
     page = report.render(record)
 
     assert record["bound"]["said"] in tables.of_report(record, "page")
-    assert "limit this network on this device" in page
+    assert "Bound of this network on this device" in page
+    said = record["limit"]["said"]
+    assert said in tables.of_report(record, "page") and f"{said[0].upper()}{said[1:]}." in page
     assert page.count("multiply, ") == 3
     assert "1,234" in page
 

@@ -28,6 +28,7 @@ from ..gen.core.core import core_timing
 from ..gen.core.estimate import estimate
 from ..gen.core.plans import no_hardware
 from ..gen.core.shape import refuse_unlike
+from ..gen.cost import link_cost
 from ..gen.design.design import Design
 from ..gen.design.folding import EVENTS, Folding
 from ..gen.fold.fold import ANY, CHOICES, auto_fold, parse_fold, split_synapse
@@ -40,9 +41,12 @@ from ..gen.technology import TECHNOLOGIES
 from ..sim import golden
 from . import source
 from .claim import claiming
+from .clock import Clock, assumed_clock
 from .dataset import Dataset
 from .dataset import load as load_data
 from .embed import Embedding, generate
+from .energy import EnergyEstimate
+from .energy import estimate as energy_of
 from .source import Model, Named
 
 if TYPE_CHECKING:  # torch and cocotb take their time to import, and most verbs need neither
@@ -88,6 +92,11 @@ __all__ = [
     "versions",
 ]
 
+LARGER = (
+    "a larger device (signfire boards) or fewer bits of weight (signfire convert --weight-bits) "
+    "would help"
+)
+SMALLER = "fewer steps (signfire convert --steps) or a smaller layer would help"
 DEFAULT_BOARD = "ulx3s-25f"  # whose size and technology serve where no board was named
 DISTRIBUTIONS = (
     "signfire",
@@ -279,12 +288,15 @@ class AutoFold:
         By resource: needed by the core, and available to it; see :class:`Costs`.
     explanation
         What stands in the way of a faster one.
+    remedy
+        What would help.
     """
 
     board: str
     assumed: bool
     needs: dict[str, tuple[int, int]]
     explanation: str
+    remedy: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -354,6 +366,7 @@ def choose_fold(
         assumed=assumed,
         needs=budget.used(choice.estimate.resources),
         explanation=choice.explanation,
+        remedy=LARGER if choice.lacking else SMALLER,
     )
     return Folded(design=choice.design, auto=why)
 
@@ -419,6 +432,10 @@ class Costs:
         and route wants left free; empty for a device of vendor tools.
     fits
         Whether all of it is available; ``None`` where that is not known.
+    clock
+        That is assumed for the times; ``None`` where none is known.
+    energy
+        A sample's, estimated; ``None`` where too little is known.
     """
 
     latency: int
@@ -426,6 +443,18 @@ class Costs:
     first_logit: int
     needs: dict[str, tuple[int, int]]
     fits: bool | None
+    clock: Clock | None
+    energy: EnergyEstimate | None
+
+    @property
+    def latency_s(self) -> float | None:
+        """From the first word of a sample to its class, at the assumed clock."""
+        return None if self.clock is None else self.latency / self.clock.hz
+
+    @property
+    def throughput_per_s(self) -> float | None:
+        """Samples a second back to back, at the assumed clock."""
+        return None if self.clock is None else self.clock.hz / self.interval
 
 
 def estimate_on(design: Design, board: Board | str, *, link: str = UART) -> Costs:
@@ -435,11 +464,23 @@ def estimate_on(design: Design, board: Board | str, *, link: str = UART) -> Cost
     timing = core_timing(design, technology)
     latency, interval = steady(timing)
     cycles = {"latency": latency, "interval": interval, "first_logit": first_logit(timing)}
+    clock = assumed_clock(board)
     if board.device is None:
-        return Costs(**cycles, needs={}, fits=None)
+        return Costs(**cycles, needs={}, fits=None, clock=clock, energy=None)
     budget = budget_of(board, link)
     found = estimate(design, technology, budget)
-    return Costs(**cycles, needs=budget.used(found.resources), fits=found.fits)
+    cells = budget.used(found.resources + link_cost(technology, link))["LUTs"][0]
+    energy = None
+    if clock is not None:
+        energy = energy_of(
+            device=board.device.name,
+            cells=cells,
+            clock_hz=clock.hz,
+            interval_cycles=interval,
+            multipliers=found.resources.multipliers,
+        )
+    needs = budget.used(found.resources)
+    return Costs(**cycles, needs=needs, fits=found.fits, clock=clock, energy=energy)
 
 
 @claiming("folder")

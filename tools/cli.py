@@ -27,6 +27,7 @@ from .options import (
     model_options,
     needs_record,
     tell_random_weights,
+    told_fold,
     weight_options,
     whole_numbers,
     written,
@@ -312,14 +313,21 @@ def fold(
 ) -> Outcome:
     """Estimate what a folding costs on a board, and how fast it is, without synthesis.
 
-    With --fold auto it finds the fastest folding that fits beside the link, by the estimate.
+    With --fold auto it finds the fastest folding that fits beside the link, by the estimate. Cycles
+    are exact; times and energy are estimates, at the board's clock or one that routed designs on
+    its family reach. The last line says what keeps the folding from being faster.
     """
     from ..boards.boards import find_board
-    from . import api, tables
+    from . import api, limit, tables
 
-    choice = choose_fold(api.load_design(design), fold, board, link)
+    target = find_board(board)
+    choice = choose_fold(api.load_design(design), fold, target, link)
     chosen = choice.design
-    result = api.estimate_on(chosen, find_board(board), link=link)
+    result = api.estimate_on(chosen, target, link=link)
+    found = None
+    if target.device is not None:
+        with working("looking for a faster folding") as doing:
+            found = limit.limit_of(chosen, target, link=link, auto=choice.auto, progress=doing)
     if output is not None:
         chosen.save(output)
     return Outcome(
@@ -331,12 +339,20 @@ def fold(
                 "interval": result.interval,
                 "first_logit": result.first_logit,
             },
+            "times": {
+                "estimated": result.clock is not None and not result.clock.is_exact,
+                "clock": result.clock,
+                "latency_s": result.latency_s,
+                "throughput_per_s": result.throughput_per_s,
+            },
+            "energy": result.energy,
             "estimate": needs_record(result.needs),
             "fits": result.fits,
+            "limit": None if found is None else found.record(),
             "auto_fold": auto_record(choice.auto),
             "design": output,
         },
-        text=tables.of_costs(chosen, result, choice.auto),
+        text=tables.of_costs(chosen, result, "" if found is None else found.said),
     )
 
 
@@ -499,9 +515,10 @@ def report(
 
     loaded = api.load_design(design)
     found = api.load_data(data, inputs=inputs, labels=labels, design=loaded, samples=samples)
-    chosen, auto = fold_as_told(loaded, fold, board)
+    choice = told_fold(loaded, fold, board)
     job = pipeline.Job(
-        design=chosen,
+        design=choice.design,
+        auto=choice.auto,
         board=None if board is None else find_board(board),
         cycle_samples=cycle_samples,
         bulk=bulk,
@@ -512,7 +529,8 @@ def report(
         curve=None if over_steps is None else whole_numbers("--over-steps", over_steps),
         example=example,
     )
-    return written(*pipeline.report(job, output, fresh=fresh), auto)
+    record = pipeline.report(job, output, fresh=fresh)
+    return written(*record, {"auto_fold": auto_record(choice.auto)})
 
 
 @cli.command(
@@ -576,7 +594,8 @@ def build(
         samples = api.load_data(data, inputs=inputs, labels=labels, design=loaded)
     if shape is None:
         frozen = None
-        chosen, auto = fold_as_told(loaded, fold, target, link)
+        choice = told_fold(loaded, fold, target, link)
+        chosen, auto = choice.design, choice.auto
     elif fold:
         raise ValueError("--shape brings its own folding: leave out --fold")
     else:
@@ -585,6 +604,7 @@ def build(
     folder = output or Path("build") / f"{chosen.name}-{target.name}"
     job = pipeline.Job(
         design=chosen,
+        auto=auto,
         shape=frozen,
         data=samples,
         named=named,
@@ -599,7 +619,7 @@ def build(
         bitstream_samples=1,
         faults=faults,
     )
-    return written(*pipeline.report(job, folder), auto)
+    return written(*pipeline.report(job, folder), {"auto_fold": auto_record(auto)})
 
 
 for command in cli_study.COMMANDS + cli_proof.COMMANDS + cli_board.COMMANDS:

@@ -25,7 +25,16 @@ from .console import (
     verb,
     working,
 )
-from .options import FILE, MHZ, examples, fold_as_told, fold_option, whole_numbers
+from .options import (
+    FILE,
+    MHZ,
+    auto_record,
+    examples,
+    fold_as_told,
+    fold_option,
+    told_fold,
+    whole_numbers,
+)
 
 if TYPE_CHECKING:
     from ..gen.design.design import Design
@@ -420,15 +429,16 @@ def compare(
     The same integers answer alike, word for word. Beside the design stand its layers on multipliers
     with as many lanes (one pass in the place of several steps), with as few as are no slower, and
     in DSP blocks alone. LUTs, DSP blocks, block RAMs and energy are estimated, or those of place
-    and route with --build; cycles are exact. The last line says which of the device's resources
-    limits the network, and how far the design is from that bound.
+    and route with --build; cycles are exact. The last lines say how far the design is from what the
+    device could do at most, and what keeps it from being faster.
     """
     from ..boards.boards import find_board
-    from . import api, comparison, tables
+    from . import api, comparison, limit, tables
 
     target, numbers = find_board(board), whole_numbers("--seeds", seeds)
     comparison.device_of(target)
-    chosen, auto = fold_as_told(api.load_design(design), fold, target)
+    choice = told_fold(api.load_design(design), fold, target)
+    chosen = choice.design
     designs = comparison.designs_on(chosen, target)
     builds = {}
     if route:
@@ -437,9 +447,17 @@ def compare(
             builds = comparison.build_all(designs, target, folder, seeds=numbers, progress=say)
     rows = [row.record() for row in comparison.compare(designs, target, builds)]
     bound = comparison.bound_record(comparison.bound_on(chosen, target))
+    with working("looking for a faster folding") as doing:
+        found = limit.limit_of(chosen, target, auto=choice.auto, progress=doing).record()
     return Outcome(
-        data={"board": target.name, "designs": rows, "bound": bound, **auto},
-        text=tables.of_comparison(rows, bound["said"]),
+        data={
+            "board": target.name,
+            "designs": rows,
+            "bound": bound,
+            "limit": found,
+            "auto_fold": auto_record(choice.auto),
+        },
+        text=[*tables.of_comparison(rows, bound["said"]), found["said"]],
     )
 
 

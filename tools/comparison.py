@@ -8,7 +8,7 @@ from typing import Any
 from ..boards.accelerator import technology_of
 from ..boards.boards import Board
 from ..boards.build import BuildResult
-from ..boards.devices import ECP5, GOWIN, ICE40, Device
+from ..boards.devices import Device
 from ..boards.top import UART
 from ..gen.core.core import core_timing
 from ..gen.core.estimate import estimate
@@ -20,10 +20,9 @@ from ..gen.fold.bound import Bound, bound_of
 from ..gen.layers.cycles import steady
 from ..gen.technology import find_technology
 from . import api, energy
+from .clock import assumed_clock
 
 EVENTS = "events"  # the name of the design itself
-# Clocks that routed designs of this project reach, to the order: for what was not routed.
-TYPICAL_HZ = {ICE40: 35e6, ECP5: 100e6, GOWIN: 80e6}
 ROUTED, OF_EVENTS, TYPICAL = "routed", "assumed: that of events", "assumed: typical"
 
 
@@ -128,7 +127,9 @@ def compare(
         elif events is not None:
             clock, clock_is = events.clock_hz, OF_EVENTS
         else:
-            clock, clock_is = TYPICAL_HZ[device.family], TYPICAL
+            assumed = assumed_clock(board)
+            assert assumed is not None  # its device is known
+            clock, clock_is = assumed.hz, TYPICAL
         latency, interval = steady(core_timing(design, technology_of(board)))
         lut, block_ram, multipliers, fits = resources_of(design, board, built)
         rows.append(
@@ -219,10 +220,10 @@ def bound_record(bound: Bound) -> dict[str, Any]:
 
 
 def bound_sentence(bound: Bound) -> str:
-    """Say which resource limits, and how far the design is from it."""
+    """Say what the device could do at most, and how far the design is from it."""
     each = " and ".join(f"{cycles:,.0f} for {name}" for name, cycles in bound.cycles.items())
     return (
-        f"{bound.resource} limit this network on this device: with all of a resource at work in "
-        f"every cycle a sample would take {each}; it takes {bound.interval:,} cycles, "
-        f"{bound.factor:.1f} times the bound, and {bound.slowest!r} is the slowest layer"
+        f"bound of this network on this device: with all of a resource at work in every cycle a "
+        f"sample would take {each} cycles; this folding takes {bound.interval:,}, "
+        f"{bound.factor:.1f} times the greater, and {bound.slowest!r} is its slowest layer"
     )

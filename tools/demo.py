@@ -77,8 +77,10 @@ def job_for(board: Board, stages: Stages, command: str, wanted: str | None = Non
     stages.run(f"convert-{choice.model}", title, inputs, work, files=[name])
     # A device of unknown size is taken for no larger than that of the default board.
     sized = find_board(DEFAULT_BOARD) if board.device is None else board
+    folded = api.choose_fold(Design.load(stages.folder / name), choice.folding, sized)
     return pipeline.Job(
-        design=api.folded(Design.load(stages.folder / name), choice.folding, sized),
+        design=folded.design,
+        auto=folded.auto,
         data=api.load_data(TOOLS / "mnist_example.npz"),
         command=command,
         board=board,

@@ -169,13 +169,21 @@ def fold_as_told(
 
     ``link`` has its place on the board beside the design.
     """
+    choice = told_fold(design, words, board, link)
+    return choice.design, {"auto_fold": auto_record(choice.auto)}
+
+
+def told_fold(
+    design: "Design", words: tuple[str, ...], board: "Board | str | None", link: str = "uart"
+) -> "Folded":
+    """Fold a design, and tell on standard error what ``auto`` chose."""
     from . import tables
 
     choice = choose_fold(design, words, board, link)
     if choice.auto is not None:
         for part in tables.of_auto(choice.design, choice.auto):
             progress.print(part, soft_wrap=isinstance(part, str))
-    return choice.design, {"auto_fold": auto_record(choice.auto)}
+    return choice
 
 
 def auto_record(auto: "AutoFold | None") -> dict[str, Any] | None:

@@ -19,7 +19,8 @@ from ..sim import golden
 from ..sim.faults import run_faults
 from . import api, comparison, energy, fault_table, proof, tables
 from .claim import claiming
-from .console import progress, shown
+from .console import progress, shown, working
+from .limit import limit_of
 from .link_speed import frame_bytes, lines
 from .report import Example, write_report
 from .source import NOTHING_NAMED, Named, read_source, source_of
@@ -66,6 +67,8 @@ class Job:
         How many samples the netlist and what is read back from the bitstream answer.
     faults
         How many faults to plant, on a few samples; 0 for none.
+    auto
+        What the search said that has folded the design for this board and link, if one did.
     """
 
     design: Design
@@ -84,6 +87,7 @@ class Job:
     netlist_samples: int = 0
     bitstream_samples: int = 0
     faults: int = 0
+    auto: api.AutoFold | None = None
 
     @property
     def technology(self) -> str:
@@ -183,7 +187,7 @@ def on_board(job: Job, built: BuildResult, cycles: Mapping[str, int]) -> dict[st
 
 
 def beside(job: Job, built: BuildResult) -> dict[str, Any]:
-    """Return the bound that the device sets, and the alternatives on multipliers; JSON values.
+    """Return what limits the folding, the bound of the device, and the alternatives; JSON values.
 
     ``alternatives`` is ``None`` where there are none, and ``alternatives_missing`` says why.
     """
@@ -191,13 +195,16 @@ def beside(job: Job, built: BuildResult) -> dict[str, Any]:
     assert board is not None
     if board.device is None:
         return {}
+    with working("looking for a faster folding") as doing:
+        limit = limit_of(design, board, link=job.link, auto=job.auto, progress=doing).record()
     bound = comparison.bound_record(comparison.bound_on(design, board))
+    found: dict[str, Any] = {"limit": limit, "bound": bound}
     try:
         designs = comparison.designs_on(design, board)
     except ValueError as reason:
-        return {"bound": bound, "alternatives": None, "alternatives_missing": str(reason)}
+        return found | {"alternatives": None, "alternatives_missing": str(reason)}
     rows = comparison.compare(designs, board, {comparison.EVENTS: built})
-    return {"bound": bound, "alternatives": [row.record() for row in rows]}
+    return found | {"alternatives": [row.record() for row in rows]}
 
 
 def energy_of(job: Job, built: BuildResult, interval_cycles: int) -> dict[str, Any] | None:
@@ -512,6 +519,7 @@ def describe(job: Job) -> dict[str, Any]:
         "link": None,
         "utilisation": None,
         "energy": None,
+        "limit": None,
         "bound": None,
         "alternatives": None,
         "alternatives_missing": "",

@@ -22,8 +22,10 @@ and what was not done is ``null``:
                     be read back here, and ``note`` says why
 ``faults``          the fault table, see :func:`signfire.tools.fault_table.summary`
 ``energy``          an estimate with its ``assumptions``
+``limit``           what keeps the folding from being faster, and what would help, ``said`` in
+                    words; ``interval_cycles``, and ``fastest_cycles`` of the fastest that fits
 ``bound``           cycles a sample in which all of a resource would do the work, the ``resource``
-                    that limits, and the ``factor`` between it and the interval
+                    that sets the bound, and the ``factor`` between it and the interval
 ``alternatives``    the same integers on multipliers, one object each, this design first; ``routed``
                     says which figures are those of place and route
 ``versions``        of all that took part; ``command`` made the report

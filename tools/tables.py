@@ -279,24 +279,46 @@ def of_auto(design: Design, auto: AutoFold) -> list[RenderableType]:
         of_folding(design),
         of_needs(auto.needs),
         because(auto),
+        auto.remedy,
     ]
+
+
+def of_costs(design: Design, result: Costs, limit: str = "") -> list[RenderableType]:
+    """Folding, predicted cycles and their times, then the estimate beside what the board offers."""
+    verdict = {True: "fits, by this estimate", False: "does not fit, by this estimate", None: ""}
+    return [
+        of_folding(design),
+        f"latency {result.latency:,} cycles to the class ({result.first_logit:,} to the first "
+        f"logit), interval {result.interval:,} (exact)",
+        *of_times(result),
+        *([of_needs(result.needs)] if result.needs else []),
+        verdict[result.fits] or "the vendor's tools will say whether it fits",
+        *([limit] if limit else []),
+    ]
+
+
+def of_times(result: Costs) -> list[RenderableType]:
+    """Say what the cycles of a folding are in time, and an energy, each as an estimate."""
+    if result.clock is None:
+        return ["no clock is known for this board, so no times"]
+    how = "" if result.clock.is_exact else "estimated: "
+    lines: list[RenderableType] = [
+        f"at {si(result.clock.hz, 'Hz')} ({how}{result.clock.why}): latency "
+        f"{si(result.latency_s, 's')}, {si(result.throughput_per_s, 'samples/s')}"
+    ]
+    if result.energy is not None:
+        found = result.energy
+        ends = f"{si(found.energy_low_j, 'J', 2)} to {si(found.energy_high_j, 'J', 2)}"
+        lines.append(
+            f"energy, estimated: {si(found.energy_j, 'J', 2)} a sample ({ends}), "
+            f"{si(found.power_w, 'W', 2)} back to back"
+        )
+    return lines
 
 
 def because(auto: AutoFold) -> str:
     """Say why ``auto`` chose nothing faster."""
     return f"not faster: {auto.explanation}"
-
-
-def of_costs(design: Design, result: Costs, auto: AutoFold | None = None) -> list[RenderableType]:
-    """Folding, predicted cycles, then the estimate beside what the board offers."""
-    verdict = {True: "fits, by this estimate", False: "does not fit, by this estimate", None: ""}
-    return [
-        of_folding(design),
-        f"latency {result.latency:,} cycles, interval {result.interval:,} (exact)",
-        of_needs(result.needs),
-        verdict[result.fits] or "the vendor's tools will say whether it fits",
-        *([] if auto is None else [because(auto)]),
-    ]
 
 
 def of_simulation(result: "CycleResult | BulkResult") -> list[RenderableType]:
@@ -444,6 +466,8 @@ def of_report(record: Mapping[str, Any], page: Path) -> list[RenderableType]:
         lines.append(f"energy, estimated: {si(record['energy']['energy_j'], 'J', 2)} a sample")
     if record["bound"]:
         lines.append(record["bound"]["said"])
+    if record["limit"]:
+        lines.append(record["limit"]["said"])
     done = [f"{name} {verdict(check)}" for name, check in record["checks"].items() if check]
     if done:
         lines.append(f"checks: {', '.join(done)}")

@@ -116,12 +116,15 @@ class FoldChoice:
         Cycles from one sample to the next, by the slowest layer.
     explanation
         One sentence for the user.
+    lacking
+        Whether the next faster folding exists, and some resource does not suffice for it.
     """
 
     design: Design
     estimate: Estimate
     interval: int
     explanation: str
+    lacking: bool
 
     @property
     def budget(self) -> Budget:
@@ -204,11 +207,13 @@ def _fold_within(
     best = search.best(interval, frugal.cells / max(1, frugal.cycles), known=frugal)
     assert best is not None  # frugal at the least
     folded = design.with_folding(best.foldings)
+    explanation, lacking = _explain(search, targets, fastest, _slowest(design, technology))
     return FoldChoice(
         design=folded,
         estimate=estimate(folded, technology, budget),
         interval=best.interval,
-        explanation=_explain(search, targets, fastest, _slowest(design, technology)),
+        explanation=explanation,
+        lacking=lacking,
     )
 
 
@@ -453,13 +458,14 @@ def _best_of(sums: np.ndarray, order: np.ndarray, room: np.ndarray, count: int) 
 
 def _explain(
     search: _Search, targets: Sequence[int], fastest: int, slowest: tuple[int, str]
-) -> str:
-    """Say which resource stands in the way of the next faster folding."""
+) -> tuple[str, bool]:
+    """Say which resource stands in the way of the next faster folding, if one does."""
     parallel, name = slowest
     if targets[fastest] <= parallel:
-        return f"{name} is as parallel as it can be, so a larger device would not help"
+        return f"{name} is as parallel as it can be, so a larger device would not help", False
     if fastest == 0:  # what is faster was not even looked at: its gates alone are too many
-        return f"an interval below {targets[0]} cycles would need more LUTs than the budget has"
+        need = "would need more LUTs than the budget has"
+        return f"an interval below {targets[0]} cycles {need}", True
     wanted = targets[fastest - 1]
     short = [
         name
@@ -467,7 +473,7 @@ def _explain(
         if search.within(replace(search.budget, **{field: inf})).possible(wanted)
     ]
     what = f"more {' or '.join(short)}" if short else "more of several resources"
-    return f"an interval of {wanted} cycles would need {what} than the budget has"
+    return f"an interval of {wanted} cycles would need {what} than the budget has", True
 
 
 def _slowest(design: Design, technology: Technology) -> tuple[int, str]:
