@@ -12,6 +12,8 @@ PIP_FLAGS ?=
 BOARD ?=
 BENCH ?=
 TESTS ?=
+N ?= 20
+SEED ?= 1
 
 VENV := .venv
 ENV := $(VENV)/signfire.stamp
@@ -23,11 +25,13 @@ export PATH := $(BIN):$(PATH)
 unexport MAKEFLAGS MFLAGS MAKELEVEL
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint bench readme clean
+.PHONY: help env demo test test-deep fuzz lint bench readme clean
 
 help:
 	@echo "make demo  [BOARD=name]  example network: convert, check, build, report (build/demo)"
 	@echo "make test  [TESTS=path]  all tests on all cores"
+	@echo "make test-deep           the slow tests too, and many examples of each property"
+	@echo "make fuzz  [N=20 SEED=1] random networks through the whole flow (build/fuzz)"
 	@echo "make lint                rules and format, order of imports, types"
 	@echo "make bench [BENCH=name]  measure bars, record them, rewrite the README's tables"
 	@echo "make env                 only create or update .venv"
@@ -75,6 +79,12 @@ demo: $(TOOLS)
 
 test: $(TOOLS)
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest -n auto $(TESTS)
+
+test-deep: $(TOOLS)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest -n auto --deep $(TESTS)
+
+fuzz: $(TOOLS)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m signfire.tools.fuzz $(N) --seed $(SEED)
 
 lint: $(ENV)
 	@ruff check .
