@@ -2,17 +2,14 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from ..cost import Resources
 from ..design.design import Design
 from ..design.population import InputFormat, bits_for
+from ..hardware import hardware_of
 from ..model.codes import RateCode, SpikeCode
 from ..technology import Technology
-
-if TYPE_CHECKING:
-    from ...hdl.encoder import Encoder
-    from ...hdl.rate_encoder import RateEncoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +28,7 @@ class InputPlan(ABC):
     threshold: int | None = None
 
     kind: ClassVar[str]
+    hardware: ClassVar[str]  # what makes the encoder, in the module rtl beside the kind
 
     @classmethod
     @abstractmethod
@@ -67,9 +65,9 @@ class InputPlan(ABC):
     def membrane_width(self) -> int:
         """Signed width of v or m."""
 
-    @abstractmethod
-    def encoder(self) -> "Encoder | RateEncoder":
-        """Return the hardware."""
+    def encoder(self) -> Any:
+        """Return the hardware, a :class:`signfire.hdl.encoder.Encoder`."""
+        return hardware_of(type(self))(self)
 
     @abstractmethod
     def cost(self) -> Resources:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 from math import gcd
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from ..design.parallel import has_synapses
 from ..design.population import DesignPopulation, DesignProjection, bits_for
 from ..design.reading import Band, parallel_of, parallel_outputs, repeats_of, word_of
 from ..facts import Facts, fact
+from ..hardware import hardware_of
 from ..model.codes import SpikeCode
 from ..model.maps import LinearMap, raster_order
 from ..readers.kinds import reader_kind
@@ -31,9 +32,6 @@ from ..readers.reader import Reader
 from ..technology import Technology
 from .cycles import LayerTiming
 from .observation import TOTAL, Observation, X, trains_of
-
-if TYPE_CHECKING:
-    from .rtl import LayerComponent
 
 # Cycles for which the results of a tile may be under way; with too few the layer would pause
 # between tiles, never err.
@@ -137,6 +135,7 @@ class LayerPlan(ABC):
     facts: Facts = field(default_factory=Facts, repr=False, compare=False)
 
     kind: ClassVar[str]
+    hardware: ClassVar[str]  # class in the module rtl beside the kind
 
     def __post_init__(self) -> None:
         of = self.facts.of(self.population, self.held, *(reader.map for reader in self.readers))
@@ -178,9 +177,9 @@ class LayerPlan(ABC):
         }
         return cls(readers=readers, **usual | numbers)
 
-    @abstractmethod
-    def component(self) -> "type[LayerComponent]":
-        """Return the hardware's class, which also knows the timing."""
+    def component(self) -> Any:
+        """Return the hardware's class, a :class:`.rtl.LayerComponent`, which knows the timing."""
+        return hardware_of(type(self))
 
     @abstractmethod
     def cost(self) -> dict[str, Resources]:

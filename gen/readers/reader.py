@@ -7,7 +7,7 @@ one the numbers, the RTL, the timing and the cost. :mod:`.kinds` is the only pla
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -29,13 +29,11 @@ from ..design.reading import (
     zero_train,
 )
 from ..facts import Facts, fact
+from ..hardware import hardware_of
 from ..model.codes import SpikeCode
 from ..model.maps import LinearMap, Sliding, Window
 from ..model.network import INPUT
 from ..technology import Technology
-
-if TYPE_CHECKING:
-    from .rtl import TrainReader
 
 BANKS = 2  # samples a train buffer holds: one is read while the next arrives
 
@@ -109,6 +107,7 @@ class Reader(ABC):
     facts: Facts = field(default_factory=Facts, repr=False, compare=False)
 
     kind: ClassVar[str]
+    hardware: ClassVar[str]  # class in the module rtl beside the kind
 
     def __post_init__(self) -> None:
         of = self.facts.of(self.source, self.map, self.held_source, self.held_map)
@@ -156,9 +155,9 @@ class Reader(ABC):
         """Cycles that a sample keeps the buffer busy, whatever the layer does."""
         return 0
 
-    @abstractmethod
-    def component(self) -> "type[TrainReader]":
-        """Return the hardware's class."""
+    def component(self) -> Any:
+        """Return the hardware's class, a :class:`.rtl.TrainReader`."""
+        return hardware_of(type(self))
 
     @abstractmethod
     def cost(self, technology: Technology) -> Resources:

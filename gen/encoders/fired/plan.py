@@ -1,21 +1,17 @@
 """Numbers of an input that fires as signGD neurons do."""
 
-from typing import TYPE_CHECKING
-
 from ...cost import Resources, apart_from_adder, carry_luts, scaled
 from ...design.design import Design
 from ...design.population import bits_for
 from ...layers.cost import neuron_cost
 from ..plan import InputPlan
 
-if TYPE_CHECKING:
-    from ....hdl.encoder import Encoder
-
 
 class FiredInput(InputPlan):
     """Samples p that fire on F = ceil(p M / 2^S)."""
 
     kind = "fired"
+    hardware = "make_encoder"
 
     @classmethod
     def claims(cls, design: Design) -> bool:
@@ -24,11 +20,6 @@ class FiredInput(InputPlan):
     @property
     def membrane_width(self) -> int:
         return bits_for(min(self.code.low, -1), self.code.high)
-
-    def encoder(self) -> "Encoder":
-        from .rtl import make_encoder
-
-        return make_encoder(self)
 
     def cost(self) -> Resources:
         """Product by a constant, rounding and neurons for every lane."""

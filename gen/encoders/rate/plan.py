@@ -1,20 +1,16 @@
 """Numbers of an input that fires as integrate-and-fire neurons do."""
 
-from typing import TYPE_CHECKING
-
 from ...cost import Resources, address_bits, apart_from_adder, carry_luts, scaled
 from ...design.design import Design
 from ...design.population import bits_for
 from ..plan import InputPlan
-
-if TYPE_CHECKING:
-    from ....hdl.rate_encoder import RateEncoder
 
 
 class RateInput(InputPlan):
     """Samples that are the currents of integrate-and-fire neurons, of threshold θ."""
 
     kind = "rate"
+    hardware = "make_encoder"
 
     @classmethod
     def claims(cls, design: Design) -> bool:
@@ -24,11 +20,6 @@ class RateInput(InputPlan):
     def membrane_width(self) -> int:
         assert self.threshold is not None
         return bits_for(-1, self.threshold)
-
-    def encoder(self) -> "RateEncoder":
-        from .rtl import make_encoder
-
-        return make_encoder(self)
 
     def cost(self) -> Resources:
         """Price the current of every neuron, I - θ, the choice between the two, the residual."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from ...cost import Resources
 from ...design.design import Design
@@ -17,9 +17,6 @@ from ..refusals import takes_planes
 from .cost import maxima_cost
 from .windows import Maximum, maximum_of
 
-if TYPE_CHECKING:
-    from .rtl import MaximumLayer
-
 MAXIMUM_ALLOWANCE = 8  # cycles for which the maxima of a tile may be under way
 
 
@@ -33,6 +30,7 @@ class MaximumPlan(LayerPlan):
     """
 
     kind = "maximum"
+    hardware = "MaximumLayer"
 
     @classmethod
     def claims(cls, design: Design, population: DesignPopulation) -> bool:
@@ -86,11 +84,6 @@ class MaximumPlan(LayerPlan):
     def refolded(self, folding: Folding, *, source_lanes: int | Sequence[int], simd: int) -> Self:
         whole = replace(folding, unroll=self.source_code.steps)
         return super().refolded(whole, source_lanes=source_lanes, simd=simd)
-
-    def component(self) -> "type[MaximumLayer]":
-        from .rtl import MaximumLayer
-
-        return MaximumLayer
 
     def cost(self) -> dict[str, Resources]:
         return {

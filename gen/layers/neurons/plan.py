@@ -1,7 +1,6 @@
 """Numbers of neurons of one operand."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from ...cost import Resources
 from ...design.design import Design
@@ -15,9 +14,6 @@ from ..refusals import no_sums
 from ..requantised import RequantisedPlan
 from .cost import neurons_cost
 
-if TYPE_CHECKING:
-    from .rtl import NeuronLayer
-
 
 class NeuronsPlan(RequantisedPlan):
     """Integrators, requantisation, a function and neurons, of signGD.
@@ -26,6 +22,7 @@ class NeuronsPlan(RequantisedPlan):
     """
 
     kind = "neurons"
+    hardware = "NeuronLayer"
 
     @classmethod
     def claims(cls, design: Design, population: DesignPopulation) -> bool:
@@ -69,11 +66,6 @@ class NeuronsPlan(RequantisedPlan):
         code = self.population.code
         assert code is not None
         return bits_for(min(code.low, -1), code.high)
-
-    def component(self) -> "type[NeuronLayer]":
-        from .rtl import NeuronLayer
-
-        return NeuronLayer
 
     def cost(self) -> dict[str, Resources]:
         return sums_of_trains(self) | {"neurons": neurons_cost(self)}

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import gcd
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -36,9 +36,6 @@ from ..plan import Given, LayerPlan
 from ..refusals import no_sum, takes_planes
 from ..requantised import RequantisedPlan
 from .cost import operand_cost, pair_cost
-
-if TYPE_CHECKING:
-    from .rtl import OperandLayer
 
 # Cycles, beside T, that results may be under way from the operands to the next layer; with too few
 # the neurons would pause, never err.
@@ -60,6 +57,7 @@ class OperandPlan(RequantisedPlan):
     number: int
 
     kind = "operand"
+    hardware = "OperandLayer"
 
     @classmethod
     def claims(cls, design: Design, population: DesignPopulation) -> bool:
@@ -83,11 +81,6 @@ class OperandPlan(RequantisedPlan):
     def result_bits(self) -> int:
         """Bits of a word of F."""
         return self.lanes * self.requantised_width
-
-    def component(self) -> "type[OperandLayer]":
-        from .rtl import OperandLayer
-
-        return OperandLayer
 
     def cost(self) -> dict[str, Resources]:
         return sums_of_trains(self) | {"neurons": operand_cost(self)}

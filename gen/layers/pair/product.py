@@ -1,7 +1,5 @@
 """Neurons that fire against F1·F2."""
 
-from typing import TYPE_CHECKING
-
 from ...cost import (
     Resources,
     carry_luts,
@@ -10,20 +8,13 @@ from ...cost import (
 from ..cost import neuron_cost
 from .plan import PairPlan
 
-if TYPE_CHECKING:
-    from .rtl import ProductLayer
-
 
 class ProductPlan(PairPlan):
     """Neurons of two operands that fire against F1·F2."""
 
     kind = "product"
+    hardware = "ProductLayer"
     function = "multiply"
-
-    def component(self) -> "type[ProductLayer]":
-        from .rtl import ProductLayer
-
-        return ProductLayer
 
     def prices(self) -> tuple[Resources, Resources]:
         return product_neuron(self)

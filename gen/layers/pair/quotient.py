@@ -1,7 +1,5 @@
 """Neurons that fire against F1/F2."""
 
-from typing import TYPE_CHECKING
-
 from ...cost import (
     Resources,
     apart_from_adder,
@@ -9,20 +7,13 @@ from ...cost import (
 )
 from .plan import PairPlan
 
-if TYPE_CHECKING:
-    from .rtl import QuotientLayer
-
 
 class QuotientPlan(PairPlan):
     """Neurons of two operands that fire against F1/F2."""
 
     kind = "quotient"
+    hardware = "QuotientLayer"
     function = "divide"
-
-    def component(self) -> "type[QuotientLayer]":
-        from .rtl import QuotientLayer
-
-        return QuotientLayer
 
     def prices(self) -> tuple[Resources, Resources]:
         return quotient_neuron(self)

@@ -1,7 +1,5 @@
 """Neurons that fire against F1/√F2."""
 
-from typing import TYPE_CHECKING
-
 from ...cost import (
     Resources,
     address_bits,
@@ -11,20 +9,13 @@ from ...cost import (
 )
 from .plan import PairPlan
 
-if TYPE_CHECKING:
-    from .rtl import RootLayer
-
 
 class RootPlan(PairPlan):
     """Neurons of two operands that fire against F1/√F2."""
 
     kind = "root"
+    hardware = "RootLayer"
     function = "divide_root"
-
-    def component(self) -> "type[RootLayer]":
-        from .rtl import RootLayer
-
-        return RootLayer
 
     def prices(self) -> tuple[Resources, Resources]:
         return root_neuron(self)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,9 +19,6 @@ from ..plan import Given, LayerPlan, step_sums
 from ..refusals import no_sums
 from .cost import rate_neurons_cost
 from .widths import RateWidths
-
-if TYPE_CHECKING:
-    from .rtl import RateLayer
 
 
 class RateSums(LayerPlan):
@@ -56,6 +53,7 @@ class RatePlan(RateSums):
     """
 
     kind = "rate"
+    hardware = "RateLayer"
 
     @classmethod
     def claims(cls, design: Design, population: DesignPopulation) -> bool:
@@ -96,11 +94,6 @@ class RatePlan(RateSums):
     def constant_width(self) -> int:
         """Bits of a word of the ROM of B and B - θ."""
         return self.lanes * 2 * self.widths.constants
-
-    def component(self) -> "type[RateLayer]":
-        from .rtl import RateLayer
-
-        return RateLayer
 
     def cost(self) -> dict[str, Resources]:
         return sums_of_trains(self, sums_cost) | {"neurons": rate_neurons_cost(self)}

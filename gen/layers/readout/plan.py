@@ -1,7 +1,6 @@
 """Numbers of a read-out."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from ....hdl.words import result_bits
 from ...cost import Resources
@@ -15,9 +14,6 @@ from ..plan import LayerPlan
 from ..refusals import no_sums
 from .cost import readout_cost
 
-if TYPE_CHECKING:
-    from .rtl import ReadoutLayer
-
 READOUT_PACE = 2  # cycles between two logits, for a comparison with a register of its own
 
 
@@ -28,6 +24,7 @@ class ReadoutPlan(LayerPlan):
     """
 
     kind = "readout"
+    hardware = "ReadoutLayer"
 
     @classmethod
     def claims(cls, design: Design, population: DesignPopulation) -> bool:
@@ -48,11 +45,6 @@ class ReadoutPlan(LayerPlan):
     def result_bits(self) -> int:
         """Bits of a word of the result stream."""
         return result_bits(logit_width=self.x_width, outputs=self.outputs)
-
-    def component(self) -> "type[ReadoutLayer]":
-        from .rtl import ReadoutLayer
-
-        return ReadoutLayer
 
     def cost(self) -> dict[str, Resources]:
         return sums_of_trains(self) | {"neurons": readout_cost(self)}

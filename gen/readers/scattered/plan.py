@@ -1,6 +1,6 @@
 """Numbers of samples that are scattered."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...cost import Resources
 from ...design.population import DesignPopulation
@@ -12,9 +12,6 @@ from ..reader import BANKS, Reader
 from .cost import scatter_cost
 from .scatter import Scatter, can_scatter, scatter_of
 
-if TYPE_CHECKING:
-    from .rtl import ScatteredSamples
-
 
 class ScatteredReader(Reader):
     """A map of planes that reads another order than the trains come in.
@@ -24,6 +21,7 @@ class ScatteredReader(Reader):
     """
 
     kind = "scattered"
+    hardware = "ScatteredSamples"
 
     @classmethod
     def claims(cls, source: DesignPopulation, linear: LinearMap) -> bool:
@@ -107,11 +105,6 @@ class ScatteredReader(Reader):
     def depth(self) -> int:
         """Words of the memory."""
         return ((self.lines * self.sample_lines - 1) << self.row_bits) + self.line_words
-
-    def component(self) -> "type[ScatteredSamples]":
-        from .rtl import ScatteredSamples
-
-        return ScatteredSamples
 
     def cost(self, technology: Technology) -> Resources:
         return scatter_cost(self, technology)

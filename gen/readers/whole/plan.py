@@ -1,7 +1,5 @@
 """Numbers of whole samples."""
 
-from typing import TYPE_CHECKING
-
 from ...cost import Resources
 from ...design.population import DesignPopulation
 from ...design.reading import WHOLE_SAMPLE, Band, is_turned, places_of
@@ -11,14 +9,12 @@ from ...technology import Technology
 from ..cost import buffer_cost
 from ..reader import BANKS, Reader
 
-if TYPE_CHECKING:
-    from .rtl import WholeSamples
-
 
 class WholeReader(Reader):
     """A dense map, or a sum of pixels that come in their order: whole samples, word after word."""
 
     kind = "whole"
+    hardware = "WholeSamples"
 
     @classmethod
     def claims(cls, source: DesignPopulation, linear: LinearMap) -> bool:
@@ -36,11 +32,6 @@ class WholeReader(Reader):
     @property
     def lines(self) -> int:
         return max(self.skew, BANKS)
-
-    def component(self) -> "type[WholeSamples]":
-        from .rtl import WholeSamples
-
-        return WholeSamples
 
     def cost(self, technology: Technology) -> Resources:
         return buffer_cost(self, technology)

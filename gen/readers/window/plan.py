@@ -1,7 +1,5 @@
 """Numbers of windows over the lines of planes."""
 
-from typing import TYPE_CHECKING
-
 from ...cost import Resources
 from ...design.population import DesignPopulation
 from ...design.reading import Band, is_turned, places_of
@@ -11,9 +9,6 @@ from ...technology import Technology
 from ..cost import buffer_cost, walk_cost
 from ..reader import Reader
 
-if TYPE_CHECKING:
-    from .rtl import Windows
-
 
 class WindowReader(Reader):
     """A map of windows whose planes come in raster order: the lines that they still need are held.
@@ -22,6 +17,7 @@ class WindowReader(Reader):
     """
 
     kind = "window"
+    hardware = "Windows"
 
     @classmethod
     def claims(cls, source: DesignPopulation, linear: LinearMap) -> bool:
@@ -43,11 +39,6 @@ class WindowReader(Reader):
     def lines(self) -> int:
         assert self.places is not None
         return max(self.skew, self.places.lines)
-
-    def component(self) -> "type[Windows]":
-        from .rtl import Windows
-
-        return Windows
 
     def cost(self, technology: Technology) -> Resources:
         return buffer_cost(self, technology) + walk_cost(self)
