@@ -507,6 +507,54 @@ def test_a_model_file_that_fails_is_one_line(refused, tmp_path, text, said) -> N
     assert said in message
 
 
+MANY = "9" * 5000
+CONVERT = ["convert", "m.py:net", "--weights", "w.pth", "--calibrate", "data.npz", "-o", "out.npz"]
+STUDY = ["--data", "data.npz", "-o", "out"]
+BAD_OPTIONS = [
+    *([*CONVERT, option, "nan"] for option in (
+        "--percentile", "--input-percentile", "--equalise", "--steps", "--weight-bits",
+    )),
+    [*CONVERT, "--weight-bits", "auto", "--budget-bits", "nan"],
+    [*CONVERT, "--weight-bits", MANY],
+    [*CONVERT, "--weight-bits", "²"],
+    [*CONVERT, "--steps", MANY],
+    [*CONVERT, "--schedule", "exponential:1e-310,0.5", "--firing", "overlapped"],
+    [*CONVERT, "--schedule", "list:1e-310,1e-311,1,1"],
+    [*CONVERT, "--schedule", "inverse:1e300"],
+    [*CONVERT, "--fold", f"0:pe={MANY}"],
+    [*CONVERT, "--fold", "0:pe=²"],
+    [*CONVERT, "--layer", f"0:steps={MANY}"],
+    [*CONVERT, "--name", ""],
+    [*CONVERT, "-o", "."],
+    ["tune-schedule", *CONVERT[1:], "--seed", "-1"],
+    ["tune-schedule", *CONVERT[1:], "--seed", MANY],
+    ["tune-schedule", *CONVERT[1:], "--loss", "nan"],
+    ["fold", "design.npz", "--board", "icebreaker", "-o", "."],
+    ["analyse", "design.npz", *STUDY, "--settled", "²"],
+    ["analyse", "design.npz", *STUDY, "--overlapped", MANY],
+    ["robustness", "design.npz", *STUDY, "--seed", "-1"],
+    ["robustness", "design.npz", *STUDY, "--noise", "nan"],
+    ["robustness", "design.npz", *STUDY, "--flips", "0,inf"],
+    ["simulate", "design.npz", *STUDY, "--stalls", "nan"],
+    ["simulate", "design.npz", *STUDY, "--seed", MANY],
+    ["build", "design.npz", "--board", "icebreaker", "-o", "out", "--frequency", "inf"],
+    ["build", "design.npz", "--board", "icebreaker", "-o", "out", "--seeds", "1,²"],
+    ["faults", "design.npz", *STUDY, "--seed", "-1"],
+    ["status", "--port", "/dev/nothing", "--every", "nan"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", BAD_OPTIONS, ids=lambda words: " ".join(words)[:90])
+def test_an_option_that_is_no_such_number_or_word_is_one_line(
+    refused, design, tmp_path, words
+) -> None:
+    (tmp_path / "m.py").write_text(MODEL)
+    torch.save(state(), tmp_path / "w.pth")
+    np.savez(tmp_path / "data.npz", **good())
+
+    assert len(refused(*words).replace(MANY, "")) < 250
+
+
 def test_a_flipped_bit_of_a_program_is_seen(refused, tmp_path) -> None:
     np.savez(tmp_path / "data.npz", x=np.ones((20, 12), np.float32))
     net = torch.nn.Linear(12, 4)

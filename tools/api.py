@@ -154,8 +154,8 @@ def loaded(
     from ..gen.front.export import import_network
 
     if not isinstance(model, Model):
-        return import_network(model, samples, name=name or "network"), None
-    word = check_name(name or model.name)
+        return import_network(model, samples, name="network" if name is None else name), None
+    word = check_name(model.name if name is None else name)
     module = source.load(model)
     record = model.record(module)
     return import_network(module, samples, name=word), record

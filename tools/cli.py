@@ -15,6 +15,10 @@ from .options import (
     COUNT,
     FILE,
     MHZ,
+    NEW_FILE,
+    REAL,
+    SEED,
+    Finite,
     InOrder,
     auto_record,
     choose_fold,
@@ -78,7 +82,7 @@ def cli() -> None:
     "--calibrate", required=True, type=FILE, help=".npz of typical samples; some hundred do."
 )
 @click.option("--inputs", default="x", show_default=True, help="Array of samples in it.")
-@click.option("-o", "--output", required=True, type=FILE, help="The design file to write.")
+@click.option("-o", "--output", required=True, type=NEW_FILE, help="The design file to write.")
 @click.option("--name", help="Name of the design; by default the factory's.")
 @click.option("--steps", default=4, show_default=True, help="T, time steps of the layers.")
 @click.option(
@@ -90,13 +94,13 @@ def cli() -> None:
 )
 @click.option(
     "--budget-bits",
-    type=float,
+    type=REAL,
     metavar="N",
     help="With --weight-bits auto: mean bits of a weight, 2 to 8.",
 )
 @click.option(
     "--equalise",
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     help="How far channels move to a range of their own; by default 0 without convolutions, else "
     "1 from 7 bits of weight on and 0.5 below.",
 )
@@ -150,6 +154,7 @@ def cli() -> None:
 )
 @click.option(
     "--input-percentile",
+    type=REAL,
     default=100.0,
     show_default=True,
     help="Percentile of the magnitudes of float samples that the input reaches to; what lies "
@@ -163,6 +168,7 @@ def cli() -> None:
 )
 @click.option(
     "--percentile",
+    type=REAL,
     default=100.0,
     show_default=True,
     help="Percentile of the activations that is their scale, where the schedule has an ETA0, or "
@@ -306,7 +312,7 @@ def generate(
 @click.option("--board", required=True, help="Its name, see signfire boards.")
 @fold_option
 @link_option
-@click.option("-o", "--output", type=FILE, help="Write the design with this folding.")
+@click.option("-o", "--output", type=NEW_FILE, help="Write the design with this folding.")
 @verb
 def fold(
     design: Path, board: str, fold: tuple[str, ...], link: str, output: Path | None
@@ -374,14 +380,12 @@ def fold(
 @fold_option
 @click.option(
     "--stalls",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=Finite(0, 1, max_open=True),
     default=0.0,
     show_default=True,
     help="Share of cycles in which both ends pause, at random.",
 )
-@click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random stalls."
-)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the random stalls.")
 @click.option("--waves", is_flag=True, help="Write a VCD file.")
 @click.option("-o", "--output", type=FILE, help="Folder; by default build/NAME-simulate.")
 @verb

@@ -28,6 +28,7 @@ from .console import (
 from .options import (
     FILE,
     MHZ,
+    Finite,
     auto_record,
     examples,
     fold_as_told,
@@ -174,7 +175,7 @@ def stream_infer(
 @click.option("--watch", is_flag=True, help="Again and again, each time as a line of JSON.")
 @click.option(
     "--every",
-    type=click.FloatRange(0, min_open=True),
+    type=Finite(0, min_open=True),
     default=1.0,
     show_default=True,
     help="With --watch: seconds between two lines.",

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from .console import DIFFERENCE, DONE, Outcome, shown, verb
-from .options import FILE, data_options, examples, fold_as_told, fold_option
+from .options import FILE, SEED, data_options, examples, fold_as_told, fold_option
 
 
 @click.command(
@@ -97,7 +97,9 @@ def verify_bitstream(
 @click.option("--board", help="Board whose hardware is taken; by default an ECP5's.")
 @fold_option
 @click.option("--count", default=200, show_default=True, help="How many faults.")
-@click.option("--seed", default=0, show_default=True, help="Which faults; equal seeds, equal ones.")
+@click.option(
+    "--seed", type=SEED, default=0, show_default=True, help="Which faults; equal seeds, equal ones."
+)
 @click.option("--samples", default=8, show_default=True, help="The sample set: the first N.")
 @click.option("--only", type=int, metavar="ID", help="Run this fault alone, by its number.")
 @click.option("-o", "--output", type=FILE, help="Folder; by default build/NAME-faults.")

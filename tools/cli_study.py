@@ -9,6 +9,9 @@ import click
 from .console import DIFFERENCE, DONE, Outcome, shown, verb
 from .options import (
     FILE,
+    NEW_FILE,
+    REAL,
+    SEED,
     command_line,
     data_options,
     examples,
@@ -38,12 +41,12 @@ if TYPE_CHECKING:
 @click.option("--weights", type=FILE, help="State dict of the model (a .pt2 has its own).")
 @click.option("--calibrate", required=True, type=FILE, help=".npz of typical samples.")
 @click.option("--inputs", default="x", show_default=True, help="Array of samples in it.")
-@click.option("-o", "--output", required=True, type=FILE, help="The design file to write.")
+@click.option("-o", "--output", required=True, type=NEW_FILE, help="The design file to write.")
 @click.option("--name", help="Name of the design; by default the factory's.")
 @click.option("--budget", default=8, show_default=True, help="Mean T of the populations, at most.")
 @click.option(
     "--loss",
-    type=float,
+    type=REAL,
     metavar="POINTS",
     help="Answers in a hundred that may differ from the float network's: seek the fewest steps. "
     "Without it: the best answers within the budget.",
@@ -60,7 +63,7 @@ if TYPE_CHECKING:
 @click.option("--trials", default=40, show_default=True, help="How many choices are tried in all.")
 @click.option("--images", default=64, show_default=True, help="Samples whose answers are compared.")
 @click.option("--samples", default=500, show_default=True, help="Samples of a full conversion.")
-@click.option("--seed", default=0, show_default=True, help="Of samples and trials.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of samples and trials.")
 @click.option(
     "--record",
     type=FILE,
@@ -265,7 +268,7 @@ def analyse(
     show_default=True,
     help="T of integrate-and-fire with a rate code, beside networks of ReLU; 0 leaves it out.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of noise and flips.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of noise and flips.")
 @click.option("-o", "--output", type=FILE, help="Folder; by default build/NAME-study.")
 @verb
 def robustness(

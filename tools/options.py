@@ -1,6 +1,7 @@
 """What the verbs of the command line share: options, foldings, and how a result is printed."""
 
 import functools
+import math
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -17,9 +18,25 @@ if TYPE_CHECKING:
     from .api import AutoFold, Folded
     from .source import Model
 
+
+class Finite(click.FloatRange):
+    """A number in a range: no NaN, which every comparison lets through, and no infinity."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return found
+
+
 FILE = click.Path(path_type=Path)
+NEW_FILE = click.Path(path_type=Path, dir_okay=False)
 COUNT = click.IntRange(0)
-MHZ = click.FloatRange(0, min_open=True)
+SEED = click.IntRange(0, 2**32 - 1)
+REAL = Finite()
+MHZ = Finite(0, min_open=True)
 
 
 def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,9 +94,15 @@ def examples(*lines: str) -> str:
 def whole_numbers(option: str, text: str) -> tuple[int, ...]:
     """Read ``2,4,8``."""
     words = text.split(",")
-    if not all(word.strip().isdigit() and int(word) > 0 for word in words):
-        raise ValueError(f"{option} takes whole numbers above 0 like 2,4,8, not {text!r}")
+    if not all(_is_whole(word.strip()) and int(word) > 0 for word in words):
+        shown = text if len(text) <= 60 else f"{text[:60]}..."
+        raise ValueError(f"{option} takes whole numbers above 0 like 2,4,8, not {shown!r}")
     return tuple(int(word) for word in words)
+
+
+def _is_whole(word: str) -> bool:
+    """Whether a word is a number that ``int`` reads: few of the digits that there are."""
+    return word.isascii() and word.isdigit() and len(word) < 10
 
 
 def numbers(option: str, text: str) -> tuple[float, ...]:
@@ -88,8 +111,9 @@ def numbers(option: str, text: str) -> tuple[float, ...]:
         found = tuple(float(word) for word in text.split(","))
     except ValueError:
         raise ValueError(f"{option} takes numbers like 0,0.1,0.5, not {text!r}") from None
-    if min(found) < 0:
-        raise ValueError(f"{option} takes numbers from 0 on, not {min(found):g}")
+    for number in found:
+        if not 0 <= number < math.inf:
+            raise ValueError(f"{option} takes numbers from 0 on, not {number:g}")
     return found
 
 
@@ -99,8 +123,9 @@ def weight_options(bits: str, budget: float | None) -> dict[str, Any]:
         if budget is None:
             raise ValueError("--weight-bits auto needs a mean (give --budget-bits 5)")
         return {"weight_bits": 8, "budget_bits": budget}
-    if not (bits.isascii() and bits.isdigit()):
-        raise ValueError(f"--weight-bits takes a whole number from 2 to 8 or auto, not {bits!r}")
+    if not _is_whole(bits):
+        shown = bits[:20]
+        raise ValueError(f"--weight-bits takes a whole number from 2 to 8 or auto, not {shown!r}")
     if budget is not None:
         raise ValueError(f"--budget-bits goes with --weight-bits auto, not {bits}")
     return {"weight_bits": int(bits)}

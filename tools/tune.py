@@ -489,8 +489,11 @@ class Search:
         lines = [{"search": self.key}, *self.kept]
         text = "".join(json.dumps(line) + "\n" for line in lines)
         partial = self.record.with_name(f"{self.record.name}.part")
-        partial.write_text(text)
-        partial.replace(self.record)
+        try:
+            partial.write_text(text)
+            partial.replace(self.record)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def _quick(self, options: Options) -> Design:
         """Convert without a look at what the integers say."""

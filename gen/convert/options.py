@@ -183,7 +183,7 @@ class Options:
 
 
 def _check_range(what: str, value: float, low: float, high: float | None) -> None:
-    if value < low or (high is not None and value > high):
+    if not value >= low or (high is not None and not value <= high):
         rule = f"be at least {low}" if high is None else f"lie in {low}..{high}"
         raise ValueError(f"{what} must {rule}, not {value}")
 

@@ -69,8 +69,10 @@ def _numbers(text: str, word: str) -> Iterator[tuple[str, Any]]:
                 )
             yield key, value
             continue
-        if not (value.isascii() and value.isdigit()) or int(value) < 1:
-            raise ValueError(f"{key} must be a whole number above 0, not {value!r} ({word})")
+        if not (value.isascii() and value.isdigit() and len(value) < 10) or int(value) < 1:
+            raise ValueError(
+                f"{key} must be a whole number above 0, not {value[:20]!r} ({word[:60]})"
+            )
         yield key, int(value)
 
 

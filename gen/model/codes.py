@@ -13,6 +13,7 @@ SCHEDULES = ("binary", "exponential", "inverse", "constant", "list")
 CODES = ("silent", "offset", "centred")
 MAX_STEPS = 256
 MAX_LEAK = 15
+LEAST_STEP = 1e-30  # of a schedule, in fractions of a scale; the greatest is its reciprocal
 ETA_RESOLUTION = 1024  # integer size of the largest step of a schedule that is not binary
 
 
@@ -43,6 +44,11 @@ class Schedule:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, not {self.kind!r}")
         if self.eta0 is not None and not self.eta0 > 0:
             raise ValueError(f"eta0 must be positive, not {self.eta0}")
+        for what, number in (("eta0", self.eta0), *(("a step size", v) for v in self.values)):
+            if number is not None and number > 0 and not LEAST_STEP <= number <= 1 / LEAST_STEP:
+                raise ValueError(
+                    f"{what} must lie in {LEAST_STEP:g}..{1 / LEAST_STEP:g}, not {number:g}"
+                )
         if self.kind == "exponential" and not 0 < self.gamma <= 1:
             raise ValueError(f"gamma must lie above 0 and not above 1, not {self.gamma}")
         if self.kind == "list" and (not self.values or min(self.values) <= 0):
