@@ -32,6 +32,9 @@ class Converted:
         self.trains: dict[str, dict[tuple[int, int], np.ndarray]] = {}  # by first sample and step
         self.append(population)
 
+    def __getitem__(self, name: str) -> DesignPopulation:
+        return next(p for p in self.populations if p.name == name)
+
     def suppose(self, population: DesignPopulation, exact: np.ndarray) -> None:
         """Add a population that is supposed to say what the float network says."""
         self.populations.append(population)
@@ -78,10 +81,7 @@ class Converted:
 
     def _overlap(self, population: DesignPopulation) -> np.ndarray:
         """v(T) in overlapped firing, where every source is on the move; its events are kept."""
-        sources = {
-            p.source: next(q for q in self.populations if q.name == p.source)
-            for p in population.sources
-        }
+        sources = {p.source: self[p.source] for p in population.sources}
         trains = self.trains[population.name] = {}
         code, parts = population.code, []
         for start in range(0, len(self.encoded), BATCH):

@@ -1,15 +1,15 @@
 """A population in integers: its code, what decides its function, and its operands."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..design.population import DesignOperand, DesignPopulation
-from ..model.codes import make_code
-from ..model.functions import UNARY, make_table, slope_below
+from ..model.codes import SpikeCode, make_code
+from ..model.functions import UNARY, FunctionTable, make_table, slope_below
 from ..model.maps import Window
 from ..model.network import MAX, READOUT, Network, Operand, Population
-from ..model.several import SEVERAL, make_comparison
+from ..model.several import SEVERAL, Comparison, make_comparison
 from .converted import Converted
 from .operand import Purpose, Rounding, convert_operand
 from .options import AUTO, LayerOptions, Options
@@ -17,6 +17,27 @@ from .ranges import choose_code
 
 ROUNDING = 1e-6  # of a step: a limit that is a step's value up to float precision is that step
 SLOPE_BITS = 6  # of LeakyReLU's factors beside the bits of the code
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neurons:
+    """What decides when the neurons of a population send events.
+
+    Parameters
+    ----------
+    code
+        ``None`` of the read-out.
+    limit, table, comparison
+        See :class:`signfire.gen.design.population.DesignPopulation`.
+    units
+        Real value of one unit of F, by operand; ``None`` is that of the code.
+    """
+
+    code: SpikeCode | None
+    limit: int | None = None
+    table: FunctionTable | None = None
+    comparison: Comparison | None = None
+    units: tuple[float | None, ...]
 
 
 def convert_population(
@@ -33,43 +54,16 @@ def convert_population(
     ``exact`` and ``activations`` are the operands and the output of the float network; the code of
     ``like`` is taken over, see :func:`calibrate`.
     """
-    code, limit = (None, None) if like is None else (like.code, like.limit)
     same = passed_on(population) if population.name not in options.layers else None
-    if population.function != READOUT and like is None:
-        own = options.of(population.name)
-        kind = code_kind(network, population, own)
-        if population.step is not None and own.clip is None:
-            code = make_code(
-                kind=kind,
-                schedule=own.schedule,
-                steps=own.steps,
-                low=population.low,
-                high=population.limit,
-            )
-        else:
-            code = choose_code(activations, kind, own, options.percentile)
-        if same is not None:
-            code = next(p.code for p in converted.populations if p.name == same)
-        if population.limit is not None:
-            limit = int(np.ceil(population.limit / code.unit - ROUNDING))
-            if options.firing == "settled" and code.high <= limit:
-                limit = None  # the code ends before
-    slope = slope_below(population.function, population.parameters)
-    table = None if like is None else like.table
-    if population.function in UNARY and slope is None and like is None:
-        ends = float(exact[0].min()), float(exact[0].max())
-        table = make_table(UNARY[population.function], population.parameters, code, ends)
-    comparison, units = None if like is None else like.comparison, [None] * len(exact)
-    if table is not None:
-        units = [table.unit]
-    if population.function in SEVERAL:
-        if like is None:
-            try:
-                comparison, units = make_comparison(SEVERAL[population.function], code, *exact)
-            except ValueError as error:
-                raise ValueError(f"{population.name!r}: {error}") from error
-        else:
-            units = [units_of(operand) for operand in like.operands]
+    if like is None:
+        code = None
+        if population.function != READOUT:
+            said = None if same is None else converted[same].code
+            code = said or _chosen_code(network, population, activations, options)
+        neurons = _neurons(population, code, exact, settled=options.firing == "settled")
+    else:
+        neurons = _taken_over(like)
+    code, slope = neurons.code, slope_below(population.function, population.parameters)
     multiplier_bits = options.multiplier_bits
     if slope is not None and slope >= 0:  # the lesser slope needs as many bits as the code has
         multiplier_bits = min(16, max(multiplier_bits, code.total.bit_length() + SLOPE_BITS))
@@ -81,28 +75,83 @@ def convert_population(
     )
     if same is not None:
         rounding = replace(rounding, bias_correction=False)
+    centred = neurons.comparison is not None
     alike = [None] * len(exact) if like is None else like.operands
+    purposes = [
+        Purpose(unit=unit, slope=slope, centred=centred, like=held)
+        for unit, held in zip(neurons.units, alike, strict=True)
+    ]
     return DesignPopulation(
         name=population.name,
         shape=population.shape,
         function=population.function,
         code=code,
         operands=tuple(
-            convert_operand(
-                population,
-                operand,
-                x,
-                code,
-                converted,
-                rounding,
-                Purpose(unit=unit, slope=slope, centred=comparison is not None, like=held),
-            )
-            for operand, x, held, unit in zip(population.operands, exact, alike, units, strict=True)
+            convert_operand(population, operand, x, code, converted, rounding, purpose)
+            for operand, x, purpose in zip(population.operands, exact, purposes, strict=True)
         ),
         place=population.place,
-        limit=limit,
-        table=table,
-        comparison=comparison,
+        limit=neurons.limit,
+        table=neurons.table,
+        comparison=neurons.comparison,
+    )
+
+
+def _chosen_code(
+    network: Network, population: Population, activations: np.ndarray, options: Options
+) -> SpikeCode:
+    """Return the code that suits what a population says, or was trained to say."""
+    own = options.of(population.name)
+    kind = code_kind(network, population, own)
+    if population.step is None or own.clip is not None:
+        return choose_code(activations, kind, own, options.percentile)
+    return make_code(
+        kind=kind,
+        schedule=own.schedule,
+        steps=own.steps,
+        low=population.low,
+        high=population.limit,
+    )
+
+
+def _neurons(
+    population: Population, code: SpikeCode | None, exact: list[np.ndarray], *, settled: bool
+) -> Neurons:
+    """Return what decides a population's function, for operands like those seen."""
+    function, limit = population.function, None
+    plain = (None,) * len(exact)
+    if code is None:
+        return Neurons(code=None, units=plain)
+    if population.limit is not None:
+        limit = int(np.ceil(population.limit / code.unit - ROUNDING))
+        if settled and code.high <= limit:
+            limit = None  # the code ends before
+    if function in UNARY and slope_below(function, population.parameters) is None:
+        ends = float(exact[0].min()), float(exact[0].max())
+        table = make_table(UNARY[function], population.parameters, code, ends)
+        return Neurons(code=code, limit=limit, table=table, units=(table.unit,))
+    if function not in SEVERAL:
+        return Neurons(code=code, limit=limit, units=plain)
+    try:
+        comparison, units = make_comparison(SEVERAL[function], code, *exact)
+    except ValueError as error:
+        raise ValueError(f"{population.name!r}: {error}") from error
+    return Neurons(code=code, limit=limit, comparison=comparison, units=units)
+
+
+def _taken_over(like: DesignPopulation) -> Neurons:
+    """Return what decides the neurons of a Design."""
+    units: tuple[float | None, ...] = (None,) * len(like.operands)
+    if like.table is not None:
+        units = (like.table.unit,)
+    elif like.comparison is not None:
+        units = tuple(units_of(operand) for operand in like.operands)
+    return Neurons(
+        code=like.code,
+        limit=like.limit,
+        table=like.table,
+        comparison=like.comparison,
+        units=units,
     )
 
 
