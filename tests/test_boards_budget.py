@@ -5,7 +5,7 @@ import pytest
 from signfire.boards.boards import find_board, list_boards
 from signfire.boards.budget import budget_of, holds_networks
 from signfire.boards.build import build
-from signfire.gen.design.design import Folding
+from signfire.gen.design.folding import Folding
 from signfire.sim.specimens.chains import random_design
 
 SMALL = ["icestick", "icesugar-nano", "nandland-go"]

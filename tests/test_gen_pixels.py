@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from signfire.gen.convert import calibrate as calibration
-from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.convert.calibrate import calibrate
+from signfire.gen.convert.options import Options
 from signfire.gen.core.plans import no_hardware
 from signfire.gen.design.design import Design
 from signfire.gen.design.reading import is_turned

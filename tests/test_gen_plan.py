@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.convert.calibrate import LayerOptions, calibrate
+from signfire.gen.convert.calibrate import calibrate
+from signfire.gen.convert.options import LayerOptions
 from signfire.gen.core.plans import check_hardware, no_hardware, plan_layers
 from signfire.gen.design.folding import Folding as F
 from signfire.gen.layers.plan import FEEDBACK_CYCLES

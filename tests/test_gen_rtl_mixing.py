@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.convert.calibrate import calibrate
+from signfire.gen.convert.options import Options
 from signfire.gen.core.core import Core, core_timing
 from signfire.gen.core.plans import plan_layers
 from signfire.gen.design.folding import Folding as F

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.convert.calibrate import LayerOptions
+from signfire.gen.convert.options import LayerOptions
 from signfire.gen.core.core import Core, core_timing
 from signfire.gen.design.folding import Folding as F
 from signfire.gen.layers.cycles import predict, steady

@@ -7,7 +7,8 @@ import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import Module
 
-from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.convert.calibrate import calibrate
+from signfire.gen.convert.options import Options
 from signfire.gen.core.core import Core
 from signfire.gen.core.shape import differences, refuse_unlike
 from signfire.gen.design.folding import Folding

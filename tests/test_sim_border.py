@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from signfire.gen.convert.calibrate import LayerOptions, Options, calibrate
+from signfire.gen.convert.calibrate import calibrate
+from signfire.gen.convert.options import LayerOptions, Options
 from signfire.gen.core.core import Core, to_verilog
 from signfire.gen.design.border import border_of
 from signfire.gen.design.folding import Folding as F

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.convert.calibrate import calibrate
+from signfire.gen.convert.options import Options
 from signfire.gen.core.plans import no_hardware
 from signfire.gen.design.design import Design
 from signfire.gen.design.folding import Folding

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signfire.gen.convert.calibrate import Options, calibrate
+from signfire.gen.convert.calibrate import calibrate
+from signfire.gen.convert.options import Options
 from signfire.gen.core.plans import no_hardware
 from signfire.gen.design.design import Design
 from signfire.gen.design.population import (

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..boards.accelerator import technology_of
 from ..boards.boards import Board, find_board
-from ..gen.convert.calibrate import Options, calibrate
+from ..gen.convert.calibrate import calibrate
+from ..gen.convert.options import Options
 from ..gen.core.core import core_timing
 from ..gen.core.estimate import estimate
 from ..gen.design.design import Design

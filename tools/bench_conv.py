@@ -16,7 +16,7 @@ import numpy as np
 
 from ..boards.accelerator import technology_of
 from ..boards.boards import Board, find_board
-from ..gen.convert.calibrate import Options
+from ..gen.convert.options import Options
 from ..gen.core.core import core_timing
 from ..gen.design.design import Design
 from ..gen.fold.alternative import BLOCKS_ALONE, EQUAL_INTERVAL, EQUAL_LANES
