@@ -12,7 +12,6 @@ import numpy as np
 
 from ..gen.design.design import Design
 from ..gen.design.population import DesignOperand, DesignPopulation, DesignProjection, bits_for
-from ..gen.design.reading import repeats_of
 from ..gen.layers.plan import LayerPlan
 from ..gen.model.codes import SpikeCode
 from . import golden
@@ -379,7 +378,7 @@ class RomFault:
         projection = self.number.projection(design)
         source, linear = _code(design[projection.source]), projection.map
         change = self.value - self.number.read(design)
-        whole = change * repeats_of(linear)
+        whole = change * linear.repeats
         moved = -(source.rest - source.total) * whole
         if source.zero == 0:
             return moved

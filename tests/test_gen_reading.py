@@ -5,13 +5,8 @@ import pytest
 
 from signfire.gen.design.reading import (
     WindowPlaces,
-    column_order,
-    is_apart,
-    parallel_inputs,
     parallel_outputs,
-    repeats_of,
     travels_in_raster_order,
-    zero_train,
 )
 from signfire.gen.model.codes import Schedule, make_code
 from signfire.gen.model.maps import Conv, Dense, Layout, Pooled, Window, raster_order
@@ -82,9 +77,9 @@ def test_weights_lie_in_the_order_of_the_reading():
     conv = Conv(in_shape=(2, 1, 5), layout=Layout(planes=(2, 1, 5)), kernel=kernel)
     dense = Dense(np.zeros((1, 6)), (2, 1, 3))
 
-    assert [0, 3, 1, 4, 2, 5] == column_order(conv, is_input=False).tolist()
-    assert [0, 3, 1, 4, 2, 5] == column_order(dense, is_input=False).tolist()
-    assert [0, 1, 2, 3, 4, 5] == column_order(dense, is_input=True).tolist()
+    assert [0, 3, 1, 4, 2, 5] == conv.columns(is_input=False).tolist()
+    assert [0, 3, 1, 4, 2, 5] == dense.columns(is_input=False).tolist()
+    assert [0, 1, 2, 3, 4, 5] == dense.columns(is_input=True).tolist()
 
 
 def test_samples_enter_in_their_own_order():
@@ -112,21 +107,21 @@ def test_what_is_read_in_parallel():
     pool = Window(factor=np.ones(4), sources=(0, 1, 2, 3), window=(2, 3), **settings)
     pooled = Pooled(matrix=np.zeros((2, 4)), **settings)
 
-    assert [False, True, True, False] == [is_apart(m) for m in (conv, depthwise, pool, pooled)]
-    assert [4, 1, 1, 4] == [parallel_inputs(m)[0] for m in (conv, depthwise, pool, pooled)]
+    assert [False, True, True, False] == [m.apart for m in (conv, depthwise, pool, pooled)]
+    assert [4, 1, 1, 4] == [m.parallel_inputs[0] for m in (conv, depthwise, pool, pooled)]
     assert [(2, "input channels of a group"), (3, "outputs of a group")] == [
-        parallel_inputs(grouped),
+        grouped.parallel_inputs,
         parallel_outputs([grouped]),
     ]
-    assert parallel_outputs([depthwise]) == (4, "outputs") and not is_apart(grouped)
-    assert [1, 1, 6, 36] == [repeats_of(m) for m in (conv, depthwise, pool, pooled)]
+    assert parallel_outputs([depthwise]) == (4, "outputs") and not grouped.apart
+    assert [1, 1, 6, 36] == [m.repeats for m in (conv, depthwise, pool, pooled)]
 
 
 @pytest.mark.parametrize(("kind", "low"), [("silent", 0), ("offset", -0.6), ("offset", -1)])
 def test_the_train_of_zero_says_zero(kind, low):
     code = make_code(kind=kind, schedule=Schedule(kind="binary"), steps=5, low=low, high=1)
 
-    train = zero_train(code.eta, code.rest)
+    train = [int(event) for event in code.trains(0)]
 
     said = code.low + 2 * sum(eta * event for eta, event in zip(code.eta, train, strict=True))
     assert 0 == said == code.zero

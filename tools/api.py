@@ -22,8 +22,8 @@ from ..boards.build import build as build_design
 from ..boards.reweight import Reweighted
 from ..boards.reweight import reweight as reweight_build
 from ..boards.top import UART
-from ..gen.convert.options import LayerOptions, Options
 from ..gen.convert.calibrate import calibrate as calibrate_network
+from ..gen.convert.options import LayerOptions, Options
 from ..gen.core.core import core_timing
 from ..gen.core.estimate import estimate
 from ..gen.core.plans import no_hardware

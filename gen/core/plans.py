@@ -9,7 +9,6 @@ from math import gcd
 
 from ..design.design import Design
 from ..design.population import DesignPopulation
-from ..design.reading import is_apart
 from ..encoders.kinds import encoder_kind
 from ..encoders.plan import InputPlan
 from ..layers.kinds import layer_kind
@@ -55,7 +54,7 @@ def check_hardware(design: Design) -> None:
 
 def _sums_channels_apart(population: DesignPopulation) -> bool:
     """Whether an operand sums several projections, of one channel an output among them."""
-    apart = [is_apart(q.map) for q in population.operands[0].projections]
+    apart = [q.map.apart for q in population.operands[0].projections]
     return len(apart) > 1 and any(apart)
 
 

@@ -28,21 +28,13 @@ from .file import (
     read,
     write,
 )
-from .folding import EVENTS, MULTIPLY, MULTIPLY_LUT, SYNAPSES, Folding, divisors
+from .folding import EVENTS, SYNAPSES, Folding
 from .parallel import check_folding, has_synapses, whole
 from .population import (
     MULTIPLIER_LIMIT,
-    DesignOperand,
     DesignPopulation,
-    DesignProjection,
     InputFormat,
-    bits_for,
 )
-
-# Names that modules under work still take from here.
-__all__ = ["EVENTS", "MULTIPLY", "MULTIPLY_LUT", "SYNAPSES", "Folding", "bits_for", "divisors"]
-__all__ += ["Design", "DesignOperand", "DesignPopulation", "DesignProjection", "InputFormat"]
-__all__ += ["DYNAMICS", "FIRINGS", "has_synapses"]
 
 FIRINGS = ("settled", "overlapped")
 DYNAMICS = ("signgd", "if", "lif")

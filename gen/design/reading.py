@@ -10,19 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
-from typing import Protocol
 
 import numpy as np
 
-from ..model.codes import trains
 from ..model.maps import LinearMap, Sliding, raster_order
-
-
-class Folding(Protocol):
-    """What :class:`signfire.gen.design.design.Folding` has."""
-
-    pe: int
-    simd: int
+from .folding import Folding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,42 +132,22 @@ class WindowPlaces:
         return max(*self.needs, *ahead)
 
 
-def is_apart(linear: LinearMap) -> bool:
-    """Whether each output channel reads one channel of the source, its own: depthwise, pooling."""
-    return linear.apart
-
-
-def groups_of(linear: LinearMap) -> int:
-    """Return the runs of channels of which outputs read one each; 1 where each reads its own."""
-    return linear.runs
-
-
-def is_picked(linear: LinearMap) -> bool:
-    """Whether each output channel reads one channel, and not that of its own number."""
-    return linear.picked
-
-
 def places_of(linear: LinearMap) -> WindowPlaces | None:
     """Return the windows of a map; ``None`` where it reads whole samples."""
     return WindowPlaces.of(linear) if isinstance(linear, Sliding) else None
 
 
-def parallel_inputs(linear: LinearMap) -> tuple[int, str]:
-    """Return the number that ``simd`` must divide, and of what that is the number."""
-    return linear.parallel_inputs
-
-
 def parallel_of(maps: Sequence[LinearMap]) -> tuple[int, str]:
-    """Return the same for all maps into one operand."""
-    each = [parallel_inputs(linear) for linear in maps if not is_apart(linear)]
+    """Return the number that ``simd`` must divide for all maps into one operand, and of what."""
+    each = [linear.parallel_inputs for linear in maps if not linear.apart]
     if len(each) > 1:
         return gcd(*(number for number, _ in each)), "inputs common to all sources"
-    return each[0] if each else parallel_inputs(maps[0])
+    return each[0] if each else maps[0].parallel_inputs
 
 
 def parallel_outputs(maps: Sequence[LinearMap]) -> tuple[int, str]:
     """Return the number that ``pe`` must divide, and of what that is the number."""
-    groups = [groups_of(linear) for linear in maps]
+    groups = [linear.runs for linear in maps]
     if max(groups) > 1:
         return gcd(*(maps[0].channels // number for number in groups)), "outputs of a group"
     return maps[0].channels, "outputs"
@@ -183,19 +155,9 @@ def parallel_outputs(maps: Sequence[LinearMap]) -> tuple[int, str]:
 
 def word_of(linear: LinearMap, folding: Folding) -> int:
     """Return how many neurons of its source a folded map reads at a time."""
-    if is_picked(linear):
-        return linear.layout.planes[0]
-    return folding.pe if is_apart(linear) else folding.simd
-
-
-def repeats_of(linear: LinearMap) -> int:
-    """Return how many inputs share each weight, one after the other: the pixels of a sum."""
-    return linear.repeats
-
-
-def column_order(linear: LinearMap, *, is_input: bool) -> np.ndarray:
-    """Return the columns of the weights in the order in which the inputs come, int64."""
-    return linear.columns(is_input=is_input)
+    if linear.picked and linear.sees is not None:
+        return linear.sees.planes[0]
+    return folding.pe if linear.apart else folding.simd
 
 
 def reading_places(linear: LinearMap, shape: tuple[int, ...], *, is_input: bool) -> np.ndarray:
@@ -226,8 +188,3 @@ def is_turned(linear: LinearMap, shape: tuple[int, ...], *, is_input: bool) -> b
     """Whether a map reads its source in another order than the trains come in."""
     planes = linear.sees is not None
     return planes and not travels_in_raster_order(linear, shape, is_input=is_input)
-
-
-def zero_train(eta: tuple[int, ...], rest: int, target: int = 0) -> list[int]:
-    """Return the events that a neuron sends for the target 0: what stands outside the planes."""
-    return [int(event) for event in trains(eta, rest, target)[0]]

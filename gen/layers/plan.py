@@ -22,7 +22,7 @@ from ..design.design import Design
 from ..design.folding import EVENTS, MULTIPLY, Folding, divisors
 from ..design.parallel import has_synapses
 from ..design.population import DesignPopulation, DesignProjection, bits_for
-from ..design.reading import Band, parallel_of, parallel_outputs, repeats_of, word_of
+from ..design.reading import Band, parallel_of, parallel_outputs, word_of
 from ..facts import Facts, fact
 from ..hardware import hardware_of
 from ..model.codes import SpikeCode
@@ -601,5 +601,5 @@ class LayerPlan(ABC):
 def step_sums(population: DesignPopulation) -> tuple[np.ndarray, np.ndarray]:
     """Return the least and the greatest Σ W e of one step, (outputs,) int64 each."""
     projections = population.operands[0].projections
-    w = np.concatenate([q.map.weights * repeats_of(q.map) for q in projections], axis=1)
+    w = np.concatenate([q.map.weights * q.map.repeats for q in projections], axis=1)
     return np.minimum(w, 0).sum(axis=1), np.maximum(w, 0).sum(axis=1)

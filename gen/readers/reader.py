@@ -18,15 +18,8 @@ from ..design.reading import (
     WHOLE_SAMPLE,
     Band,
     WindowPlaces,
-    column_order,
-    groups_of,
-    is_apart,
-    is_picked,
-    parallel_inputs,
     places_of,
-    repeats_of,
     word_of,
-    zero_train,
 )
 from ..facts import Facts, fact
 from ..hardware import hardware_of
@@ -196,17 +189,17 @@ class Reader(ABC):
     @fact
     def apart(self) -> bool:
         """Each output channel reads one channel of the source, its own."""
-        return is_apart(self.map)
+        return self.map.apart
 
     @property
     def picked(self) -> bool:
         """Which channel an output reads is chosen out of the whole pixel, tile by tile."""
-        return is_picked(self.map)
+        return self.map.picked
 
     @property
     def groups(self) -> int:
         """Runs of channels of which each output reads one."""
-        return groups_of(self.map)
+        return self.map.runs
 
     @property
     def group_words(self) -> int:
@@ -226,12 +219,12 @@ class Reader(ABC):
     @fact
     def repeats(self) -> int:
         """Inputs that share a weight: the pixels of a sum, else 1."""
-        return repeats_of(self.map)
+        return self.map.repeats
 
     @fact
     def columns(self) -> np.ndarray:
         """Columns of the map's weights, in the order in which the inputs are read."""
-        return column_order(self.map, is_input=self.source.function == INPUT)
+        return self.map.columns(is_input=self.source.function == INPUT)
 
     @fact
     def weights(self) -> np.ndarray:
@@ -301,7 +294,7 @@ class Reader(ABC):
         """Words that some folding reads."""
         if self.picked:
             return [self.word]
-        return divisors(self.map.channels if self.apart else parallel_inputs(self.map)[0])
+        return divisors(self.map.channels if self.apart else self.map.parallel_inputs[0])
 
     @property
     def pixel_words(self) -> int:
@@ -314,7 +307,7 @@ class Reader(ABC):
         """Events of what stands outside the planes."""
         if self.beyond is not None:
             return list(self.beyond)
-        return zero_train(self.source_code.eta, self.source_code.rest)
+        return [int(event) for event in self.source_code.trains(0)]
 
     def picks(self, tile: int) -> Sequence[int]:
         """Channels that the outputs of a tile read; any where none is read."""

@@ -10,7 +10,6 @@ import numpy as np
 from ...gen.design.design import Design
 from ...gen.design.folding import Folding
 from ...gen.design.population import DesignOperand, DesignPopulation, DesignProjection, InputFormat
-from ...gen.design.reading import repeats_of
 from ...gen.model.codes import Schedule, SpikeCode, make_code
 from ...gen.model.functions import UNARY, FunctionTable, make_table, slope_below
 from ...gen.model.maps import Conv, Dense, Layout, LinearMap, Pooled, Sliding, Window
@@ -155,7 +154,7 @@ def random_operand(
     strength = limit / 2
     if empty.fixed:
         weights, strength = np.ones((size, fan_in), np.int64), 1.0
-    inputs = fan_in * repeats_of(empty)
+    inputs = fan_in * empty.repeats
     spread = strength * max(abs(source.code.low), source.code.high) * inputs**0.5
     bias = np.rint(rng.normal(0, spread / 4, size)).astype(np.int64)
     if code is None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...design.population import DesignPopulation
-from ...design.reading import zero_train
 from ...model.maps import Window
 
 
@@ -55,7 +54,7 @@ def maximum_of(population: DesignPopulation, source: DesignPopulation) -> Maximu
         if bias[inside].any() or (says != code.values).any():
             return f"is a maximum that changes the values of {source.name!r}"
         targets = -(-bias * m >> operand.shift)[~inside]
-        beyond |= {tuple(zero_train(code.eta, code.rest, int(f))) for f in np.unique(targets)}
+        beyond |= {tuple(int(event) for event in code.trains(int(f))) for f in np.unique(targets)}
     if len(beyond) > 1:
         return "is a maximum whose operands differ beyond the planes"
     nothing = tuple(0 for _ in code.eta)

@@ -26,7 +26,7 @@ from ...design.folding import Folding, divisors
 from ...design.population import DesignOperand, DesignPopulation, bits_for
 from ...design.reading import parallel_of
 from ...facts import Facts, fact
-from ...model.maps import Conv, Dense, LinearMap, Pooled
+from ...model.maps import Conv, Dense, Pooled
 from ...model.network import LINEAR
 from ...readers.reader import Reader
 from ..cost import sums_of_trains
@@ -144,8 +144,7 @@ class PairPlan(LayerPlan):
         population, first, second = given.population, given.readers(0), given.readers(1)
         if is_shared(population):
             second = tuple(
-                replace(r, map=first_output(r.map), held_map=first_output(r.held_map))
-                for r in second
+                replace(r, map=r.map.first(1), held_map=r.held_map.first(1)) for r in second
             )
         found = super().of(
             given,
@@ -321,18 +320,11 @@ def first_channel(operand: DesignOperand) -> DesignOperand:
     """Return the operand of the first channel."""
     return replace(
         operand,
-        projections=tuple(replace(q, map=first_output(q.map)) for q in operand.projections),
+        projections=tuple(replace(q, map=q.map.first(1)) for q in operand.projections),
         bias=operand.bias[:1],
         scale=operand.scale[:1],
         multiplier=operand.multiplier[:1],
     )
-
-
-def first_output(linear: LinearMap) -> LinearMap:
-    """Return a map of the first output channel alone."""
-    if isinstance(linear, Conv):
-        return replace(linear, kernel=linear.kernel[:1])
-    return replace(linear, matrix=linear.weights[:1])
 
 
 def is_shared(population: DesignPopulation) -> bool:
