@@ -234,8 +234,8 @@ def accuracies(
     found["overlapped"] = over_steps(paper, data, question.overlapped, progress)
     designs["overlapped"] = paper
     if design.firing == "overlapped" and design.dynamics == "signgd":
-        own = sorted({t for t in question.overlapped if t < design.input.code.steps})
-        own.append(design.input.code.steps)
+        own = sorted({t for t in question.overlapped if t < design.input.train_code.steps})
+        own.append(design.input.train_code.steps)
         found["design"] = over_steps(design, data, own, progress)
         designs["overlapped"] = design
     if relu_only(network):
@@ -258,7 +258,7 @@ def membranes_of(design: Design, trace: golden.Trace) -> dict[str, Any]:
         order = np.argsort(goal, kind="stable")
         chosen = np.unique(order[np.linspace(0, len(order) - 1, min(SHOWN, p.size)).astype(int)])
         rate = isinstance(p.code, RateCode)
-        unit = 1.0 if rate else p.code.unit
+        unit = 1.0 if rate else p.spike_code.unit
         found[p.name] = {
             "neurons": chosen,
             "v": (record.membranes[:, chosen] * unit).T,

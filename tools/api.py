@@ -671,7 +671,7 @@ def evaluate(design: Design | Path | str, data: Dataset) -> Evaluation:
     confusion = np.zeros((design.readout.size,) * 2, np.int64)
     np.add.at(confusion, (truth, result.labels), 1)
     activity = {
-        name: float(counts.mean()) / (design[name].size * design[name].code.steps)
+        name: float(counts.mean()) / (design[name].size * design[name].train_code.steps)
         for name, counts in result.events.items()
     }
     return Evaluation(

@@ -283,7 +283,7 @@ def tuned_residual() -> Iterator[Measurement]:
     exact = 100 * api.float_accuracy(network, data)
     say("  all test images")
     integers = 100 * api.evaluate(found.design, data).accuracy
-    steps = found.design.input.code.steps
+    steps = found.design.input.train_code.steps
     yield Measurement(
         what="steps",
         value=steps,
@@ -394,7 +394,7 @@ def _on_lanes(
     """Yield accuracy, equality of the Verilog, cycles and resources of a folded design."""
     latency, interval = steady(core_timing(design, technology))
     needs = estimate(design, technology).resources
-    folder = ROOT / "build" / "bench" / f"rate-{design.dynamics}-{design.input.code.steps}"
+    folder = ROOT / "build" / "bench" / f"rate-{design.dynamics}-{design.input.train_code.steps}"
     run = api.simulate_bulk(design, data, folder, technology=technology, progress=say)
     wrong = {m.sample for m in run.mismatches}
     yield Measurement(
@@ -500,7 +500,8 @@ def keyword_features() -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
 
     from ..gen.front.loading import load_model
 
-    model = load_model(f"{SHARED / 'reference_models.py'}:KWT1", SHARED / "kwt1_arm.pth").eval()
+    model: Any = load_model(f"{SHARED / 'reference_models.py'}:KWT1", SHARED / "kwt1_arm.pth")
+    model.eval()
     data = open_data("mlperf_kws01_audio_test_open.npz", inputs="audio")
     audio = torch.from_numpy(data.x.astype(np.float32) / 2**15)
     with torch.no_grad():
@@ -532,7 +533,7 @@ def keyword_transformer() -> Iterator[Measurement]:
     say("  its integers")
     options = Options(steps=KEYWORD_STEPS, weight_bits=8, samples=KEYWORD_SAMPLES, **KEYWORD_INPUT)
     design = calibrate(network, features[:KEYWORD_OWN], options)
-    raw, labels = design.raw_samples(features), []
+    raw, labels, right = design.raw_samples(features), [], np.zeros(0, bool)
     for start in range(0, len(raw), KEYWORD_PART):
         labels.append(golden.run(design, raw[start : start + KEYWORD_PART]).labels)
         done = start + len(labels[-1])

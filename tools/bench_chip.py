@@ -68,6 +68,7 @@ def bitstream() -> Iterator[Measurement]:
 
 
 def _samples_equal(found: proof.ChipCheck, target: int, what: str) -> Measurement:
+    assert found.clock_hz is not None
     wrong = {mismatch.sample for mismatch in found.mismatches}
     return Measurement(
         what=f"samples with logits, class and cycles equal, {what}",
@@ -134,7 +135,8 @@ def reweighted() -> Iterator[Measurement]:
         full = api.build(design, board, folder / "rebuilt", shape=shape, seeds=(SEED,))
         times.append(_cpu_seconds())
         assert full.bitstream is not None
-        a, b = (np.frombuffer(r.bitstream.read_bytes(), np.uint8) for r in (short, full))
+        files = (short.bitstream, full.bitstream)
+        a, b = (np.frombuffer(path.read_bytes(), np.uint8) for path in files)
         yield Measurement(
             what=f"bytes unlike a full rebuild, {name}",
             value=int((a != b).sum()) if len(a) == len(b) else max(len(a), len(b)),
@@ -308,6 +310,7 @@ def spi_link() -> Iterator[Measurement]:
         board = find_board(name)
         design, folder = demo_design(board), ROOT / "build" / "bench" / f"spi-{name}"
         built = api.build(design, board, folder, seeds=(SEED,), link=BOTH)
+        assert built.fmax_hz is not None and built.spi is not None
         latency, interval = steady(core_timing(design, technology_of(board)))
         uart, spi = lines(design, board, built, {"latency": latency, "interval": interval})
         yield Measurement(
@@ -315,7 +318,7 @@ def spi_link() -> Iterator[Measurement]:
             value=round(built.fmax_hz / 1e6, 1),
             unit="MHz",
             target=f">= {mhz}",
-            note=f"{built.utilisation[board.device.lut_cell].used:,} cells, seed {SEED}",
+            note=f"{built.utilisation[board.open_device.lut_cell].used:,} cells, seed {SEED}",
             details={"clock_hz": built.clock_hz, "design_hash": design.hash},
         )
         yield Measurement(

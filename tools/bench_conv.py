@@ -125,10 +125,10 @@ def float_answers(make: Callable[[], Task]) -> np.ndarray:
 
 
 @cache
-def converted(make: Callable[[], Task], **options: Any) -> Design:
+def converted(make: Callable[[], Task], **settings: Any) -> Design:
     """Return the Design of a task in integers, not folded."""
     task = make()
-    options = Options(input_steps=INPUT_STEPS, **options)
+    options = Options(input_steps=INPUT_STEPS, **settings)
     return api.convert(model_of(task), task.calibrate, options).design
 
 

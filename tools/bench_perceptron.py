@@ -115,7 +115,7 @@ def against_estimate(
     technology = technology_of(target)
     guess = estimate(found.design, technology).resources + link_cost(technology, UART)
     cells = api.budget_of(target).used(guess)["LUTs"][0]
-    used = found.built.utilisation[target.device.lut_cell].used
+    used = found.built.utilisation[target.open_device.lut_cell].used
     error = round(100 * (cells / used - 1), 1)
     yield Measurement(
         what="estimate of LUTs against place and route" + (", either way" if bound else ""),
@@ -124,7 +124,7 @@ def against_estimate(
         target="" if bound is None else f"<= {bound:g}",
         note=f"{cells:,} for {used:,}, link included",
     )
-    blocks = found.built.utilisation[target.device.block_ram.cell].used
+    blocks = found.built.utilisation[target.open_device.block_ram.cell].used
     yield Measurement(
         what="estimate of block RAMs less place and route",
         value=guess.block_ram - blocks,

@@ -129,7 +129,9 @@ def clock_setting(
     return fastest_setting(
         family=board.family,
         input_hz=board.input_hz,
-        target_hz=board.device.goal_hz * _USUAL_SHARE if frequency is None else Fraction(frequency),
+        target_hz=board.open_device.goal_hz * _USUAL_SHARE
+        if frequency is None
+        else Fraction(frequency),
         part=board.part,
     )
 

@@ -20,7 +20,8 @@ LOCK = ".signfire.lock"
 PAUSE_S = 0.05
 BRIEF_S = 10.0  # how long another may take that only writes what it has computed
 
-Given, Found = ParamSpec("Given"), TypeVar("Found")
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
 
 _held: set[str] = set()  # by this process, which may claim what it holds
 

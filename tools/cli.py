@@ -433,6 +433,7 @@ def simulate(
     if netlist:
         from . import proof
 
+        assert board is not None, "--netlist was refused without a board"
         with shown("netlist check") as say:
             checked = proof.check_netlist(chosen, found, find_board(board), folder, progress=say)
         return Outcome(
@@ -442,17 +443,11 @@ def simulate(
         )
     if bulk:
         with shown("bulk check") as say:
-            result = api.simulate_bulk(chosen, found, folder, progress=say, **settings)
+            result, drawn = api.simulate_bulk(chosen, found, folder, progress=say, **settings), None
     else:
         with shown("cycle check") as say:
-            result = api.simulate(
-                chosen,
-                found,
-                folder,
-                waves=waves,
-                progress=say,
-                **settings,
-            )
+            result = api.simulate(chosen, found, folder, waves=waves, progress=say, **settings)
+            drawn = result.waves
     return Outcome(
         data={
             "check": "bulk" if bulk else "cycle",
@@ -462,7 +457,7 @@ def simulate(
             "compared": result.words,
             "cycles_per_s": result.cycles / result.seconds if result.seconds else None,
             "mismatches": result.mismatches,
-            "waves": None if bulk else result.waves,
+            "waves": drawn,
             **auto,
         },
         text=tables.of_simulation(result),

@@ -71,7 +71,11 @@ class Port(Protocol):
     ``read`` returns what came within ``timeout`` seconds, which may be nothing.
     """
 
-    timeout: float | None
+    @property
+    def timeout(self) -> float | None: ...
+
+    @timeout.setter
+    def timeout(self, seconds: float | None, /) -> None: ...
 
     def read(self, size: int = 1, /) -> bytes: ...
 
@@ -143,7 +147,7 @@ def list_ports() -> list[str]:
     return sorted(port.device for port in serial_ports.comports())
 
 
-def open_port(name: str, baud: int) -> Port:
+def open_port(name: str, baud: int) -> contextlib.AbstractContextManager[Port]:
     """Open a serial port, or an SPI by a name that :mod:`.spi_port` knows.
 
     Raises

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from .claim import BRIEF_S, claiming
 from .console import to_json
@@ -59,11 +60,10 @@ def write_page(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    markup = jinja2.utils.markupsafe.Markup
     shown = [
         {
             **vars(section),
-            "plots": [{"title": p.title, "svg": markup(p.svg)} for p in section.plots if p.svg],
+            "plots": [{"title": p.title, "svg": Markup(p.svg)} for p in section.plots if p.svg],
         }
         for section in sections
     ]

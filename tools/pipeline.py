@@ -488,7 +488,7 @@ def describe(job: Job) -> dict[str, Any]:
         "firing": design.firing,
         "dynamics": design.dynamics,
         "manner": design.manner,
-        "steps": max((p.code.steps for p in firing), default=design.input.code.steps),
+        "steps": max((p.train_code.steps for p in firing), default=design.input.train_code.steps),
         "shape": [p.size for p in design.populations],
         "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "command": job.command,

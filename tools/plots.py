@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -15,7 +16,7 @@ from ..gen.design.design import Design
 from ..sim.golden import Trace
 
 INK, FAINT, ACCENT, SECOND = "#1c2733", "#9aa7b4", "#0b6e99", "#d1682c"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: small, sharp and searchable
     "font.family": "sans-serif",
     "font.size": 9.0,
@@ -29,6 +30,7 @@ STYLE = {
     "ytick.color": INK,
     "legend.frameon": False,
 }
+BARE: dict[Any, Any] = STYLE | {"axes.spines.left": False, "axes.spines.bottom": False}
 COLOURS = (ACCENT, SECOND, "#1d7a46", "#8a4fa3", "#b3261e", "#5b6b7a", "#b58900")
 MARKS = ("o", "s", "^", "D", "v", "x", "P")
 EVENTS = ListedColormap(["#f0f3f6", ACCENT])
@@ -161,7 +163,7 @@ def activity(rows: Sequence[str], shares: Sequence[Sequence[float]], name: str) 
     grid = np.full((len(rows), longest), np.nan)
     for k, row in enumerate(shares):
         grid[k, : len(row)] = row
-    with matplotlib.rc_context(STYLE | {"axes.spines.left": False, "axes.spines.bottom": False}):
+    with matplotlib.rc_context(BARE):
         figure = Figure(figsize=(6.4, 0.26 * len(rows) + 0.9))
         axes = figure.subplots()
         top = max(0.5, float(np.nanmax(grid)))
@@ -187,7 +189,7 @@ def confusion(matrix: np.ndarray) -> str:
     classes = len(matrix)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     right, wrong = np.eye(classes, dtype=bool), ~np.eye(classes, dtype=bool)
-    with matplotlib.rc_context(STYLE | {"axes.spines.left": False, "axes.spines.bottom": False}):
+    with matplotlib.rc_context(BARE):
         size = min(6.5, max(2.6, 0.38 * classes + 0.6))
         figure = Figure(figsize=(size, size))
         axes = figure.subplots()
@@ -202,7 +204,8 @@ def confusion(matrix: np.ndarray) -> str:
         if classes <= 20:
             for i, j in np.argwhere(matrix > 0):
                 colour = "white" if i == j and share[i, j] > 0.5 else INK
-                axes.text(j, i, matrix[i, j], ha="center", va="center", fontsize=7.5, color=colour)
+                count = str(matrix[i, j])
+                axes.text(j, i, count, ha="center", va="center", fontsize=7.5, color=colour)
         axes.set_xticks(range(classes) if classes <= 20 else [])
         axes.set_yticks(range(classes) if classes <= 20 else [])
         axes.tick_params(length=0)
@@ -253,7 +256,8 @@ def _images(axes: Axes, events: np.ndarray) -> None:
     steps, _, width = events.shape
     framed = np.pad(events.astype(float), ((0, 0), (0, 0), (0, 2)), constant_values=np.nan)
     axes.imshow(np.concatenate(framed, axis=1), cmap=EVENTS, vmin=0, vmax=1)
-    axes.set_xticks([(width + 2) * t + width / 2 for t in range(steps)], labels=range(steps))
+    middles = [(width + 2) * t + width / 2 for t in range(steps)]
+    axes.set_xticks(middles, labels=[str(t) for t in range(steps)])
     axes.set_yticks([])
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(length=0)
@@ -268,15 +272,15 @@ def membranes(design: Design, trace: Trace) -> str:
     with matplotlib.rc_context(STYLE):
         figure, panels = _panels(len(hidden), 2.7)
         for axes, population in zip(panels, hidden, strict=True):
-            record = trace.populations[population.name]
-            goals = np.clip(record.targets[-1], population.code.low, population.code.high)
+            record, code = trace.populations[population.name], population.spike_code
+            goals = np.clip(record.targets[-1], code.low, code.high)
             chosen = _spread(goals, SHOWN_MEMBRANES)
             for k, neuron in enumerate(chosen):
                 colour = matplotlib.colormaps["viridis"](k / max(len(chosen) - 1, 1) * 0.85)
                 v = record.membranes[:, neuron]
                 times = [*range(len(v)), len(v) - 0.6]  # so that v(T) is seen to stay
                 axes.step(times, [*v, v[-1]], where="post", color=colour, lw=1.6)
-                goal = np.clip(record.targets[:, neuron], population.code.low, population.code.high)
+                goal = np.clip(record.targets[:, neuron], code.low, code.high)
                 axes.step(range(len(goal)), goal, where="post", color=colour, lw=0.9, ls=":")
                 axes.annotate(
                     f"{neuron}",

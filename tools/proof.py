@@ -117,7 +117,8 @@ def check_netlist(
     frequency = None
     if board.builds_bitstream and board.has_pll:
         # The PLL's clock is not above what is asked for; a float may lie below the exact one.
-        frequency = board.device.goal_hz / 2 if clock_hz is None else clock_hz * (1 + 1e-9)
+        goal_hz = board.open_device.goal_hz
+        frequency = goal_hz / 2 if clock_hz is None else clock_hz * (1 + 1e-9)
     found = synthesise(
         Accelerator(design, board, shape),
         board,

@@ -40,6 +40,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from ..gen.design.design import Design
 from ..sim.golden import Trace
@@ -140,7 +141,7 @@ def _plots(record: Mapping[str, Any], example: Example | None) -> dict[str, str]
     if example is not None:
         drawn["raster"] = plots.raster(example.design, example.trace)
         drawn["membranes"] = plots.membranes(example.design, example.trace)
-    return {name: jinja2.utils.markupsafe.Markup(svg) for name, svg in drawn.items()}
+    return {name: Markup(svg) for name, svg in drawn.items()}
 
 
 def percent(share: float | None, digits: int = 2) -> str:

@@ -7,12 +7,13 @@ from ..boards import readback
 from ..boards.boards import find_board
 from ..boards.build import SHAPE
 from ..boards.reweight import Reweighted
+from ..gen.design.design import Design
 from . import api, proof
 
 
 def run(
     build: Path,
-    design: Path,
+    design: Design | Path,
     output: Path,
     samples: api.Dataset | None = None,
     *,

@@ -74,8 +74,7 @@ def measure(
     }
     if len(formats) > 1:
         raise ValueError("designs that are compared must take the same raw samples")
-    for name, design in designs.items():
-        truth = data.classes_of(design.readout.size, name)
+    truth, *_ = [data.classes_of(design.readout.size, name) for name, design in designs.items()]
     first = next(iter(designs.values()))
     found: dict[str, list[float]] = {"float": [], **{name: [] for name in designs}}
 
@@ -107,7 +106,7 @@ def measure(
                 "hash": d.hash,
                 "dynamics": d.dynamics,
                 "firing": d.firing,
-                "steps": d.input.code.steps if d.firing == "overlapped" else None,
+                "steps": d.input.train_code.steps if d.firing == "overlapped" else None,
             }
             for name, d in designs.items()
         },

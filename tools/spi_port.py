@@ -4,11 +4,12 @@ SPI has no line of its own for each direction in time: nothing comes unless the 
 Reading therefore sends END, which the board ignores, and hears what the board has to say.
 """
 
+import importlib
 import re
 import struct
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from typing import Any
 
 import serial
 import sliplib
@@ -172,20 +173,19 @@ def serial_failures(exchange: Exchange) -> Exchange:
     return checked
 
 
-@contextmanager
-def _needs(library: str):
+def _library(name: str) -> Any:
+    """Return a module of a library that not everybody has; no types of it are known."""
     try:
-        yield
+        return importlib.import_module(name)
     except ImportError as failure:
+        library = name.partition(".")[0]
         raise ValueError(
             f"this port needs {library}, which is not installed (pip install signfire[spi])"
         ) from failure
 
 
 def _spidev(where: str, hz: int) -> tuple[Exchange, Callable[[], object]]:
-    with _needs("spidev"):
-        import spidev
-
+    spidev = _library("spidev")
     bus, device = map(int, where.removeprefix("spidev:").split("."))
     spi = spidev.SpiDev()
     path = f"/dev/spidev{bus}.{device}"
@@ -207,16 +207,12 @@ def _spidev(where: str, hz: int) -> tuple[Exchange, Callable[[], object]]:
 
 
 def _ftdi(where: str, hz: int) -> tuple[Exchange, Callable[[], object]]:
-    with _needs("pyftdi"):
-        from pyftdi.ftdi import FtdiError
-        from pyftdi.spi import SpiController
-        from pyftdi.usbtools import UsbToolsError
-
-    controller = SpiController()
+    ftdi, spi, usbtools = (_library(f"pyftdi.{name}") for name in ("ftdi", "spi", "usbtools"))
+    controller = spi.SpiController()
     try:
         controller.configure(where)
         port = controller.get_port(cs=0, freq=hz, mode=0)
-    except (OSError, ValueError, FtdiError, UsbToolsError) as failure:
+    except (OSError, ValueError, ftdi.FtdiError, usbtools.UsbToolsError) as failure:
         raise ValueError(
             f"{where} cannot be opened: {failure} (is the adapter plugged in, and may this user "
             f"open USB devices? ftdi:///? lists those found)"

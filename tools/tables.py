@@ -186,14 +186,14 @@ def border_notes(design: Design) -> list[str]:
     found = []
     for p in design.populations:
         for operand in () if p.function == MAX else p.operands:
-            sources = [(q.map, design[q.source].code) for q in operand.projections]
+            sources = [(q.map, design[q.source].train_code) for q in operand.projections]
             kinds = border_of(operand.bias, p.shape, sources).count
             if kinds == 1:
                 continue
             unsaid = [
                 q.source
                 for q in operand.projections
-                if q.map.padded and design[q.source].code.zero != 0
+                if q.map.padded and design[q.source].train_code.zero != 0
             ]
             what = "stands for values other than 0: they are"
             if unsaid:
@@ -378,7 +378,9 @@ def of_reweighting(result: Reweighted, chip: "ChipCheck | None" = None) -> list[
 def of_inference(result: Inference) -> list[RenderableType]:
     """Accuracy, whether the board said what the golden model says, and how fast."""
     samples = len(result.labels)
-    lines = [f"{result.equal:,} of {samples:,} samples equal to the golden model, every logit"]
+    lines: list[RenderableType] = [
+        f"{result.equal:,} of {samples:,} samples equal to the golden model, every logit"
+    ]
     if result.correct is not None:
         lines.append(f"accuracy {result.correct / samples:.2%}")
 
@@ -537,7 +539,7 @@ def of_boards(boards: Sequence[Board]) -> list[RenderableType]:
 
     Boards that no network fits are named behind the first.
     """
-    full = [b for b in boards if b.device is not None and holds_networks(b)]
+    full = [(b, b.device) for b in boards if b.device is not None and holds_networks(b)]
     small = [b for b in boards if not holds_networks(b)]
     others = [b for b in boards if b.device is None]
     parts: list[RenderableType] = []
@@ -548,16 +550,16 @@ def of_boards(boards: Sequence[Board]) -> list[RenderableType]:
                 b.name,
                 b.title,
                 b.part,
-                f"{b.device.luts:,}",
-                f"{b.device.block_ram.count * b.device.block_ram.bits // 1024:,}",
-                b.device.multipliers,
+                f"{device.luts:,}",
+                f"{device.block_ram.count * device.block_ram.bits // 1024:,}",
+                device.multipliers,
                 b.toolchain,
             )
-            for b in full
+            for b, device in full
         ]
         title = "Built to a bitstream with open tools"
         parts.append(Fitting(headers, rows, spare=["board"], title=title))
-        parts += [f"{b.name}: {b.uart_note}" for b in full if b.uart_note]
+        parts += [f"{b.name}: {b.uart_note}" for b, _ in full if b.uart_note]
     parts += [
         f"{b.name} ({b.title}, {b.part}): the link to the host leaves no room for a network; "
         "signfire generate writes the core alone"

@@ -82,8 +82,12 @@ def quantise_activations(x: Tensor, steps: int, clip: float) -> Tensor:
 @contextmanager
 def quantised_activations(model: nn.Module, steps: int, clip: float):
     """Let every ReLU of ``model`` answer in 2^steps levels."""
+
+    def quantised(layer: nn.Module, inputs: tuple, out: torch.Tensor) -> torch.Tensor:
+        return quantise_activations(out, steps, clip)
+
     handles = [
-        layer.register_forward_hook(lambda _, __, out: quantise_activations(out, steps, clip))
+        layer.register_forward_hook(quantised)
         for layer in model.modules()
         if isinstance(layer, nn.ReLU)
     ]

@@ -350,7 +350,7 @@ def measure(
     raw = design.raw_samples(judge.x[: stops[-1]])
     scale = float(design.readout.operands[0].scale[0])
     every = design.firing == "overlapped" and goal.loss is not None and not whole
-    steps = np.arange(1, design.input.code.steps + 1) if every else None
+    steps = np.arange(1, design.input.train_code.steps + 1) if every else None
     found = Measured(steps=np.array([mean_steps(design)]) if steps is None else steps.astype(float))
     start = 0
     for stop in stops:

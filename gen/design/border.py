@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..model.codes import SpikeCode
+from ..model.codes import RateCode, SpikeCode
 from ..model.maps import LinearMap, Sliding
 
 MOST_BIASES = 2**16  # of a layer, in one ROM
@@ -67,7 +67,9 @@ def pixel_biases(bias: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def border_of(
-    bias: np.ndarray, shape: tuple[int, ...], sources: Sequence[tuple[LinearMap, SpikeCode]]
+    bias: np.ndarray,
+    shape: tuple[int, ...],
+    sources: Sequence[tuple[LinearMap, SpikeCode | RateCode]],
 ) -> Border:
     """Return the kinds of pixel of a layer, a single one where its constants are all the same.
 

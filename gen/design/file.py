@@ -248,7 +248,7 @@ def _folding_of(header: dict | None) -> Folding | None:
     return Folding(**numbers, synapse=synapse)
 
 
-def provenance_of(record: object) -> Mapping[str, object]:
+def provenance_of(record: object) -> Mapping[str, Any]:
     """Return what stands beside the hash, with the kinds of values that its readers rely on."""
     if not isinstance(record, dict):
         raise TypeError("its provenance is no object")
