@@ -177,7 +177,7 @@ def test_normalised_images_of_channels_first_have_borders(schedule, run_core):
     run = run_core(Core(design, "ecp5"), raw)
 
     assert [9, 6, 1] == [plan.border.count for plan in plans(design)]
-    assert plans(design)[0].readers[0].turned
+    assert plans(design)[0].readers[0].kind == "scattered"
     seen = raw.reshape(2, 2, 5, 4).transpose(0, 2, 3, 1).reshape(2, -1)
     assert golden.run(image, seen).logits.tolist() == logits(run, design)
     assert_predicted(predict(core_timing(design, "ecp5"), 2), run)
@@ -218,7 +218,9 @@ def test_a_mixer_of_torch_becomes_hardware_that_answers_as_golden_does(run_core)
 
     run = run_core(Core(design, "ecp5"), raw)
 
-    turned = [r.source.name for plan in plans(design) for r in plan.readers if r.turned]
+    turned = [
+        r.source.name for plan in plans(design) for r in plan.readers if r.kind == "scattered"
+    ]
     # both ways, each once for the layer and once for the identity; the head's weights are permuted
     assert len(turned) == 2 * 4
     assert design["classes"].operands[0].projections[0].map.kind == "dense"
