@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -67,9 +68,15 @@ def read_build(folder: Path | str) -> FinishedBuild:
         record = json.loads((found / RESULT).read_text())
         version, result = record["format"], record["result"]
         digest, board = record["bitstream_sha256"], result["board"]
-        bitstream, clock_hz = found / result["bitstream"], float(result["clock_hz"])
-    except (KeyError, TypeError, json.JSONDecodeError):
+        name, clock_hz = result["bitstream"], float(result["clock_hz"])
+        if not isinstance(board, str) or not 0 < clock_hz < math.inf:
+            raise TypeError("a board is a word, and its clock a number above 0")
+        plain = isinstance(name, str) and name.isprintable() and name.strip(".")
+        if not plain or Path(name).name != name:
+            raise TypeError("a bitstream is a file of the folder")
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         raise ValueError(f"{found / RESULT} is not what signfire writes (build again)") from None
+    bitstream = found / name
     if version != FORMAT_VERSION:
         raise ValueError(f"{found} was built by another signfire (build again)")
     if not bitstream.is_file():

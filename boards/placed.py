@@ -12,6 +12,13 @@ from .contents import FORMAT_VERSION, ContentsMap, Words
 PLACED = "placed.xz"
 
 
+# What reading a file that something else has written to raises.
+_DAMAGE = (
+    *(AttributeError, EOFError, LookupError, OSError, RecursionError, TypeError, ValueError),
+    lzma.LZMAError,
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlacedBuild:
     """A placed and routed design before its memories are filled.
@@ -75,21 +82,25 @@ class PlacedBuild:
             head, body = lzma.decompress(path.read_bytes()).decode().split("\n", 1)
             head = json.loads(head)
             whole = head["sha256"] == hashlib.sha256(body.encode()).hexdigest()
+            version = head["format"]
         except FileNotFoundError:
             raise ValueError(
                 f"{directory} is no folder of a finished build: it has no {PLACED} (run signfire "
                 f"build; boards of Gowin and of vendor tools cannot be reweighted)"
             ) from None
-        except (OSError, ValueError, KeyError, EOFError, lzma.LZMAError) as e:
+        except _DAMAGE as e:
             raise ValueError(f"{path} is damaged ({e}): run signfire build again") from e
-        if head["format"] != FORMAT_VERSION or not whole:
+        if version != FORMAT_VERSION or not whole:
             raise ValueError(f"{path} is damaged or of another signfire: run signfire build again")
-        record = json.loads(body)
-        return cls(
-            board=record["board"],
-            contents=ContentsMap.from_json(record["contents"]),
-            placed=record["placed"],
-            pack=tuple(record["pack"]),
-            versions=record["versions"],
-            record=tuple(record["record"]),
-        )
+        try:
+            record = json.loads(body)
+            return cls(
+                board=record["board"],
+                contents=ContentsMap.from_json(record["contents"]),
+                placed=record["placed"],
+                pack=tuple(record["pack"]),
+                versions=record["versions"],
+                record=tuple(record["record"]),
+            )
+        except _DAMAGE as e:
+            raise ValueError(f"{path} is damaged ({e}): run signfire build again") from e

@@ -151,6 +151,19 @@ def test_naming_one_file_does_not_excuse_another(converted) -> None:
         source_of(design, Named(weights=str(converted / "w.pth")))
 
 
+def test_what_the_user_names_is_there_or_the_command_ends(signfire, converted) -> None:
+    for named in (
+        ["--model", "nope.py:net"],
+        ["--model", "m.py:nope"],
+        ["--weights", "nope.pth"],
+        ["--calibrate", "nope.npz"],
+        ["--model", "m.py"],
+    ):
+        words = ["--data", "test.npz", "--no-bulk", "--cycle-samples", 0, "-o", "r", *named]
+        status, record, err = signfire("report", "d.npz", *words)
+        assert status == 2 and "internal error" not in err, (named, record)
+
+
 def with_model(design: Design, path: Path, change) -> None:
     """Save a design with another record of its model; the hash does not cover it."""
     record = dict(design.provenance["model"])

@@ -475,11 +475,17 @@ def simulate(
 @data_options
 @model_options
 @click.option("--samples", type=int, help="Only the first N samples.")
-@click.option("--example", default=0, show_default=True, help="Sample whose spikes are drawn.")
+@click.option(
+    "--example", type=COUNT, default=0, show_default=True, help="Sample whose spikes are drawn."
+)
 @click.option("--board", help="Also build for this board.")
 @fold_option
 @click.option(
-    "--cycle-samples", default=2, show_default=True, help="Samples of the cycle check; 0: none."
+    "--cycle-samples",
+    type=COUNT,
+    default=2,
+    show_default=True,
+    help="Samples of the cycle check; 0: none.",
 )
 @click.option("--bulk/--no-bulk", default=True, help="Run all samples through the Verilog.")
 @click.option("--faults", type=COUNT, default=0, help="Plant N faults, see signfire faults.")

@@ -435,18 +435,28 @@ def _against_float(job: Job, stages: Stages, inputs: Mapping[str, Any]) -> dict[
     assert data is not None
     curve = CURVE[job.design.firing] if job.curve is None else tuple(job.curve)
     none = {"float": None, "over_steps": [], "float_differs": [], "float_missing": ""}
+    none |= {"over_steps_missing": "" if curve else "it was not asked for"}
+
+    def missing(reason: Exception) -> dict[str, Any]:
+        if job.named != NOTHING_NAMED:  # what the user named is there, or the user must know
+            raise reason
+        said = f"the float model is not at hand: {reason}"
+        return none | {"over_steps_missing": said, "float_missing": said}
+
     try:
         origin = source_of(job.design, job.named)
-        api.options_of(job.design)
     except (ValueError, OSError) as reason:
-        missing = f"the float model is not at hand: {reason}"
-        return none | {"over_steps_missing": missing, "float_missing": missing}
+        return missing(reason)
+    try:
+        api.options_of(job.design)
+    except ValueError as reason:
+        curve, none["over_steps_missing"] = (), str(reason)
 
     def measure() -> dict[str, Any]:
         try:
             found = read_source(job.design, origin, job.named)
         except ValueError as reason:
-            return none | {"float_missing": f"the float model is not at hand: {reason}"}
+            return missing(reason)
         again = api.Conversion(design=job.design, network=found.network, calibrate=found.calibrate)
         return none | {
             "float": api.float_accuracy(found.network, data),
@@ -457,9 +467,7 @@ def _against_float(job: Job, stages: Stages, inputs: Mapping[str, Any]) -> dict[
     named = origin.model, job.named.spec is not None
     inputs = {**inputs, "files": origin.digests, "state": origin.state, "named": named}
     inputs |= {"curve": curve, "differs": origin.differs}
-    found = stages.run("float", f"float model, and T = {_listed(curve)}", inputs, measure)
-    missing = found["float_missing"] or ("" if curve else "it was not asked for")
-    return found | {"over_steps_missing": missing}
+    return stages.run("float", f"float model, and T = {_listed(curve)}", inputs, measure)
 
 
 def _listed(numbers: Sequence[int]) -> str:
