@@ -12,7 +12,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 
 from signfire.boards import nextpnr
-from signfire.boards.accelerator import Accelerator
+from signfire.boards.accelerator import PATIENCE, Accelerator, timeout_of
 from signfire.boards.boards import find_board, list_boards
 from signfire.boards.build import NAME, RESULT, BuildResult, build, build_application
 from signfire.boards.nextpnr import BuildError
@@ -357,3 +357,11 @@ def test_clock_bytes_of_the_identity_are_found_wherever_they_lie() -> None:
 
     assert accelerator.clock_is_open
     assert 40_500_000 == Identity.from_bytes(bytes(record)).clock_hz
+
+
+@pytest.mark.parametrize("silence", [1, 7, 8, 9, 1000, 10**6])
+def test_the_watchdog_waits_for_longer_than_a_core_takes(silence) -> None:
+    found = timeout_of(silence)
+
+    assert PATIENCE * silence <= found < 2 * PATIENCE * silence
+    assert found & (found - 1) == 0

@@ -169,3 +169,14 @@ def test_folders_that_are_not_whole_are_refused(built, tmp_path) -> None:
 
     assert built.board == record["result"]["board"]
     assert (folder / SHAPE).exists()
+
+
+def test_words_that_are_not_as_expected_are_named():
+    expected = {"fc1 weights": (3, 255, 0), "identity": (1,)}
+
+    assert [] == unlike(expected | {"more": (9,)}, expected)
+    assert [
+        "word 1 of fc1 weights is 0xfe, not 0xff",
+        "word 2 of fc1 weights is 0x10, not 0x0",
+        "word 0 of identity is 0x0, not 0x1",
+    ] == unlike({"fc1 weights": (3, 254, 16), "identity": (0,)}, expected)

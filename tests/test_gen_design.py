@@ -1,5 +1,6 @@
 """Design: one file that comes back whole or not at all, and numbers that are checked."""
 
+import json
 import re
 from dataclasses import replace
 
@@ -97,6 +98,31 @@ def test_damaged_file_never_loads_as_something_else(make_design, tmp_path):
             assert str(path) in str(error)
 
     assert refused > 100
+
+
+@pytest.mark.parametrize("what", ["weight", "header", "hash"])
+def test_a_file_whose_content_is_not_that_of_its_hash_is_damaged(make_design, tmp_path, what):
+    """Every part of such a file is well formed, and its CRCs are right."""
+    path = tmp_path / "design.npz"
+    make_design().save(path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    header = json.loads(arrays["design"].tobytes())
+    if what == "weight":
+        key = next(key for key in sorted(arrays) if key.endswith("weights"))
+        arrays[key] = arrays[key].copy()
+        arrays[key].flat[0] += 1 if arrays[key].flat[0] <= 0 else -1
+    elif what == "header":
+        header["input_format"]["shift"] += 1
+    else:
+        header["hash"] = "0" * 64
+    arrays["design"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    np.savez_compressed(path, **arrays)
+
+    with pytest.raises(ValueError) as error:
+        Design.load(path)
+
+    assert f"{path} is damaged: its content does not match its hash" == str(error.value)
 
 
 def test_file_of_another_format_is_refused(make_design, tmp_path, monkeypatch):

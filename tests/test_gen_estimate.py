@@ -470,3 +470,14 @@ def test_the_link_costs_what_is_kept_free_for_it(board, link, tmp_path):
     assert expected.lut == pytest.approx(measured.lut, rel=0.1)
     assert expected.ff == pytest.approx(measured.ff, rel=0.1)
     assert expected.block_ram == measured.block_ram == 0
+
+
+@pytest.mark.parametrize("technology", sorted(TECHNOLOGIES))
+@pytest.mark.parametrize("link", ["uart", "spi"])
+def test_the_links_of_a_family_differ_as_those_of_any_other(technology, link):
+    """Of each family one link at least is compared with what synthesis makes of it, above."""
+    known, both = (link_cost("ice40-up", name) for name in (link, "both"))
+    own, own_both = (link_cost(technology, name) for name in (link, "both"))
+
+    assert known.lut / both.lut == pytest.approx(own.lut / own_both.lut, rel=0.06)
+    assert known.ff / both.ff == pytest.approx(own.ff / own_both.ff, rel=0.06)

@@ -111,6 +111,12 @@ def test_other_steps_layers_and_input_formats_are_refused() -> None:
     assert "high of the input format must be 255, not 127" in reasons(signed)
 
 
+def test_another_firing_is_refused() -> None:
+    overlapped = random_design(seed=3, firing="overlapped", folding=FOLDING)
+
+    assert "firing must be settled, not overlapped" in reasons(overlapped)
+
+
 def test_another_limit_of_targets_is_refused() -> None:
     fc1 = replace(SHAPE["fc1"], limit=9)
     other = replace(SHAPE, populations=(SHAPE.input, fc1, SHAPE.readout))

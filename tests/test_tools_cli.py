@@ -14,12 +14,17 @@ from rich.console import Console
 
 from signfire.boards import toolchain
 from signfire.boards.boards import list_boards
+from signfire.sim.bulk import BulkResult
+from signfire.sim.cycle import CycleResult
+from signfire.sim.mismatch import Mismatch
 from signfire.tools import api, cli, console, tables
 from signfire.tools.dataset import load
 
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
 MODEL = [f"{TOOLS}/mnist_mlp.py:mlp32", "--weights", f"{TOOLS}/mnist_mlp32.pth"]
 CALIBRATE = ["--calibrate", f"{TOOLS}/mnist_calibrate.npz"]
+
+WRONG = Mismatch(layer="fc1", what="sum", sample=0, neuron=0, cycle=3, expected=1, got=2)
 
 
 @pytest.fixture
@@ -167,6 +172,24 @@ def test_the_exit_status_is_the_outcomes(capfd, wrong, status) -> None:
         return console.Outcome(data={}, text=[], status=wrong)
 
     assert console.run_program(check, "check", []) == status
+
+
+@pytest.mark.parametrize("found", [(), (WRONG,)], ids=["equal", "different"])
+@pytest.mark.parametrize("check", ["cycle", "bulk"])
+def test_a_check_that_found_a_difference_ends_with_1(
+    signfire, files, monkeypatch, check, found
+) -> None:
+    shared = {"samples": 1, "words": 3, "cycles": 5, "seconds": 0.5, "mismatches": found}
+    bulk = BulkResult(**shared, differing=len(found), labels=np.zeros(1, np.int64))
+    monkeypatch.setattr(api, "simulate", lambda *_, **__: CycleResult(**shared))
+    monkeypatch.setattr(api, "simulate_bulk", lambda *_, **__: bulk)
+    options = [*FOLD, "--json", *(["--bulk"] if check == "bulk" else [])]
+
+    status, out, _ = signfire(
+        "simulate", files / "design.npz", "--data", files / "data.npz", *options
+    )
+
+    assert (len(found), not found) == (status, only_json(out)["equal"])
 
 
 def test_a_fault_of_a_library_keeps_its_traceback(capfd) -> None:

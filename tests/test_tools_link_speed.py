@@ -3,16 +3,23 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import sliplib
 
 from signfire.boards.boards import find_board
 from signfire.boards.build import BuildResult
 from signfire.boards.spi_timing import OUTSIDE_NS, SpiTiming
 from signfire.boards.top import LINKS
+from signfire.gen.core.plans import plan_layers
 from signfire.gen.design.folding import Folding
+from signfire.gen.design.linkformat import SampleFormat
+from signfire.gen.technology import find_technology
+from signfire.hdl.protocol import Command
 from signfire.sim.specimens.chains import random_design
 from signfire.tools import pipeline, tables
 from signfire.tools.cli import cli
+from signfire.tools.host import encode_frame
 from signfire.tools.link_speed import Line, frame_bytes, lines, spi_byte_cycles
 
 FOLDING = {"input": Folding(pe=4), "fc1": Folding(pe=2, simd=4), "fc2": Folding(pe=1)}
@@ -61,6 +68,23 @@ def test_each_line_takes_its_bits_for_the_bytes_of_both_frames(design) -> None:
     assert 8 * (bytes_in + bytes_out) / 25e6 == pytest.approx(spi.line_s)
     assert 400 / 40e6 == uart.core_s == spi.core_s
     assert 1 / (uart.line_s + 1e-5) == pytest.approx(uart.throughput_per_s)
+
+
+def test_the_bytes_counted_are_those_of_whole_frames(design, pretended_board) -> None:
+    """Request and reply as they go over the line, class and cycles of the reply included."""
+    replies = []
+    board = pretended_board(design, disturb=lambda *reply: replies.append(reply[-1]) or b"")
+    packed = SampleFormat.of(design).pack(np.zeros((1, design.input.size), int))[0].tobytes()
+    request = encode_frame(Command.INFER, 1, packed)
+
+    board.receive(request)
+    bytes_in, bytes_out = frame_bytes(design, "ice40-up")
+
+    _, plans = plan_layers(design, find_technology("ice40-up"))
+    logit_bytes = -(-plans[-1].x_width // 8)
+    narrower = design.readout.size * (4 - logit_bytes)  # of the pretended board's four a logit
+    assert 2 + len(sliplib.decode(request[1:-1])) == bytes_in
+    assert 2 + len(sliplib.decode(replies[0][1:-1])) - narrower == bytes_out
 
 
 def test_a_slow_core_takes_bytes_slower_than_sck_could_bring_them(design) -> None:
