@@ -13,6 +13,8 @@ BOARD ?=
 BENCH ?=
 TESTS ?=
 N ?= 20
+ONLY ?=
+DRAWN ?=
 SEED ?= 1
 
 VENV := .venv
@@ -25,13 +27,14 @@ export PATH := $(BIN):$(PATH)
 unexport MAKEFLAGS MFLAGS MAKELEVEL
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-deep fuzz lint bench readme clean
+.PHONY: help env demo test test-deep fuzz mutants lint bench readme clean
 
 help:
 	@echo "make demo  [BOARD=name]  example network: convert, check, build, report (build/demo)"
 	@echo "make test  [TESTS=path]  all tests on all cores"
 	@echo "make test-deep           the slow tests too, and many examples of each property"
 	@echo "make fuzz  [N=20 SEED=1] random networks through the whole flow (build/fuzz)"
+	@echo "make mutants [ONLY=name | DRAWN=200 SEED=1]  plant faults; the tests must see them"
 	@echo "make lint                rules and format, order of imports, types"
 	@echo "make bench [BENCH=name]  measure bars, record them, rewrite the README's tables"
 	@echo "make env                 only create or update .venv"
@@ -91,6 +94,15 @@ lint: $(ENV)
 	@ruff format --check .
 	@PYTHONPATH=tests/typed lint-imports --no-logo --no-cache
 	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 pyright  # the wrapper would ask for a newer version
+
+# Faults planted by hand, each seen by the tests named beside it; or mutants that a library makes,
+# DRAWN of them by SEED; TESTS=COMMIT takes the tests of another commit for those.
+mutants: $(TOOLS)
+ifeq ($(DRAWN),)
+	@python tests/mutants/plant.py $(ONLY)
+else
+	@python tests/mutants/draw.py $(DRAWN) --seed $(SEED) $(if $(TESTS),--tests $(TESTS))
+endif
 
 bench: $(TOOLS)
 	@python -m signfire.tools.bench $(BENCH)

@@ -1,0 +1,172 @@
+"""Copies of the tree: mutated, imported in the place of the tree, and tested.
+
+A copy is a folder called ``signfire`` whose parent leads the search path of modules, so that
+``import signfire.hdl`` finds it before what is installed.
+"""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PLUGIN = "unshrunk"
+SEEN, MISSED, LATE, BROKEN = "seen", "missed", "out of time", "broken"
+CODES = {0: MISSED, 1: SEEN}  # of pytest; the others say that it could not run the tests
+LIMIT = 1800  # seconds of a run of tests, on a machine that does other things too
+FOUND_BY = ("FAILED ", "ERROR ")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """How a run of tests ended.
+
+    Parameters
+    ----------
+    outcome
+        :data:`SEEN`, :data:`MISSED`, :data:`LATE` or :data:`BROKEN`, where no test ran.
+    by
+        The first test that failed; the last words of pytest where it is broken.
+    seconds
+        On the clock.
+    """
+
+    outcome: str
+    by: str
+    seconds: float
+
+
+def tracked(root: Path) -> list[str]:
+    """Return the files of the working tree that git keeps or would keep, sorted."""
+    said = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=root,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    names = {name for name in said.stdout.split("\0") if name}
+    return sorted(name for name in names if os.path.lexists(root / name))
+
+
+def digest_of(root: Path) -> str:
+    """Return a digest of all files of the working tree and of their names."""
+    digest = hashlib.sha256()
+    for name in tracked(root):
+        path = root / name
+        content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+class Copy:
+    """A copy of the tree at ``root`` in ``folder``.
+
+    Parameters
+    ----------
+    root
+        Of a repository.
+    folder
+        An empty one.
+    cache
+        For compiled simulators; kept when the copy goes.
+    """
+
+    def __init__(self, root: Path, folder: Path, cache: Path) -> None:
+        self.root, self.cache = folder / "signfire", cache
+        for name in tracked(root):
+            target = self.root / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, target, follow_symlinks=False)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of what runs in the copy."""
+        return os.environ | {
+            "PYTHONPATH": os.pathsep.join([str(self.root.parent), str(HERE)]),
+            "SIGNFIRE_CACHE_DIR": str(self.cache),
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+
+    def require_own_modules(self, file: str) -> None:
+        """Make sure that the module that ``file`` belongs to is imported from this copy.
+
+        Raises
+        ------
+        RuntimeError
+            If another one would be.
+        """
+        path = Path(file) if file.endswith(".py") else Path(file).parent
+        parts = path.with_suffix("").parts
+        module = ".".join(("signfire", *(parts[:-1] if parts[-1] == "__init__" else parts)))
+        program = f"from importlib.util import find_spec as f; print(f({module!r}).origin)"
+        said = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=self.root,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+        )
+        origin = Path(said.stdout.strip() or ".").resolve()
+        if not origin.is_relative_to(self.root.resolve()):
+            raise RuntimeError(f"{module} is not imported from the copy, but from {origin}")
+
+    def write(self, file: str, text: str) -> None:
+        """Write a file, so that no module compiled before stands for it."""
+        path = self.root / file
+        for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
+            compiled.unlink()
+        path.write_text(text)
+
+    def test(
+        self, tests: Sequence[str], *options: str, limit: float = LIMIT, first: bool = True
+    ) -> Verdict:
+        """Run tests by pytest in the copy, up to the first that fails.
+
+        Parameters
+        ----------
+        tests
+            Files or single tests.
+        options
+            Of pytest, more of them.
+        limit
+            Seconds after which all that runs is ended.
+        first
+            Stop at the first that fails.
+        """
+        command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--no-header", "--tb=line"]
+        command += ["-p", "no:cacheprovider", "-p", PLUGIN, "--hypothesis-seed=0"]
+        command += ["-x"] if first else []
+        begun = time.monotonic()
+        process = subprocess.Popen(
+            [*command, *options, *tests],
+            cwd=self.root,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # what the tests start ends with them
+        )
+        try:
+            said, _ = process.communicate(timeout=limit)
+            outcome = CODES.get(process.returncode, BROKEN)
+        except subprocess.TimeoutExpired:
+            outcome = LATE
+            os.killpg(process.pid, signal.SIGKILL)
+            said, _ = process.communicate()
+        lines = said.splitlines()
+        failed = [line for line in lines if line.startswith(FOUND_BY)]
+        if outcome == SEEN:
+            by = "; ".join(line.split(" ", 1)[1].split(" - ")[0] for line in failed)
+        else:
+            by = " | ".join(lines[-6:]) if outcome == BROKEN else ""
+        return Verdict(outcome=outcome, by=by, seconds=time.monotonic() - begun)

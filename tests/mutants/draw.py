@@ -1,0 +1,280 @@
+"""Draw mutants of the product by seed, let cosmic-ray make them, and count those that tests see.
+
+    python tests/mutants/draw.py COUNT [--seed 1] [--tests COMMIT]
+
+Every line that can be mutated is drawn with the same probability, and then one of its mutants. The
+tests that run are those of the module's name, ``tests/test_FOLDER_MODULE*.py``, then those that
+import the module; where there are none of either, those that import what imports it. A test that
+fails without a mutant too does not count. ``--tests`` takes the tests of another commit for
+those of this one, over the same mutants of the same code. What was found is kept in
+``build/mutants`` and holds until a file of the tree changes.
+"""
+
+import argparse
+import ast
+import random
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import older
+from copies import BROKEN, LATE, MISSED, SEEN, Copy, digest_of, tracked
+from cosmic_ray import plugins
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+from journal import Journal
+from plant import BUILD, JOBS, key_of, shared
+from table import ROOT
+
+ROOMS = ("hdl", "gen", "sim", "boards", "tools")
+LIMIT = 240.0  # seconds of one mutant
+MOST_FILES = 12  # of tests for one mutant
+UNTESTED = "no test"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutant:
+    """One change that the library can make.
+
+    Parameters
+    ----------
+    file, line
+        Where, from 1.
+    operator, occurrence
+        Name of the library's operator, and which of its places in the file.
+    """
+
+    file: str
+    line: int
+    operator: str
+    occurrence: int
+
+    def applied(self, text: str) -> str:
+        """Return the text of the file with the change."""
+        operator = plugins.get_operator(self.operator)()
+        mutated = mutate_code(text, operator, self.occurrence)
+        if mutated is None or mutated == text:
+            raise ValueError(f"{self} changes nothing")
+        return mutated
+
+
+def mutants_of(file: str, text: str) -> Iterator[Mutant]:
+    """Yield every mutant of a file, those of operators that need no settings."""
+    tree = list(ast_nodes(get_ast(text)))
+    for name in sorted(plugins.operator_names()):
+        kind = plugins.get_operator(name)
+        if kind.arguments():
+            continue
+        operator = kind()
+        places = (start for node in tree for start, _ in operator.mutation_positions(node))
+        for occurrence, (line, _) in enumerate(places):
+            yield Mutant(file=file, line=line, operator=name, occurrence=occurrence)
+
+
+def product(root: Path) -> list[str]:
+    """Return the Python files of the product."""
+    return [name for name in tracked(root) if name.endswith(".py") and Path(name).parts[0] in ROOMS]
+
+
+def drawn(root: Path, count: int, seed: int) -> list[Mutant]:
+    """Return ``count`` mutants of as many lines."""
+    rng = random.Random(seed)
+    by_line: dict[tuple[str, int], list[Mutant]] = {}
+    for file in product(root):
+        for mutant in mutants_of(file, (root / file).read_text()):
+            by_line.setdefault((file, mutant.line), []).append(mutant)
+    lines = rng.sample(sorted(by_line), count)
+    return [rng.choice(by_line[line]) for line in lines]
+
+
+# -- which tests --------------------------------------------------------------------------------
+
+
+def module_of(file: str) -> str:
+    """Return the name that a file of the product is imported by."""
+    parts = Path(file).with_suffix("").parts
+    return ".".join(("signfire", *(parts[:-1] if parts[-1] == "__init__" else parts)))
+
+
+def imports_of(path: Path, package: str = "") -> set[str]:
+    """Return the modules of ours that a file may import: names of modules, and of what is in them.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    package
+        That it belongs to, for relative imports.
+    """
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, *([base] if base else [])])
+            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return {name for name in found if name.startswith("signfire.")}
+
+
+class Covering:
+    """Which test files there are for a file of the product.
+
+    Parameters
+    ----------
+    root
+        Of the tree with the product.
+    tests
+        Folder of the tests.
+    """
+
+    def __init__(self, root: Path, tests: Path) -> None:
+        self.of_tests = {path.name: imports_of(path) for path in sorted(tests.glob("test_*.py"))}
+        self.of_product = {}
+        for file in product(root):
+            name = module_of(file)
+            package = name if file.endswith("__init__.py") else name.rpartition(".")[0]
+            self.of_product[name] = imports_of(root / file, package)
+
+    def files(self, file: str) -> list[str]:
+        """Return them from the likeliest on, at most :data:`MOST_FILES`."""
+        module, path = module_of(file), Path(file)
+        stem = path.parent.name if path.stem == "__init__" else path.stem
+        named = [name for name in self.of_tests if name.startswith(f"test_{path.parts[0]}_{stem}")]
+        importing = self._importing({module})
+        if not named and not importing:
+            above = {name for name, imported in self.of_product.items() if module in imported}
+            importing = self._importing(above)
+        found = list(dict.fromkeys([*named, *importing]))
+        return [f"tests/{name}" for name in found[:MOST_FILES]]
+
+    def _importing(self, modules: set[str]) -> list[str]:
+        """Return the tests that import one of ``modules``, those of few imports first."""
+        names = [name for name, imported in self.of_tests.items() if imported & modules]
+        return sorted(names, key=lambda name: (len(self.of_tests[name]), name))
+
+
+# -- running ------------------------------------------------------------------------------------
+
+
+class Judge:
+    """Runs tests against mutants, and knows which of them fail without one.
+
+    Parameters
+    ----------
+    covering
+        Which tests there are.
+    journal, tree
+        For what is found, and the digest that it holds for.
+    limit
+        Seconds of one mutant.
+    """
+
+    def __init__(self, covering: Covering, journal: Journal, tree: str, limit: float) -> None:
+        self.covering, self.journal, self.tree, self.limit = covering, journal, tree, limit
+        self.unsound = {
+            record["test"] for record in journal.known.values() if record.get("unsound") == tree
+        }
+
+    def key(self, mutant: Mutant) -> str:
+        return key_of(self.tree, str(mutant), str(self.limit))
+
+    def judge(self, copy: Copy, mutant: Mutant) -> dict[str, Any]:
+        """Return what became of a mutant, and write it down."""
+        sound = (copy.root / mutant.file).read_text()
+        files = [f for f in self.covering.files(mutant.file) if self._collects(copy, f)]
+        left, outcome, by = self.limit, UNTESTED, ""
+        while files and left > 0:
+            copy.write(mutant.file, mutant.applied(sound))
+            try:
+                verdict = copy.test(files, *self._deselected(files), limit=left)
+            finally:
+                copy.write(mutant.file, sound)
+            left -= verdict.seconds
+            outcome, by = verdict.outcome, verdict.by
+            if outcome == BROKEN:  # the files could be collected without the mutant
+                outcome, by = SEEN, f"cannot be imported: {by}"
+            elif outcome == SEEN and not self._pass(copy, by):
+                continue
+            break
+        else:
+            outcome = LATE if files else UNTESTED
+        return self.journal.keep(
+            self.key(mutant), **vars(mutant), outcome=outcome, by=by, seconds=self.limit - left
+        )
+
+    def _collects(self, copy: Copy, file: str) -> bool:
+        """Whether pytest finds tests in a file."""
+        key = key_of(self.tree, "collects", file)
+        known = self.journal.get(key)
+        if known is None:
+            outcome = copy.test([file], "--collect-only").outcome
+            known = self.journal.keep(key, test=file, collects=outcome == MISSED)
+        return known["collects"]
+
+    def _pass(self, copy: Copy, tests: str) -> bool:
+        """Whether the tests that failed pass without a mutant; those that do not are left out."""
+        passed = True
+        for test in tests.split("; "):
+            if copy.test([test]).outcome != MISSED:
+                self.unsound.add(test)
+                self.journal.keep(key_of(self.tree, "unsound", test), test=test, unsound=self.tree)
+                passed = False
+        return passed
+
+    def _deselected(self, files: Sequence[str]) -> list[str]:
+        left_out = sorted(test for test in self.unsound if test.partition("::")[0] in files)
+        return [word for test in left_out for word in ("--deselect", test)]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("count", type=int, help="how many mutants")
+    parser.add_argument("--seed", type=int, default=1, help="of the drawing")
+    parser.add_argument("--tests", metavar="COMMIT", help="take the tests of another commit")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds of one mutant")
+    parser.add_argument("--jobs", type=int, default=JOBS, help="copies side by side")
+    options = parser.parse_args(argv)
+    counts = run(ROOT, options)
+    whole = sum(counts.values())
+    others = ", ".join(f"{counts[name]} {name}" for name in (MISSED, LATE, UNTESTED))
+    print(f"{counts[SEEN]} of {whole} seen ({counts[SEEN] / whole:.1%}; {others})")
+    return 0
+
+
+def run(root: Path, options: argparse.Namespace) -> Counter[str]:
+    """Return how many mutants came to which end; say it of each."""
+    name = options.tests or "tests"
+    journal = Journal(BUILD / f"drawn-{name}.jsonl")
+    tree = key_of(digest_of(root), name)
+    mutants = drawn(root, options.count, options.seed)
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        copies = []
+        for k in range(options.jobs):
+            copies.append(Copy(root, Path(folder) / str(k), BUILD / f"cache{k}"))
+            if options.tests:
+                older.put_tests(options.tests, root, copies[-1].root)
+        covering = Covering(root, copies[0].root / "tests")
+        judge = Judge(covering, journal, tree, options.limit)
+        records = [journal.get(judge.key(mutant)) for mutant in mutants]
+        todo = [m for m, known in zip(mutants, records, strict=True) if known is None]
+        counts = Counter(known["outcome"] for known in records if known is not None)
+        for number, (mutant, record) in enumerate(shared(copies, judge.judge, todo), 1):
+            counts[record["outcome"]] += 1
+            place = f"{mutant.file}:{mutant.line} {mutant.operator.rpartition('/')[2]}"
+            print(
+                f"{record['outcome']:11} {place} ({number} of {len(todo)}, "
+                f"{record['seconds']:.0f} s)\n{'':11} {record['by'][:200]}",
+                flush=True,
+            )
+    return counts
+
+
+if __name__ == "__main__":
+    sys.exit(main())
