@@ -3,6 +3,7 @@
 import inspect
 import os
 import struct
+import time
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
@@ -35,6 +36,8 @@ from signfire.tools.host import decode_frame, encode_frame
 # What the tests compile stays out of the user's cache, and serves the next run of the tests.
 os.environ.setdefault("SIGNFIRE_CACHE_DIR", str(Path(__file__).parents[1] / "build" / "cache"))
 
+PATIENCE_S = 60  # of processor time, with one simulation in Python; the longest takes a third
+
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -59,6 +62,21 @@ def pytest_collection_modifyitems(config, items):
     if deep and not config.getoption("--deep"):
         config.hook.pytest_deselected(items=deep)
         items[:] = [item for item in items if item not in deep]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def simulations_end():
+    """Let a simulation that waits for ever, as for a word that never comes, fail its test."""
+
+    def run(simulator):
+        begun = time.process_time()
+        while simulator.advance():
+            spent = time.process_time() - begun
+            assert spent < PATIENCE_S, "the simulation waits for something that does not come"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Simulator, "run", run)
+        yield
 
 
 @pytest.fixture
