@@ -379,22 +379,17 @@ class RootNeurons(DividingNeurons):
         return negative, product.product[: 2 * bits]
 
 
-class ProductNeurons(PairNeurons):
-    """Fire against F1·F2 / 2^p.
+class TargetNeurons(PairNeurons):
+    """What neurons share whose target is found before they fire.
 
-    target = ceil(F1·F2 / 2^p), held within what v can be told from; then as :class:`NeuronArray`.
+    target = ceil(value / 2^p), held within what v can be told from; then as :class:`NeuronArray`.
+    A subclass says what the value is, and how far it reaches.
     """
-
-    @staticmethod
-    def load_latency(numbers: PairNumbers) -> int:
-        bits = numbers.second.bit_length()
-        return 3 + Clamp.LATENCY + product_latency(kind=numbers.kind, factor_bits=bits)
 
     def elaborate(self, platform) -> Module:
         m = Module()
         low, high = self.rest - sum(self.eta), self.rest + sum(self.eta) + 1
-        product = self.greatest[0] * self.greatest[1]
-        reach = -(-product >> self.fraction)
+        reach = -(-self.reach >> self.fraction)
         width = signed_width(-reach, reach)
         m.submodules.clamp = clamp = Clamp(
             lanes=self.lanes, position_width=width, low=low, high=high
@@ -404,7 +399,7 @@ class ProductNeurons(PairNeurons):
         )
         for lane in range(self.lanes):
             rounded = Signal(signed(width), name=f"c_rounded_{lane}", reset_less=True)
-            m.d.sync += rounded.eq(ceil_shift(self._product(m, lane), self.fraction))
+            m.d.sync += rounded.eq(ceil_shift(self._value(m, lane), self.fraction))
             m.d.comb += [
                 clamp.position[lane].eq(rounded),
                 neurons.targets.payload[lane].eq(clamp.target[lane]),
@@ -423,7 +418,29 @@ class ProductNeurons(PairNeurons):
         ]
         return m
 
-    def _product(self, m: Module, lane: int) -> Value:
+    @property
+    @abstractmethod
+    def reach(self) -> int:
+        """Greatest magnitude of a value."""
+
+    @abstractmethod
+    def _value(self, m: Module, lane: int) -> Value:
+        """Return the value of a lane, LOAD - 2 - Clamp.LATENCY cycles after its operands."""
+
+
+class ProductNeurons(TargetNeurons):
+    """Fire against F1·F2 / 2^p."""
+
+    @staticmethod
+    def load_latency(numbers: PairNumbers) -> int:
+        bits = numbers.second.bit_length()
+        return 3 + Clamp.LATENCY + product_latency(kind=numbers.kind, factor_bits=bits)
+
+    @property
+    def reach(self) -> int:
+        return self.greatest[0] * self.greatest[1]
+
+    def _value(self, m: Module, lane: int) -> Value:
         """Multiply |F2| with F1, turned where F2 is negative."""
         bits = self.greatest[1].bit_length()
         second = self.second_of(self.seconds, lane)
