@@ -82,9 +82,7 @@ def test_error_over_the_whole_domain_is_the_one_that_is_stated(function, steps) 
     )
     comparison, units = make_comparison(SEVERAL[function], code, x1, x2)
 
-    f1, f2 = (
-        np.ceil(x / unit - 0.5).astype(np.int64) for x, unit in zip((x1, x2), units, strict=True)
-    )
+    f1, f2 = (SEVERAL[function].rounded(x, unit) for x, unit in zip((x1, x2), units, strict=True))
     settled = code.settle(SEVERAL[function].target(f1, f2, comparison.fraction)) * code.unit
 
     wanted = np.clip(exact, code.low * code.unit, code.high * code.unit)

@@ -471,7 +471,7 @@ def worst_of_two(name: str, steps: int) -> tuple[float, float]:
         kind="offset", schedule=Schedule(), steps=steps, low=exact.min() / 2, high=exact.max() / 2
     )
     comparison, units = make_comparison(function, code, x1, x2)
-    f1, f2 = (np.ceil(x / u - 0.5).astype(np.int64) for x, u in zip((x1, x2), units, strict=True))
+    f1, f2 = (function.rounded(x, unit) for x, unit in zip((x1, x2), units, strict=True))
     settled = code.settle(function.target(f1, f2, comparison.fraction))
     wanted = np.clip(exact / code.unit, code.low, code.high)
     return float(np.abs(settled - wanted).max()) / 2, comparison.error

@@ -75,7 +75,7 @@ def convert_population(
     )
     if same is not None:
         rounding = replace(rounding, bias_correction=False)
-    centred = neurons.comparison is not None
+    centred = neurons.comparison is not None and SEVERAL[population.function].nearest
     alike = [None] * len(exact) if like is None else like.operands
     purposes = [
         Purpose(unit=unit, slope=slope, centred=centred, like=held)

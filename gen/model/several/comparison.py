@@ -22,7 +22,8 @@ class Comparison:
         p: f is f(F1, F2)·unit/2^p.
     error
         Worst distance of the value settled at from f, in levels, over the operands provided for
-        and within the code's range: half a level, and what rounding the operands adds to that.
+        and within the code's range: half a level, and what rounding the operands to the nearest
+        unit adds to that.
     """
 
     fraction: int
@@ -69,7 +70,7 @@ def make_comparison(
     )
     coarsest = [2 * SHARE * level / slope for slope in function.slopes(extent, (0.0, 0.0))]
     fraction, units = function.units(code.unit, coarsest, least)
-    halves = units[0] / 2, units[1] / 2
+    halves = (units[0] / 2, units[1] / 2) if function.nearest else (0.0, 0.0)
     slopes = function.slopes(extent, halves)
     error = 0.5 + sum(h * s for h, s in zip(halves, slopes, strict=True)) / level
     return Comparison(fraction=fraction, error=error), units

@@ -36,12 +36,14 @@ class Several(ABC):
     name : str, of the function in a Network
     operands : int, how many it takes
     divides : bool, x2 is above 0, and F2 at least 1 (below that it counts as 1)
+    nearest : bool, operands are rounded to the nearest unit; else up, so that v >= F where v >= x
     domain : (low, high) of each operand, over which its error is measured
     """
 
     name: str
     operands = 2
     divides = False
+    nearest = True
     domain: tuple[tuple[float, float], tuple[float, float]]
 
     @abstractmethod
@@ -63,6 +65,10 @@ class Several(ABC):
     @abstractmethod
     def first_unit(self, unit: float, unit2: float) -> float:
         """Return the real value of one unit of F1 for p = 0, given those of v and of F2."""
+
+    def rounded(self, x: np.ndarray, unit: float) -> np.ndarray:
+        """Return the F of real operands, ceil(x/unit), or that to the nearest, int64."""
+        return np.ceil(x / unit - (0.5 if self.nearest else 0.0)).astype(np.int64)
 
     def units(
         self, unit: float, coarsest: Sequence[float], least: float | None
