@@ -5,7 +5,6 @@ import pytest
 
 from signfire.gen.core.core import Core, core_timing
 from signfire.gen.design.folding import Folding as F
-from signfire.gen.design.reading import Band
 from signfire.gen.layers.cycles import (
     CoreTiming,
     LayerTiming,
@@ -17,6 +16,7 @@ from signfire.gen.layers.cycles import (
     x_cycles,
 )
 from signfire.gen.model.codes import Schedule
+from signfire.gen.model.maps import Band
 from signfire.gen.readers.reader import ReaderTiming
 
 DESIGNS = {  # arguments of random_design, technology

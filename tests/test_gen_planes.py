@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from signfire.gen.front.planes import Entangled, as_window, behind, gathered, merged
+from signfire.gen.front.planes import Entangled, behind, merged
 from signfire.gen.model.maps import Conv, Layout, Pooled, Sliding, Window
 
 RNG = np.random.default_rng(11)
@@ -124,9 +124,9 @@ def test_what_does_not_become_one_is_entangled(outer, inner) -> None:
 
 @pytest.mark.parametrize("name", [n for n, m in INNER.items() if m.window == (1, 1) and m.fixed])
 def test_window_of_one_pixel_is_found_again(name) -> None:
-    index, scale = gathered(INNER[name])
+    index, scale = INNER[name].elements()
 
-    found = as_window(index, scale, INNER[name].out_planes, P, Layout(planes=P))
+    found = Window.gathered(index, scale, INNER[name].out_planes, P, Layout(planes=P))
 
     assert found is not None
     x = RNG.normal(size=(2, *P))
@@ -136,13 +136,13 @@ def test_window_of_one_pixel_is_found_again(name) -> None:
 def test_pixels_without_an_order_are_no_window() -> None:
     index = RNG.permutation(int(np.prod(P)))
 
-    assert as_window(index, np.ones(index.size), P, P, Layout(planes=P)) is None
+    assert Window.gathered(index, np.ones(index.size), P, P, Layout(planes=P)) is None
 
 
 def test_factors_that_differ_by_pixel_are_no_window() -> None:
     size = int(np.prod(P))
 
-    assert as_window(np.arange(size), RNG.normal(size=size), P, P, Layout(planes=P)) is None
+    assert Window.gathered(np.arange(size), RNG.normal(size=size), P, P, Layout(planes=P)) is None
 
 
 def test_linear_layer_behind_a_mean_is_pooled() -> None:

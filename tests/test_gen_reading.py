@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 from signfire.gen.design.reading import (
-    WindowPlaces,
     parallel_outputs,
     travels_in_raster_order,
 )
 from signfire.gen.model.codes import Schedule, make_code
-from signfire.gen.model.maps import Conv, Dense, Layout, Pooled, Window, raster_order
+from signfire.gen.model.maps import Conv, Dense, Layout, Pooled, Window, WindowPlaces, raster_order
 
 
 def places(height, size, stride, padding, positions) -> WindowPlaces:

@@ -3,7 +3,8 @@
 import pytest
 
 from signfire.gen.core.skew import lines_ahead
-from signfire.gen.design.reading import WHOLE_SAMPLE, Band
+from signfire.gen.design.reading import WHOLE_SAMPLE
+from signfire.gen.model.maps import Band
 
 ROWS = 9
 EACH = tuple(Band(windows=4, needs=i + 1, frees=i + 1) for i in range(ROWS))  # one pixel high

@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from signfire.gen.design.reading import WindowPlaces
+from signfire.gen.model.maps import WindowPlaces
 from signfire.hdl.sequencer import Sequencer
 from signfire.hdl.window_walk import WindowWalk
 

@@ -12,7 +12,6 @@ from ..design.design import Design
 from ..design.pixels import pixel_after_pixel
 from ..design.population import DesignPopulation, InputFormat
 from ..model.codes import SpikeCode
-from ..model.maps import Conv
 from ..model.network import INPUT, Network, Population
 from ..model.samples import check_magnitudes
 from . import rate, widths
@@ -174,7 +173,7 @@ def _input(
 
 def has_planes(network: Network) -> bool:
     """Whether a network has convolutions."""
-    return any(isinstance(p.map, Conv) for q in network.populations for p in q.sources)
+    return any(p.map.convolves for q in network.populations for p in q.sources)
 
 
 def widest_weights(design: Design) -> int:

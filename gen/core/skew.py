@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from math import lcm
 
-from ..design.reading import Band
+from ..model.maps import Band
 
 Source = tuple[int, tuple[Band, ...]]  # number of a stream, 0 the input's, and how it is read
 

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from ..model.codes import RateCode, SpikeCode
-from ..model.maps import LinearMap, Sliding
+from ..model.maps import LinearMap
 
 MOST_BIASES = 2**16  # of a layer, in one ROM
 
@@ -87,7 +87,7 @@ def border_of(
     """
     rows, columns = shape[1:] if len(shape) == 3 else (1, int(np.prod(shape[1:])))
     biases = pixel_biases(bias, shape).reshape(shape[0], rows, columns)
-    padded = [m for m, _ in sources if m.padded]
+    padded = [m.places for m, _ in sources if m.padded and m.places is not None]
     corrected = any(code.zero != 0 for m, code in sources if m.padded)
     if not corrected and not np.ptp(biases.reshape(shape[0], -1), axis=1).any():
         return Border(rows=(0,) * rows, columns=(0,) * columns)
@@ -96,16 +96,9 @@ def border_of(
         seen: dict[Hashable, int] = {}
         found = []
         for k in range(count):
-            covered = tuple(_covered(m, axis, k) for m in padded)
+            covered = tuple(places.covered(axis, k) for places in padded)
             key = covered, np.take(biases, k, axis=axis + 1).tobytes()
             found.append(seen.setdefault(key, len(seen)))
         return tuple(found)
 
     return Border(rows=kinds(0, rows), columns=kinds(1, columns))
-
-
-def _covered(linear: Sliding, axis: int, k: int) -> tuple[int, int]:
-    """Return which places of window ``k`` along an axis lie within the planes: first, last + 1."""
-    first = k * linear.stride[axis] - linear.padding[2 * axis]
-    size, within = linear.window[axis], linear.layout.planes[1 + axis]
-    return min(max(0, -first), size), max(0, min(size, within - first))

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..model.maps import Layout, LinearMap, Pooled
-from .planes import Entangled, across, as_window, behind, merged, seeing
+from ..model.maps import Layout, LinearMap, Pooled, Window
+from .planes import Entangled, across, behind, merged, seeing
 
 SMALL_MATRIX = 2**20  # elements of a matrix that stands for a convolution
 LARGEST_MATRIX = 2**27  # elements (1 GiB of float64); what needs more was not meant to be dense
@@ -174,7 +174,7 @@ def _compose_planes(outer: Form, inner: Form, shape: tuple[int, ...]) -> Form:
     for out in [*planes, inner.out_shape]:
         if int(np.prod(out)) == outer.n_out:
             layout = Layout(planes=inner.out_shape)
-            found = as_window(outer.index, outer.scale, out, inner.out_shape, layout)
+            found = Window.gathered(outer.index, outer.scale, out, inner.out_shape, layout)
             if found is not None:
                 try:
                     return merged(found, inner)

@@ -4,18 +4,18 @@ What is linear folds into the values (:mod:`.affine`); a neuron function makes t
 and a linear one stands where two linear maps in a row do not become one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import permutations
 
 import numpy as np
 
 from ..model.functions import UNARY
-from ..model.maps import Conv, Dense, Layout, LinearMap, Planes, Sliding, Window
+from ..model.maps import MAPS, Conv, Dense, Layout, LinearMap, Planes, Sliding
 from ..model.network import INPUT, LINEAR, MAX, READOUT, Network, Operand, Population, Projection
 from ..model.products import Product
 from .affine import Affine, Form, Gather, Matrix, Sum, Turned, total
-from .planes import Entangled, alike, as_window, lined_up
+from .planes import Entangled, alike, lined_up
 from .refusals import Refused
 
 
@@ -229,9 +229,9 @@ class Builder:
         if len(value.shape) > 3:
             return False
         parts = [(s, part) for s, form in value.terms.items() for part in parts_of(form)]
-        slides = [part for _, part in parts if isinstance(part, Sliding)]
+        slides = list(planes_of_windows(part for _, part in parts))
         own = Layout.of(value.shape).planes
-        sizes = (slides[0].out_planes, own) if slides else (own,)
+        sizes = (slides[0], own) if slides else (own,)
         return all(
             isinstance(part, LinearMap)
             or (isinstance(part, Gather) and any(self.window(source, part, s) for s in sizes))
@@ -276,8 +276,8 @@ class Builder:
         ``together``: it stands beside other operands, which are windows.
         """
         parts = [(source, part) for source, form in value.terms.items() for part in parts_of(form)]
-        slides = [part for _, part in parts if isinstance(part, Sliding)]
-        planes = slides[0].out_planes if slides else None
+        slides = list(planes_of_windows(part for _, part in parts))
+        planes = slides[0] if slides else None
         if not slides and (together or len(parts) > 1 or len(shape) > 1) and len(shape) <= 3:
             planes = Layout.of(shape).planes
         found: list[tuple[str, LinearMap]] = []
@@ -294,8 +294,8 @@ class Builder:
                 rest[source] = part if known is None else total(known, part, apart=False)
         return found + [(source, self.dense(form, source)) for source, form in rest.items()]
 
-    def window(self, source: str, form: Gather, out: Planes) -> Window | None:
-        """Return a gather as a window over the planes of a population."""
+    def window(self, source: str, form: Gather, out: Planes) -> LinearMap | None:
+        """Return a gather as a map of windows over the planes of a population."""
         if int(np.prod(out)) != form.n_out:
             return None
         shape = self.shape_of(source)
@@ -304,10 +304,12 @@ class Builder:
         plain = max(shape) == size  # single values can be a row as well as a column
         known = self.layouts.get(source, [])
         lines = [found for layout in known if (found := lined_up(layout, out[1:])) is not None]
-        for layout in [*known, *lines, *(single if plain else [])]:
-            found = as_window(form.index, form.scale, out, shape, layout)
-            if found is not None:
-                return found
+        layouts = [*known, *lines, *(single if plain else [])]
+        for kind in MAPS.values():
+            for layout in layouts:
+                found = kind.gathered(form.index, form.scale, out, shape, layout)
+                if found is not None:
+                    return found
         return None
 
     def shape_of(self, source: str) -> tuple[int, ...]:
@@ -362,6 +364,13 @@ class Builder:
             fixed=fixed,
         )
         return self.through_planes((len(matrix), columns), x, outer, name)
+
+
+def planes_of_windows(parts: Iterable[Form]) -> Iterator[Planes]:
+    """Yield the planes that those parts give which read windows."""
+    for part in parts:
+        if isinstance(part, LinearMap) and part.out_planes is not None:
+            yield part.out_planes
 
 
 def is_plain(value: Affine) -> bool:

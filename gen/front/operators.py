@@ -6,10 +6,28 @@ has a word of :data:`MODULES`.
 
 from collections.abc import Mapping
 
-from . import arithmetic, composites, functions, quantised, rearranging, rectifiers, windows
+from . import (
+    arithmetic,
+    composites,
+    functions,
+    quantised,
+    rearranging,
+    rectifiers,
+    upsampling,
+    windows,
+)
 from .graph import Handler
 
-MODULES = (arithmetic, composites, functions, quantised, rearranging, rectifiers, windows)
+MODULES = (
+    arithmetic,
+    composites,
+    functions,
+    quantised,
+    rearranging,
+    rectifiers,
+    upsampling,
+    windows,
+)
 
 
 def together(*tables: Mapping[str, Handler]) -> dict[str, Handler]:

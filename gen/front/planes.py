@@ -9,90 +9,11 @@ from typing import TypeGuard
 
 import numpy as np
 
-from ..model.maps import Conv, Layout, LinearMap, Planes, Pooled, Sliding, Window
+from ..model.maps import Conv, Layout, LinearMap, Pooled, Sliding, Window, padding_to
 
 
 class Entangled(Exception):
     """Two maps in a row that do not become one."""
-
-
-def as_window(
-    index: np.ndarray,
-    scale: np.ndarray,
-    out: Planes,
-    in_shape: tuple[int, ...],
-    layout: Layout,
-) -> Window | None:
-    """Return the elements y_i = scale_i x_index(i) as channels, slices and padding of planes.
-
-    Parameters
-    ----------
-    index, scale
-        (n_out,) as of a gather; index -1 stands for 0.
-    out
-        Shape of the result, (channels, height, width).
-    in_shape, layout
-        Of the source, and how it is seen as planes.
-
-    Returns
-    -------
-    Window
-        ``None`` where the elements are not a window of one pixel.
-    """
-    index, scale = index.reshape(out), scale.reshape(out)
-    known = index >= 0
-    rows, columns = known.any(axis=(0, 2)), known.any(axis=(0, 1))
-    channels = known.any(axis=(1, 2))
-    if not known.any() or not np.array_equal(
-        known, channels[:, None, None] & rows[:, None] & columns
-    ):
-        return None
-    place = layout.seen(np.arange(int(np.prod(in_shape)))[None])[0]
-    order = np.empty(place.size, np.int64)
-    order[place.ravel()] = np.arange(place.size)
-    c, y, x = np.unravel_index(order[index], place.shape)
-    first_c, first_y, first_x = channels.argmax(), rows.argmax(), columns.argmax()
-    sources = np.where(channels, c[:, first_y, first_x], -1)
-    factor = np.where(channels, scale[:, first_y, first_x], 0.0)
-    down, top = _stepping(y[first_c, :, first_x], rows)
-    right, left = _stepping(x[first_c, first_y], columns)
-    try:
-        found = Window(
-            in_shape=in_shape,
-            layout=layout,
-            stride=(down, right),
-            padding=_padding(layout.planes, out, (1, 1), (down, right), (top, left)),
-            factor=factor,
-            sources=tuple(int(s) for s in sources),
-        )
-    except ValueError:
-        return None
-    again, scales = gathered(found)
-    if not np.array_equal(again, index.ravel()):
-        return None
-    known = again >= 0
-    return found if np.array_equal(scales[known], scale.ravel()[known]) else None
-
-
-def _stepping(places: np.ndarray, known: np.ndarray) -> tuple[int, int]:
-    """Return (step, how far the first place lies before 0) of places that step evenly."""
-    seen = np.flatnonzero(known)
-    step = int(places[seen[1]] - places[seen[0]]) if len(seen) > 1 else 1
-    return max(1, step), int(seen[0] * max(1, step) - places[seen[0]])
-
-
-def _padding(planes: Planes, out: Planes, window, stride, first) -> tuple[int, int, int, int]:
-    """Return the padding that begins ``first`` (top, left) and ends where ``out`` does."""
-    last = [(out[k + 1] - 1) * stride[k] + window[k] - planes[k + 1] - first[k] for k in range(2)]
-    return (first[0], last[0], first[1], last[1])
-
-
-def gathered(window: Window) -> tuple[np.ndarray, np.ndarray]:
-    """Return index and scale, (n_out,) each, of a window of one pixel."""
-    numbers = np.arange(1, int(np.prod(window.in_shape)) + 1)[None]
-    index = replace(window, factor=np.ones(window.channels, np.int64)).apply(numbers) - 1
-    scale = np.broadcast_to(window.factor[:, None, None], window.out_planes)
-    return index.ravel(), scale.ravel()
 
 
 # -- two maps in a row ---------------------------------------------------------------------------
@@ -153,9 +74,9 @@ def alike(maps: list[LinearMap]) -> list[LinearMap] | None:
 
 def seeing(outer: LinearMap, inner: LinearMap) -> LinearMap:
     """Return ``outer`` as it reads the planes of ``inner``, which it may know as other lines."""
-    if not isinstance(outer, Sliding) or not isinstance(inner, Sliding):
-        return outer
     planes = inner.out_planes
+    if not isinstance(outer, Sliding) or planes is None:
+        return outer
     found = seen_as(outer, planes[1:]) if outer.layout.planes[0] == planes[0] else None
     if found is None and outer.layout.planes != planes:
         raise Entangled(f"planes {outer.layout.planes} of what has planes {planes}")
@@ -172,6 +93,8 @@ def merged(outer: LinearMap, inner: LinearMap) -> LinearMap:
         found = outer.reading(inner.in_shape, inner.layout) if is_identity(inner) else None
         if found is not None:
             return found
+    if (found := inner.followed(outer, merged)) is not None:
+        return found
     if not isinstance(outer, Conv | Window) or not isinstance(inner, Conv | Window):
         raise Entangled(f"{outer.kind} behind {inner.kind}")
     if inner.window == (1, 1) and isinstance(inner, Window):
@@ -242,7 +165,7 @@ def _behind_selection(outer: Sliding, inner: Window) -> Sliding:
         "in_shape": inner.in_shape,
         "layout": inner.layout,
         "stride": stride,
-        "padding": _padding(inner.layout.planes, outer.out_planes, outer.window, stride, first),
+        "padding": padding_to(inner.layout.planes, outer.out_planes, outer.window, stride, first),
     }
     if isinstance(outer, Window):
         sources = tuple(-1 if s < 0 else inner.sources[s] for s in outer.sources)
@@ -277,7 +200,7 @@ def _selected(outer: Window, inner: Sliding) -> Sliding:
     first = [inner.padding[2 * k] + outer.padding[2 * k] * inner.stride[k] for k in range(2)]
     place = {
         "stride": stride,
-        "padding": _padding(inner.layout.planes, outer.out_planes, inner.window, stride, first),
+        "padding": padding_to(inner.layout.planes, outer.out_planes, inner.window, stride, first),
     }
     if isinstance(inner, Window):
         sources = tuple(-1 if s < 0 else inner.sources[s] for s in outer.sources)
@@ -306,7 +229,7 @@ def _window_of_windows(outer: Window, inner: Window) -> Window:
         window=window,
         stride=stride,
         factor=outer.factor * inner.factor,
-        padding=_padding(inner.layout.planes, outer.out_planes, window, stride, first),
+        padding=padding_to(inner.layout.planes, outer.out_planes, window, stride, first),
     )
 
 
@@ -336,7 +259,7 @@ def _composite(outer: Conv | Window, inner: Conv | Window) -> Conv:
         in_shape=inner.in_shape,
         layout=inner.layout,
         stride=stride,
-        padding=_padding(inner.layout.planes, outer.out_planes, size, stride, first_place),
+        padding=padding_to(inner.layout.planes, outer.out_planes, size, stride, first_place),
         kernel=kernel,
         groups=a.groups if depthwise else 1,
     )

@@ -40,7 +40,7 @@ def reshaped(call: Call) -> Value:
 
 @handles("permute", "transpose", "t", "swapaxes", "movedim", "numpy_T", "mT", "adjoint")
 @handles("slice", "select", "narrow", "flip", "roll", "index_select", "expand", "repeat")
-@handles("pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "upsample_nearest2d")
+@handles("pixel_shuffle", "pixel_unshuffle", "channel_shuffle")
 @handles("pad", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "replication_pad1d")
 @handles("replication_pad2d", "unbind", "split", "split_with_sizes", "chunk")
 def rearranged(call: Call) -> Value:

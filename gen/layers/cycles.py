@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, product
 
-from ..design.reading import Band
+from ..model.maps import Band
 from ..readers.reader import ReaderTiming
 from .observation import FIRE, RESULT, TARGET, TOTAL, Moment, X
 

@@ -22,11 +22,11 @@ from ..design.design import Design
 from ..design.folding import EVENTS, MULTIPLY, Folding, divisors
 from ..design.parallel import has_synapses
 from ..design.population import DesignPopulation, DesignProjection, bits_for
-from ..design.reading import Band, parallel_of, parallel_outputs, word_of
+from ..design.reading import parallel_of, parallel_outputs, word_of
 from ..facts import Facts, fact
 from ..hardware import hardware_of
 from ..model.codes import SpikeCode
-from ..model.maps import LinearMap, raster_order
+from ..model.maps import Band, LinearMap, raster_order
 from ..readers.kinds import reader_kind
 from ..readers.reader import Reader
 from ..technology import Technology

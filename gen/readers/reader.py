@@ -16,15 +16,13 @@ from ..design.folding import Folding, divisors
 from ..design.population import DesignPopulation
 from ..design.reading import (
     WHOLE_SAMPLE,
-    Band,
-    WindowPlaces,
     places_of,
     word_of,
 )
 from ..facts import Facts, fact
 from ..hardware import hardware_of
 from ..model.codes import SpikeCode
-from ..model.maps import LinearMap, Sliding, Window
+from ..model.maps import Band, LinearMap, WindowPlaces
 from ..model.network import INPUT
 from ..technology import Technology
 
@@ -229,10 +227,7 @@ class Reader(ABC):
     @fact
     def weights(self) -> np.ndarray:
         """(outputs, columns) int64, held in memory, columns in the order of :attr:`columns`."""
-        weights = self.held_map.weights[:, self.columns]
-        if isinstance(self.held_map, Window):
-            return weights * (np.array(self.held_map.sources) >= 0)[:, None]
-        return weights
+        return self.held_map.weights[:, self.columns] * self.held_map.known[:, None]
 
     @property
     def inputs(self) -> int:
@@ -299,8 +294,8 @@ class Reader(ABC):
     @property
     def pixel_words(self) -> int:
         """Words of a pixel of the source."""
-        assert isinstance(self.map, Sliding)
-        return self.map.layout.planes[0] // self.word
+        assert self.map.sees is not None
+        return self.map.sees.planes[0] // self.word
 
     @property
     def padding_train(self) -> list[int]:
@@ -311,9 +306,8 @@ class Reader(ABC):
 
     def picks(self, tile: int) -> Sequence[int]:
         """Channels that the outputs of a tile read; any where none is read."""
-        assert isinstance(self.map, Window)
         pe = self.folding.pe
-        return [max(0, c) for c in self.map.sources[tile * pe : (tile + 1) * pe]]
+        return self.map.sources_of_weights[tile * pe : (tile + 1) * pe, 0].tolist()
 
     def refolded(self, folding: Folding, source_lanes: int) -> Self:
         """Return the reader folded otherwise."""

@@ -31,7 +31,7 @@ class TrainReader(wiring.Component):
     def __init__(self, reader: Reader, technology: Technology) -> None:
         self.reader = reader
         self.buffer = self.make_buffer(technology)
-        self.walk = None if reader.walk is None else WindowWalk(**reader.walk)
+        self.walk = None if reader.walk is None else self.make_walk(reader.walk)
         fold = reader.folding
         width = fold.pe if reader.apart else fold.simd
         super().__init__(
@@ -52,6 +52,10 @@ class TrainReader(wiring.Component):
     @abstractmethod
     def make_buffer(self, technology: Technology) -> Any:
         """Return what holds the trains, with ``trains``, ``plane``, ``release`` and ``events``."""
+
+    def make_walk(self, numbers: dict[str, Any]) -> WindowWalk:
+        """Return what leads over windows, of the numbers that the reader states."""
+        return WindowWalk(**numbers)
 
     @abstractmethod
     def _read(self, m: Module) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import product
 
-from ...design.reading import Band
+from ...model.maps import Band
 from ...readers.reader import ReaderTiming
 from ..cycles import (
     Gather,

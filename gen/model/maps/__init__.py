@@ -10,12 +10,14 @@ of :data:`MAPS`.
 from .conv import Conv
 from .dense import Dense
 from .linear import LinearMap
-from .planes import Layout, Padding, Planes, padded, positions, raster_order
+from .places import Band, WindowPlaces
+from .planes import Layout, Padding, Planes, padded, padding_to, positions, raster_order
 from .pooled import Pooled
 from .sliding import Sliding
 from .window import Window
 
-__all__ = ["MAPS", "Conv", "Dense", "Layout", "LinearMap", "Padding", "Planes", "Pooled"]
-__all__ += ["Sliding", "Window", "padded", "positions", "raster_order"]
+__all__ = ["MAPS", "Band", "Conv", "Dense", "Layout", "LinearMap", "Padding", "Planes", "Pooled"]
+__all__ += ["Sliding", "Window", "WindowPlaces", "padded", "padding_to", "positions"]
+__all__ += ["raster_order"]
 
 MAPS: dict[str, type[LinearMap]] = {cls.kind: cls for cls in (Dense, Conv, Window, Pooled)}

@@ -33,6 +33,7 @@ class Conv(Sliding):
     fixed: bool = False
 
     kind = "conv"
+    convolves = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

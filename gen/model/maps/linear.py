@@ -1,11 +1,12 @@
 """What a kind of linear map states of itself."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Self
 
 import numpy as np
 
-from .planes import Layout
+from .places import WindowPlaces
+from .planes import Layout, Planes
 
 
 class LinearMap:
@@ -19,10 +20,12 @@ class LinearMap:
     weights : (channels, fan_in) what is quantised
     kind : its name in a Design
     groups : channels fall into so many equal runs, each with patches of its own
+    convolves : the weights slide over planes
     fixed : the coefficients are plain factors (a sum, a mean), not trained weights
     """
 
     kind = ""
+    convolves = False
     fixed = False
     groups = 1
     in_shape: tuple[int, ...]
@@ -54,6 +57,64 @@ class LinearMap:
     @property
     def sees(self) -> Layout | None:
         """How the source is seen as planes; ``None`` where its neurons have no place."""
+        return None
+
+    @property
+    def places(self) -> WindowPlaces | None:
+        """Where its windows lie; ``None`` where it reads whole samples."""
+        return None
+
+    @property
+    def out_planes(self) -> Planes | None:
+        """(channels, height, width) of the result; ``None`` where it reads no windows."""
+        return None
+
+    @classmethod
+    def gathered(
+        cls,
+        index: np.ndarray,
+        scale: np.ndarray,
+        out: Planes,
+        in_shape: tuple[int, ...],
+        layout: Layout,
+    ) -> "LinearMap | None":
+        """Return the elements y_i = scale_i x_index(i) as a map of this kind.
+
+        Parameters
+        ----------
+        index, scale
+            (n_out,) int64 and float64; index -1 stands for 0.
+        out
+            Shape of the result, (channels, height, width).
+        in_shape, layout
+            Of the source, and how it is seen as planes.
+
+        Returns
+        -------
+        LinearMap
+            ``None`` where the elements are none, as of every kind that does not say otherwise.
+        """
+        return None
+
+    def followed(
+        self,
+        outer: "LinearMap",
+        merged: Callable[["LinearMap", "LinearMap"], "LinearMap"],
+    ) -> "LinearMap | None":
+        """Return outer(self(x)) as one map, where this kind takes in what reads its planes.
+
+        Parameters
+        ----------
+        outer
+            Reads the planes that this map gives.
+        merged
+            Makes one map of an outer and an inner one, or raises.
+
+        Returns
+        -------
+        LinearMap
+            ``None`` where the kind takes in nothing.
+        """
         return None
 
     @property

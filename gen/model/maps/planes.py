@@ -74,6 +74,12 @@ def positions(size: tuple[int, int], window, stride, padding: Padding) -> tuple[
     )
 
 
+def padding_to(planes: Planes, out: Planes, window, stride, first) -> Padding:
+    """Return the padding that begins ``first`` (top, left) and ends where ``out`` does."""
+    last = [(out[k + 1] - 1) * stride[k] + window[k] - planes[k + 1] - first[k] for k in range(2)]
+    return (first[0], last[0], first[1], last[1])
+
+
 def raster_order(shape: tuple[int, ...]) -> np.ndarray:
     """Return the neurons of a population in the order in which their trains travel, int64.
 

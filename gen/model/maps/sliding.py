@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .linear import LinearMap
+from .places import WindowPlaces
 from .planes import Layout, Padding, Planes, positions
 
 # What parallel_inputs of a map says whose outputs read one channel each.
@@ -69,6 +70,18 @@ class Sliding(LinearMap):
     @property
     def out_shape(self) -> tuple[int, ...]:
         return self.out_planes
+
+    @property
+    def places(self) -> WindowPlaces:
+        _, height, width = self.layout.planes
+        return WindowPlaces(
+            height=height,
+            width=width,
+            size=tuple(self.window),
+            stride=tuple(self.stride),
+            positions=tuple(self.out_planes[1:]),
+            padding=(self.padding[0], self.padding[2]),
+        )
 
     @property
     def _channels(self) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .planes import padded
+from .planes import Layout, Planes, padded, padding_to
 from .sliding import ONE_INPUT, Sliding
 
 
@@ -118,6 +118,57 @@ class Window(Sliding):
     def gain(self) -> np.ndarray:
         return np.abs(self.factor) * (self.window[0] * self.window[1])
 
+    @classmethod
+    def gathered(
+        cls,
+        index: np.ndarray,
+        scale: np.ndarray,
+        out: Planes,
+        in_shape: tuple[int, ...],
+        layout: Layout,
+    ) -> "Window | None":
+        """Return elements as channels, slices and padding of planes, a window of one pixel."""
+        index, scale = index.reshape(out), scale.reshape(out)
+        known = index >= 0
+        rows, columns = known.any(axis=(0, 2)), known.any(axis=(0, 1))
+        channels = known.any(axis=(1, 2))
+        if not known.any() or not np.array_equal(
+            known, channels[:, None, None] & rows[:, None] & columns
+        ):
+            return None
+        place = layout.seen(np.arange(int(np.prod(in_shape)))[None])[0]
+        order = np.empty(place.size, np.int64)
+        order[place.ravel()] = np.arange(place.size)
+        c, y, x = np.unravel_index(order[index], place.shape)
+        first_c, first_y, first_x = channels.argmax(), rows.argmax(), columns.argmax()
+        sources = np.where(channels, c[:, first_y, first_x], -1)
+        factor = np.where(channels, scale[:, first_y, first_x], 0.0)
+        down, top = _stepping(y[first_c, :, first_x], rows)
+        right, left = _stepping(x[first_c, first_y], columns)
+        try:
+            found = cls(
+                in_shape=in_shape,
+                layout=layout,
+                stride=(down, right),
+                padding=padding_to(layout.planes, out, (1, 1), (down, right), (top, left)),
+                factor=factor,
+                sources=tuple(int(s) for s in sources),
+            )
+        except ValueError:
+            return None
+        again, scales = found.elements()
+        if not np.array_equal(again, index.ravel()):
+            return None
+        known = again >= 0
+        return found if np.array_equal(scales[known], scale.ravel()[known]) else None
+
+    def elements(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return index and scale, (n_out,) each, of a window of one pixel: undo the gathering."""
+        numbers = np.arange(1, int(np.prod(self.in_shape)) + 1)[None]
+        index = replace(self, factor=np.ones(self.channels, np.int64)).apply(numbers) - 1
+        scale = np.broadcast_to(self.factor[:, None, None], self.out_planes)
+        return index.ravel(), scale.ravel()
+
     def parameters(self) -> dict[str, object]:
         return {
             **super().parameters(),
@@ -133,3 +184,10 @@ class Window(Sliding):
             window=tuple(parameters["window"]),
             **cls.geometry(parameters),
         )
+
+
+def _stepping(places: np.ndarray, known: np.ndarray) -> tuple[int, int]:
+    """Return (step, how far the first place lies before 0) of places that step evenly."""
+    seen = np.flatnonzero(known)
+    step = int(places[seen[1]] - places[seen[0]]) if len(seen) > 1 else 1
+    return max(1, step), int(seen[0] * max(1, step) - places[seen[0]])

@@ -4,8 +4,9 @@ from typing import Any
 
 from ...cost import Resources
 from ...design.population import DesignPopulation
-from ...design.reading import WHOLE_SAMPLE, Band, is_turned, reading_places
-from ...model.maps import LinearMap, Pooled, Sliding
+from ...design.reading import WHOLE_SAMPLE, is_turned, places_of, reading_places
+from ...model.maps import Band, LinearMap
+from ...model.maps.places import PLAIN
 from ...model.network import INPUT
 from ...technology import Technology
 from ..reader import BANKS, Reader
@@ -25,11 +26,13 @@ class ScatteredReader(Reader):
 
     @classmethod
     def claims(cls, source: DesignPopulation, linear: LinearMap) -> bool:
+        places = places_of(linear)
+        if places is not None and places.walk != PLAIN:
+            return False
         return is_turned(linear, source.shape, is_input=source.function == INPUT)
 
     @classmethod
     def refuses(cls, source: DesignPopulation, linear: LinearMap) -> str:
-        assert isinstance(linear, Sliding | Pooled)
         places = reading_places(linear, source.shape, is_input=source.function == INPUT)
         if can_scatter(linear, places):
             return ""
@@ -86,7 +89,6 @@ class ScatteredReader(Reader):
     @property
     def scatter(self) -> Scatter | None:
         """Where the trains go; ``None`` where no nested loops say it."""
-        assert isinstance(self.map, Sliding | Pooled)
         is_input = self.source.function == INPUT
         places = reading_places(self.map, self.source.shape, is_input=is_input)
         return scatter_of(self.map, places, self.word)

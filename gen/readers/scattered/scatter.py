@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...model.maps import Pooled, Sliding
+from ...model.maps import LinearMap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Scatter:
         return tuple(((line << row_bits) + row, slot) for line, row, slot in self.strides)
 
 
-def scatter_of(linear: Sliding | Pooled, places: np.ndarray, word: int) -> Scatter | None:
+def scatter_of(linear: LinearMap, places: np.ndarray, word: int) -> Scatter | None:
     """Return the loops that lead trains to the places where they are read.
 
     Parameters
@@ -49,17 +49,19 @@ def scatter_of(linear: Sliding | Pooled, places: np.ndarray, word: int) -> Scatt
     Scatter
         ``None`` where no loops do.
     """
-    channels, _, width = linear.layout.planes
-    across = width if isinstance(linear, Sliding) else len(places) // channels
+    assert linear.sees is not None
+    channels, _, width = linear.sees.planes
+    across = len(places) // channels if linear.places is None else width
     pixel, channel = np.divmod(places, channels)
     line, column = np.divmod(pixel, across)
     row = column * (channels // word) + channel // word
     return _nest(np.stack([line, row, channel % word], axis=1))
 
 
-def can_scatter(linear: Sliding | Pooled, places: np.ndarray) -> bool:
+def can_scatter(linear: LinearMap, places: np.ndarray) -> bool:
     """Whether there are such loops for every word: the channels of a pixel come in one of them."""
-    found = scatter_of(linear, places, linear.layout.planes[0])
+    assert linear.sees is not None
+    found = scatter_of(linear, places, linear.sees.planes[0])
     return found is not None and sum(slot > 0 for _, _, slot in found.strides) <= 1
 
 

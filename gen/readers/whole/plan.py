@@ -2,8 +2,8 @@
 
 from ...cost import Resources
 from ...design.population import DesignPopulation
-from ...design.reading import WHOLE_SAMPLE, Band, is_turned, places_of
-from ...model.maps import LinearMap
+from ...design.reading import WHOLE_SAMPLE, is_turned, places_of
+from ...model.maps import Band, LinearMap
 from ...model.network import INPUT
 from ...technology import Technology
 from ..cost import buffer_cost

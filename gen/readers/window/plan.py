@@ -2,8 +2,9 @@
 
 from ...cost import Resources
 from ...design.population import DesignPopulation
-from ...design.reading import Band, is_turned, places_of
-from ...model.maps import LinearMap
+from ...design.reading import is_turned, places_of
+from ...model.maps import Band, LinearMap
+from ...model.maps.places import PLAIN
 from ...model.network import INPUT
 from ...technology import Technology
 from ..cost import buffer_cost, walk_cost
@@ -21,7 +22,8 @@ class WindowReader(Reader):
 
     @classmethod
     def claims(cls, source: DesignPopulation, linear: LinearMap) -> bool:
-        if places_of(linear) is None:
+        places = places_of(linear)
+        if places is None or places.walk != PLAIN:
             return False
         return not is_turned(linear, source.shape, is_input=source.function == INPUT)
 
