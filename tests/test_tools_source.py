@@ -10,7 +10,7 @@ import torch
 from signfire.gen.convert.options import Options
 from signfire.gen.design.design import Design
 from signfire.tools import api, cli, console
-from signfire.tools.source import Named, read, source_of
+from signfire.tools.source import Named, read, source_of, state_digest
 
 MODEL = """
 from pathlib import Path
@@ -244,3 +244,10 @@ def test_a_program_has_its_weights_in_its_file(signfire, converted) -> None:
         net.weight += 1
     torch.export.save(torch.export.export(net, (torch.ones(2, 6),)), converted / "p.pt2")
     assert "the model file" in report(signfire)["float_missing"]
+
+
+def test_a_layer_may_have_any_name() -> None:
+    net = torch.nn.Sequential()
+    net.add_module("\udcff", torch.nn.Linear(2, 2))
+
+    assert 64 == len(state_digest(net))

@@ -272,7 +272,7 @@ def state_digest(module: "nn.Module | ExportedProgram") -> str:
     digest = hashlib.sha256()
     for name in sorted(found):
         tensor = found[name]
-        digest.update(f"{name} {type(tensor).__name__} ".encode())
+        digest.update(f"{name!a} {type(tensor).__name__} ".encode())
         if isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided:
             digest.update(f"{tensor.dtype} {tuple(tensor.shape)} {tensor.device.type} ".encode())
             if not tensor.is_meta and not tensor.is_quantized:
