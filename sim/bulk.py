@@ -23,7 +23,7 @@ from ..gen.technology import Technology, find_technology
 from ..hdl.readout import result_layout
 from . import golden, verilator
 from .mismatch import Mismatch
-from .verilator import COMPILE_FLAGS, Program
+from .verilator import COMPILE_FLAGS, HURRY, Program
 
 TOP = "signfire_core"
 HARNESS = Path(__file__).with_name("bulk_main.cpp")
@@ -31,6 +31,8 @@ FLAGS = [*COMPILE_FLAGS, "-O3", "--x-assign", "fast", "--x-initial", "fast", "--
 MOST_MISMATCHES = 64  # of those that are told; all are counted
 PATTERN_CYCLES = 4093  # the sink's random pauses repeat after so many cycles, a prime
 BATCH = 256  # samples packed at a time
+# From so many cycles on a program that is compiled well has made up for the time that it takes.
+WELL_COMPILED_CYCLES = 500_000
 REPORTS = 100  # lines of progress a run
 
 
@@ -147,7 +149,8 @@ def run_bulk(
     tell("Verilog")
     text = verilog or to_verilog(Core(design, technology, shape), TOP)
     tell("compile")
-    model = compiled(text, directory)
+    hurry = expected.cycle[-1] < WELL_COMPILED_CYCLES
+    model = compiled(text, directory, optimisation=HURRY if hurry else {})
     with tempfile.TemporaryDirectory(prefix="run-", dir=directory) as folder:
         run = _Run(shape or design, technology, Path(folder), len(expected.cycle))
         run.write(raw, pauses)
@@ -285,10 +288,12 @@ def compiled(
     *,
     harness: Path = HARNESS,
     headers: Mapping[str, str] = MappingProxyType({}),
+    optimisation: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
     """Return the program that simulates ``verilog``, see :func:`signfire.sim.verilator.compiled`.
 
-    ``harness`` is the C++ that drives the model, and ``headers`` are the files that it includes.
+    ``harness`` is the C++ that drives the model, and ``headers`` are the files that it includes;
+    ``optimisation`` stands in place of the usual one.
     """
     program = Program(
         name=harness.stem.removesuffix("_main"),
@@ -298,6 +303,7 @@ def compiled(
         verilog={"core.v": verilog},
         harness={harness.name: harness.read_text(), **headers},
         flags=FLAGS,
+        optimisation=optimisation,
     )
     return verilator.compiled(program, directory)
 

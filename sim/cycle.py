@@ -4,7 +4,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cocotb_tools.config
@@ -18,9 +18,11 @@ from ..gen.technology import Technology, find_technology
 from . import verilator
 from .expect.expectation import Expectation, Probe, expect
 from .mismatch import Mismatch
-from .verilator import COMPILE_FLAGS, Program, require_programs
+from .verilator import COMPILE_FLAGS, HURRY, Program, require_programs
 
 TOP = "signfire_core"
+# From so many cycles on a program that is compiled well has made up for the time that it takes.
+WELL_COMPILED_CYCLES = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +143,10 @@ def _simulate(
     result.unlink(missing_ok=True)
     plan.write_text(json.dumps(_to_json(expectation) | {"result": str(result)}))
     tell("compile")
-    program = verilator.compiled(_program(source.read_text(), expectation, waves), directory)
+    made_of = _program(source.read_text(), expectation, waves)
+    if expectation.cycles < WELL_COMPILED_CYCLES:
+        made_of = replace(made_of, optimisation=HURRY)
+    program = verilator.compiled(made_of, directory)
     with tempfile.TemporaryDirectory(prefix="cycle-", dir=directory) as folder:
         (Path(folder) / TOP).symlink_to(program)
         tell("simulate")

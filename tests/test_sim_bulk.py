@@ -306,3 +306,19 @@ def test_a_wrong_entry_of_a_table_is_seen(tmp_path):
     result = run_bulk(other, RAW, tmp_path, verilog=to_verilog(Core(design, "ecp5"), bulk.TOP))
 
     assert not result.passed
+
+
+@pytest.mark.parametrize(("cycles", "expected"), [(1, {}), (10**9, verilator.HURRY)])
+def test_what_runs_for_long_is_compiled_well(tmp_path, monkeypatch, cycles, expected):
+    seen = []
+
+    def compiled(text, directory, *, optimisation):
+        seen.append(dict(optimisation))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bulk, "WELL_COMPILED_CYCLES", cycles)
+    monkeypatch.setattr(bulk, "compiled", compiled)
+    with pytest.raises(KeyboardInterrupt):
+        bulk.run_bulk(DESIGN, RAW, tmp_path)
+
+    assert seen == [expected]
