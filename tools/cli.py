@@ -17,7 +17,6 @@ from .options import (
     MHZ,
     NEW_FILE,
     REAL,
-    SEED,
     Finite,
     InOrder,
     auto_record,
@@ -385,7 +384,9 @@ def fold(
     show_default=True,
     help="Share of cycles in which both ends pause, at random.",
 )
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the random stalls.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random stalls."
+)
 @click.option("--waves", is_flag=True, help="Write a VCD file.")
 @click.option("-o", "--output", type=FILE, help="Folder; by default build/NAME-simulate.")
 @verb
