@@ -393,8 +393,10 @@ def reweight(build: Path, design: Path, output: Path, data: Path | None, inputs:
     file. The result is byte for byte what signfire build --shape gives with the same seed. A design
     that does not fit the build's widths and codes is refused with the reason.
     """
+    from ..boards.finished import read_build
     from . import api, reweighting, tables
 
+    read_build(build)
     loaded, samples = api.load_design(design), None
     if data is not None:
         samples = api.load_data(data, inputs=inputs, need_labels=False, design=loaded, samples=1)
