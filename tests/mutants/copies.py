@@ -6,6 +6,7 @@ A copy is a folder called ``signfire`` whose parent leads the search path of mod
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,7 @@ PLUGIN = "unshrunk"
 SEEN, MISSED, LATE, BROKEN = "seen", "missed", "out of time", "broken"
 CODES = {0: MISSED, 1: SEEN}  # of pytest; the others say that it could not run the tests
 LIMIT = 1800  # seconds of a run of tests, on a machine that does other things too
-FOUND_BY = ("FAILED ", "ERROR ")
+FOUND_BY = re.compile(r"(FAILED|ERROR) tests/")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,9 +165,8 @@ class Copy:
             os.killpg(process.pid, signal.SIGKILL)
             said, _ = process.communicate()
         lines = said.splitlines()
-        failed = [line for line in lines if line.startswith(FOUND_BY)]
-        if outcome == SEEN:
-            by = "; ".join(line.split(" ", 1)[1].split(" - ")[0] for line in failed)
-        else:
-            by = " | ".join(lines[-6:]) if outcome == BROKEN else ""
+        failed = [line.split(" ", 1)[1].split(" - ")[0] for line in lines if FOUND_BY.match(line)]
+        if outcome == SEEN and not all("::" in name for name in failed):
+            outcome = BROKEN  # a file whose tests cannot be collected
+        by = {SEEN: "; ".join(failed), BROKEN: " | ".join(lines[-6:])}.get(outcome, "")
         return Verdict(outcome=outcome, by=by, seconds=time.monotonic() - begun)

@@ -80,15 +80,30 @@ def product(root: Path) -> list[str]:
     return [name for name in tracked(root) if name.endswith(".py") and Path(name).parts[0] in ROOMS]
 
 
+def is_sound(mutant: Mutant, text: str) -> bool:
+    """Whether a mutant is Python, and of another meaning; to the library a bare * is a product."""
+    try:
+        return ast.dump(ast.parse(mutant.applied(text))) != ast.dump(ast.parse(text))
+    except (SyntaxError, ValueError):
+        return False
+
+
 def drawn(root: Path, count: int, seed: int) -> list[Mutant]:
     """Return ``count`` mutants of as many lines."""
     rng = random.Random(seed)
+    texts = {file: (root / file).read_text() for file in product(root)}
     by_line: dict[tuple[str, int], list[Mutant]] = {}
-    for file in product(root):
-        for mutant in mutants_of(file, (root / file).read_text()):
+    for file, text in texts.items():
+        for mutant in mutants_of(file, text):
             by_line.setdefault((file, mutant.line), []).append(mutant)
-    lines = rng.sample(sorted(by_line), count)
-    return [rng.choice(by_line[line]) for line in lines]
+    found: list[Mutant] = []
+    for line in rng.sample(sorted(by_line), len(by_line)):
+        if len(found) == count:
+            break
+        of_line = rng.sample(by_line[line], len(by_line[line]))
+        chosen = next((m for m in of_line if is_sound(m, texts[m.file])), None)
+        found += [] if chosen is None else [chosen]
+    return found
 
 
 # -- which tests --------------------------------------------------------------------------------
