@@ -15,6 +15,7 @@ from rich.console import Console
 from signfire.boards import toolchain
 from signfire.boards.boards import list_boards
 from signfire.sim.bulk import BulkResult
+from signfire.sim.cache import Cache, key_of
 from signfire.sim.cycle import CycleResult
 from signfire.sim.mismatch import Mismatch
 from signfire.tools import api, cli, console, tables
@@ -450,6 +451,29 @@ def test_doctor_says_what_to_do_where_a_program_is_missing(signfire, monkeypatch
     assert "g++ is missing (compiles simulations): apt install g++\n" in out
     assert "missing (optional)" in out
     assert out.endswith("not ready: signfire cannot do without g++\n")
+
+
+def test_doctor_says_where_compiled_simulators_are_and_clears_them(
+    signfire, monkeypatch, tmp_path
+) -> None:
+    monkeypatch.setenv("SIGNFIRE_CACHE_DIR", str(tmp_path / "kept"))
+    monkeypatch.setenv("SIGNFIRE_CACHE_MB", "5")
+    entry = Cache(tmp_path / "kept").entry(
+        "bulk", key_of("it"), lambda folder: (folder / "program").write_bytes(bytes(2_000_000))
+    )
+
+    _, out, _ = signfire("doctor", "--json")
+    kept = only_json(out)["cache"]
+    assert (str(tmp_path / "kept"), 5_000_000) == (kept["folder"], kept["bound_bytes"])
+    assert 2_000_000 < kept["bytes"] < 2_001_000
+    _, out, _ = signfire("doctor")
+    assert f"compiled simulators: 2 of at most 5 MB in {tmp_path}" in out.replace("\n", "")
+    _, out, _ = signfire("doctor", "--clear-cache", "--json")
+    assert 0 == only_json(out)["cache"]["bytes"]
+    assert not entry.exists()
+    monkeypatch.setenv("SIGNFIRE_CACHE", "off")
+    _, out, _ = signfire("doctor")
+    assert "compiled simulators are not kept (SIGNFIRE_CACHE=off)\n" in out
 
 
 def test_doctor_is_content_without_what_is_optional(signfire, monkeypatch) -> None:

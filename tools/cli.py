@@ -687,20 +687,30 @@ def boards(words: tuple[str, ...]) -> Outcome:
 
 
 @cli.command(short_help="Check every tool that signfire runs.", epilog=examples("signfire doctor"))
+@click.option("--clear-cache", is_flag=True, help="Remove what was compiled before.")
 @verb
-def doctor() -> Outcome:
+def doctor(clear_cache: bool) -> Outcome:
     """Check every tool that signfire runs: version, place, and what to do where one is missing.
 
-    Exit status 2 where one is missing that signfire cannot do without.
+    It says where simulators lie that were compiled before (SIGNFIRE_CACHE_DIR names another place,
+    SIGNFIRE_CACHE_MB a bound, SIGNFIRE_CACHE=off does without). Exit status 2 where a tool is
+    missing that signfire cannot do without.
     """
     from ..boards.toolchain import MISSING, tools
+    from ..sim.cache import user_cache
     from . import tables
 
     found = tools()
     missing = [tool.name for tool in found if tool.required and tool.state == MISSING]
+    cache = user_cache()
+    if clear_cache and cache is not None:
+        cache.clear()
+    kept = None
+    if cache is not None:
+        kept = {"folder": cache.root, "bytes": cache.size_bytes, "bound_bytes": cache.bound_bytes}
     return Outcome(
-        data={"ready": not missing, "missing": missing, "tools": found},
-        text=tables.of_tools(found),
+        data={"ready": not missing, "missing": missing, "tools": found, "cache": kept},
+        text=[tables.of_cache(cache), *tables.of_tools(found)],
         status=USER if missing else DONE,
     )
 

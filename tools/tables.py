@@ -16,6 +16,7 @@ from ..boards.toolchain import OK, Tool
 from ..gen.design.border import border_of
 from ..gen.design.design import Design
 from ..gen.model.network import MAX
+from ..sim.cache import Cache
 from .api import AutoFold, Costs, Embedding, Evaluation, Inference
 from .host import REASONS
 from .report import percent, si
@@ -573,6 +574,14 @@ def of_boards(boards: Sequence[Board]) -> list[RenderableType]:
         headers = ["name", "board", "part", "tools"]
         parts.append(Fitting(headers, rows, spare=["board"], title=title))
     return parts
+
+
+def of_cache(cache: Cache | None) -> str:
+    """Where simulators lie that were compiled before, and how much room they take."""
+    if cache is None:
+        return "compiled simulators are not kept (SIGNFIRE_CACHE=off)"
+    bound = "" if cache.bound_bytes is None else f" of at most {cache.bound_bytes / 1e6:,.0f}"
+    return f"compiled simulators: {cache.size_bytes / 1e6:,.0f}{bound} MB in {cache.root}"
 
 
 def of_tools(tools: Sequence[Tool]) -> list[RenderableType]:
