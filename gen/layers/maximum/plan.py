@@ -4,7 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from ...cost import Resources
+from ...cost import (
+    Resources,
+    carry_luts,
+    scaled,
+)
 from ...design.design import Design
 from ...design.folding import Folding
 from ...design.population import DesignPopulation
@@ -14,7 +18,6 @@ from ..cost import buffer_cost, control_cost, results_cost
 from ..observation import TOTAL, Observation
 from ..plan import Given, LayerPlan
 from ..refusals import takes_planes
-from .cost import maxima_cost
 from .windows import Maximum, maximum_of
 
 MAXIMUM_ALLOWANCE = 8  # cycles for which the maxima of a tile may be under way
@@ -111,3 +114,11 @@ class MaximumPlan(LayerPlan):
             signed=False,
         )
         return (maxima, self.trains_seen)
+
+
+def maxima_cost(plan: MaximumPlan) -> Resources:
+    """Price a comparison and a train for each lane, and the drain's shift."""
+    steps, pe, lanes = plan.source_code.steps, plan.folding.pe, plan.lanes
+    lane = Resources(lut=carry_luts(plan.technology, steps), ff=steps)
+    drain = Resources(lut=(pe - lanes) * steps, ff=pe * steps, lone_ff=lanes * steps)
+    return scaled(lane, pe) + drain

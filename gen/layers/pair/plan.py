@@ -20,7 +20,15 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ...cost import Resources
+from ...cost import (
+    Resources,
+    address_bits,
+    carry_luts,
+    counter_luts,
+    product_cost,
+    scaled,
+    total,
+)
 from ...design.design import Design
 from ...design.folding import Folding, divisors
 from ...design.population import DesignOperand, DesignPopulation, bits_for
@@ -29,13 +37,12 @@ from ...facts import Facts, fact
 from ...model.maps import Conv, Dense, Pooled
 from ...model.network import LINEAR
 from ...readers.reader import Reader
-from ..cost import sums_of_trains
+from ..cost import results_cost, sums_of_trains
 from ..fit import held_bounds, unfit_weights, wide_integrators, wide_sums
 from ..observation import RESULT, TARGET, Observation, firing_of
 from ..plan import Given, LayerPlan
 from ..refusals import no_sum, takes_planes
 from ..requantised import RequantisedPlan
-from .cost import operand_cost, pair_cost
 
 # Cycles, beside T, that results may be under way from the operands to the next layer; with too few
 # the neurons would pause, never err.
@@ -344,3 +351,31 @@ def is_shared(population: DesignPopulation) -> bool:
         and alike(operand.bias)
         and alike(operand.multiplier)
     )
+
+
+def pair_cost(plan: PairPlan) -> dict[str, Resources]:
+    """Resources of a layer of two operands, by part."""
+    each = [operand.cost() for operand in plan.parts]
+    parts = {part: total(cost[part] for cost in each) for part in each[0]}
+    steps = plan.population.code.steps
+    pairing = Resources(lut=8 + counter_luts(steps), ff=2 + address_bits(steps))
+    parts["neurons"] += neurons_cost(plan) + pairing
+    parts["fifo"] += results_cost(plan)
+    return parts
+
+
+def operand_cost(plan: OperandPlan) -> Resources:
+    """Requantisation of all lanes: product and rounding."""
+    technology, wide = plan.technology, plan.requantised_width
+    lane = product_cost(technology, plan.x_width, plan.factor_bits)
+    lane += Resources(lut=carry_luts(technology, wide + plan.shift), ff=wide)
+    return scaled(lane, plan.lanes)
+
+
+def neurons_cost(plan: PairPlan) -> Resources:
+    """Neurons of all lanes, and what they share of the second operand."""
+    code, lanes = plan.population.code, plan.lanes
+    assert code is not None
+    lane, of_second = plan.prices()
+    control = Resources(lut=12, ff=code.steps + address_bits(code.steps) + 8)
+    return scaled(lane, lanes) + scaled(of_second, 1 if plan.shared else lanes) + control

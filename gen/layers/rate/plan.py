@@ -6,18 +6,25 @@ from typing import Any, Self
 
 import numpy as np
 
-from ...cost import Resources
+from ...cost import (
+    Resources,
+    address_bits,
+    apart_from_adder,
+    carry_luts,
+    ram_cost,
+    rom_cost,
+    scaled,
+)
 from ...design.border import pixel_biases
 from ...design.design import Design
 from ...design.population import DesignPopulation
 from ...facts import fact
 from ...model.network import READOUT
-from ..cost import sums_cost, sums_of_trains
+from ..cost import state_style, sums_cost, sums_of_trains
 from ..fit import unfit_weights, wide_sums
 from ..observation import Observation, firing_of
 from ..plan import Given, LayerPlan, step_sums
 from ..refusals import no_sums
-from .cost import rate_neurons_cost
 from .widths import RateWidths
 
 
@@ -115,3 +122,21 @@ class RatePlan(RateSums):
             *firing_of(self.lanes, self.widths.membrane),
             self.trains_seen,
         )
+
+
+def rate_neurons_cost(plan: RatePlan) -> Resources:
+    """Price both currents and both sums of a lane, their choice, membranes and trains."""
+    technology, lanes, steps = plan.technology, plan.lanes, plan.source_code.steps
+    width, membrane = plan.widths.current, plan.widths.membrane
+    constants = rom_cost(technology, plan.constant_words, plan.constant_width, False)
+    state = lanes * (membrane + steps)
+    memory = ram_cost(technology, plan.groups, state, state_style(plan, state))
+    lane = Resources(
+        lut=2 * carry_luts(technology, width) + 2 * carry_luts(technology, membrane) + 2 * membrane,
+        ff=plan.total_width + 2 * width + 2 * membrane + steps,
+        lone_ff=plan.total_width
+        + steps
+        + 2 * (apart_from_adder(technology, width) + apart_from_adder(technology, membrane)),
+    )
+    order = address_bits(plan.groups) + address_bits(steps) + 2 * address_bits(plan.constant_words)
+    return constants + memory + scaled(lane, lanes) + Resources(lut=2 * order + 12, ff=order + 12)

@@ -3,7 +3,12 @@
 from collections.abc import Iterator
 
 from ....hdl.words import result_bits
-from ...cost import Resources
+from ...cost import (
+    Resources,
+    address_bits,
+    carry_luts,
+    counter_luts,
+)
 from ...design.design import Design
 from ...design.population import DesignPopulation
 from ...model.network import READOUT
@@ -12,7 +17,6 @@ from ..fit import held_bounds, unfit_weights, wide_integrators, wide_sums
 from ..observation import RESULT, Observation
 from ..plan import LayerPlan
 from ..refusals import no_sums
-from .cost import readout_cost
 
 READOUT_PACE = 2  # cycles between two logits, for a comparison with a register of its own
 
@@ -59,3 +63,13 @@ class ReadoutPlan(LayerPlan):
             quantity="logit", when=RESULT, lanes=1, bits=self.result_bits, signed=False
         )
         return (*self.integrators_seen, logits)
+
+
+def readout_cost(plan: ReadoutPlan) -> Resources:
+    """Logits on their way, the comparison with the best, the index."""
+    x, index = plan.x_width, address_bits(plan.outputs)
+    return Resources(
+        lut=carry_luts(plan.technology, x) + 2 * counter_luts(plan.outputs) + 6,
+        ff=4 * x + 4 * index + 8,
+        lone_ff=4 * x + 3 * index,
+    )
