@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from . import api, bench_beyond, bench_chip, bench_conv, bench_perceptron, proof
+from . import api, bench_beyond, bench_chip, bench_conv, bench_house, bench_perceptron, proof
 from .cli import cli
 from .console import progress, run_program, to_json
 from .measure import BENCHES, ROOT, SEED, TOOLS, Bench
@@ -27,6 +27,7 @@ GROUPS = {
     "B": bench_chip.TITLE,
     "C": bench_conv.TITLE,
     "D": bench_beyond.TITLE,
+    "E": bench_house.TITLE,
 }
 
 
