@@ -109,11 +109,11 @@ def test_a_file_whose_content_is_not_that_of_its_hash_is_damaged(make_design, tm
         arrays = dict(file)
     header = json.loads(arrays["design"].tobytes())
     if what == "weight":
-        key = next(key for key in sorted(arrays) if key.endswith("weights"))
+        key = "p1_o0_q0"  # weights of the first projection
         arrays[key] = arrays[key].copy()
         arrays[key].flat[0] += 1 if arrays[key].flat[0] <= 0 else -1
     elif what == "header":
-        header["input_format"]["shift"] += 1
+        header["populations"][1]["operands"][0]["shift"] += 1
     else:
         header["hash"] = "0" * 64
     arrays["design"] = np.frombuffer(json.dumps(header).encode(), np.uint8)

@@ -175,13 +175,16 @@ def test_faults_are_counted_and_what_was_seen_is_kept(tree, run) -> None:
     assert "kept" not in said_anew
 
 
-def test_nothing_is_planted_where_the_tests_fail_without_a_fault(tree, run) -> None:
-    (tree / "gen/rule.py").write_text("def fires(v, f):\n    return v <= f\n    return v < f\n")
+def test_no_fault_is_judged_by_tests_that_fail_without_it(tree, run) -> None:
+    (tree / "tests/test_rule.py").write_text(TESTS.replace("fires(2, 3)", "fires(3, 2)"))
+    blind = replace(FAULT, name="gen.blind", tests=("tests/test_rule.py::test_below",))
 
-    seen, said = run(FAULT)
+    seen, said = run(FAULT, blind)
 
-    assert 0 == seen
-    assert "UNSOUND  tests/test_rule.py::test_tie" in said and "gen.tie" not in said
+    assert 1 == seen
+    assert "without a fault: seen, tests/test_rule.py::test_below\n" in said
+    assert "UNSOUND  gen.blind: a test fails without it\n" in said
+    assert "seen     gen.tie (1 of 1, " in said
 
 
 def test_a_line_that_was_being_written_is_no_record(tmp_path) -> None:

@@ -61,14 +61,17 @@ def run(faults: Sequence[Fault], journal: Journal, jobs: int, root: Path = ROOT)
             Copy(root, Path(folder) / str(k), BUILD / f"cache{k}")
             for k in range(min(jobs, len(todo)))
         ]
-        if not sound(todo, copies, journal, tree):
-            return seen
-        number = 0
-        for fault, record in shared(copies, lambda c, f: judge(c, f, journal, tree), todo):
-            number += 1
+        broken = unsound(todo, copies, journal, tree)
+        sound = [fault for fault in todo if not broken.intersection(fault.tests)]
+        for fault in todo:
+            if fault not in sound:
+                print(f"{'UNSOUND':8} {fault.name}: a test fails without it", flush=True)
+        for number, (fault, record) in enumerate(
+            shared(copies, lambda copy, fault: judge(copy, fault, journal, tree), sound), 1
+        ):
             seen += record["outcome"] == SEEN
             print(
-                f"{record['outcome']:8} {fault.name} ({number} of {len(todo)}, "
+                f"{record['outcome']:8} {fault.name} ({number} of {len(sound)}, "
                 f"{record['seconds']:.0f} s): {fault.means}\n{'':8} {record['by']}",
                 flush=True,
             )
@@ -85,24 +88,30 @@ def kept(journal: Journal, tree: str, fault: Fault) -> bool:
     return record is not None and record["outcome"] == SEEN
 
 
-def sound(faults: Sequence[Fault], copies: Sequence[Copy], journal: Journal, tree: str) -> bool:
-    """Whether the tests pass without a fault; say which do not."""
+def unsound(
+    faults: Sequence[Fault], copies: Sequence[Copy], journal: Journal, tree: str
+) -> set[str]:
+    """Return the tests of the faults that fail without any; say it of all."""
     by_file: dict[str, set[str]] = {}
     for test in {test for fault in faults for test in fault.tests}:
         if journal.get(key_of(tree, "sound", test)) is None:
             by_file.setdefault(test.partition("::")[0], set()).add(test)
     todo = sorted(sorted(tests) for tests in by_file.values())
-    passed = True
-    for tests, verdict in shared(copies, lambda copy, tests: copy.test(tests), todo):
+    found: set[str] = set()
+    for tests, verdict in shared(copies, lambda copy, tests: copy.test(tests, first=False), todo):
+        failed = verdict.by.split("; ") if verdict.outcome == SEEN else []
         ok = verdict.outcome == MISSED
-        for test in tests if ok else ():
-            journal.keep(key_of(tree, "sound", test), test=test)
+        wrong = [test for test in tests if any(name.startswith(test) for name in failed)]
+        wrong = [] if ok else wrong or tests
+        for test in tests:
+            if test not in wrong:
+                journal.keep(key_of(tree, "sound", test), test=test)
         print(f"{'sound' if ok else 'UNSOUND':8} {' '.join(tests)} ({verdict.seconds:.0f} s)")
         if not ok:
             print(f"{'':8} without a fault: {verdict.outcome}, {verdict.by}")
         sys.stdout.flush()
-        passed &= ok
-    return passed
+        found.update(wrong)
+    return found
 
 
 def judge(copy: Copy, fault: Fault, journal: Journal, tree: str) -> dict[str, Any]:
