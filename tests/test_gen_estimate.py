@@ -42,6 +42,7 @@ from signfire.gen.technology import TECHNOLOGIES
 from signfire.hdl.storage import Ram, Rom
 from signfire.sim.specimens.chains import behind_means, random_design, random_windows
 from signfire.sim.specimens.joins import RESIDUAL, random_joins
+from signfire.sim.specimens.minima import random_minima
 from signfire.sim.specimens.rate import as_rate
 
 ICE40, ECP5, GOWIN = (TECHNOLOGIES[name] for name in ("ice40-up", "ecp5", "gowin"))
@@ -352,6 +353,16 @@ def joins() -> Design:
     return random_joins(**wide, folding=narrow | folding)
 
 
+def minima() -> Design:
+    """Return neurons of the lesser of two convolutions, four side by side."""
+    folding = {
+        "first": Folding(pe=4, simd=2),
+        "least": Folding(pe=4, simd=4, unroll=4),
+        "out": Folding(pe=1, simd=4),
+    }
+    return random_minima(planes=(2, 6, 6), folding=folding)
+
+
 def mixing() -> Design:
     """Return 24 tokens of 16 channels that are mixed beside an identity."""
     tokens, one = tuple(range(24)), {"window": (1, 1)}
@@ -401,6 +412,7 @@ def multiplying(make) -> Design:
         ("ecp5", partial(multiplying, windows)),
         ("ecp5", joins),
         ("ecp5", mixing),
+        *((name, minima) for name in ("ecp5", "ice40-hx")),
         *((name, normalised) for name in ("ecp5", "ice40-up")),
         *((name, rates) for name in SYNTHESIS),
         *((name, windows) for name in SYNTHESIS),

@@ -24,6 +24,7 @@ from signfire.sim.cycle import check_cycles
 from signfire.sim.expect.expectation import expect
 from signfire.sim.specimens.chains import random_design, random_windows
 from signfire.sim.specimens.joins import random_joins
+from signfire.sim.specimens.minima import random_minima
 from signfire.sim.specimens.pairs import random_pairs
 from signfire.sim.specimens.rate import as_rate
 
@@ -55,6 +56,7 @@ SPECIMENS = {  # the smallest Designs in which every kind occurs
     "product": lambda: random_pairs(function="multiply", shared=False, **PAIR),
     "quotient": lambda: random_pairs(function="divide", **PAIR),
     "root": lambda: random_pairs(function="divide_root", **PAIR),
+    "minimum": lambda: random_minima(planes=(1, 2, 2), channels=2, steps=3, input_steps=3),
     "rate": lambda: as_rate(random_design(sizes=(4, 4, 2)), steps=3),
 }
 FAULTY = {  # layers of each whose numbers are changed, so that each kind has to be told of
@@ -64,6 +66,7 @@ FAULTY = {  # layers of each whose numbers are changed, so that each kind has to
     "product": ("pair",),
     "quotient": ("pair",),
     "root": ("pair",),
+    "minimum": ("least",),
     "rate": ("fc1", "fc2"),
 }
 KNOWN: dict[str, object] = {}
@@ -143,8 +146,9 @@ UNSETTLED = {  # what the kind of a population says where firing is overlapped
     ("maximum", "max2"): "is a maximum, for which firing must be settled and the schedule binary",
     ("turned", "out"): "reads planes, for which firing must be settled",
     **{
-        (name, "pair"): "has two operands, for which firing must be settled and the schedule binary"
-        for name in ("product", "quotient", "root")
+        (name, *FAULTY[name]): "has two operands, for which firing must be settled and the "
+        "schedule binary"
+        for name in ("product", "quotient", "root", "minimum")
     },
 }
 

@@ -3,6 +3,7 @@
 from ..design.design import Design
 from ..design.population import DesignPopulation
 from .maximum.plan import MaximumPlan
+from .minimum.plan import MinimumPlan
 from .neurons.plan import NeuronsPlan
 from .pair.product import ProductPlan
 from .pair.quotient import QuotientPlan
@@ -19,6 +20,7 @@ LAYERS: tuple[type[LayerPlan], ...] = (
     ProductPlan,
     QuotientPlan,
     RootPlan,
+    MinimumPlan,
     RatePlan,
     RateReadoutPlan,
 )

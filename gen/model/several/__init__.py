@@ -12,8 +12,9 @@ from .comparison import Comparison, make_comparison
 from .divide import Divide
 from .divide_root import DivideRoot, floor_root
 from .function import Several
+from .minimum import Minimum
 from .multiply import Multiply
 
 __all__ = ["SEVERAL", "Comparison", "Several", "floor_root", "make_comparison"]
 
-SEVERAL: dict[str, Several] = {f.name: f for f in (Multiply(), Divide(), DivideRoot())}
+SEVERAL: dict[str, Several] = {f.name: f for f in (Multiply(), Divide(), DivideRoot(), Minimum())}

@@ -1,0 +1,1 @@
+"""Minimum: neurons that fire against the lesser of two operands."""
