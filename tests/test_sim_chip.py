@@ -4,7 +4,9 @@ from fractions import Fraction
 
 import pytest
 
+from signfire.sim import chip as module
 from signfire.sim.chip import CELLS, Chip, cell_models, powered
+from signfire.sim.verilator import HURRY
 
 # A counter on the PLL's clock; its low bits go out as one byte, between two END bytes, once a byte
 # has come in. Two cycles of the oscillator are a bit of the line.
@@ -48,6 +50,24 @@ def test_the_plls_clock_has_its_exact_ratio_to_the_oscillators(tmp_path):
     assert (0xC0, 0xC0) == (before, after)
     assert passed in (30 * 11 // 3 // 4, 30 * 11 // 3 // 4 + 1)  # of 30 cycles, in units of four
     assert cycle > 4096
+
+
+@pytest.mark.parametrize(
+    ("requests", "expected"),
+    [(None, module.OPTIMISATION), (1, HURRY), (1000, module.OPTIMISATION)],
+)
+def test_a_chip_that_is_asked_for_long_is_compiled_well(tmp_path, monkeypatch, requests, expected):
+    seen = []
+
+    def compiled(program, directory):
+        seen.append(program.optimisation)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.verilator, "compiled", compiled)
+    with pytest.raises(KeyboardInterrupt), powered(chip(), tmp_path, requests=requests):
+        pass
+
+    assert [expected] == seen
 
 
 def test_a_chip_that_says_nothing_ends_the_patience(tmp_path):

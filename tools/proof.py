@@ -128,7 +128,7 @@ def check_netlist(
         progress=progress,
     )
     progress("compile the netlist and simulate")
-    with powered(found.chip, folder) as exchange:
+    with powered(found.chip, folder, requests=len(data.x)) as exchange:
         raw = design.raw_samples(data.x)
         result = check_link(design, raw, exchange, technology=technology_of(board), shape=shape)
     return ChipCheck(
@@ -187,7 +187,7 @@ def verify_bitstream(
         return _check_memories(Path(bitstream), board, design, build, shape)
     found = recover(bitstream, board)
     progress("compile what was read back and simulate")
-    with powered(found.chip, folder) as exchange:
+    with powered(found.chip, folder, requests=len(data.x)) as exchange:
         raw = design.raw_samples(data.x)
         result = check_link(design, raw, exchange, technology=technology_of(board), shape=shape)
     return ChipCheck(
