@@ -44,6 +44,7 @@ from signfire.sim.specimens.chains import behind_means, random_design, random_wi
 from signfire.sim.specimens.joins import RESIDUAL, random_joins
 from signfire.sim.specimens.minima import random_minima
 from signfire.sim.specimens.rate import as_rate
+from signfire.sim.specimens.repeated import random_repeated
 
 ICE40, ECP5, GOWIN = (TECHNOLOGIES[name] for name in ("ice40-up", "ecp5", "gowin"))
 CODES = {"gelu": "offset", "leaky_relu": "offset"}
@@ -387,6 +388,23 @@ def mixing() -> Design:
     )
 
 
+def repeated() -> Design:
+    """Return a decoder: windows over pixels that stand twice and three times."""
+    return random_repeated(
+        planes=(8, 6, 6),
+        repeat=(2, 3),
+        reader={"conv": 8, "window": (3, 3), "padding": (1, 1, 1, 1)},
+        outputs=6,
+        steps=4,
+        input_steps=4,
+        folding={
+            "source": Folding(pe=4),
+            "behind": Folding(pe=4, simd=4, unroll=2),
+            "out": Folding(pe=2, simd=4),
+        },
+    )
+
+
 def rates() -> Design:
     folding = {
         "input": Folding(pe=4),
@@ -414,6 +432,7 @@ def multiplying(make) -> Design:
         ("ecp5", mixing),
         *((name, minima) for name in ("ecp5", "ice40-hx")),
         *((name, normalised) for name in ("ecp5", "ice40-up")),
+        *((name, repeated) for name in ("ecp5", "ice40-up")),
         *((name, rates) for name in SYNTHESIS),
         *((name, windows) for name in SYNTHESIS),
     ],

@@ -27,6 +27,7 @@ from signfire.sim.specimens.joins import random_joins
 from signfire.sim.specimens.minima import random_minima
 from signfire.sim.specimens.pairs import random_pairs
 from signfire.sim.specimens.rate import as_rate
+from signfire.sim.specimens.repeated import random_repeated
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -57,6 +58,8 @@ SPECIMENS = {  # the smallest Designs in which every kind occurs
     "quotient": lambda: random_pairs(function="divide", **PAIR),
     "root": lambda: random_pairs(function="divide_root", **PAIR),
     "minimum": lambda: random_minima(planes=(1, 2, 2), channels=2, steps=3, input_steps=3),
+    "repeated": lambda: random_repeated(seed=3),
+    "repeated, turned": lambda: random_repeated(seed=3, planes=(2, 2, 2), turned=True),
     "rate": lambda: as_rate(random_design(sizes=(4, 4, 2)), steps=3),
 }
 FAULTY = {  # layers of each whose numbers are changed, so that each kind has to be told of
@@ -67,6 +70,8 @@ FAULTY = {  # layers of each whose numbers are changed, so that each kind has to
     "quotient": ("pair",),
     "root": ("pair",),
     "minimum": ("least",),
+    "repeated": ("behind",),
+    "repeated, turned": ("behind",),
     "rate": ("fc1", "fc2"),
 }
 KNOWN: dict[str, object] = {}
@@ -145,6 +150,7 @@ UNSETTLED = {  # what the kind of a population says where firing is overlapped
     ("maximum", "conv1"): "reads planes, for which firing must be settled",
     ("maximum", "max2"): "is a maximum, for which firing must be settled and the schedule binary",
     ("turned", "out"): "reads planes, for which firing must be settled",
+    ("repeated", "behind"): "reads planes, for which firing must be settled",
     **{
         (name, *FAULTY[name]): "has two operands, for which firing must be settled and the "
         "schedule binary"

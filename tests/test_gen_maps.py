@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from signfire.gen.model.maps import MAPS, Conv, Dense, Layout, Pooled, Window
+from signfire.gen.model.maps import MAPS, Conv, Dense, Layout, Pooled, Repeated, Window
 
 CASES = [
     # channels in, out, groups, planes, kernel, stride, padding
@@ -194,11 +194,12 @@ def test_kernel_that_does_not_fit_the_channels_is_refused() -> None:
 # -- every kind, every question ----------------------------------------------------------------
 
 
-def of_every_kind() -> dict[str, Dense | Conv | Window | Pooled]:
+def of_every_kind() -> dict[str, Dense | Conv | Window | Pooled | Repeated]:
     """Return maps of integers that read planes of 4 channels, 3 lines and 5 pixels."""
     rng = np.random.default_rng(2)
     shape = (4, 3, 5)
     seen = {"in_shape": shape, "layout": Layout(planes=shape)}
+    twice = {"in_shape": (4, 6, 10), "layout": Layout(planes=(4, 6, 10))}
 
     def numbers(*size: int) -> np.ndarray:
         return rng.integers(1, 9, size)
@@ -211,6 +212,14 @@ def of_every_kind() -> dict[str, Dense | Conv | Window | Pooled]:
         "window": Window(factor=numbers(4), sources=(0, 1, 2, 3), window=(3, 5), **seen),
         "picked": Window(factor=numbers(3), sources=(2, -1, 0), **seen),
         "pooled": Pooled(matrix=numbers(6, 4), **seen),
+        "repeated": Repeated(
+            windows=Conv(kernel=numbers(6, 4, 2, 2), stride=(2, 2), padding=(1, 1, 1, 1), **twice),
+            repeat=(2, 2),
+            **seen,
+        ),
+        "repeated, picked": Repeated(
+            windows=Window(factor=numbers(3), sources=(2, -1, 0), **twice), repeat=(2, 2), **seen
+        ),
     }
 
 

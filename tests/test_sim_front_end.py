@@ -110,7 +110,42 @@ class Apart(nn.Module):
         return self.fc(F.relu(self.groups(x)).mean((2, 3)))
 
 
-MODELS = (Signals, Uneven, Maxima, Blocks, Apart)
+class Decoder(nn.Module):
+    """Half the pixels and twice as many again, read where they stand once."""
+
+    shape = (1, 8, 6)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(1, 4, 3, stride=2, padding=1)
+        self.up = nn.Upsample(scale_factor=2, mode="nearest")
+        self.conv = nn.Conv2d(4, 2, 3, padding=1)
+        self.fc = nn.Linear(96, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.up(F.relu(self.down(x)))
+        return self.fc(F.relu(self.conv(x)).flatten(1))
+
+
+class Skips(nn.Module):
+    """Planes out of a linear layer, an upsampled branch beside another, and added to another."""
+
+    shape = (1, 4, 6)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.few, self.conv = nn.Linear(24, 12), nn.Conv2d(1, 2, 3, padding=1)
+        self.both, self.wide = nn.Conv2d(4, 2, 3, padding=1), nn.Conv2d(2, 2, 3, 2, padding=1)
+        self.fc = nn.Linear(2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, skip = F.relu(self.few(x.flatten(1))).view(-1, 2, 2, 3), F.relu(self.conv(x))
+        x = F.relu(self.both(torch.cat([F.interpolate(y, size=(4, 6)), skip], 1)))
+        z = F.relu(self.wide(x)).repeat_interleave(2, 2).repeat_interleave(2, dim=3)
+        return self.fc(F.relu(x - z).mean((2, 3)))
+
+
+MODELS = (Signals, Uneven, Maxima, Blocks, Apart, Decoder, Skips)
 
 
 def made(model: type[nn.Module]) -> tuple[Design, np.ndarray, np.ndarray]:

@@ -3,11 +3,18 @@
 from ..design.population import DesignPopulation
 from ..model.maps import LinearMap
 from .reader import Reader
+from .repeated.plan import RepeatedReader, RepeatedSamplesReader
 from .scattered.plan import ScatteredReader
 from .whole.plan import WholeReader
 from .window.plan import WindowReader
 
-READERS: tuple[type[Reader], ...] = (WholeReader, WindowReader, ScatteredReader)
+READERS: tuple[type[Reader], ...] = (
+    WholeReader,
+    WindowReader,
+    ScatteredReader,
+    RepeatedReader,
+    RepeatedSamplesReader,
+)
 
 
 def reader_kind(source: DesignPopulation, linear: LinearMap) -> type[Reader]:

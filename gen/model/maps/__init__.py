@@ -13,11 +13,14 @@ from .linear import LinearMap
 from .places import Band, WindowPlaces
 from .planes import Layout, Padding, Planes, padded, padding_to, positions, raster_order
 from .pooled import Pooled
+from .repeated import Repeated
 from .sliding import Sliding
 from .window import Window
 
 __all__ = ["MAPS", "Band", "Conv", "Dense", "Layout", "LinearMap", "Padding", "Planes", "Pooled"]
 __all__ += ["Sliding", "Window", "WindowPlaces", "padded", "padding_to", "positions"]
-__all__ += ["raster_order"]
+__all__ += ["Repeated", "raster_order"]
 
-MAPS: dict[str, type[LinearMap]] = {cls.kind: cls for cls in (Dense, Conv, Window, Pooled)}
+MAPS: dict[str, type[LinearMap]] = {
+    cls.kind: cls for cls in (Dense, Conv, Window, Pooled, Repeated)
+}
