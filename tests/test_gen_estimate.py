@@ -355,13 +355,9 @@ def joins() -> Design:
 
 
 def minima() -> Design:
-    """Return neurons of the lesser of two convolutions, four side by side."""
-    folding = {
-        "first": Folding(pe=4, simd=2),
-        "least": Folding(pe=4, simd=4, unroll=4),
-        "out": Folding(pe=1, simd=4),
-    }
-    return random_minima(planes=(2, 6, 6), folding=folding)
+    """Return neurons of the lesser of two convolutions, two side by side."""
+    folding = {name: Folding(pe=2, simd=2) for name in ("first", "least")}
+    return random_minima(planes=(2, 6, 6), folding=folding | {"out": Folding(simd=4)})
 
 
 def mixing() -> Design:
