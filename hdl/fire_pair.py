@@ -178,6 +178,9 @@ class PairNeurons(wiring.Component, ABC):
     def load_latency(numbers: PairNumbers) -> int:
         """Cycles from the operands to the first step."""
 
+    @abstractmethod
+    def elaborate(self, platform) -> Module: ...
+
     @property
     def seconds(self) -> list[Value]:
         """F2 of each lane, or the one that all lanes share."""

@@ -54,8 +54,9 @@ def differences(shape: Design, design: Design, technology: Technology | str) -> 
             yield f"{name} of the input format must be {held}, not {given}"
     if shape.firing != design.firing:
         yield f"firing must be {shape.firing}, not {design.firing}"
-    if shape.input.threshold is not None and shape.input.threshold != design.input.threshold:
-        (held,), (given,) = shape.input.threshold, design.input.threshold
+    held, given = shape.input.threshold, design.input.threshold
+    if held is not None and given is not None and held != given:
+        (held,), (given,) = held, given
         yield f"the threshold of {shape.input.name!r} must be {held}, not {given}"
     for held, given in zip(shape.populations, design.populations, strict=True):
         yield from _unlike_code(held, given)
@@ -88,10 +89,9 @@ def _unlike_code(held: DesignPopulation, given: DesignPopulation) -> Iterator[st
         yield f"the greatest target of {held.name!r} must be {held.limit}, not {given.limit}"
     if held.code is None or given.code is None:
         return
-    tables = held.table, given.table
-    if (tables[0] is None) != (tables[1] is None) or (
-        tables[0] is not None and not tables[0].same(tables[1])
-    ):
+    table, other = held.table, given.table
+    alike = table is other if table is None or other is None else table.same(other)
+    if not alike:
         yield f"the function table of {held.name!r} must be the same, entry by entry"
     below = [
         None if p.operands[0].below is None else p.operands[0].is_magnitude
@@ -100,16 +100,14 @@ def _unlike_code(held: DesignPopulation, given: DesignPopulation) -> Iterator[st
     ]
     if len(set(below)) > 1:
         yield f"{held.name!r} must have factors for X < 0 of the same kind"
-    if held.comparison is not None and held.comparison.fraction != given.comparison.fraction:
-        yield (
-            f"the fraction of {held.name!r} must be {held.comparison.fraction}, not "
-            f"{given.comparison.fraction}"
-        )
+    fraction, wanted = (p.comparison and p.comparison.fraction for p in (held, given))
+    if fraction != wanted:
+        yield f"the fraction of {held.name!r} must be {fraction}, not {wanted}"
     if held.code.steps != given.code.steps:
         yield f"{held.name!r} must have T = {held.code.steps}, not {given.code.steps}"
-    elif isinstance(held.code, RateCode):
-        return  # it has neither step sizes nor a rest
-    elif held.code.eta != given.code.eta:
+    if isinstance(held.code, RateCode) or isinstance(given.code, RateCode):
+        return  # they have neither step sizes nor a rest
+    if held.code.steps == given.code.steps and held.code.eta != given.code.eta:
         yield (
             f"step sizes of {held.name!r} must be {_listed(held.code.eta)}, not "
             f"{_listed(given.code.eta)}"

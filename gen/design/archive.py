@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -131,7 +131,7 @@ class Archive(Mapping[str, np.ndarray]):
             refuse_more_than_memory(f"{name!r}", wanted)
             try:
                 values = np.empty(prod(shape), header.dtype)
-                _fill(file, memoryview(values.view(np.uint8)))
+                _fill(file, values.view(np.uint8).data)
                 while file.read(CHUNK):  # what is not needed is looked at for its CRC
                     pass
             except MemoryError:
@@ -142,7 +142,7 @@ class Archive(Mapping[str, np.ndarray]):
         array = array.astype(header.dtype.newbyteorder("="), copy=False)
         return array if whole else np.ascontiguousarray(array)
 
-    def _open(self, name: str) -> BinaryIO:
+    def _open(self, name: str) -> IO[bytes]:
         info = self._members[name]
         if info.flag_bits & ENCRYPTED or info.compress_type not in COMPRESSIONS:
             raise BadArchive(f"{name!r} is encrypted, or packed as no .npz file is")
@@ -153,7 +153,7 @@ class Archive(Mapping[str, np.ndarray]):
         except Exception as error:
             raise BadArchive(f"{name!r} is damaged ({in_words(error)})") from error
 
-    def _header(self, name: str, file: BinaryIO) -> Header:
+    def _header(self, name: str, file: IO[bytes]) -> Header:
         if not self._members[name].filename.endswith(SUFFIX):
             raise BadArchive(f"{name!r} is no array (its name does not end in {SUFFIX})")
         try:
@@ -171,7 +171,7 @@ class Archive(Mapping[str, np.ndarray]):
         return header
 
 
-def _read_header(file: BinaryIO) -> Header:
+def _read_header(file: IO[bytes]) -> Header:
     version = np.lib.format.read_magic(file)
     read = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -189,7 +189,7 @@ def _read_header(file: BinaryIO) -> Header:
     return Header(shape=shape, dtype=dtype, fortran=fortran, offset=file.tell())
 
 
-def _fill(file: BinaryIO, buffer: memoryview) -> None:
+def _fill(file: IO[bytes], buffer: memoryview) -> None:
     filled = 0
     while filled < len(buffer):
         part = file.read(min(CHUNK, len(buffer) - filled))

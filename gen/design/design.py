@@ -160,10 +160,14 @@ class Design:
                     f"the table of {name!r} must stay within {code.low}..{code.high + 1}, not "
                     f"{low}..{high}"
                 )
-        elif not operands[0].is_magnitude and (
-            below.shape != operands[0].multiplier.shape
-            or below.min() < 0
-            or below.max() >= MULTIPLIER_LIMIT
+        elif (
+            below is not None
+            and not operands[0].is_magnitude
+            and (
+                below.shape != operands[0].multiplier.shape
+                or below.min() < 0
+                or below.max() >= MULTIPLIER_LIMIT
+            )
         ):
             raise ValueError(
                 f"factors for X < 0 of {name!r} must lie in 0..65535, or turn the others' sign"

@@ -5,6 +5,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -35,7 +36,7 @@ class Stored(Protocol):
     hash : str, :func:`digest` of its content
     """
 
-    @property
+    @cached_property
     def hash(self) -> str: ...
 
     def content(self) -> Content: ...
@@ -141,7 +142,8 @@ def write(path: Path, header: Header, arrays: Arrays) -> None:
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, **{HEADER: text}, **arrays)
+            named: dict[str, Any] = {HEADER: text, **arrays}
+            np.savez_compressed(file, **named)
         os.chmod(partial, 0o644)
         os.replace(partial, path)
     except BaseException:
@@ -160,7 +162,7 @@ def read(path: Path, build: Callable[[Header, Arrays], S]) -> S:
     ValueError
         If the file is not a Design, is damaged, or is of another format version.
     """
-    design = None
+    design, damaged = None, False
     try:
         with Archive(path) as file:
             if HEADER not in file:
@@ -264,11 +266,13 @@ def provenance_of(record: object) -> Mapping[str, Any]:
     return record
 
 
-def _code_of(header: dict) -> SpikeCode | RateCode:
+def _code_of(header: Header) -> SpikeCode | RateCode:
     if "theta" in header:
         return RateCode(**header)
-    return SpikeCode(**header | {"eta": tuple(header["eta"])})
+    fields: Header = header | {"eta": tuple(header["eta"])}
+    return SpikeCode(**fields)
 
 
-def _table_of(header: dict, arrays: Mapping[str, np.ndarray]) -> FunctionTable:
-    return FunctionTable(**header | {"entries": arrays[header["entries"]]})
+def _table_of(header: Header, arrays: Arrays) -> FunctionTable:
+    fields: Header = header | {"entries": arrays[header["entries"]]}
+    return FunctionTable(**fields)

@@ -253,11 +253,10 @@ class Identity:
         size = struct.calcsize(_RECORD)
         if len(record) < size or len(record) < size + record[size - 1]:
             raise ValueError(f"the board's identity is cut: {len(record)} bytes")
-        version, raw_bits, signed, code_bits, *shape, name_size = struct.unpack_from(
-            _RECORD, record
+        version, raw_bits, signed, code_bits, elements, lanes, outputs, digest, *numbers = (
+            struct.unpack_from(_RECORD, record)
         )
-        elements, lanes, outputs, digest, logit_bits, clock_hz, *cycles = shape
-        latency, interval, timeout = cycles
+        logit_bits, clock_hz, latency, interval, timeout, name_size = numbers
         return cls(
             link_version=version,
             design_hash=digest.hex(),

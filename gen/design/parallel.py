@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..model.codes import SpikeCode
+from ..model.codes import RateCode, SpikeCode
 from ..model.network import INPUT, MAX
 from .folding import SYNAPSES, Folding, divisors
 from .population import DesignPopulation
@@ -85,7 +85,7 @@ def check_folding(
 
 
 def _check_multiplying(
-    firing: str, population: DesignPopulation, folding: Folding, code: SpikeCode
+    firing: str, population: DesignPopulation, folding: Folding, code: SpikeCode | RateCode
 ) -> None:
     """Refuse multipliers where a train is not the binary number that they take."""
     name = population.name

@@ -65,7 +65,7 @@ def _blocks_alone(
         return plans[layer].refolded(folding, source_lanes=word, simd=following).interval
 
     # Cycles in which the trains of a sample arrive, one at a time; a word brings several.
-    one_by_one = {design.input.name: design.input.size * design.input.code.steps}
+    one_by_one = {design.input.name: design.input.size * design.input.train_code.steps}
     one_by_one |= {plan.name: plan.windows * plan.outputs * plan.pace for plan in plans[:-1]}
     arriving = [max(one_by_one[q.source] for q in plan.population.sources) for plan in plans]
 

@@ -137,7 +137,7 @@ def integrators_cost(plan: LayerPlan) -> Resources:
         lone_ff=width + plan.factor_bits + apart_from_adder(technology, x),
     )
     if plan.weighted:
-        eta_bits = max(plan.source_code.eta).bit_length()
+        eta_bits = max(plan.source.spike_code.eta).bit_length()
         product = product_cost(technology, width + 2, eta_bits)
         behind = 2 if technology.multiplier == "dsp" else 2 + address_bits(eta_bits)
         carried = (x + plan.factor_bits) * behind + width

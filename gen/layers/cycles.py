@@ -394,7 +394,7 @@ class LayerMachine:
                 if needed > len(gather.full):
                     return
                 held = max(held, gather.full[needed - 1] if band.needs else 0)
-            for _ in range(band.windows):
+            for _ in range(self.gathers[0].spec.bands[self.band].windows):  # of all the same
                 self._window(held)
             for gather in self.gathers:
                 done = self.sample * gather.spec.lines + gather.spec.bands[self.band].frees

@@ -35,12 +35,11 @@ def held_bounds(plan: LayerPlan) -> np.ndarray:
 
 def reach_of(plan: LayerPlan) -> np.ndarray:
     """Return the greatest |Σ W value| of the weights that are held, (outputs,) int64."""
-    return sum(
-        max(abs(reader.source_code.low), abs(reader.source_code.high))
-        * np.abs(reader.weights).sum(axis=1)
-        * reader.repeats
-        for reader in plan.readers
-    )
+    reach = np.zeros(plan.outputs, np.int64)
+    for reader in plan.readers:
+        farthest = max(abs(reader.source_code.low), abs(reader.source_code.high))
+        reach += farthest * np.abs(reader.weights).sum(axis=1) * reader.repeats
+    return reach
 
 
 def wide_integrators(plan: LayerPlan, bounds: np.ndarray) -> Iterator[str]:

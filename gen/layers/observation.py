@@ -5,6 +5,7 @@ it asks the golden model what the quantity is, and the cycle model when.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 TOTAL, X, TARGET, FIRE, RESULT = "total", "x", "target", "fire", "result"  # when, see Moment
 
@@ -69,7 +70,7 @@ class Moment:
 
 def firing_of(lanes: int, membrane_width: int) -> tuple[Observation, ...]:
     """Return what neurons show in every step: membranes and events."""
-    shown = {"when": FIRE, "valid": "firing", "lanes": lanes}
+    shown: dict[str, Any] = {"when": FIRE, "valid": "firing", "lanes": lanes}
     return (
         Observation(quantity="membrane", port="membrane", bits=membrane_width, **shown),
         Observation(quantity="event", port="event", bits=1, signed=False, plain=True, **shown),

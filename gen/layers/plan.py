@@ -25,7 +25,7 @@ from ..design.population import DesignPopulation, DesignProjection, bits_for
 from ..design.reading import parallel_of, parallel_outputs, word_of
 from ..facts import Facts, fact
 from ..hardware import hardware_of
-from ..model.codes import SpikeCode
+from ..model.codes import RateCode, SpikeCode
 from ..model.maps import Band, LinearMap, raster_order
 from ..readers.kinds import reader_kind
 from ..readers.reader import Reader
@@ -223,9 +223,7 @@ class LayerPlan(ABC):
     @property
     def trains_seen(self) -> Observation:
         """The trains that leave."""
-        code = self.population.code
-        assert code is not None
-        return trains_of(self.lanes, code.steps)
+        return trains_of(self.lanes, self.population.train_code.steps)
 
     @property
     def parts(self) -> "tuple[LayerPlan, ...]":
@@ -259,15 +257,13 @@ class LayerPlan(ABC):
     @property
     def pace(self) -> int:
         """Cycles between two groups of results: T where neurons fire settled, 1 overlapped."""
-        code = self.population.code
-        assert code is not None
-        return 1 if self.overlapped else code.steps
+        return 1 if self.overlapped else self.population.train_code.steps
 
     def lane_options(self, following: int) -> list[int]:
         """Return how many results may leave together where ``following`` are read at a time."""
         return [lanes for lanes in divisors(self.folding.pe) if following % lanes == 0]
 
-    def holds(self, wanted: Self) -> bool:
+    def holds(self, wanted: "LayerPlan") -> bool:
         """Whether what another plan of this layer needs lies within the widths of this one."""
         return wanted.x_width <= self.x_width and wanted.total_width <= self.total_width
 
@@ -335,9 +331,7 @@ class LayerPlan(ABC):
     @property
     def result_bits(self) -> int:
         """Bits of a word of results: a train for each lane."""
-        code = self.population.code
-        assert code is not None
-        return self.lanes * code.steps
+        return self.lanes * self.population.train_code.steps
 
     @property
     def order(self) -> np.ndarray:
@@ -351,7 +345,7 @@ class LayerPlan(ABC):
         return self.readers[0].source
 
     @property
-    def source_code(self) -> SpikeCode:
+    def source_code(self) -> SpikeCode | RateCode:
         """Of all sources the same, but for its rest."""
         return self.readers[0].source_code
 
@@ -516,7 +510,7 @@ class LayerPlan(ABC):
     @property
     def sum_scale(self) -> int:
         """How many times the sum of one step the accumulator may come to hold."""
-        return 1 if self.weighted else self.source_code.total
+        return 1 if self.weighted else self.source.spike_code.total
 
     @property
     def sum_places(self) -> int:
@@ -547,7 +541,7 @@ class LayerPlan(ABC):
     @property
     def row(self) -> np.ndarray:
         """(outputs,) Σ_j W_ij over all sources."""
-        return sum(reader.sums for reader in self.readers)
+        return sum((reader.sums for reader in self.readers[1:]), self.readers[0].sums)
 
     @property
     def start(self) -> np.ndarray:
@@ -558,21 +552,21 @@ class LayerPlan(ABC):
         """
         return (
             self.bias
-            + sum(r.held_code.rest * r.sums for r in self.readers)
+            + sum(r.held_source.spike_code.rest * r.sums for r in self.readers)
             - sum(self.border.by_kind(r.beyond_planes) for r in self.readers)
         )
 
     @property
     def folded_bias(self) -> np.ndarray:
         """(kinds of pixel, outputs) all that is constant in X = it + 2 Σ_t η(t) Σ_j W e."""
-        return self.start - sum(r.held_code.total * r.sums for r in self.readers)
+        return self.start - sum(r.held_source.spike_code.total * r.sums for r in self.readers)
 
-    @property
+    @fact
     def factor(self) -> np.ndarray:
         """(outputs,) factors of X, held in memory; 0 where X is not requantised."""
         return np.zeros(self.outputs, np.int64)
 
-    @property
+    @fact
     def factor_bits(self) -> int:
         """Bits of a factor."""
         return 0

@@ -20,9 +20,9 @@ def no_sums(design: Design, population: DesignPopulation) -> str:
 
 def no_sum(design: Design, population: DesignPopulation, operand: DesignOperand) -> str:
     """Return why there is no hardware for the sum of an operand's projections."""
-    if len(operand.projections) > 1:
+    projection, *others = operand.projections
+    if others:
         return _no_join(design, population, operand)
-    (projection,) = operand.projections
     return _no_windows(design, population, operand, projection.source, projection.map)
 
 
@@ -67,7 +67,7 @@ def _no_windows(
     kinds = border_of(
         operand.bias,
         population.shape,
-        [(q.map, design[q.source].code) for q in operand.projections],
+        [(q.map, design[q.source].train_code) for q in operand.projections],
     ).count
     if kinds > 1 and design.dynamics == "if":
         return (

@@ -1,7 +1,6 @@
 """Requantised: numbers of layers that multiply X by a factor, F = ceil(X·M / 2^S)."""
 
 from collections.abc import Iterator
-from typing import Self
 
 import numpy as np
 
@@ -69,7 +68,8 @@ class RequantisedPlan(LayerPlan):
         low, high = self.requantised_range
         return bits_for(min(low, -1), high)
 
-    def holds(self, wanted: Self) -> bool:
+    def holds(self, wanted: LayerPlan) -> bool:
+        assert isinstance(wanted, RequantisedPlan), "another plan of this layer is of its kind"
         reach = self.requantised_range[1].bit_length()
         return super().holds(wanted) and wanted.requantised_range[1].bit_length() <= reach
 
@@ -80,7 +80,7 @@ class RequantisedPlan(LayerPlan):
         """
         operand = self.held.operands[0]
         multipliers = operand.multiplier
-        if self.has_two_factors:
+        if operand.below is not None and self.has_two_factors:
             multipliers = np.maximum(multipliers, operand.below)
         factor = int(multipliers.max())
         if factor.bit_length() > self.factor_bits:
@@ -89,8 +89,7 @@ class RequantisedPlan(LayerPlan):
                 f"requantisation factors of {self.name!r} reach {factor}, and {self.factor_bits} "
                 f"bits hold {limit}"
             )
-        code, held = self.population.code, self.requantised_range[1]
-        assert code is not None
+        code, held = self.population.spike_code, self.requantised_range[1]
         products = [int(x) * int(m) for x, m in zip(bounds, multipliers, strict=True)]
         target = (max(products) + (1 << self.shift) - 1) >> self.shift
         if not self.has_plain_relu:  # what comes behind clamps

@@ -75,6 +75,12 @@ class LayerComponent(wiring.Component):
     plan: LayerPlan
     layout: Any  # of a word of results
 
+    results: stream.Interface
+    seen: wiring.PureInterface
+
+    @abstractmethod
+    def elaborate(self, platform) -> Module: ...
+
     def _make_ports(self, trains: Mapping[str, Any]) -> None:
         super().__init__(
             {
@@ -227,11 +233,11 @@ class TiledLayer(LayerComponent):
                 reader.word.eq(word),
             ]
         m.d.comb += sequencer.full.eq(Cat(reader.full for reader in self.readers).all())
-        self.events = self.readers[0].events.as_value()
+        self.events: Value = self.readers[0].events.as_value()
         if plan.is_join:
             self._choose(m, delayed(m, turn, 1, name="turn", reset_less=True))
 
-    def _choose(self, m: Module, turn: Signal) -> None:
+    def _choose(self, m: Module, turn: Value) -> None:
         """Make events for the synapses of what the reader at ``turn`` gives.
 
         A reader whose outputs have inputs of their own gives the first inputs alone; the weights of
@@ -289,7 +295,7 @@ class TiledLayer(LayerComponent):
 class SummingLayer(TiledLayer):
     """A layer whose events meet weights and are summed, group by group."""
 
-    def _make_parts(self, plan: LayerPlan) -> None:
+    def _make_parts(self, plan: Any) -> None:
         """Make all that leads from trains to sums."""
         self.weights = weight_rom(plan)
         self.synapses = make_synapses(plan)
@@ -349,7 +355,7 @@ class SummingLayer(TiledLayer):
 class IntegratingLayer(SummingLayer):
     """A layer that makes X of its sums, and results of X: its tail says which."""
 
-    def _make_parts(self, plan: LayerPlan) -> None:
+    def _make_parts(self, plan: Any) -> None:
         if FEEDBACK_CYCLES < WeightedIntegrator.FEEDBACK:
             raise ValueError("the plan is faster than the components")
         super()._make_parts(plan)
@@ -364,7 +370,7 @@ class IntegratingLayer(SummingLayer):
     @property
     def roms(self) -> dict[str, Rom]:
         found = {"weights": self.weights, "constants": self.integrator.rom}
-        if self.plan.weighted:
+        if isinstance(self.integrator, WeightedIntegrator):
             found["source eta"] = self.integrator.etas
         return found
 
@@ -417,7 +423,7 @@ def integrator_latency(plan: LayerPlan) -> int:
     registered = plan.technology.rom_registered
     if not plan.weighted:
         return shift_latency(registered=registered)
-    eta_bits = max(plan.source_code.eta).bit_length()
+    eta_bits = max(plan.source.spike_code.eta).bit_length()
     kind = plan.technology.multiplier
     return weighted_latency(kind=kind, eta_bits=eta_bits, registered=registered)
 
@@ -487,14 +493,14 @@ def make_integrator(plan: LayerPlan) -> ShiftIntegrator | WeightedIntegrator:
     """Shift-and-add for binary schedules, a multiplier for the others."""
     style = plan.technology.rom_style(plan.constant_words, plan.constant_width)
     kinds = plan.border.count
-    factors = np.tile(plan.factor, kinds)
+    factors = np.tile(plan.factor, kinds).tolist()
     border = None if kinds == 1 else (plan.border.rows, plan.border.columns)
     if not plan.weighted:
         return ShiftIntegrator(
             lanes=plan.lanes,
             total_width=plan.total_width,
             x_width=plan.x_width,
-            bias=plan.folded_bias.ravel(),
+            bias=plan.folded_bias.ravel().tolist(),
             factor=factors,
             factor_bits=plan.stored_factor_bits,
             style=style,
@@ -507,9 +513,9 @@ def make_integrator(plan: LayerPlan) -> ShiftIntegrator | WeightedIntegrator:
         groups=plan.groups,
         sum_width=plan.total_width,
         x_width=plan.x_width,
-        eta=plan.source_code.eta,
-        start=plan.start.ravel(),
-        row=np.tile(plan.row, kinds),
+        eta=plan.source.spike_code.eta,
+        start=plan.start.ravel().tolist(),
+        row=np.tile(plan.row, kinds).tolist(),
         factor=factors,
         factor_bits=plan.stored_factor_bits,
         kind=plan.technology.multiplier,

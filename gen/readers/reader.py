@@ -21,7 +21,7 @@ from ..design.reading import (
 )
 from ..facts import Facts, fact
 from ..hardware import hardware_of
-from ..model.codes import SpikeCode
+from ..model.codes import RateCode, SpikeCode
 from ..model.maps import Band, LinearMap, WindowPlaces
 from ..model.network import INPUT
 from ..technology import Technology
@@ -170,14 +170,12 @@ class Reader(ABC):
         )
 
     @property
-    def source_code(self) -> SpikeCode:
-        assert self.source.code is not None
-        return self.source.code
+    def source_code(self) -> SpikeCode | RateCode:
+        return self.source.train_code
 
     @property
-    def held_code(self) -> SpikeCode:
-        assert self.held_source.code is not None
-        return self.held_source.code
+    def held_code(self) -> SpikeCode | RateCode:
+        return self.held_source.train_code
 
     @property
     def planes(self) -> int:
@@ -302,7 +300,7 @@ class Reader(ABC):
         """Events of what stands outside the planes."""
         if self.beyond is not None:
             return list(self.beyond)
-        return [int(event) for event in self.source_code.trains(0)]
+        return [int(event) for event in self.source.spike_code.trains(0)]
 
     def picks(self, tile: int) -> Sequence[int]:
         """Channels that the outputs of a tile read; any where none is read."""

@@ -1,10 +1,10 @@
 """RTL that all kinds of reader share: ports, the walk of windows, what stands beyond the planes."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...hdl.delay import delayed
@@ -13,8 +13,10 @@ from ...hdl.words import buffer_depth
 from ..technology import Technology
 from .reader import Reader
 
+Read = TypeVar("Read", bound=Reader)
 
-class TrainReader(wiring.Component):
+
+class TrainReader(wiring.Component, Generic[Read]):
     """Trains of one source, as a layer reads them; numbers from a :class:`Reader`.
 
     Members
@@ -28,7 +30,18 @@ class TrainReader(wiring.Component):
         channels are picked, the ``pe`` that are
     """
 
-    def __init__(self, reader: Reader, technology: Technology) -> None:
+    trains: stream.Interface
+    full: Signal
+    valid: Signal
+    last_word: Signal
+    tile_done: Signal
+    done: Signal
+    tile: Signal
+    plane: Signal
+    word: Signal
+    events: data.View
+
+    def __init__(self, reader: Read, technology: Technology) -> None:
         self.reader = reader
         self.buffer = self.make_buffer(technology)
         self.walk = None if reader.walk is None else self.make_walk(reader.walk)
@@ -75,8 +88,9 @@ class TrainReader(wiring.Component):
 
     def _walk(self, m: Module) -> None:
         """Read windows, one after the other."""
-        buffer = self.buffer
-        m.submodules.walk = walk = self.walk
+        buffer, walk = self.buffer, self.walk
+        assert walk is not None, "windows are read by a walk"
+        m.submodules.walk = walk
         m.d.comb += [
             walk.held.eq(buffer.held),
             walk.valid.eq(self.valid),

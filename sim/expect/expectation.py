@@ -72,7 +72,7 @@ class Probe:
     def expect(
         self,
         cycle: int,
-        lanes: Sequence[int],
+        lanes: Sequence[int] | np.ndarray,
         sample: int,
         first: int,
         step: int | None = None,

@@ -32,7 +32,9 @@ class Sums:
             for reader, outside in zip(self.plan.readers, self.outside, strict=True):
                 if outside.any():
                     events = np.array(reader.padding_train)
-                    v = np.cumsum([0, *np.where(events, 1, -1) * np.array(reader.source_code.eta)])
+                    v = np.cumsum(
+                        [0, *np.where(events, 1, -1) * np.array(reader.source.spike_code.eta)]
+                    )
                     x = x + (v - v[-1])[:, None] * outside
         return x[1:]
 
@@ -48,7 +50,7 @@ class Sums:
         The golden model leaves out what lies beyond the planes; in the accumulators it sends the
         train of 0.
         """
-        eta, row = self.plan.source_code.eta, self.inside
+        eta, row = self.plan.source.spike_code.eta, self.inside
         each = list(zip(self.plan.readers, self.outside, strict=True))
         if self.plan.weighted:
             sums = ((x[plane + 1] - x[plane]) // eta[plane] + row) // 2

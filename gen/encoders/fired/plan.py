@@ -4,6 +4,7 @@ from ...cost import Resources, apart_from_adder, carry_luts, scaled
 from ...design.design import Design
 from ...design.population import bits_for
 from ...layers.cost import neuron_cost
+from ...model.codes import SpikeCode
 from ..plan import InputPlan
 
 
@@ -16,6 +17,11 @@ class FiredInput(InputPlan):
     @classmethod
     def claims(cls, design: Design) -> bool:
         return design.dynamics == "signgd"
+
+    @property
+    def spike_code(self) -> SpikeCode:
+        assert isinstance(self.code, SpikeCode), "the input's code is that of the dynamics"
+        return self.code
 
     @property
     def membrane_width(self) -> int:
@@ -35,5 +41,5 @@ class FiredInput(InputPlan):
             ff=target,
             lone_ff=apart_from_adder(technology, target),
         )
-        neuron = neuron_cost(technology, self.code.rest, self.code.eta, low, high)
+        neuron = neuron_cost(technology, self.spike_code.rest, self.spike_code.eta, low, high)
         return scaled(lane + neuron, self.lanes) + Resources(lut=10, ff=4)

@@ -6,7 +6,7 @@ from .plan import FiredInput
 
 def make_encoder(plan: FiredInput) -> Encoder:
     """Return what turns raw samples into trains."""
-    fmt, code = plan.format, plan.code
+    fmt, code = plan.format, plan.spike_code
     return Encoder(
         multiplier=fmt.multiplier, shift=fmt.shift, rest=code.rest, eta=code.eta, **plan.ends
     )

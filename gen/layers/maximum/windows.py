@@ -35,8 +35,7 @@ def maximum_of(population: DesignPopulation, source: DesignPopulation) -> Maximu
     window = window_of(population)
     if window is None:
         return "is a maximum of other operands than the neurons of a window"
-    code, own = source.code, population.code
-    assert code is not None and own is not None
+    code, own = source.spike_code, population.spike_code
     if (own.eta, own.rest) != (code.eta, code.rest):
         return (
             f"is a maximum in another code than that of {source.name!r} (leave out options of its "

@@ -70,8 +70,7 @@ class NeuronsPlan(RequantisedPlan):
     @property
     def membrane_width(self) -> int:
         """Signed width of v."""
-        code = self.population.code
-        assert code is not None
+        code = self.population.spike_code
         return bits_for(min(code.low, -1), code.high)
 
     def cost(self) -> dict[str, Resources]:
@@ -102,8 +101,7 @@ class NeuronsPlan(RequantisedPlan):
 
 def neurons_cost(plan: NeuronsPlan) -> Resources:
     """Requantisation (multiplier, rounding, ReLU's mask), the function and firing."""
-    technology, code = plan.technology, plan.population.code
-    assert code is not None
+    technology, code = plan.technology, plan.population.spike_code
     low, high = plan.target_range
     target, wide = plan.target_width, plan.requantised_width
     product = product_cost(technology, plan.x_width, plan.factor_bits)

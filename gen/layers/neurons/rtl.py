@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, unsigned
+from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -45,20 +45,18 @@ class NeuronLayer(IntegratingLayer):
 
     @classmethod
     def latency_of(cls, plan: NeuronsPlan) -> LayerLatency:
-        code, kind = plan.population.code, plan.technology.multiplier
-        assert code is not None
+        steps, kind = plan.population.train_code.steps, plan.technology.multiplier
         requantised = requantiser_latency(kind=kind, factor_bits=plan.factor_bits)
         return cls.integrated(
             plan,
             target=requantised + function_latency(plan),
-            result=OverlappedNeurons.LATENCY if plan.overlapped else code.steps,
+            result=OverlappedNeurons.LATENCY if plan.overlapped else steps,
         )
 
     @classmethod
     def firing(cls, plan: NeuronsPlan) -> tuple[int, int, bool]:
-        code = plan.population.code
-        assert code is not None
-        return (OverlappedNeurons.LATENCY, 1, True) if plan.overlapped else (1, code.steps, False)
+        steps = plan.population.train_code.steps
+        return (OverlappedNeurons.LATENCY, 1, True) if plan.overlapped else (1, steps, False)
 
 
 class NeuronTail(wiring.Component):
@@ -73,9 +71,16 @@ class NeuronTail(wiring.Component):
     target_valid, target : Out, for observation
     """
 
+    x_valid: Signal
+    x: data.View
+    factor: data.View
+    result_valid: Signal
+    result: data.View
+    target_valid: Signal
+    target: data.View
+
     def __init__(self, plan: NeuronsPlan) -> None:
-        code = plan.population.code
-        assert code is not None
+        code = plan.population.spike_code
         self.plan = plan
         low, high = plan.target_range
         self.choice = None
@@ -148,8 +153,8 @@ class NeuronTail(wiring.Component):
         if self.function is not None:
             m.submodules.function = targets = self.function
             m.d.comb += [
-                targets.valid.eq(requantiser.target_valid),
-                targets.position.eq(requantiser.target),
+                self.function.valid.eq(requantiser.target_valid),
+                self.function.position.eq(requantiser.target),
             ]
         m.d.comb += [
             self.target_valid.eq(targets.target_valid),
@@ -161,7 +166,7 @@ class NeuronTail(wiring.Component):
     def _fire(self, m: Module) -> None:
         """Lead targets to the neurons."""
         m.submodules.neurons = neurons = self.neurons
-        if self.plan.overlapped:
+        if isinstance(neurons, OverlappedNeurons):
             m.d.comb += [
                 neurons.valid.eq(self.target_valid),
                 neurons.target.eq(self.target),

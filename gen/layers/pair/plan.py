@@ -100,7 +100,7 @@ class OperandPlan(RequantisedPlan):
         yield from self.wide_targets(bounds)
 
     def observations(self) -> tuple[Observation, ...]:
-        words = {"lanes": self.lanes, "bits": self.requantised_width}
+        words: dict[str, Any] = {"lanes": self.lanes, "bits": self.requantised_width}
         return (
             *self.integrators_seen,
             Observation(quantity="F", when=TARGET, valid="f_valid", port="f", **words),
@@ -241,15 +241,13 @@ class PairPlan(LayerPlan):
     @property
     def value_bits(self) -> int:
         """Signed width of v."""
-        code = self.population.code
-        assert code is not None
+        code = self.population.spike_code
         return (abs(code.rest) + code.total).bit_length() + 1
 
     @property
     def membrane_width(self) -> int:
         """Signed width of v as far as it is compared."""
-        code = self.population.code
-        assert code is not None
+        code = self.population.spike_code
         return bits_for(min(code.rest - code.total, -1), code.rest + code.total)
 
     # -- what the first operand says for both --------------------------------------------------
@@ -259,11 +257,11 @@ class PairPlan(LayerPlan):
         """Several streams are read, and must be held for one another."""
         return True
 
-    @property
+    @cached_property
     def weights(self) -> np.ndarray:
         return self.first.weights
 
-    @property
+    @fact
     def weight_bits(self) -> int:
         return self.first.weight_bits
 
@@ -357,7 +355,7 @@ def pair_cost(plan: PairPlan) -> dict[str, Resources]:
     """Resources of a layer of two operands, by part."""
     each = [operand.cost() for operand in plan.parts]
     parts = {part: total(cost[part] for cost in each) for part in each[0]}
-    steps = plan.population.code.steps
+    steps = plan.population.train_code.steps
     pairing = Resources(lut=8 + counter_luts(steps), ff=2 + address_bits(steps))
     parts["neurons"] += neurons_cost(plan) + pairing
     parts["fifo"] += results_cost(plan)
@@ -374,8 +372,7 @@ def operand_cost(plan: OperandPlan) -> Resources:
 
 def neurons_cost(plan: PairPlan) -> Resources:
     """Neurons of all lanes, and what they share of the second operand."""
-    code, lanes = plan.population.code, plan.lanes
-    assert code is not None
+    code, lanes = plan.population.train_code, plan.lanes
     lane, of_second = plan.prices()
     control = Resources(lut=12, ff=code.steps + address_bits(code.steps) + 8)
     return scaled(lane, lanes) + scaled(of_second, 1 if plan.shared else lanes) + control

@@ -22,7 +22,7 @@ class ProductPlan(PairPlan):
 
 def product_neuron(plan: PairPlan) -> tuple[Resources, Resources]:
     """Price F1 turned, its product, rounding, clamp and a neuron; no more than |F2| is shared."""
-    technology, code = plan.technology, plan.population.code
+    technology, code = plan.technology, plan.population.spike_code
     first, second = (operand.requantised_width for operand in plan.parts)
     rounded = first + second - plan.fraction
     target = (code.high + 1).bit_length() + 1

@@ -21,7 +21,7 @@ class QuotientPlan(PairPlan):
 
 def quotient_neuron(plan: PairPlan) -> tuple[Resources, Resources]:
     """Price the residual, its start and add-or-subtract, and the step, which is halved."""
-    technology, steps = plan.technology, plan.population.code.steps
+    technology, steps = plan.technology, plan.population.train_code.steps
     first, second = (operand.requantised_width for operand in plan.parts)
     scale = second - 1 + plan.fraction
     residual = max(scale + plan.value_bits, first) + 1

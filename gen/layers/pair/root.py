@@ -23,7 +23,7 @@ class RootPlan(PairPlan):
 
 def root_neuron(plan: PairPlan) -> tuple[Resources, Resources]:
     """Price |F1| and its square, what is kept of v², and what a step adds to it either way."""
-    technology, code = plan.technology, plan.population.code
+    technology, code = plan.technology, plan.population.spike_code
     first, second = (operand.requantised_width for operand in plan.parts)
     scale, value = second - 1 + 2 * plan.fraction, plan.value_bits
     square = scale + 2 * (value - 1)

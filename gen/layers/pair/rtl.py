@@ -30,6 +30,12 @@ class OperandTail(wiring.Component):
     result_valid, result : Out, words of F
     """
 
+    x_valid: Signal
+    x: data.View
+    factor: data.View
+    result_valid: Signal
+    result: data.View
+
     def __init__(self, plan: OperandPlan) -> None:
         self.requantiser = Requantiser(
             lanes=plan.lanes,
@@ -93,6 +99,7 @@ class PairLayer(LayerComponent):
 
     def __init__(self, plan: PairPlan) -> None:
         self.plan = plan
+        self.shared = plan.shared
         self.operands = tuple(operand.component()(operand) for operand in plan.parts)
         self.neurons = self.NEURONS(
             lanes=plan.lanes, numbers=neuron_numbers(plan), shared=plan.shared
@@ -166,7 +173,7 @@ class PairLayer(LayerComponent):
     def _last_word(self, m: Module):
         """Return whether the word of the second operand has served its time."""
         words = self.plan.tiles * self.plan.groups
-        if not self.plan.shared or words == 1:
+        if not self.shared or words == 1:
             return 1
         word = Signal(range(words))
         last = word == words - 1
@@ -214,8 +221,7 @@ class RootLayer(PairLayer):
 
 def neuron_numbers(plan: PairPlan) -> PairNumbers:
     """Numbers of the neurons, as wide as the operands reach."""
-    code = plan.population.code
-    assert code is not None
+    code = plan.population.spike_code
     return PairNumbers(
         rest=code.rest,
         steps=code.steps,

@@ -32,8 +32,8 @@ class RateLayer(SummingLayer):
             constant_width=plan.widths.constants,
             current_width=plan.widths.current,
             membrane_width=plan.widths.membrane,
-            bias=plan.bias[0],
-            threshold=plan.threshold,
+            bias=plan.bias[0].tolist(),
+            threshold=plan.threshold.tolist(),
             style=plan.technology.rom_style(plan.constant_words, plan.constant_width),
             registered=plan.technology.rom_registered,
         )

@@ -1,6 +1,6 @@
 """RTL of a read-out."""
 
-from amaranth.hdl import Module, Shape, unsigned
+from amaranth.hdl import Module, Shape, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -30,6 +30,12 @@ class ReadoutTail(wiring.Component):
     x_valid, x, factor : In; there are no factors
     result_valid, result : Out
     """
+
+    x_valid: Signal
+    x: data.View
+    factor: data.View
+    result_valid: Signal
+    result: data.View
 
     def __init__(self, plan: ReadoutPlan) -> None:
         self.plan = plan

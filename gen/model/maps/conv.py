@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -128,12 +129,12 @@ class Conv(Sliding):
         channel = first[:, None] + np.arange(per_group)
         return np.repeat(channel, self.window[0] * self.window[1], axis=1)
 
-    def parameters(self) -> dict[str, object]:
+    def parameters(self) -> dict[str, Any]:
         found = {**super().parameters(), "kernel": list(self.kernel.shape), "groups": self.groups}
         return found | ({"fixed": True} if self.fixed else {})
 
     @classmethod
-    def rebuild(cls, weights: np.ndarray, parameters: Mapping[str, object]) -> "Conv":
+    def rebuild(cls, weights: np.ndarray, parameters: Mapping[str, Any]) -> "Conv":
         kernel = weights.reshape(parameters["kernel"])
         return cls(
             kernel=kernel,

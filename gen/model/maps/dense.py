@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -66,9 +67,9 @@ class Dense(LinearMap):
         pixels = int(np.prod(self.in_shape[1:]))
         return np.broadcast_to(np.arange(self.matrix.shape[1]) // pixels, self.matrix.shape)
 
-    def parameters(self) -> dict[str, object]:
+    def parameters(self) -> dict[str, Any]:
         return {"in_shape": list(self.in_shape)}
 
     @classmethod
-    def rebuild(cls, weights: np.ndarray, parameters: Mapping[str, object]) -> "Dense":
+    def rebuild(cls, weights: np.ndarray, parameters: Mapping[str, Any]) -> "Dense":
         return cls(weights, tuple(parameters["in_shape"]))

@@ -1,7 +1,7 @@
 """What a kind of linear map states of itself."""
 
 from collections.abc import Callable, Mapping
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -29,7 +29,10 @@ class LinearMap:
     fixed = False
     groups = 1
     in_shape: tuple[int, ...]
-    out_shape: tuple[int, ...]
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        raise NotImplementedError(type(self).__name__)
 
     @property
     def channels(self) -> int:
@@ -191,11 +194,11 @@ class LinearMap:
         """(channels, fan_in) channel of the source population that each weight is for."""
         raise NotImplementedError(type(self).__name__)
 
-    def parameters(self) -> dict[str, object]:
+    def parameters(self) -> dict[str, Any]:
         """Numbers beside ``weights`` that rebuild the map: JSON values."""
         return {}
 
     @classmethod
-    def rebuild(cls, weights: np.ndarray, parameters: Mapping[str, object]) -> Self:
+    def rebuild(cls, weights: np.ndarray, parameters: Mapping[str, Any]) -> Self:
         """Undo ``weights`` and ``parameters``."""
         raise NotImplementedError(cls.__name__)

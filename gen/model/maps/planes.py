@@ -33,7 +33,8 @@ class Layout:
         if len(shape) > 3 or not shape:
             raise ValueError(f"planes have up to three axes, not shape {shape}")
         channels, *size = shape
-        return cls(planes=(channels, *[1] * (2 - len(size)), *size) if size else (channels, 1, 1))
+        height, width = (1, 1, *size)[-2:]
+        return cls(planes=(channels, height, width))
 
     @property
     def memory(self) -> tuple[int, ...]:

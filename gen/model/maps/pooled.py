@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +77,7 @@ class Pooled(LinearMap):
     def gain(self) -> np.ndarray:
         return np.abs(self.matrix).sum(axis=1) * self.pixels
 
-    def parameters(self) -> dict[str, object]:
+    def parameters(self) -> dict[str, Any]:
         return {
             "in_shape": list(self.in_shape),
             "planes": list(self.layout.planes),
@@ -84,6 +85,6 @@ class Pooled(LinearMap):
         }
 
     @classmethod
-    def rebuild(cls, weights: np.ndarray, parameters: Mapping[str, object]) -> "Pooled":
+    def rebuild(cls, weights: np.ndarray, parameters: Mapping[str, Any]) -> "Pooled":
         layout = Layout(planes=tuple(parameters["planes"]), axes=tuple(parameters["axes"]))
         return cls(matrix=weights, in_shape=tuple(parameters["in_shape"]), layout=layout)

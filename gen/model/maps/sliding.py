@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -74,12 +75,13 @@ class Sliding(LinearMap):
     @property
     def places(self) -> WindowPlaces:
         _, height, width = self.layout.planes
+        _, rows, columns = self.out_planes
         return WindowPlaces(
             height=height,
             width=width,
-            size=tuple(self.window),
-            stride=tuple(self.stride),
-            positions=tuple(self.out_planes[1:]),
+            size=self.window,
+            stride=self.stride,
+            positions=(rows, columns),
             padding=(self.padding[0], self.padding[2]),
         )
 
@@ -87,7 +89,7 @@ class Sliding(LinearMap):
     def _channels(self) -> int:
         raise NotImplementedError(type(self).__name__)
 
-    def parameters(self) -> dict[str, object]:
+    def parameters(self) -> dict[str, Any]:
         return {
             "in_shape": list(self.in_shape),
             "planes": list(self.layout.planes),
@@ -97,7 +99,7 @@ class Sliding(LinearMap):
         }
 
     @staticmethod
-    def geometry(parameters: Mapping[str, object]) -> dict[str, object]:
+    def geometry(parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Undo :meth:`parameters`."""
         return {
             "in_shape": tuple(parameters["in_shape"]),

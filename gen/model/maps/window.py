@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,8 @@ class Window(Sliding):
             planes = planes[:, list(self.sources)] * known
         if self.covers_planes:
             return planes.sum(axis=(2, 3), keepdims=True)
-        return sum(self.taps(padded(planes, self.padding)))
+        first, *others = self.taps(padded(planes, self.padding))
+        return sum(others, 0 + first)
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         return (self.sums(x) * self.factor[:, None, None]).reshape(len(x), *self.out_shape)
@@ -130,8 +132,9 @@ class Window(Sliding):
         """Return elements as channels, slices and padding of planes, a window of one pixel."""
         index, scale = index.reshape(out), scale.reshape(out)
         known = index >= 0
-        rows, columns = known.any(axis=(0, 2)), known.any(axis=(0, 1))
-        channels = known.any(axis=(1, 2))
+        rows, columns, channels = (
+            np.logical_or.reduce(known, axis=others) for others in ((0, 2), (0, 1), (1, 2))
+        )
         if not known.any() or not np.array_equal(
             known, channels[:, None, None] & rows[:, None] & columns
         ):
@@ -169,7 +172,7 @@ class Window(Sliding):
         scale = np.broadcast_to(self.factor[:, None, None], self.out_planes)
         return index.ravel(), scale.ravel()
 
-    def parameters(self) -> dict[str, object]:
+    def parameters(self) -> dict[str, Any]:
         return {
             **super().parameters(),
             "sources": list(self.sources),
@@ -177,7 +180,7 @@ class Window(Sliding):
         }
 
     @classmethod
-    def rebuild(cls, weights: np.ndarray, parameters: Mapping[str, object]) -> "Window":
+    def rebuild(cls, weights: np.ndarray, parameters: Mapping[str, Any]) -> "Window":
         return cls(
             factor=weights.reshape(-1),
             sources=tuple(parameters["sources"]),

@@ -5,9 +5,10 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from ....hdl.scatter_buffer import ScatterBuffer
 from ...technology import Technology
 from ..rtl import TrainReader
+from .plan import ScatteredReader
 
 
-class ScatteredSamples(TrainReader):
+class ScatteredSamples(TrainReader[ScatteredReader]):
     """Read windows or all pixels out of a :class:`ScatterBuffer`; ports of :class:`TrainReader`."""
 
     def make_buffer(self, technology: Technology) -> ScatterBuffer:

@@ -5,9 +5,10 @@ from amaranth.hdl import Module
 from ....hdl.train_buffer import TrainBuffer
 from ...technology import Technology
 from ..rtl import TrainReader, buffer_numbers
+from .plan import WholeReader
 
 
-class WholeSamples(TrainReader):
+class WholeSamples(TrainReader[WholeReader]):
     """Read the words of a sample out of a :class:`TrainBuffer`; ports of :class:`TrainReader`."""
 
     def make_buffer(self, technology: Technology) -> TrainBuffer:

@@ -5,9 +5,10 @@ from amaranth.hdl import Module, Signal
 from ....hdl.line_buffer import LineBuffer
 from ...technology import Technology
 from ..rtl import TrainReader, buffer_numbers
+from .plan import WindowReader
 
 
-class Windows(TrainReader):
+class Windows(TrainReader[WindowReader]):
     """Read windows out of a :class:`LineBuffer`; ports of :class:`TrainReader`."""
 
     def make_buffer(self, technology: Technology) -> LineBuffer:
