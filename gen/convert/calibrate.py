@@ -114,7 +114,7 @@ def calibrate(
         options = with_widths(network, samples, options)
         raw, fmt, code = _input(network, samples, options)
     else:
-        fmt, code = like.input_format, like.input.code
+        fmt, code = like.input_format, like.input.spike_code
         raw = np.clip(np.rint(samples / fmt.scale), fmt.low, fmt.high).astype(np.int64)
     name, shape = network.input.name, network.input.shape
     first = DesignPopulation(name=name, shape=shape, function=INPUT, code=code)
@@ -165,6 +165,7 @@ def _input(
     low, high, scale = raw_range(samples, options.input_bits)
     own = network.input
     if own.step is not None:  # the range that the model was trained with
+        assert own.low is not None and own.limit is not None, "a step has both ends"
         scale = own.step
         low, high = round(own.low / scale), round(own.limit / scale)
     raw = np.clip(np.rint(samples / scale), low, high).astype(np.int64)

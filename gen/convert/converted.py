@@ -47,7 +47,7 @@ class Converted:
             return
         if self.firing == "settled":
             target = self._target(population, self.values, self.encoded)
-            self.values[population.name] = population.code.settle(target).astype(np.float64)
+            self.values[population.name] = population.spike_code.settle(target).astype(np.float64)
         else:
             self.values[population.name] = self._overlap(population)
 
@@ -73,8 +73,8 @@ class Converted:
         if population.table is not None:
             return population.table(requantised[0])
         if population.comparison is not None:
-            integers = [f.astype(np.int64) for f in requantised]
-            return SEVERAL[population.function].target(*integers, population.comparison.fraction)
+            f1, f2 = (f.astype(np.int64) for f in requantised)
+            return SEVERAL[population.function].target(f1, f2, population.comparison.fraction)
         if population.operands[0].below is not None:
             return requantised[0]
         return evaluate(population.function, requantised, population.limit)
@@ -83,19 +83,20 @@ class Converted:
         """v(T) in overlapped firing, where every source is on the move; its events are kept."""
         sources = {p.source: self[p.source] for p in population.sources}
         trains = self.trains[population.name] = {}
-        code, parts = population.code, []
+        code, parts = population.spike_code, []
         for start in range(0, len(self.encoded), BATCH):
             encoded = self.encoded[start : start + BATCH]
             n = len(encoded)
             values = {
-                name: np.full((n, *p.shape), float(p.code.rest)) for name, p in sources.items()
+                name: np.full((n, *p.shape), float(p.spike_code.rest))
+                for name, p in sources.items()
             }
             v = np.full((n, *population.shape), float(code.rest))
             for t in range(code.steps):
                 for name, p in sources.items():
                     sent = np.unpackbits(self.trains[name][start, t], count=values[name].size)
                     event = sent.reshape(values[name].shape)
-                    values[name] = moved(values[name], event, p.code.eta[t])
+                    values[name] = moved(values[name], event, p.spike_code.eta[t])
                 event, v = fire(v, self._target(population, values, encoded), code.eta[t])
                 trains[start, t] = np.packbits(event)
             parts.append(v)

@@ -5,6 +5,7 @@ rounded for the least error of the sum; fixed coefficients (identity, slices, po
 to nearest, with as many bits as that takes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from ..design.border import border_of
 from ..design.population import MULTIPLIER_LIMIT, DesignOperand, DesignProjection
-from ..model.codes import SpikeCode
+from ..model.codes import RateCode, SpikeCode
 from ..model.network import Operand, Population, Projection
 from .options import Options
 from .quantise import QuantisedRows, Rounder, grid, quantise_rows, widest_scales
@@ -24,7 +25,19 @@ FEWEST_IMAGES = 32
 PATCH_VALUES = 2**24  # elements of unfolded inputs held at a time
 
 
-class Sources(Protocol):
+class Said(Protocol):
+    """What populations say for the samples.
+
+    Members
+    -------
+    values : by name, (n, *shape) float64
+    """
+
+    @property
+    def values(self) -> Mapping[str, np.ndarray]: ...
+
+
+class Sources(Said, Protocol):
     """What an operand reads: populations in integers and their values for the samples.
 
     Members
@@ -34,7 +47,6 @@ class Sources(Protocol):
     """
 
     populations: list
-    values: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +176,7 @@ def convert_operand(
     population: Population,
     operand: Operand,
     exact: np.ndarray,
-    code: SpikeCode | None,
+    code: SpikeCode | RateCode | None,
     sources: Sources,
     rounding: Rounding,
     purpose: Purpose = PLAIN,
@@ -212,16 +224,17 @@ def convert_operand(
     else:
         assert coefficients is not None
         found, factors = _fixed(population.name, coefficients, unit)
-    projections = list(operand.projections)
+    made: dict[int, DesignProjection] = {}
     start = 0
     for k in trained:
         stop = start + rows[k].shape[1]
-        projections[k] = _integers(
-            projections[k], found.weights[:, start:stop], rounding.weight_bits
-        )
+        weights = found.weights[:, start:stop]
+        made[k] = _integers(operand.projections[k], weights, rounding.weight_bits)
         start = stop
     for k in fixed:
-        projections[k] = _integers(projections[k], np.rint(rows[k] / found.scale[:, None]), None)
+        weights = np.rint(rows[k] / found.scale[:, None])
+        made[k] = _integers(operand.projections[k], weights, None)
+    projections = [made[k] for k in range(len(made))]
     scale = by_channel(found.scale, population.shape)
     nothing = np.isneginf(operand.bias)
     bias = np.where(nothing, 0.0, operand.bias)
@@ -231,18 +244,20 @@ def convert_operand(
         missed = np.where(some, exact, 0.0) - bias - seen
         bias = bias + _mean_by_kind(missed, some, projections, sources, settled=rounding.settled)
     if purpose.centred:
+        assert unit is not None, "neurons that round have a unit"
         bias = bias - unit / 2
     integers = np.rint(bias / scale).astype(np.int64)
     if nothing.any():
         integers = np.where(nothing, integers + _least(projections, sources, population), integers)
-    ones = np.ones(population.shape[0], np.int64)
-    multiplier = ones if code is None else factors.multiplier(found.scale)
+    multiplier, shift = np.ones(population.shape[0], np.int64), 0
+    if code is not None and factors is not None:  # the read-out has neither
+        multiplier, shift = factors.multiplier(found.scale), factors.shift
     return DesignOperand(
         projections=tuple(projections),
         bias=integers,
         scale=found.scale,
         multiplier=multiplier,
-        shift=0 if code is None else factors.shift,
+        shift=shift,
         below=None
         if purpose.slope is None
         else np.rint(multiplier * purpose.slope).astype(np.int64),
@@ -281,12 +296,10 @@ def _least(
 ) -> np.ndarray:
     """Return the least Σ W·value of each channel: what stands for an operand that is left out."""
     codes = {p.name: p.code for p in sources.populations}
-    least = sum(
-        np.minimum(p.map.weights * codes[p.source].low, p.map.weights * codes[p.source].high).sum(
-            axis=1
-        )
-        for p in projections
-    )
+    least = np.zeros(population.shape[0], np.int64)
+    for p in projections:
+        code, weights = codes[p.source], p.map.weights
+        least += np.minimum(weights * code.low, weights * code.high).sum(axis=1)
     return by_channel(least, population.shape)
 
 
@@ -391,7 +404,7 @@ def _taken_over(
     return QuantisedRows(weights=weights, scale=factors.snap(steps)), factors
 
 
-def moments(projections: list[Projection], sources: Sources, *, centre: bool) -> np.ndarray:
+def moments(projections: list[Projection], sources: Said, *, centre: bool) -> np.ndarray:
     """Return the second moments of what meets the weights, (groups, fan_in, fan_in).
 
     ``centre`` takes them about the mean, which a bias can take up: that is no error of the weights.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..design.design import DYNAMICS, FIRINGS
 from ..model.codes import CODES, MAX_LEAK, MAX_STEPS, Schedule
@@ -22,6 +23,20 @@ class LayerOptions:
     weight_bits: int | None = None
     code: str | None = None
     schedule: Schedule | None = None
+    clip: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerSettings:
+    """What is asked of one layer, or of the input, with nothing left open but ``clip``.
+
+    ``weight_bits`` mean nothing for the input.
+    """
+
+    steps: int
+    weight_bits: int
+    code: str
+    schedule: Schedule
     clip: float | None = None
 
 
@@ -149,10 +164,10 @@ class Options:
                     f"and the layers {self.steps} (leave it out, or use settled firing)"
                 )
 
-    def of(self, name: str) -> LayerOptions:
-        """Return the options of a layer, none of them ``None`` but ``clip``."""
+    def of(self, name: str) -> LayerSettings:
+        """Return what is asked of a layer."""
         own = self.layers.get(name, LayerOptions())
-        return LayerOptions(
+        return LayerSettings(
             steps=self.steps if own.steps is None else own.steps,
             weight_bits=self.weight_bits if own.weight_bits is None else own.weight_bits,
             code=self._code(own.code),
@@ -165,8 +180,8 @@ class Options:
         return "centred" if code == AUTO and self.firing == "overlapped" else code
 
     @property
-    def of_input(self) -> LayerOptions:
-        """The options of the input; ``weight_bits`` means nothing there."""
+    def of_input(self) -> LayerSettings:
+        """What is asked of the input."""
         steps = self.input_steps
         if steps is None:
             steps = 2 if self.firing == "settled" else self.steps
@@ -175,8 +190,9 @@ class Options:
             schedule = self.schedule
             if schedule.kind == "list":
                 schedule = replace(schedule, values=schedule.values[:steps])
-        return LayerOptions(
+        return LayerSettings(
             steps=steps,
+            weight_bits=self.weight_bits,
             code=self._code(self.input_code),
             schedule=schedule,
         )
@@ -247,7 +263,7 @@ def parse_layer(text: str) -> tuple[str, LayerOptions]:
             words[-1] += f",{word}"  # a comma inside a schedule
     if not name or not colon or any("=" not in word for word in words):
         raise ValueError(f"options of a layer read like fc1:steps=6,weight_bits=8, not {text!r}")
-    values: dict[str, object] = {}
+    values: dict[str, Any] = {}
     for key, _, value in (word.partition("=") for word in words):
         if key not in LAYER_WORDS:
             raise ValueError(

@@ -12,7 +12,7 @@ from ..model.network import MAX, READOUT, Network, Operand, Population
 from ..model.several import SEVERAL, Comparison, make_comparison
 from .converted import Converted
 from .operand import Purpose, Rounding, convert_operand
-from .options import AUTO, LayerOptions, Options
+from .options import AUTO, LayerSettings, Options
 from .ranges import choose_code
 
 ROUNDING = 1e-6  # of a step: a limit that is a step's value up to float precision is that step
@@ -58,14 +58,15 @@ def convert_population(
     if like is None:
         code = None
         if population.function != READOUT:
-            said = None if same is None else converted[same].code
+            said = None if same is None else converted[same].spike_code
             code = said or _chosen_code(network, population, activations, options)
         neurons = _neurons(population, code, exact, settled=options.firing == "settled")
     else:
         neurons = _taken_over(like)
     code, slope = neurons.code, slope_below(population.function, population.parameters)
     multiplier_bits = options.multiplier_bits
-    if slope is not None and slope >= 0:  # the lesser slope needs as many bits as the code has
+    if code is not None and slope is not None and slope >= 0:
+        # The lesser slope needs as many bits as the code has.
         multiplier_bits = min(16, max(multiplier_bits, code.total.bit_length() + SLOPE_BITS))
     rounding = Rounding.of(
         options,
@@ -105,6 +106,7 @@ def _chosen_code(
     kind = code_kind(network, population, own)
     if population.step is None or own.clip is not None:
         return choose_code(activations, kind, own, options.percentile)
+    assert population.low is not None and population.limit is not None, "a step has both ends"
     return make_code(
         kind=kind,
         schedule=own.schedule,
@@ -147,7 +149,7 @@ def _taken_over(like: DesignPopulation) -> Neurons:
     elif like.comparison is not None:
         units = tuple(units_of(operand) for operand in like.operands)
     return Neurons(
-        code=like.code,
+        code=None if like.code is None else like.spike_code,
         limit=like.limit,
         table=like.table,
         comparison=like.comparison,
@@ -160,7 +162,7 @@ def units_of(operand: DesignOperand) -> float:
     return float(operand.scale[0] * 2**operand.shift / operand.multiplier[0])
 
 
-def code_kind(network: Network, population: Population, own: LayerOptions) -> str:
+def code_kind(network: Network, population: Population, own: LayerSettings) -> str:
     if own.code != AUTO:
         return own.code
     return "silent" if never_negative(network, population) else "offset"

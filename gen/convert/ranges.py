@@ -6,7 +6,7 @@ import numpy as np
 
 from ..design.population import MULTIPLIER_LIMIT, InputFormat
 from ..model.codes import SpikeCode, make_code
-from .options import AUTO, LayerOptions
+from .options import AUTO, LayerSettings
 
 CLIPS = np.linspace(0.2, 1.0, 41)  # fractions of the greatest activation that the search tries
 CLIP_SAMPLE = 200_000  # activations that the search looks at
@@ -66,7 +66,7 @@ def sparse_factors(most: int = 3, bits: int = 7) -> list[int]:
     return [m for m in range(1, 1 << bits, 2) if m.bit_count() <= most]
 
 
-def choose_input(raw: np.ndarray, fmt: tuple[int, int, float], options: LayerOptions):
+def choose_input(raw: np.ndarray, fmt: tuple[int, int, float], options: LayerSettings):
     """Choose code and format of the input population.
 
     Parameters
@@ -129,7 +129,7 @@ def choose_input(raw: np.ndarray, fmt: tuple[int, int, float], options: LayerOpt
 # -- a layer's code ----------------------------------------------------------------------------
 
 
-def choose_code(activations: np.ndarray, kind: str, options: LayerOptions, percentile: float):
+def choose_code(activations: np.ndarray, kind: str, options: LayerSettings, percentile: float):
     """Return the spike code for float ``activations``, of any shape.
 
     The range is ``options.clip`` where given; the activations' percentile where the schedule has

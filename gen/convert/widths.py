@@ -9,7 +9,6 @@ measured. The widths then go where they take off most for each bit stored.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -77,11 +76,18 @@ def measure(
     return found
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Outputs:
+    """What the float network's populations say, by name."""
+
+    values: dict[str, np.ndarray]
+
+
 def _rounder(operand, outputs, *, feedback: bool) -> Rounder | None:
     projections = [p for p in operand.projections if not p.map.fixed]
     if not projections:
         return None
-    seen = moments(projections, SimpleNamespace(populations=[], values=outputs), centre=True)
+    seen = moments(projections, _Outputs(values=outputs), centre=True)
     return Rounder(seen, feedback=feedback)
 
 

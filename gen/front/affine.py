@@ -140,6 +140,8 @@ def compose(outer: Form, inner: Form, shape: tuple[int, ...] = ()) -> Form:
         if isinstance(outer, LinearMap):
             raise Entangled("its argument is no slice, padding or order of planes that is known")
         return compose(compose(outer, inner.outer), inner.inner, shape)
+    if isinstance(outer, Turned):
+        return compose(outer.outer, compose(outer.inner, inner), shape)
     if isinstance(outer, LinearMap) or isinstance(inner, LinearMap):
         return _compose_planes(outer, inner, shape)
     if isinstance(outer, Gather):
@@ -157,7 +159,11 @@ def compose(outer: Form, inner: Form, shape: tuple[int, ...] = ()) -> Form:
     return Matrix(outer.matrix @ inner.matrix)
 
 
-def _compose_planes(outer: Form, inner: Form, shape: tuple[int, ...]) -> Form:
+def _compose_planes(
+    outer: Gather | Matrix | LinearMap,
+    inner: Gather | Matrix | LinearMap,
+    shape: tuple[int, ...],
+) -> Form:
     """Return outer(inner(x)) where one of them is a map of planes."""
     if not isinstance(inner, LinearMap):
         raise Entangled("planes of values that no layout describes")
@@ -171,9 +177,9 @@ def _compose_planes(outer: Form, inner: Form, shape: tuple[int, ...]) -> Form:
         scale = np.where(outer.index >= 0, outer.scale, 0.0)
         return replace(inner, matrix=scale[:, None] * inner.matrix[outer.index])
     planes = [Layout.of(shape).planes] if 1 < len(shape) <= 3 else []
-    for out in [*planes, inner.out_shape]:
+    layout = Layout.of(inner.out_shape)
+    for out in [*planes, layout.planes]:
         if int(np.prod(out)) == outer.n_out:
-            layout = Layout(planes=inner.out_shape)
             found = Window.gathered(outer.index, outer.scale, out, inner.out_shape, layout)
             if found is not None:
                 try:
@@ -183,13 +189,19 @@ def _compose_planes(outer: Form, inner: Form, shape: tuple[int, ...]) -> Form:
     return Turned(outer, across(inner))
 
 
+def summed(a: Gather | Matrix, b: Gather | Matrix) -> Gather | Matrix:
+    """Return a(x) + b(x), a matrix unless they gather the same."""
+    if isinstance(a, Gather) and isinstance(b, Gather) and np.array_equal(a.index, b.index):
+        return replace(a, scale=a.scale + b.scale)
+    return Matrix(a.dense().matrix + b.dense().matrix)
+
+
 def total(a: Form, b: Form, *, apart: bool) -> Form:
     """Return a(x) + b(x); ``apart`` keeps what differs in kind as separate parts."""
     if isinstance(a, Gather) and isinstance(b, Gather) and np.array_equal(a.index, b.index):
         return replace(a, scale=a.scale + b.scale)
-    plain = all(isinstance(form, Gather | Matrix) for form in (a, b))
-    if plain and not apart:
-        return Matrix(a.dense().matrix + b.dense().matrix)
+    if not apart and isinstance(a, Gather | Matrix) and isinstance(b, Gather | Matrix):
+        return summed(a, b)
     parts = [part for form in (a, b) for part in (form.parts if isinstance(form, Sum) else (form,))]
     return Sum(tuple(parts))
 
@@ -201,7 +213,8 @@ def applied(form: Form, x: np.ndarray) -> np.ndarray:
     if isinstance(form, Matrix):
         return form.matrix @ x
     if isinstance(form, Sum):
-        return sum(applied(part, x) for part in form.parts)
+        first, *others = form.parts
+        return sum((applied(part, x) for part in others), applied(first, x))
     if isinstance(form, Turned):
         return applied(form.outer, applied(form.inner, x))
     return form.apply(x.reshape(1, *form.in_shape)).reshape(-1)
@@ -248,11 +261,11 @@ class Affine:
             origin=origin or self.origin,
         )
 
-    def scaled(self, scale: np.ndarray) -> "Affine":
+    def scaled(self, scale: np.ndarray | np.float64) -> "Affine":
         """Return scale·self; ``scale`` broadcasts to the shape."""
         return self.through(scaling(np.broadcast_to(scale, self.shape).ravel()), self.shape)
 
-    def shifted(self, shift: np.ndarray) -> "Affine":
+    def shifted(self, shift: np.ndarray | np.float64) -> "Affine":
         """Return self + shift; ``shift`` broadcasts to the shape."""
         return replace(self, bias=self.bias + np.broadcast_to(shift, self.shape).ravel())
 

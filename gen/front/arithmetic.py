@@ -8,7 +8,7 @@ import numpy as np
 
 from ..model.network import LINEAR
 from ..model.products import Product
-from .affine import Affine, Matrix
+from .affine import Affine, Gather, Matrix
 from .builder import is_plain
 from .graph import UNKNOWN, Call, Constant, Handlers, Root, Value
 from .refusals import Refused
@@ -119,6 +119,7 @@ def added(call: Call) -> Affine:
                 raise Refused("the batch axes do not meet")
             value = value.scaled(np.float64(sign)).broadcast(call.features)
             result = value if result is None else result.plus(value)
+    assert result is not None, "an operand depends on the input"
     for name, sign in zip(("self", "other"), signs[call.name], strict=True):
         if not isinstance(call[name], Affine):
             result = result.shifted(sign * call.per_feature(name))
@@ -195,10 +196,14 @@ def plain(call: Call, x: Affine) -> tuple[str, np.ndarray]:
     """Return the population that a value is, made where there is none, and its neurons' numbers."""
 
     def known(value: Affine) -> bool:
-        return is_plain(value) and bool((next(iter(value.terms.values())).index >= 0).all())
+        forms = value.terms.values()
+        return is_plain(value) and all(
+            isinstance(form, Gather) and bool((form.index >= 0).all()) for form in forms
+        )
 
     if not known(x):
         function = "relu" if call.builder.is_positive(x) else LINEAR
         x = call.population([x], function, name=x.origin)
     ((source, form),) = x.terms.items()
+    assert isinstance(form, Gather), "a population's own value gathers its neurons"
     return source, form.index.reshape(x.shape)

@@ -14,7 +14,7 @@ from ..model.functions import UNARY
 from ..model.maps import MAPS, Conv, Dense, Layout, LinearMap, Planes, Sliding
 from ..model.network import INPUT, LINEAR, MAX, READOUT, Network, Operand, Population, Projection
 from ..model.products import Product
-from .affine import Affine, Form, Gather, Matrix, Sum, Turned, total
+from .affine import Affine, Form, Gather, Matrix, Sum, Turned, summed
 from .planes import Entangled, alike, lined_up
 from .refusals import Refused
 
@@ -281,7 +281,7 @@ class Builder:
         if not slides and (together or len(parts) > 1 or len(shape) > 1) and len(shape) <= 3:
             planes = Layout.of(shape).planes
         found: list[tuple[str, LinearMap]] = []
-        rest: dict[str, Form] = {}
+        rest: dict[str, Gather | Matrix] = {}
         for source, part in parts:
             if isinstance(part, Gather) and planes is not None:
                 own = Layout.of(shape).planes if len(shape) <= 3 else planes
@@ -290,8 +290,9 @@ class Builder:
             if isinstance(part, LinearMap):
                 found.append((source, part))
             else:
+                assert isinstance(part, Gather | Matrix), "what was turned is a population by now"
                 known = rest.get(source)
-                rest[source] = part if known is None else total(known, part, apart=False)
+                rest[source] = part if known is None else summed(known, part)
         return found + [(source, self.dense(form, source)) for source, form in rest.items()]
 
     def window(self, source: str, form: Gather, out: Planes) -> LinearMap | None:
@@ -315,7 +316,7 @@ class Builder:
     def shape_of(self, source: str) -> tuple[int, ...]:
         return self[source].shape
 
-    def dense(self, form: Form, source: str) -> Dense:
+    def dense(self, form: Gather | Matrix, source: str) -> Dense:
         try:
             matrix = form.dense().matrix
         except ValueError as error:
@@ -427,8 +428,7 @@ def orders(shape: tuple[int, ...]) -> Iterator[np.ndarray]:
 
 def layout_of(form: Form, shape: tuple[int, ...]) -> Layout | None:
     """Return the planes that the order of a population's neurons makes, scaled or not."""
-    whole = isinstance(form, Gather) and form.n_out == form.n_in and 1 <= len(shape) <= 3
-    if not whole:
+    if not isinstance(form, Gather) or form.n_out != form.n_in or not 1 <= len(shape) <= 3:
         return None
     planes = Layout.of(shape).planes
     index = form.index.reshape(planes)
@@ -436,8 +436,7 @@ def layout_of(form: Form, shape: tuple[int, ...]) -> Layout | None:
         int(index.take(1, k).flat[0] - index.flat[0]) if n > 1 else 0 for k, n in enumerate(planes)
     ]
     order = sorted(range(3), key=lambda k: (-steps[k] if planes[k] > 1 else -form.n_in, k))
-    axes = tuple(order.index(k) for k in range(3))
-    layout = Layout(planes=planes, axes=axes)
+    layout = Layout(planes=planes, axes=(order.index(0), order.index(1), order.index(2)))
     straight = layout.seen(np.arange(form.n_in)[None])[0]
     return layout if np.array_equal(straight, index) else None
 

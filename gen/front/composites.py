@@ -33,7 +33,7 @@ def layer_norm(call: Call) -> Value:
 @handles("rms_norm")
 def rms_norm(call: Call) -> Value:
     axes = len(call["normalized_shape"])
-    eps = np.finfo(np.float32).eps if call["eps"] is None else float(call["eps"])
+    eps = float(np.finfo(np.float32).eps) if call["eps"] is None else float(call["eps"])
     found = normalised(call, call.affine("input"), axes, eps, centred=False)
     return adjusted(call, found, axes)
 

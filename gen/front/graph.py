@@ -15,6 +15,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Node
+from torch.fx.node import map_aggregate
 
 from ..model.functions import UNARY
 from ..model.network import LINEAR, READOUT, Network
@@ -108,7 +109,7 @@ class Root:
     inverse: bool
 
 
-Value = object  # Affine, Root, Constant, Unknown, a tuple of them, or a plain Python value
+Value = Any  # Affine, Root, Constant, Unknown, a tuple of them, or a plain Python value
 
 
 # -- operators -------------------------------------------------------------------------------
@@ -227,7 +228,8 @@ class Handlers(dict[str, Handler]):
 
 def registered(call: Call) -> Value:
     """Make a population of a function that the user registered."""
-    first, *others = call.node.target._schema.arguments
+    target: Any = call.node.target  # an overload of torch's or the user's
+    first, *others = target._schema.arguments
     for argument in others:
         given = call.arguments[argument.name]
         if given != argument.default_value:
@@ -316,9 +318,9 @@ class Graph:
                 else:
                     self.values[node] = UNKNOWN
             elif spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
-                state, constants = self.program.state_dict, self.program.constants
-                tensor = state[spec.target] if spec.target in state else constants[spec.target]
-                self.values[node] = Constant(tensor, spec.target)
+                assert spec.target is not None, "parameters and buffers have a name"
+                known: dict[str, Any] = {**self.program.constants, **self.program.state_dict}
+                self.values[node] = Constant(known[spec.target], spec.target)
             else:
                 self.values[node] = UNKNOWN
 
@@ -383,11 +385,9 @@ class Graph:
             return AT_THE_END
         return WAYS_OUT.get(name, "")
 
-    def resolve(self, argument: object) -> Value:
+    def resolve(self, argument: Any) -> Value:
         """Replace nodes by their values in a nest of arguments."""
-        return torch.fx.node.map_aggregate(
-            argument, lambda a: self.values[a] if isinstance(a, Node) else a
-        )
+        return map_aggregate(argument, lambda a: self.values[a] if isinstance(a, Node) else a)
 
     def arguments(self, node: Node) -> dict[str, Value]:
         if not isinstance(node.target, torch._ops.OpOverload):
@@ -404,7 +404,7 @@ class Graph:
         if torch.Tag.nondeterministic_seeded in node.target.tags:
             raise Refused("its result is random")
         sizes = int(self.batch) if isinstance(self.batch, int) else 1
-        plain = torch.fx.node.map_aggregate(
+        plain = map_aggregate(
             (tuple(self.resolve(node.args)), self.resolve(node.kwargs)),
             lambda a: a.tensor if isinstance(a, Constant) else sizes if is_symbol(a) else a,
         )

@@ -291,9 +291,11 @@ def read_archive(path: Path) -> list[object]:
 
 def json_objects(content: object) -> Iterator[dict]:
     """Yield every JSON object, at any depth."""
+    children: list[object] = []
     if isinstance(content, dict):
         yield content
-    children = content.values() if isinstance(content, dict) else content
-    if isinstance(content, dict | list):
-        for child in children:
-            yield from json_objects(child)
+        children = list(content.values())
+    elif isinstance(content, list):
+        children = content
+    for child in children:
+        yield from json_objects(child)

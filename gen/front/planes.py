@@ -33,10 +33,10 @@ def lined_up(layout: Layout, size: tuple[int, ...]) -> Layout | None:
     if min(height, width) > 1 and right != down + 1:
         return None
     first = channel < (right if width > 1 else down)
-    return Layout(planes=(channels, *size), axes=(0, 1, 2) if first else (2, 0, 1))
+    return Layout(planes=(channels, size[0], size[1]), axes=(0, 1, 2) if first else (2, 0, 1))
 
 
-def seen_as(linear: LinearMap, size: tuple[int, ...]) -> LinearMap | None:
+def seen_as(linear: LinearMap, size: tuple[int, ...]) -> Sliding | None:
     """Return a map of one pixel, or a sum of all, on planes of lines of another length.
 
     What it gives stands in the same order. ``None`` where it is another kind of map.
@@ -103,9 +103,15 @@ def merged(outer: LinearMap, inner: LinearMap) -> LinearMap:
         return _selected(outer, inner)
     if isinstance(outer, Window) and isinstance(inner, Window) and outer.in_order:
         return _window_of_windows(outer, inner)
-    whole = isinstance(outer, Window) and outer.covers_planes and outer.in_order
-    pixel = isinstance(inner, Conv) and inner.window == inner.stride == (1, 1)
-    if whole and pixel and inner.groups == 1 and not any(inner.padding):
+    if (
+        isinstance(outer, Window)
+        and outer.covers_planes
+        and outer.in_order
+        and isinstance(inner, Conv)
+        and inner.window == inner.stride == (1, 1)
+        and inner.groups == 1
+        and not any(inner.padding)
+    ):
         matrix = outer.factor[:, None] * inner.weights
         return Pooled(matrix=matrix, in_shape=inner.in_shape, layout=inner.layout)
     return _composite(outer, inner)
@@ -141,19 +147,20 @@ def across(inner: LinearMap) -> LinearMap:
     What is seen as (lines, 1, n) planes is seen as (n, 1, lines) planes too, and the results have
     the same order.
     """
-    whole = isinstance(inner, Window) and inner.covers_planes and inner.window[0] == 1
-    if not whole or not inner.in_order or not (inner.factor == inner.factor[0]).all():
+    if not isinstance(inner, Window) or not inner.covers_planes or inner.window[0] != 1:
         return inner
-    lines, _, n = inner.layout.planes
+    if not inner.in_order or not (inner.factor == inner.factor[0]).all():
+        return inner
+    (lines, _, n), (first, second, third) = inner.layout.planes, inner.layout.axes
     return Conv(
         in_shape=inner.in_shape,
-        layout=Layout(planes=(n, 1, lines), axes=inner.layout.axes[::-1]),
+        layout=Layout(planes=(n, 1, lines), axes=(third, second, first)),
         kernel=np.full((1, n, 1, 1), inner.factor[0]),
         fixed=True,
     )
 
 
-def _behind_selection(outer: Sliding, inner: Window) -> Sliding:
+def _behind_selection(outer: Conv | Window, inner: Window) -> Conv | Window:
     """Return ``outer`` on channels, slices and padding of planes."""
     stride = _strides(outer, inner)
     for side in range(4):
@@ -192,7 +199,7 @@ def _strides(outer: Sliding, inner: Sliding) -> tuple[int, int]:
     return (outer.stride[0] * inner.stride[0], outer.stride[1] * inner.stride[1])
 
 
-def _selected(outer: Window, inner: Sliding) -> Sliding:
+def _selected(outer: Window, inner: Conv | Window) -> Conv | Window:
     """Return channels and slices of what ``inner`` gives."""
     if max(outer.padding) > 0 and (inner.window != (1, 1) or any(inner.padding)):
         raise Entangled("padding behind a convolution")  # (a pixel of zeros stays zero)

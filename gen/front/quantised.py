@@ -7,6 +7,7 @@ the scale that training left.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,10 +31,14 @@ class Frozen(nn.Module):
 
     def __init__(self, module: FakeQuantizeBase) -> None:
         super().__init__()
+        self._take(module)
+
+    def _take(self, module: Any) -> None:  # torch gives the buffers of a module no types
         self.enabled = bool(module.fake_quant_enabled.item())
         self.axis = module.ch_axis if module.scale.numel() > 1 else None
         self.range = (int(module.quant_min), int(module.quant_max))
-        self.scale, self.zero = module.scale.detach().clone(), module.zero_point.detach().clone()
+        self.scale: Any = module.scale.detach().clone()
+        self.zero: Any = module.zero_point.detach().clone()
         if self.axis is None:  # plain numbers, which torch.export need not follow
             self.scale, self.zero = float(self.scale.ravel()[0]), int(self.zero.ravel()[0])
 

@@ -1,5 +1,7 @@
 """Rearranging: what moves, repeats, joins or leaves out elements."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -58,7 +60,8 @@ def rearranged(call: Call) -> Value:
         elif len(marked) == 3 and call.name == "constant_pad_nd":
             marked[2] = 0.0
         keywords |= {"value": 0.0} if "value" in keywords else {}
-    moved = call.node.target(*marked, **keywords)
+    target: Any = call.node.target  # an overload of torch's
+    moved = target(*marked, **keywords)
     shapes = call.node.meta["val"]
     several = isinstance(moved, list | tuple)
     results = []
@@ -87,12 +90,13 @@ def concatenated(call: Call) -> Value:
     shapes = [
         tuple(part.tensor.shape[1:]) if isinstance(part, Constant) else part.shape for part in parts
     ]
+    target: Any = call.node.target  # an overload of torch's
     result, constants = None, np.zeros(call.features)
     for k, part in enumerate(parts):
         pieces = [torch.zeros(1, *shape) for shape in shapes]
         size = int(np.prod(shapes[k]))
         pieces[k] = torch.arange(1, size + 1, dtype=torch.float64).reshape(1, *shapes[k])
-        moved = call.node.target(pieces, axis)
+        moved = target(pieces, axis)
         if tuple(moved.shape) != (1, *call.features):
             raise Refused("the batch axis must stay the first")
         index = moved[0].numpy().astype(np.int64) - 1
@@ -104,6 +108,7 @@ def concatenated(call: Call) -> Value:
         else:
             placed = part.rearranged(index)
             result = placed if result is None else result.plus(placed)
+    assert result is not None, "a part depends on the input"
     return result.shifted(constants)
 
 

@@ -1,6 +1,7 @@
 """Windows over planes: convolution, pooling, means."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from .refusals import Refused
 handles = Handlers()
 
 
-def pair(value: object) -> tuple[int, int]:
+def pair(value: Any) -> tuple[int, int]:
     """Return (vertical, horizontal) of an argument of one or two numbers."""
     numbers = [int(n) for n in (value if isinstance(value, list | tuple) else [value])]
     return (numbers[0], numbers[-1])
@@ -29,7 +30,7 @@ def planes_of(call: Call, x: Affine) -> Planes:
     return Layout.of(x.shape).planes
 
 
-def along(value: object, axes: int, single: int) -> tuple[int, int]:
+def along(value: Any, axes: int, single: int) -> tuple[int, int]:
     """Return an argument by axis; a signal of one axis has ``single`` for its height."""
     down, right = pair(value)
     return (down, right) if axes == 2 else (single, right)
