@@ -52,6 +52,18 @@ def test_binary_offset_code_holds_zero_exactly():
     assert (code.unit, code.rest, code.low, code.high, code.zero) == (0.5, 9, -6, 24, 0)
 
 
+@pytest.mark.parametrize("steps", [2, 3, 5])
+def test_binary_offset_code_holds_zero_wherever_the_range_lies(steps):
+    lows = np.linspace(-20, -0.1, 60)
+
+    codes = [
+        make_code(kind="offset", schedule=Schedule(), steps=steps, low=low, high=7) for low in lows
+    ]
+
+    assert {0} == {code.zero for code in codes}
+    assert len({code.rest for code in codes}) > 2
+
+
 def test_binary_centred_code_turns_zero_into_minus_one():
     code = make_code(kind="centred", schedule=Schedule(), steps=3, low=-2, high=7)
 

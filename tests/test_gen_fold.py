@@ -356,6 +356,25 @@ def test_layers_that_share_a_source_or_join_are_folded_together(interval, pe):
     assert too_fast is None
 
 
+@pytest.mark.parametrize(
+    ("layer", "open_words", "words", "fit"),
+    [
+        ("left", {"input": 2}, (2,), True),
+        ("left", {"input": 2}, (4,), True),  # shared: it divides what each reader takes
+        ("left", {"input": 2}, (3,), False),
+        ("left", {"input": 4}, (2,), False),
+        ("join", {"left": 2, "right": 1}, (2, 1), True),
+        ("join", {"left": 2, "right": 1}, (4, 1), False),  # the only reader takes the word itself
+        ("join", {"left": 2, "right": 1}, (0, 1), True),  # any number serves
+    ],
+)
+def test_words_of_a_source_and_of_its_readers_must_fit(layer, open_words, words, fit):
+    search = _Search(forked(dict.fromkeys(("input", "left", "right", "join"), 1)), AMPLE)
+    (own,) = (one for one in search.layers if one.name == layer)
+
+    assert fit is (search._after(own, open_words, words, 1) is not None)
+
+
 def uneven_chain(layers=14, choices=10):
     """Layers whose choices differ in all resources, at random; any word serves."""
     rng = np.random.default_rng(57)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from signfire.gen.convert.quantise import Rounder, quantise_rows, widest_scales
+from signfire.gen.convert.quantise import FRACTIONS, Rounder, quantise_rows, widest_scales
 
 
 def correlated_inputs(seed: int, fan_in: int) -> np.ndarray:
@@ -33,6 +33,24 @@ def test_feedback_leaves_less_error_at_the_output_than_rounding_to_nearest(bits)
         errors[feedback] = output_error(rows, found, inputs)
 
     assert errors[True].sum() < 0.7 * errors[False].sum()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_scale_of_the_least_error_is_taken(shared):
+    rng = np.random.default_rng(5)
+    inputs, rows, limits = correlated_inputs(5, 12), rng.normal(size=(6, 12)), np.full(12, 3.0)
+    rounder = Rounder(inputs.T @ inputs / len(inputs))
+
+    found = quantise_rows(rows, rounder, limits, snap=lambda scale: scale, shared=shared)
+
+    least = rounder.error(rows, found.scale, found.weights)
+    for fraction in FRACTIONS:
+        scale = widest_scales(rows, limits, shared=shared) * fraction
+        error = rounder.error(rows, scale, rounder.round(rows, scale, limits))
+        if shared:
+            assert least.sum() <= error.sum() * (1 + 1e-12)
+        else:
+            assert (least <= error * (1 + 1e-12)).all()
 
 
 def test_stated_error_is_the_error_of_the_output():
