@@ -231,9 +231,9 @@ def convert(
         inputs=inputs,
     )
     samples = api.load_data(calibrate, inputs=inputs, need_labels=False)
-    tell_random_weights(source)
     with working("converting"):
         result = api.convert(source, samples, options, name=name, like=like, command=command_line())
+    tell_random_weights(source)
     design, auto = fold_as_told(result.design, fold, board) if fold else (result.design, {})
     design.save(output)
     return Outcome(
