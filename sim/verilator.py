@@ -32,7 +32,7 @@ COMPILE_FLAGS = ["-Wno-fatal", "-Werror-USERFATAL"]
 # function when every signal is public: g++ works on that for half an hour with -O2.
 OPTIMISATION = {"OPT_FAST": "-O2", "OPT_SLOW": "-O0"}
 RUNTIME_OPTIMISATION = "-O2"  # compiled once
-RUNTIME = ("verilated.cpp", "verilated_threads.cpp", "verilated_vpi.cpp")
+RUNTIME = ("verilated.cpp", "verilated_dpi.cpp", "verilated_threads.cpp", "verilated_vpi.cpp")
 # Takes half the time to compile; what then runs is some times slower.
 HURRY = {"OPT_FAST": "-O0", "OPT_SLOW": "-O0"}
 # Bytes of C++ up to which a model is compiled as one file: so g++ reads the headers once.

@@ -80,7 +80,9 @@ def test_a_program_is_compiled_once_for_all_folders(counter, tmp_path, runs) -> 
 def test_the_runtime_is_compiled_once_for_all_programs(counter, tmp_path, runs):
     compiled(counter, tmp_path)
     runs.clear()
-    slower = replace(counter, verilog={"top.v": stepping(1)})
+    slower = replace(
+        counter, verilog={"top.v": stepping(1)}, flags=[*counter.flags, "--vpi", "--public-flat-rw"]
+    )
 
     assert said(compiled(slower, tmp_path)) == "3 7"
     words = [word for command in runs for word in command]
