@@ -125,6 +125,7 @@ def test_what_is_imported_and_tested_is_the_copy(copy, tree) -> None:
 
     copy.write("gen/rule.py", FAULT.planted((tree / "gen/rule.py").read_text()))
     copy.require_own_modules("gen/rule.py")
+    copy.require_own_modules("gen/cells/block.v")
     found = copy.test(["tests/test_rule.py::test_below", "tests/test_rule.py::test_tie"])
 
     assert (SEEN, "tests/test_rule.py::test_tie") == (found.outcome, found.by)

@@ -204,6 +204,21 @@ def test_requantisation_rounds_up(x, multiplier, shift, expected):
     assert golden.requantise(np.int64(x), multiplier, shift) == expected
 
 
+@pytest.mark.parametrize("shape", [(2,), (2, 1, 3)])
+def test_the_second_factor_is_that_of_sums_below_zero(make_design, shape):
+    """Two channels, X·M / 4: M of 4 and 8 above zero, of 2 and 1 below, rounded up."""
+    (own,) = make_design(sizes=(2, 2, 2))["fc1"].operands
+    own = replace(own, multiplier=np.array([4, 8]), below=np.array([2, 1]), shift=2)
+    fc1 = replace(make_design(sizes=(2, 2, 2))["fc1"], operands=(own,), shape=shape)
+    each = np.array([[5, 5], [-5, -5], [0, 0], [1, -1]])
+    x = np.broadcast_to(each.reshape(4, 2, *[1] * (len(shape) - 1)), (4, *shape))
+
+    found = golden.requantise_operand(own, x, fc1)
+
+    expected = np.array([[5, 10], [-2, -1], [0, 0], [1, 0]])
+    assert (expected.reshape(4, 2, *[1] * (len(shape) - 1)) == found).all()
+
+
 def test_comparison_with_the_requantised_is_the_exact_comparison():
     rng = np.random.default_rng(0)
     x, m = rng.integers(-(2**20), 2**20, 4000), rng.integers(1, 2**16, 4000)

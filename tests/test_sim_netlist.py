@@ -74,3 +74,20 @@ def test_no_reply_is_a_mismatch_of_every_word():
     result = check_link(DESIGN, RAW[:1], lambda request: (b"", 5), technology="ecp5")
 
     assert [m.got for m in result.mismatches] == [None] * 4
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_reply_to_another_request_or_another_sample_is_no_answer(place):
+    """The first byte names what is answered, the second which of the requests."""
+    line = Line()
+
+    def other(request: bytes) -> tuple[bytes, int]:
+        reply, cycle = line(request)
+        body = bytearray(sliplib.decode(reply.strip(sliplib.END))[:-4])
+        body[place] ^= 1
+        body += struct.pack("<I", zlib.crc32(body))
+        return sliplib.END + sliplib.encode(bytes(body)) + sliplib.END, cycle
+
+    result = check_link(DESIGN, RAW[:1], other, technology="ecp5")
+
+    assert [m.got for m in result.mismatches] == [None] * 4

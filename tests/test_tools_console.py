@@ -1,6 +1,7 @@
 """What a command prints of names and paths that users and files choose."""
 
 import io
+import json
 import logging
 import warnings
 
@@ -76,6 +77,21 @@ def test_a_refusal_in_a_package_of_a_room_is_the_users_doing(make_design) -> Non
         int("x")
     except ValueError as error:
         assert not is_users_doing(error)
+
+
+@pytest.mark.parametrize("fail", [lambda: json.loads("{"), lambda: np.zeros(2).reshape(3)])
+def test_an_error_that_a_library_raises_is_no_refusal(fail) -> None:
+    with pytest.raises(ValueError) as error:
+        fail()
+
+    assert not is_users_doing(error.value)
+
+
+def test_an_error_within_signfire_that_nobody_raised_is_no_refusal(make_design) -> None:
+    with pytest.raises(TypeError) as error:
+        make_design().with_folding(7)
+
+    assert not is_users_doing(error.value)
 
 
 def test_a_lack_of_memory_is_one_line(capsys) -> None:

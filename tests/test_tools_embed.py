@@ -107,6 +107,13 @@ def test_the_manifest_describes_every_layer(embedding):
     assert (readout["code"], readout["steps"]) == (None, None)
 
 
+def test_lanes_lie_side_by_side_the_first_lowest(embedding):
+    samples = embedding.content["samples"]
+
+    assert (3, 8, [0, 8, 16]) == tuple(samples[f"lane{n}"] for n in ("s", "_width", "_offsets"))
+    assert 24 == samples["ports"][0]["width"]
+
+
 def test_the_verilog_says_first_how_it_is_used(embedding):
     lines = embedding.verilog.read_text().split("\n")
     comment = "\n".join(lines[: next(i for i, line in enumerate(lines) if line[:2] != "//")])

@@ -104,7 +104,9 @@ class Copy:
         RuntimeError
             If another one would be.
         """
-        path = Path(file) if file.endswith(".py") else Path(file).parent
+        path = Path(file)
+        if not file.endswith(".py"):  # what lies beside modules, or in a folder below theirs
+            path = next(p for p in path.parents if (self.root / p / "__init__.py").is_file())
         parts = path.with_suffix("").parts
         module = ".".join(("signfire", *(parts[:-1] if parts[-1] == "__init__" else parts)))
         program = f"from importlib.util import find_spec as f; print(f({module!r}).origin)"
