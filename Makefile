@@ -15,6 +15,7 @@ TESTS ?=
 N ?= 20
 ONLY ?=
 DRAWN ?=
+LIMIT ?= 240
 SEED ?= 1
 
 VENV := .venv
@@ -97,12 +98,12 @@ lint: $(ENV)
 	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 pyright  # the wrapper would ask for a newer version
 
 # Faults planted by hand, each seen by the tests named beside it; or mutants that a library makes,
-# DRAWN of them by SEED; TESTS=COMMIT takes the tests of another commit for those.
+# DRAWN of them by SEED, LIMIT seconds each; TESTS=COMMIT takes the tests of another commit.
 mutants: $(TOOLS)
 ifeq ($(DRAWN),)
 	@python tests/mutants/plant.py $(ONLY)
 else
-	@python tests/mutants/draw.py $(DRAWN) --seed $(SEED) $(if $(TESTS),--tests $(TESTS))
+	@python tests/mutants/draw.py $(DRAWN) --seed $(SEED) --limit $(LIMIT) $(if $(TESTS),--tests $(TESTS))
 endif
 
 bench: $(TOOLS)
