@@ -205,7 +205,7 @@ def program(names: tuple[str, ...], readme: bool, list_only: bool) -> int:
         return 0
     status = 0
     for chosen in [] if readme else choose(names):
-        progress.print(f"[bold]{chosen.bar}[/]  {chosen.title}")
+        progress.print(f"{chosen.bar}  {chosen.title}", style="bold")
         new = measure(chosen)
         for record in new:
             verdict = {True: "holds", False: "DOES NOT HOLD", None: ""}[record["holds"]]
