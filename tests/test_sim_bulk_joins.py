@@ -70,8 +70,9 @@ def test_every_word_is_equal_whatever_the_stalls(name, directory):
     design = DESIGNS[name]
     raw = samples(design, 60)
 
-    free = run_bulk(design, raw, directory, technology="ice40-up")
-    stalled = run_bulk(design, raw, directory, technology="ice40-up", stalls=STALLS, seed=5)
+    options = {"technology": "ice40-up", "verilog": to_verilog(Core(design, "ice40-up"), bulk.TOP)}
+    free = run_bulk(design, raw, directory, **options)
+    stalled = run_bulk(design, raw, directory, **options, stalls=STALLS, seed=5)
 
     assert free.mismatches == stalled.mismatches == ()
     assert free.words == stalled.words == 60 * design.readout.size

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from signfire.sim.verilator import COMPILE_FLAGS, environment
+from signfire.sim.verilator import COMPILE_FLAGS, Program, compiled, environment
 
 CELLS = Path(__file__).resolve().parent.parent / "sim" / "cells"
 CYCLES = 3000
@@ -234,27 +234,19 @@ def run(tmp_path_factory):
     """Random accesses and what every cell answered: [(stimulus, [(a, b) of each cell])]."""
     folder = tmp_path_factory.mktemp("cells")
     verilog, main = harness()
-    (folder / "top.v").write_text(verilog)
-    (folder / "main.cpp").write_text(main)
-    files = sorted(map(str, (CELLS / n for n in OWN)))
-    command = [
-        "verilator",
-        "--cc",
-        "--exe",
-        "--build",
-        "-j",
-        "2",
-        *COMPILE_FLAGS,
-        "--top-module",
-        "top",
-        "--prefix",
-        "Vtop",
-        "top.v",
-        *files,
-        "main.cpp",
-    ]
-    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    cells = {name: (CELLS / name).read_text() for name in sorted(OWN)}
+    program = compiled(
+        Program(
+            name="cells",
+            what="cells",
+            top="top",
+            prefix="Vtop",
+            verilog={"top.v": verilog, **cells},
+            harness={"main.cpp": main},
+            flags=COMPILE_FLAGS,
+        ),
+        folder,
+    )
     rng = random.Random(7)
     stimuli = []
     for _ in range(CYCLES):
@@ -268,7 +260,6 @@ def run(tmp_path_factory):
             [(*map(int, e), a, d) for e, a, d in zip(enable, address, data, strict=True)]
         )
     text = "\n".join(" ".join(f"{v:x}" for port in s for v in port) for s in stimuli)
-    program = folder / "obj_dir" / "Vtop"
     done = subprocess.run([program], input=text, capture_output=True, text=True, check=True)
     answers = [[int(w, 16) for w in line.split()] for line in done.stdout.splitlines()]
     assert len(answers) == CYCLES
