@@ -44,7 +44,7 @@ from signfire.tools.host import decode_frame, encode_frame
 # What the tests compile stays out of the user's cache, and serves the next run of the tests.
 os.environ.setdefault("SIGNFIRE_CACHE_DIR", str(Path(__file__).parents[1] / "build" / "cache"))
 
-PATIENCE_S = 60  # of processor time, with one simulation in Python; the longest takes a third
+PATIENCE_S = 300  # of processor time, with one simulation in Python; the longest takes some 20
 
 
 def keep_verilog(patch):
