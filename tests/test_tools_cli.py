@@ -253,7 +253,8 @@ def test_pickled_arrays_are_not_unpickled(tmp_path) -> None:
     path = tmp_path / "data.npz"
     np.savez(path, x=np.array([{"a": 1}], dtype=object), y=np.zeros(1, int))
 
-    with pytest.raises(ValueError, match=r"data.npz cannot be read: 'x' is no array .*could run code"):
+    words = r"data.npz cannot be read: 'x' is no array .*could run code"
+    with pytest.raises(ValueError, match=words):
         load(path)
 
 
