@@ -19,6 +19,7 @@ from ..gen.model.codes import SpikeCode
 from ..gen.model.network import INPUT
 from ..gen.model.products import Product
 from ..gen.model.several import SEVERAL
+from ..gen.model.ties import DOWN, EVEN, UP
 from . import integrate_fire
 
 # f on requantised operands F, integers; the read-out is no neuron and does not stand here.
@@ -32,9 +33,22 @@ FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
 BATCH_VALUES = 2**22  # neurons times samples at a time: what is held of them stays below 1 GiB
 
 
-def requantise(x: np.ndarray, multiplier: np.ndarray | int, shift: int) -> np.ndarray:
-    """Return F = ceil(x·M / 2^S), int64; v >= F holds exactly where v·2^S >= x·M does."""
-    return (x * multiplier + (1 << shift) - 1) >> shift
+def requantise(
+    x: np.ndarray, multiplier: np.ndarray | int, shift: int, ties: str = DOWN
+) -> np.ndarray:
+    """Return F of f = x·M / 2^S, int64.
+
+    ``down``: F = ceil(f), v >= F holds exactly where v·2^S >= x·M does. ``up``: F = floor(f) + 1,
+    v >= F where v·2^S > x·M. ``even``: as ``down``, one more where f is whole and f mod 4 is 3.
+    """
+    product = x * multiplier
+    if ties == UP:
+        return (product >> shift) + 1
+    target = (product + (1 << shift) - 1) >> shift
+    if ties == EVEN:
+        whole = product & ((1 << shift) - 1) == 0
+        target = target + (whole & (target & 3 == 3))
+    return target
 
 
 def sources_of(product: Product) -> tuple[str, str]:
@@ -42,9 +56,9 @@ def sources_of(product: Product) -> tuple[str, str]:
 
 
 def input_target(design: Design, raw: np.ndarray) -> np.ndarray:
-    """Return what the input population fires on, F = ceil(p·M / 2^S), shaped like ``raw``."""
+    """Return what the input population fires on, F of p·M / 2^S, shaped like ``raw``."""
     fmt = design.input_format
-    return requantise(raw, fmt.multiplier, fmt.shift)
+    return requantise(raw, fmt.multiplier, fmt.shift, design.input.ties)
 
 
 def requantise_operand(
@@ -58,7 +72,7 @@ def requantise_operand(
     per_channel = operand.multiplier.reshape(by_channel)
     if operand.below is not None:
         per_channel = np.where(x < 0, operand.below.reshape(by_channel), per_channel)
-    return requantise(x, per_channel, operand.shift)
+    return requantise(x, per_channel, operand.shift, population.operand_ties)
 
 
 def target_of(population: DesignPopulation, requantised: list[np.ndarray]) -> np.ndarray:
@@ -67,7 +81,8 @@ def target_of(population: DesignPopulation, requantised: list[np.ndarray]) -> np
         return population.table(requantised[0])
     if population.comparison is not None:
         f1, f2 = requantised
-        return SEVERAL[population.function].target(f1, f2, population.comparison.fraction)
+        fraction, ties = population.comparison.fraction, population.ties
+        return SEVERAL[population.function].target(f1, f2, fraction, ties)
     target = FUNCTIONS[population.function](*requantised)
     return target if population.limit is None else np.minimum(target, population.limit)
 

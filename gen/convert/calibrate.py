@@ -14,6 +14,7 @@ from ..design.population import DesignPopulation, InputFormat
 from ..model.codes import SpikeCode
 from ..model.network import INPUT, Network, Population
 from ..model.samples import check_magnitudes
+from ..model.ties import DOWN
 from . import rate, widths
 from .converted import Converted
 from .equalise import equalise
@@ -117,7 +118,8 @@ def calibrate(
         fmt, code = like.input_format, like.input.spike_code
         raw = np.clip(np.rint(samples / fmt.scale), fmt.low, fmt.high).astype(np.int64)
     name, shape = network.input.name, network.input.shape
-    first = DesignPopulation(name=name, shape=shape, function=INPUT, code=code)
+    ties = DOWN if like is None else like.input.ties
+    first = DesignPopulation(name=name, shape=shape, function=INPUT, code=code, ties=ties)
     converted = Converted(options.firing if like is None else like.firing, fmt, first, raw)
     layers = [report(first, outputs[name], converted.values[name] * code.unit)]
     for population in network.populations[1:]:

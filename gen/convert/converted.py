@@ -8,6 +8,7 @@ from ..design.population import DesignOperand, DesignPopulation, InputFormat
 from ..model.codes import fire, moved
 from ..model.network import INPUT, evaluate
 from ..model.several import SEVERAL
+from ..model.ties import rounded, shifted
 from .operand import by_channel
 
 BATCH = 512  # samples held as trains at a time
@@ -26,7 +27,7 @@ class Converted:
         self, firing: str, fmt: InputFormat, population: DesignPopulation, raw: np.ndarray
     ) -> None:
         self.firing = firing
-        self.encoded = -(-raw * fmt.multiplier >> fmt.shift)  # F = ceil(p·M / 2^S)
+        self.encoded = shifted(raw * fmt.multiplier, fmt.shift, population.ties)
         self.populations: list[DesignPopulation] = []
         self.values: dict[str, np.ndarray] = {}
         self.trains: dict[str, dict[tuple[int, int], np.ndarray]] = {}  # by first sample and step
@@ -65,7 +66,7 @@ class Converted:
         if population.function == INPUT:
             return encoded.reshape(len(encoded), *population.shape)
         requantised = [
-            np.ceil(x * factors_of(operand, x, population.shape))
+            rounded(x * factors_of(operand, x, population.shape), population.operand_ties)
             for operand, x in zip(
                 population.operands, self.integrators(population, values), strict=True
             )
@@ -74,7 +75,8 @@ class Converted:
             return population.table(requantised[0])
         if population.comparison is not None:
             f1, f2 = (f.astype(np.int64) for f in requantised)
-            return SEVERAL[population.function].target(f1, f2, population.comparison.fraction)
+            fraction, ties = population.comparison.fraction, population.ties
+            return SEVERAL[population.function].target(f1, f2, fraction, ties)
         if population.operands[0].below is not None:
             return requantised[0]
         return evaluate(population.function, requantised, population.limit)

@@ -10,6 +10,7 @@ from ..model.functions import UNARY, FunctionTable, make_table, slope_below
 from ..model.maps import Window
 from ..model.network import MAX, READOUT, Network, Operand, Population
 from ..model.several import SEVERAL, Comparison, make_comparison
+from ..model.ties import DOWN
 from .converted import Converted
 from .operand import Purpose, Rounding, convert_operand
 from .options import AUTO, LayerSettings, Options
@@ -95,6 +96,7 @@ def convert_population(
         limit=neurons.limit,
         table=neurons.table,
         comparison=neurons.comparison,
+        ties=DOWN if like is None else like.ties,
     )
 
 

@@ -85,6 +85,8 @@ def _unlike_graph(shape: Design, design: Design) -> str | None:
 
 
 def _unlike_code(held: DesignPopulation, given: DesignPopulation) -> Iterator[str]:
+    if held.ties != given.ties:
+        yield f"ties of {held.name!r} must go {held.ties}, not {given.ties}"
     if held.limit != given.limit:
         yield f"the greatest target of {held.name!r} must be {held.limit}, not {given.limit}"
     if held.code is None or given.code is None:

@@ -18,6 +18,7 @@ from ..model.codes import RateCode
 from ..model.name import check_name
 from ..model.network import FUNCTIONS, INPUT, READOUT, check_graph
 from ..model.several import SEVERAL
+from ..model.ties import DOWN, EVEN, TIES
 from .file import (
     Arrays,
     Content,
@@ -94,6 +95,7 @@ class Design:
             self._check_numbers(population)
             self._check_dynamics(population)
             self._check_function(population)
+            self._check_ties(population)
             if population.folding is not None:
                 check_folding(self.populations, self.firing, population, population.folding)
         if self.firing == "overlapped":
@@ -171,6 +173,39 @@ class Design:
         ):
             raise ValueError(
                 f"factors for X < 0 of {name!r} must lie in 0..65535, or turn the others' sign"
+            )
+
+    def _check_ties(self, population: DesignPopulation) -> None:
+        """Refuse a rule for ties that a population cannot follow."""
+        name, ties, code = population.name, population.ties, population.code
+        if ties not in TIES:
+            raise ValueError(f"ties of {name!r} must be {', '.join(TIES)}, not {ties!r}")
+        if ties == DOWN:
+            return
+        if self.dynamics != "signgd":
+            raise ValueError(
+                f"integrate-and-fire neurons have ties down alone, not {ties} ({name})"
+            )
+        if code is None:
+            raise ValueError(f"the read-out {name!r} does not fire and has no ties, so not {ties}")
+        several = SEVERAL.get(population.function)
+        fraction = 0 if population.comparison is None else population.comparison.fraction
+        if several is not None and not several.nearest and fraction:
+            raise ValueError(
+                f"ties of {name!r} are those of its operands, for which the fraction must be 0, "
+                f"not {fraction}"
+            )
+        if ties != EVEN:
+            return
+        if several is not None and several.divides:
+            raise ValueError(
+                f"{population.function} of {name!r} has ties down or up, not {ties}: no product "
+                f"says which level is even"
+            )
+        if self.firing != "settled" or not code.is_binary or code.low % 2:
+            raise ValueError(
+                f"ties of {name!r} go to even levels, for which firing must be settled, the "
+                f"schedule binary and 0 a level (take ties up or down)"
             )
 
     def _check_numbers(self, population: DesignPopulation) -> None:

@@ -16,6 +16,7 @@ from ..model.functions import FunctionTable
 from ..model.maps import MAPS
 from ..model.products import Product
 from ..model.several import Comparison
+from ..model.ties import DOWN
 from .archive import Archive, in_words
 from .folding import EVENTS, Folding
 from .population import DesignOperand, DesignPopulation, DesignProjection
@@ -85,6 +86,8 @@ def _population(population: DesignPopulation, key: str, keep: Keeper) -> Header:
         record["code"]["eta"] = list(code.eta)
     if p.limit is not None:
         record["limit"] = p.limit
+    if p.ties != DOWN:
+        record["ties"] = p.ties
     if p.threshold is not None:
         record["threshold"] = keep(f"{key}_threshold", p.threshold)
     if p.comparison is not None:
@@ -207,6 +210,7 @@ def populations_of(header: Header, arrays: Arrays) -> tuple[DesignPopulation, ..
             table=_table_of(p["table"], arrays) if "table" in p else None,
             threshold=arrays[p["threshold"]] if "threshold" in p else None,
             comparison=Comparison(**p["comparison"]) if "comparison" in p else None,
+            ties=_text(p.get("ties", DOWN)),
         )
         for p in header["populations"]
     )

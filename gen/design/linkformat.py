@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from ..model.codes import RateCode, SpikeCode
+from ..model.ties import DOWN, shifted
 from .design import Design
 from .population import InputFormat
 
@@ -69,13 +70,15 @@ class SampleFormat:
             raw = np.arange(form.high - form.low + 1, dtype=np.int64)
             (theta,) = design.input.threshold.tolist()
             return cls._of_trains(size, form, rate_trains(raw, theta, code.steps))
-        return cls.of_input(size, form, code)
+        return cls.of_input(size, form, code, design.input.ties)
 
     @classmethod
-    def of_input(cls, elements: int, form: InputFormat, code: SpikeCode) -> "SampleFormat":
+    def of_input(
+        cls, elements: int, form: InputFormat, code: SpikeCode, ties: str = DOWN
+    ) -> "SampleFormat":
         """Return the format for ``elements`` raw integers of ``form`` that fire with ``code``."""
         raw = np.arange(form.low, form.high + 1, dtype=np.int64)
-        trains = code.trains(-(-(raw * form.multiplier) >> form.shift))
+        trains = code.trains(shifted(raw * form.multiplier, form.shift, ties))
         return cls._of_trains(elements, form, trains)
 
     @classmethod

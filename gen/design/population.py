@@ -9,7 +9,8 @@ from ..model.codes import RateCode, SpikeCode
 from ..model.functions import FunctionTable
 from ..model.maps import LinearMap
 from ..model.products import Product
-from ..model.several import Comparison
+from ..model.several import SEVERAL, Comparison
+from ..model.ties import DOWN
 from .folding import Folding
 
 MULTIPLIER_LIMIT = 1 << 16  # requantisation factors M are unsigned, at most 16 bits
@@ -96,7 +97,8 @@ class DesignPopulation:
     fires on, ``None`` where nothing but the code bounds it. ``table`` holds the targets of a
     function that is not decided by comparison, ``comparison`` what decides one of two operands.
     ``threshold`` is θ of integrate-and-fire neurons in units of X, (channels,) int64; of the input,
-    in raw steps, (1,); ``None`` for all others.
+    in raw steps, (1,); ``None`` for all others. ``ties`` is what happens where v = f(x), one of
+    :data:`signfire.gen.model.ties.TIES`; the entries of a table are rounded by it.
     """
 
     name: str
@@ -110,6 +112,20 @@ class DesignPopulation:
     table: FunctionTable | None = None
     threshold: np.ndarray | None = None
     comparison: Comparison | None = None
+    ties: str = DOWN
+
+    @property
+    def operand_ties(self) -> str:
+        """What happens to ties where F is made of X.
+
+        A table rounds its entries by ``ties``, and a function of operands that are rounded to the
+        nearest unit its own result; F of their operands is rounded up.
+        """
+        if self.table is not None:
+            return DOWN
+        if self.comparison is not None and SEVERAL[self.function].nearest:
+            return DOWN
+        return self.ties
 
     @property
     def size(self) -> int:

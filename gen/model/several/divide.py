@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..ties import DOWN, UP
 from .function import Extent, Several
 
 
@@ -17,9 +18,10 @@ class Divide(Several):
     def evaluate(self, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
         return x1 / x2
 
-    def target(self, f1: np.ndarray, f2: np.ndarray, p: int) -> np.ndarray:
-        """Return ceil(F1 / (F2·2^p))."""
-        return -(-f1 // (np.maximum(f2, 1) << p))
+    def target(self, f1: np.ndarray, f2: np.ndarray, p: int, ties: str = DOWN) -> np.ndarray:
+        """Return the target of F1 / (F2·2^p): the quotient rounded up, or down and one more."""
+        divisor = np.maximum(f2, 1) << p
+        return f1 // divisor + 1 if ties == UP else -(-f1 // divisor)
 
     def greatest(self, f1: int, f2: int, p: int) -> int:
         return max(f1, f2 << p)

@@ -6,6 +6,7 @@ the direction turning where both are negative.
 
 import numpy as np
 
+from ..ties import DOWN, UP
 from .function import Extent, Several
 
 
@@ -19,13 +20,18 @@ class DivideRoot(Several):
     def evaluate(self, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
         return x1 / np.sqrt(x2)
 
-    def target(self, f1: np.ndarray, f2: np.ndarray, p: int) -> np.ndarray:
-        """Return ceil(F1 / (√F2·2^p)): the root rounded up for F1 > 0, else down."""
+    def target(self, f1: np.ndarray, f2: np.ndarray, p: int, ties: str = DOWN) -> np.ndarray:
+        """Return the target of F1 / (√F2·2^p): the quotient rounded up, or down and one more.
+
+        It is rounded up by a root that is rounded up for F1 > 0, else down.
+        """
         square, whole = f1 * f1, np.maximum(f2, 1) << (2 * p)
         up = -(-square // whole)
-        above = floor_root(up)
+        above, below = floor_root(up), floor_root(square // whole)
         above += above * above < up
-        return np.where(f1 > 0, above, -floor_root(square // whole))
+        if ties == UP:
+            return np.where(f1 > 0, below, -above) + 1
+        return np.where(f1 > 0, above, -below)
 
     def greatest(self, f1: int, f2: int, p: int) -> int:
         return max(f1 * f1, f2 << 2 * p)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..ties import DOWN
+
 LEAST_UNITS = 16  # that a divisor has at its least
 
 
@@ -51,8 +53,8 @@ class Several(ABC):
         """Return f(x1, x2) of floats of one shape."""
 
     @abstractmethod
-    def target(self, f1: np.ndarray, f2: np.ndarray, p: int) -> np.ndarray:
-        """Return the least integer v for which v >= f(F1, F2)/2^p holds, int64."""
+    def target(self, f1: np.ndarray, f2: np.ndarray, p: int, ties: str = DOWN) -> np.ndarray:
+        """Return the integer target of f(F1, F2)/2^p, int64, see :mod:`..ties`."""
 
     @abstractmethod
     def greatest(self, f1: int, f2: int, p: int) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..ties import DOWN
 from .function import Extent, Several
 
 
@@ -21,8 +22,8 @@ class Minimum(Several):
     def evaluate(self, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
         return np.minimum(x1, x2)
 
-    def target(self, f1: np.ndarray, f2: np.ndarray, p: int) -> np.ndarray:
-        """Return ceil(min(F1, F2) / 2^p)."""
+    def target(self, f1: np.ndarray, f2: np.ndarray, p: int, ties: str = DOWN) -> np.ndarray:
+        """Return ceil(min(F1, F2) / 2^p); the operands' F are rounded by ``ties`` already."""
         return -(-np.minimum(f1, f2) >> p)
 
     def greatest(self, f1: int, f2: int, p: int) -> int:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..ties import DOWN, shifted
 from .function import Extent, Several
 
 
@@ -14,9 +15,9 @@ class Multiply(Several):
     def evaluate(self, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
         return x1 * x2
 
-    def target(self, f1: np.ndarray, f2: np.ndarray, p: int) -> np.ndarray:
-        """Return ceil(F1·F2 / 2^p)."""
-        return -(-(f1 * f2) >> p)
+    def target(self, f1: np.ndarray, f2: np.ndarray, p: int, ties: str = DOWN) -> np.ndarray:
+        """Return the target of F1·F2 / 2^p."""
+        return shifted(f1 * f2, p, ties)
 
     def greatest(self, f1: int, f2: int, p: int) -> int:
         return f1 * f2
