@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from signfire.gen.convert.calibrate import calibrate
 from signfire.gen.convert.operand import Factors
 from signfire.gen.convert.options import LayerOptions, Options, parse_layer, parse_schedule
 from signfire.gen.convert.ranges import raw_range, sparse_factors
 from signfire.gen.convert.summary import noise_db
+from signfire.gen.core.plans import no_hardware
 from signfire.gen.front.export import import_network
 from signfire.gen.front.loading import load_model
 from signfire.gen.model.codes import Schedule
@@ -354,6 +357,19 @@ def test_layer_options_are_read_from_words(text, expected):
     ("make", "sentence"),
     [
         (lambda: Options(steps=0), "steps must lie in 1..256, not 0"),
+        (lambda: Options(steps=17), "steps must lie in 1..16 with the binary schedule, whose step "
+         "sizes double, not 17 (more steps take another schedule, like exponential:0.15,0.95)"),
+        (lambda: Options(steps=32, firing="overlapped"), "steps must lie in 1..16 with the binary "
+         "schedule, whose step sizes double, not 32 (more steps take another schedule, like "
+         "exponential:0.15,0.95)"),
+        (lambda: Options(input_steps=23), "input_steps must lie in 1..16 with the binary schedule, "
+         "whose step sizes double, not 23 (more steps take another schedule, like "
+         "exponential:0.15,0.95)"),
+        (lambda: Options(layers={"fc1": LayerOptions(steps=20)}), "fc1: steps must lie in 1..16 "
+         "with the binary schedule, whose step sizes double, not 20 (more steps take another "
+         "schedule, like exponential:0.15,0.95)"),
+        (lambda: Options(schedule=parse_schedule("list:262144,2,1,1")), "whole step sizes of a "
+         "list must sum to at most 262144, not 262148 (divide them all by one number)"),
         (lambda: Options(weight_bits=9), "weight_bits must lie in 2..8, not 9"),
         (lambda: Options(firing="late"), "firing must be settled or overlapped, not 'late'"),
         (lambda: Options(code="loud"), "code must be one of silent, offset, centred, auto, not "
@@ -412,6 +428,54 @@ def test_wrong_options_are_refused(make, sentence):
 def test_wrong_samples_and_layers_are_refused(network, samples, layers, kind, sentence):
     with pytest.raises(kind, match=f"^{re.escape(sentence)}$"):
         calibrate(network, samples, Options(layers=layers, input_code="silent"))
+
+
+@pytest.mark.parametrize("schedule", ["exponential:0.15,0.95", "constant"])
+def test_other_schedules_take_the_steps_that_the_binary_one_cannot(network, pixels, schedule):
+    options = Options(steps=64, schedule=parse_schedule(schedule))
+
+    assert calibrate(network, pixels, options)["fc1"].code.steps == 64
+
+
+@pytest.mark.parametrize(("high", "most"), [(1, 14), (3, 15)])
+def test_input_finer_than_its_factors_is_refused_before_any_work(network, monkeypatch, high, most):
+    samples = np.random.default_rng(0).integers(0, high + 1, (20, 24)).astype(np.int64)
+    sentence = (
+        f"T of the input may be at most {most} for raw values 0..{high}, which factors of 16 bits "
+        f"tell apart, not 16"
+    )
+    assert calibrate(network, samples, Options(input_steps=most)).input.code.steps == most
+    monkeypatch.setattr(Network, "forward", None)
+
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        calibrate(network, samples, Options(input_steps=16))
+
+
+class Shortcut(nn.Module):
+    """Planes of the input, or maxima of them, summed with what a convolution makes of them."""
+
+    def __init__(self, *, pooled: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 2, 3, padding=1, stride=2 if pooled else 1)
+        self.pool = nn.MaxPool2d(2) if pooled else nn.Identity()
+        self.fc = nn.Linear(8 if pooled else 32, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc((self.pool(x) + torch.relu(self.conv(x))).relu().flatten(1))
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_input_that_is_summed_with_a_layer_takes_its_steps(pooled):
+    images = np.random.default_rng(3).uniform(0, 1, (40, 2, 4, 4)).astype(np.float32)
+    torch.manual_seed(0)
+    network = import_network(Shortcut(pooled=pooled), images)
+
+    chosen = calibrate(network, images, Options(steps=6))
+    asked = calibrate(network, images, Options(steps=6, input_steps=7))
+
+    assert chosen.input.code.steps == 6 and no_hardware(chosen) is None
+    assert asked.input.code.steps == 7
+    assert "; --input-steps 6 would do)" in (no_hardware(asked) or "")
 
 
 @pytest.mark.parametrize(("model", "most_lost"), [("mlp128", 0.004), ("mlp32", 0.01)])

@@ -54,6 +54,27 @@ def record(data):
     return design, found, sections
 
 
+@pytest.mark.parametrize(
+    ("question", "sentence"),
+    [
+        (
+            {"settled": (4, 64)},
+            "--settled: steps must lie in 1..16 with the binary schedule, whose step sizes double, "
+            "not 64 (more steps take another schedule, like exponential:0.15,0.95)",
+        ),
+        ({"overlapped": (8, 300)}, "--overlapped: steps must lie in 1..256, not 300"),
+        ({"rate": (500,)}, "--rate: steps must lie in 1..256, not 500"),
+    ],
+)
+def test_steps_that_cannot_be_are_refused_before_any_work(data, question, sentence):
+    design = calibrate(network(), data.x, Options())
+
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        analysis.analyse(
+            design, network(), data.x, data, analysis.Question(**question), progress=pytest.fail
+        )
+
+
 # -- functions ---------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """The checks of the chip in a report: what becomes of them, done or not done."""
 
-from dataclasses import replace
+import re
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from signfire.boards import readback
 from signfire.boards.boards import find_board
 from signfire.boards.build import BuildResult
+from signfire.gen.convert.options import Options
 from signfire.gen.core.plans import plan_layers
 from signfire.gen.design.folding import Folding
 from signfire.sim.mismatch import Mismatch
@@ -129,6 +131,19 @@ def test_what_was_not_asked_for_is_not_done(job, built, answers, tmp_path) -> No
 
     assert {} == pipeline.chip_checks(fewer, Stages(tmp_path), built)
     assert {} == answers[0]
+
+
+def test_steps_of_the_curve_that_cannot_be_are_refused_before_any_work(job, tmp_path) -> None:
+    converted = replace(job.design, provenance={"options": asdict(Options())})
+    sentence = (
+        "--over-steps: steps must lie in 1..16 with the binary schedule, whose step sizes double, "
+        "not 32 (more steps take another schedule, like exponential:0.15,0.95)"
+    )
+
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        pipeline.report(replace(job, design=converted, curve=(4, 32)), tmp_path / "report")
+
+    assert not list((tmp_path / "report").glob("**/*.json"))
 
 
 def test_a_layer_is_busy_with_every_window_of_a_sample(make_windows) -> None:

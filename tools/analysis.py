@@ -206,6 +206,27 @@ def over_steps(
     ]
 
 
+def check_question(design: Design, question: Question) -> None:
+    """Refuse a T of the question that the design's neurons cannot have.
+
+    Raises
+    ------
+    ValueError
+        Naming the option and the values that are allowed.
+    """
+    options = api.options_of(design)
+    for option, ts, made in (
+        ("--settled", question.settled, lambda t: api.with_steps(settled_as(options), t)),
+        ("--overlapped", question.overlapped, lambda t: overlapped_as(options, t)),
+        ("--rate", question.rate, lambda t: rate_as(options, t)),
+    ):
+        for t in ts:
+            try:
+                made(t)
+            except ValueError as reason:
+                raise ValueError(f"{option}: {reason}") from None
+
+
 def accuracies(
     design: Design,
     network: Network,
@@ -302,6 +323,7 @@ def analyse(
         Which T.
     """
     question = question or Question()
+    check_question(design, question)
     data.classes_of(design.readout.size, design.name)
     progress("neuron functions")
     functions = function_errors(network, calibrate_on[:64])

@@ -210,6 +210,7 @@ def analyse(
         overlapped=sorted(whole_numbers("--overlapped", overlapped)),
         rate=sorted(whole_numbers("--rate", rate)),
     )
+    analysis.check_question(loaded, question)
     origin = source.read(loaded, named)
     with shown("analysis") as say:
         record, sections = analysis.analyse(

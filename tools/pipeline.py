@@ -107,6 +107,7 @@ def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, An
     reason = no_hardware(job.design)
     if reason is not None and job.board is not None:
         raise ValueError(reason)
+    _check_curve(job)
     stages = Stages(folder, fresh=fresh)
     record = describe(job)
     if job.design.is_folded:
@@ -448,9 +449,11 @@ def _against_float(job: Job, stages: Stages, inputs: Mapping[str, Any]) -> dict[
     except (ValueError, OSError) as reason:
         return missing(reason)
     try:
-        api.options_of(job.design)
+        options = api.options_of(job.design)
     except ValueError as reason:
         curve, none["over_steps_missing"] = (), str(reason)
+    else:
+        curve = tuple(t for t in curve if _why_not(options, t) is None)
 
     def measure() -> dict[str, Any]:
         try:
@@ -468,6 +471,29 @@ def _against_float(job: Job, stages: Stages, inputs: Mapping[str, Any]) -> dict[
     inputs = {**inputs, "files": origin.digests, "state": origin.state, "named": named}
     inputs |= {"curve": curve, "differs": origin.differs}
     return stages.run("float", f"float model, and T = {_listed(curve)}", inputs, measure)
+
+
+def _check_curve(job: Job) -> None:
+    """Refuse a T that was asked for and that the design's neurons cannot have."""
+    if job.data is None or job.curve is None:
+        return
+    try:
+        options = api.options_of(job.design)
+    except ValueError:
+        return  # the report says that there is no curve
+    for t in job.curve:
+        reason = _why_not(options, t)
+        if reason is not None:
+            raise ValueError(f"--over-steps: {reason}")
+
+
+def _why_not(options: api.Options, steps: int) -> str | None:
+    """Return why a design cannot be converted for another T; ``None`` where it can."""
+    try:
+        api.with_steps(options, steps)
+    except ValueError as reason:
+        return str(reason)
+    return None
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -20,9 +20,9 @@ from .converted import Converted
 from .equalise import equalise
 from .operand import by_channel
 from .options import LayerOptions, Options
-from .population import code_kind, convert_population
+from .population import code_kind, convert_population, passed_on
 from .quantise import grid
-from .ranges import choose_code, choose_input, raw_range
+from .ranges import check_input_steps, choose_code, choose_input, raw_range
 from .summary import report, summary
 
 CALIBRATION_VALUES = 2**25  # neurons times samples: 256 MiB for each of what is kept of them
@@ -90,6 +90,9 @@ def calibrate(
     _check_names(network, asked)
     _check_products(network, asked.firing)
     options = _with_input_steps(network, asked)
+    if seen is None and like is None and options.dynamics == "signgd":
+        checked = _check_samples(network, samples)
+        check_input_steps(_raw(network, checked, options), options.of_input)
     samples, outputs, operands = seen or forward(network, samples, options)
     outputs, operands = dict(outputs), dict(operands)
     provenance = {"calibration_samples": len(samples), "options": asdict(asked)}
@@ -152,26 +155,54 @@ def calibrate(
 
 
 def _with_input_steps(network: Network, options: Options) -> Options:
-    """Return options with the T that an input of planes takes where none was asked for."""
+    """Return options with the T that an input takes beside others, or of planes, where unsaid."""
     unsaid = options.input_steps is None and options.of_input.schedule.kind == "binary"
-    settled = options.firing == "settled" and options.dynamics == "signgd"
-    if unsaid and settled and has_planes(network):
-        return replace(options, input_steps=PLANES_INPUT_STEPS)
-    return options
+    if not unsaid or options.firing != "settled" or options.dynamics != "signgd":
+        return options
+    beside = steps_beside_input(network, options)
+    if beside is not None:
+        return replace(options, input_steps=beside)
+    return replace(options, input_steps=PLANES_INPUT_STEPS) if has_planes(network) else options
+
+
+def steps_beside_input(network: Network, options: Options) -> int | None:
+    """Return the T that the input needs, so that hardware can sum it with other populations.
+
+    A sum of trains takes one step of each at a time. ``None`` where the input is summed with no
+    others, or with some of different T.
+    """
+    first: dict[str, str] = {}  # whose code a population speaks
+    for p in network.populations:
+        passed = passed_on(p) if p.name not in options.layers else None
+        first[p.name] = p.name if passed is None else first[passed]
+    own = network.input.name
+    found = {
+        options.of(name).steps
+        for p in network.populations
+        for operand in p.operands
+        if own in (read := {first[q.source] for q in operand.projections})
+        for name in read - {own}
+    }
+    return found.pop() if len(found) == 1 else None
 
 
 def _input(
     network: Network, samples: np.ndarray, options: Options
 ) -> tuple[np.ndarray, InputFormat, SpikeCode]:
     """Return raw samples, and the input's format and code."""
-    low, high, scale = raw_range(samples, options.input_bits)
-    own = network.input
-    if own.step is not None:  # the range that the model was trained with
-        assert own.low is not None and own.limit is not None, "a step has both ends"
-        scale = own.step
-        low, high = round(own.low / scale), round(own.limit / scale)
+    low, high, scale = fmt = _raw(network, samples, options)
     raw = np.clip(np.rint(samples / scale), low, high).astype(np.int64)
-    return raw, *choose_input(raw, (low, high, scale), options.of_input)
+    return raw, *choose_input(raw, fmt, options.of_input)
+
+
+def _raw(network: Network, samples: np.ndarray, options: Options) -> tuple[int, int, float]:
+    """Return least and greatest raw value, and the real value of one raw step."""
+    own = network.input
+    if own.step is None:
+        return raw_range(samples, options.input_bits)
+    # the range that the model was trained with
+    assert own.low is not None and own.limit is not None, "a step has both ends"
+    return round(own.low / own.step), round(own.limit / own.step), own.step
 
 
 def has_planes(network: Network) -> bool:

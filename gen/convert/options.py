@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..design.design import DYNAMICS, FIRINGS
-from ..model.codes import CODES, MAX_LEAK, MAX_STEPS, Schedule
+from ..model.codes import CODES, MAX_LEAK, MAX_STEPS, Schedule, check_steps
 
 AUTO = "auto"
 ROUNDINGS = ("feedback", "nearest", "plain")
@@ -55,7 +55,7 @@ class Options:
     leak
         Of ``lif``: 1 - 2^-leak of a membrane is left after a step, 1..15.
     steps
-        T of the layers, 1..256.
+        T of the layers, 1..256; with the binary schedule, whose step sizes double, 1..16.
     weight_bits
         2..8.
     budget_bits
@@ -154,6 +154,15 @@ class Options:
                 raise ValueError(f"{name}: clip must be positive, not {layer.clip}")
         if self.firing == "overlapped" or self.dynamics != "signgd":
             self._check_overlapped()
+        if self.dynamics == "signgd":
+            self._check_steps()
+
+    def _check_steps(self) -> None:
+        """Refuse a T that the schedule of a population does not reach."""
+        check_steps("steps", self.schedule, self.steps)
+        check_steps("input_steps", self.of_input.schedule, self.of_input.steps)
+        for name in self.layers:
+            check_steps(f"{name}: steps", self.of(name).schedule, self.of(name).steps)
 
     def _check_overlapped(self) -> None:
         given = {name: layer.steps for name, layer in self.layers.items()}

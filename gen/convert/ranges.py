@@ -1,5 +1,6 @@
 """Ranges: how samples and activations are told apart in integers."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -85,45 +86,86 @@ def choose_input(raw: np.ndarray, fmt: tuple[int, int, float], options: LayerSet
         squared error, else the one nearest to the unit that ``eta0`` asks for.
     """
     low, high, scale = fmt
+    wanted = input_code(fmt, options)
+    values, counts = np.unique(raw, return_counts=True)
+    free = options.schedule.eta0 is None
+    best: tuple[float, InputFormat, SpikeCode] | None = None
+    for factor, shift, fraction in input_factors(wanted.unit, free=free):
+        unit = 2.0**shift / factor  # in raw steps
+        candidate = replace(input_code(fmt, options, fraction), unit=unit * scale)
+        multiplier = factor << max(0, 1 - shift)
+        encoder = InputFormat(
+            low=low, high=high, scale=scale, multiplier=multiplier, shift=max(1, shift)
+        )
+        target = -(-values * multiplier >> encoder.shift)  # ceil
+        error = counts @ (candidate.settle(target) * unit - values) ** 2 / counts.sum()
+        rank = float(error) * ADDER_WORTH ** factor.bit_count()
+        if not free:
+            rank = abs(np.log(fraction))
+        if best is None or rank < best[0]:
+            best = rank, encoder, candidate
+    if best is None:
+        check_input_steps(fmt, options)
+    assert best is not None, "where there is a factor, it was tried"
+    return best[1:]
+
+
+def input_code(fmt: tuple[int, int, float], options: LayerSettings, fraction: float = 1.0):
+    """Return the code that reaches over a fraction of the raw range; its unit is in raw steps."""
+    low, high, _ = fmt
     kind = options.code
     if kind == AUTO:
         kind = "silent" if low >= 0 else "offset"
+    return make_code(
+        kind=kind,
+        schedule=options.schedule,
+        steps=options.steps,
+        low=low * fraction,
+        high=high * fraction,
+    )
 
-    def code_for(fraction: float) -> SpikeCode:
-        return make_code(
-            kind=kind,
-            schedule=options.schedule,
-            steps=options.steps,
-            low=low * fraction,
-            high=high * fraction,
-        )
 
-    wanted = code_for(1.0)
-    values, counts = np.unique(raw, return_counts=True)
-    free = options.schedule.eta0 is None
+def input_factors(wanted: float, *, free: bool) -> Iterator[tuple[int, int, float]]:
+    """Yield odd factor, shift and 2^shift / factor over the ``wanted`` unit, of units near it.
+
+    Those alone that 16 bits of M express.
+    """
     bounds = INPUT_CLIPS if free else (0.9, 1.1)
-    best: tuple[float, InputFormat, SpikeCode] | None = None
     for factor in sparse_factors():
-        first = int(np.floor(np.log2(factor * wanted.unit * bounds[0])))
+        first = int(np.floor(np.log2(factor * wanted * bounds[0])))
         for shift in range(first, first + 3):
-            unit = 2.0**shift / factor  # in raw steps
-            fraction = unit / wanted.unit
-            multiplier = factor << max(0, 1 - shift)
-            if not bounds[0] <= fraction <= bounds[1] or multiplier >= MULTIPLIER_LIMIT:
-                continue
-            candidate = replace(code_for(fraction), unit=unit * scale)
-            encoder = InputFormat(
-                low=low, high=high, scale=scale, multiplier=multiplier, shift=max(1, shift)
-            )
-            target = -(-values * multiplier >> encoder.shift)  # ceil
-            error = counts @ (candidate.settle(target) * unit - values) ** 2 / counts.sum()
-            rank = float(error) * ADDER_WORTH ** factor.bit_count()
-            if not free:
-                rank = abs(np.log(fraction))
-            if best is None or rank < best[0]:
-                best = rank, encoder, candidate
-    assert best is not None  # 1·2^S alone lies within every factor of two
-    return best[1:]
+            fraction = 2.0**shift / factor / wanted
+            if bounds[0] <= fraction <= bounds[1] and factor << max(0, 1 - shift) < (
+                MULTIPLIER_LIMIT
+            ):
+                yield factor, shift, fraction
+
+
+def check_input_steps(fmt: tuple[int, int, float], options: LayerSettings) -> None:
+    """Refuse a T for which no factor M of 16 bits tells the raw values apart as finely.
+
+    Raises
+    ------
+    ValueError
+        Naming the greatest T that can be had.
+    """
+
+    def reached(steps: int) -> bool:
+        schedule = options.schedule
+        if schedule.kind == "list":
+            schedule = replace(schedule, values=schedule.values[:steps])
+        unit = input_code(fmt, replace(options, steps=steps, schedule=schedule)).unit
+        return any(input_factors(unit, free=schedule.eta0 is None))
+
+    if reached(options.steps):
+        return
+    low, high, _ = fmt
+    most = next((t for t in range(options.steps - 1, 0, -1) if reached(t)), 0)
+    rule = f"may be at most {most}" if most else "has step sizes too fine"
+    raise ValueError(
+        f"T of the input {rule} for raw values {low}..{high}, which factors of 16 bits tell apart, "
+        f"not {options.steps}"
+    )
 
 
 # -- a layer's code ----------------------------------------------------------------------------

@@ -40,7 +40,9 @@ def _no_join(design: Design, population: DesignPopulation, operand: DesignOperan
     steps = {source.name: source.code.steps for source in sources if source.code is not None}
     if len(set(steps.values())) > 1:
         listed = ", ".join(f"{name} {t}" for name, t in steps.items())
-        return f"sums sources of different T ({listed})"
+        others = {t for name, t in steps.items() if design[name].code != design.input.code}
+        way = f"; --input-steps {others.pop()} would do" if len(others) == 1 else ""
+        return f"sums sources of different T ({listed}{way})"
     reasons = (
         _no_windows(design, population, operand, q.source, q.map) for q in operand.projections
     )

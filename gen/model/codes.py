@@ -15,6 +15,8 @@ MAX_STEPS = 256
 MAX_LEAK = 15
 LEAST_STEP = 1e-30  # of a schedule, in fractions of a scale; the greatest is its reciprocal
 ETA_RESOLUTION = 1024  # integer size of the largest step of a schedule that is not binary
+BINARY_STEPS = 16  # at most; their levels are as fine as the factors M of 16 bits
+GREATEST_TOTAL = MAX_STEPS * ETA_RESOLUTION  # Ση at most: a neuron's targets are told apart by it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,11 @@ class Schedule:
             raise ValueError(f"gamma must lie above 0 and not above 1, not {self.gamma}")
         if self.kind == "list" and (not self.values or min(self.values) <= 0):
             raise ValueError("a schedule list needs step sizes, all of them positive")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a list of whole numbers, which are taken as they are."""
+        return self.kind == "list" and all(float(value).is_integer() for value in self.values)
 
     def relative(self, steps: int) -> np.ndarray:
         """Return η(t)/η(0) for ``steps`` steps, (steps,) float64."""
@@ -253,6 +260,34 @@ def _staircase(eta: tuple[int, ...], rest: int) -> np.ndarray:
 # -- codes that fit ------------------------------------------------------------------------------
 
 
+def check_steps(what: str, schedule: Schedule, steps: int) -> None:
+    """Refuse a T that no population of this schedule can have.
+
+    Parameters
+    ----------
+    what
+        Whose T it is, for the message: ``steps``.
+
+    Raises
+    ------
+    ValueError
+        For more than :data:`MAX_STEPS`, or :data:`BINARY_STEPS` of a binary schedule, whose step
+        sizes double; or for a list of whole numbers that sum to more than :data:`GREATEST_TOTAL`.
+    """
+    if not 1 <= steps <= MAX_STEPS:
+        raise ValueError(f"{what} must lie in 1..{MAX_STEPS}, not {steps}")
+    if schedule.kind == "binary" and steps > BINARY_STEPS:
+        raise ValueError(
+            f"{what} must lie in 1..{BINARY_STEPS} with the binary schedule, whose step sizes "
+            f"double, not {steps} (more steps take another schedule, like exponential:0.15,0.95)"
+        )
+    if schedule.is_whole and sum(schedule.values) > GREATEST_TOTAL:
+        raise ValueError(
+            f"whole step sizes of a list must sum to at most {GREATEST_TOTAL}, not "
+            f"{sum(schedule.values):.0f} (divide them all by one number)"
+        )
+
+
 def integer_steps(schedule: Schedule, steps: int) -> tuple[int, ...]:
     """Return η(t) in integers without a common divisor.
 
@@ -263,7 +298,7 @@ def integer_steps(schedule: Schedule, steps: int) -> tuple[int, ...]:
     relative = schedule.relative(steps)
     if schedule.kind == "binary":
         return tuple(2 ** (steps - 1 - t) for t in range(steps))
-    if schedule.kind == "list" and all(float(value).is_integer() for value in schedule.values):
+    if schedule.is_whole:
         eta = [int(value) for value in schedule.values]
     else:
         finest = ETA_RESOLUTION / relative.max()
