@@ -108,6 +108,7 @@ def calibrate(
             dynamics=options.dynamics,
             input_format=fmt,
             populations=populations,
+            outputs=network.outputs,
             provenance=provenance | {"layers": [summary(p) for p in populations]},
         )
     if like is not None:
@@ -149,6 +150,7 @@ def calibrate(
         firing=converted.firing,
         input_format=fmt,
         populations=tuple(converted.populations),
+        outputs=network.outputs,
         provenance=provenance | {"layers": layers},
     )
     return pixel_after_pixel(design)

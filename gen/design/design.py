@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from ..model.codes import RateCode
+from ..model.heads import Head, Output, default_head
 from ..model.name import check_name
-from ..model.network import FUNCTIONS, INPUT, READOUT, check_graph
+from ..model.network import FUNCTIONS, INPUT, READOUT, check_graph, check_head
 from ..model.several import SEVERAL
 from ..model.ties import DOWN, EVEN, TIES
 from .file import (
@@ -63,6 +64,9 @@ class Design:
     channels_first
         Samples are given as planes (channels, height, width), and taken pixel after pixel: the
         input population has the shape (height, width, channels).
+    outputs
+        What the logits mean to the user; none: what the read-out's shape suggests. Not part of the
+        hash: the hardware gives the same logits whatever the host makes of them.
     provenance
         Free JSON values (command, versions, noise, float accuracy); not part of the hash.
 
@@ -78,11 +82,13 @@ class Design:
     populations: tuple[DesignPopulation, ...]
     dynamics: str = "signgd"
     channels_first: bool = False
+    outputs: tuple[Output, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name(self.name)
         check_graph(self.populations)
+        check_head(self.head, self.readout.size)
         if self.firing not in FIRINGS:
             raise ValueError(f"firing must be settled or overlapped, not {self.firing!r}")
         if self.dynamics not in DYNAMICS:
@@ -237,6 +243,36 @@ class Design:
     @property
     def readout(self) -> DesignPopulation:
         return self.populations[-1]
+
+    @cached_property
+    def head(self) -> Head:
+        """What the outputs mean."""
+        return Head(outputs=self.outputs) if self.outputs else default_head(self.readout.shape)
+
+    def with_head(self, head: Head) -> "Design":
+        """Return the same integers with outputs that mean something else."""
+        return replace(self, outputs=head.outputs)
+
+    def values(self, logits: np.ndarray, steps: int | None = None) -> np.ndarray:
+        """Return the real values that logits stand for, (n, outputs) float64.
+
+        Logits of a rate code are sums over all steps, or averages of them that leak, so that what
+        they are worth depends on the number of steps.
+
+        Parameters
+        ----------
+        logits
+            (n, outputs) integers.
+        steps
+            After which they were read; ``None`` is the end.
+        """
+        shape = self.readout.shape
+        scale = self.readout.operands[0].scale.reshape(-1, *[1] * (len(shape) - 1))
+        worth = np.broadcast_to(scale, shape).reshape(-1)
+        if self.dynamics == "signgd":
+            return logits * worth
+        code = self.input.rate_code
+        return logits * (worth / code.total(code.steps if steps is None else steps))
 
     def with_folding(self, folding: Mapping[str, Folding]) -> "Design":
         """Return the same integers folded as ``folding`` says, by population name."""
@@ -395,7 +431,7 @@ class Design:
             "provenance": dict(self.provenance),
             "folding": {p.name: vars(p.folding) for p in self.populations if p.folding},
             "places": {p.name: p.place for p in self.populations},
-        }
+        } | ({"outputs": self.head.record()} if self.outputs else {})
         write(Path(path), header | beside, arrays)
 
     @classmethod
@@ -418,5 +454,6 @@ class Design:
             input_format=InputFormat(**header["input"]),
             populations=populations_of(header, arrays),
             channels_first=header.get("channels_first", False),
+            outputs=Head.of_record(header["outputs"]).outputs if "outputs" in header else (),
             provenance=provenance_of(header["provenance"]),
         )

@@ -11,6 +11,7 @@ from itertools import permutations
 import numpy as np
 
 from ..model.functions import UNARY
+from ..model.heads import Output
 from ..model.maps import MAPS, Conv, Dense, Layout, LinearMap, Planes, Sliding
 from ..model.network import INPUT, LINEAR, MAX, READOUT, Network, Operand, Population, Projection
 from ..model.products import Product
@@ -50,8 +51,8 @@ class Builder:
     layouts: dict[str, list[Layout]] = field(default_factory=dict)
     positive: set[str] = field(default_factory=set)
 
-    def network(self, name: str) -> Network:
-        return Network(name=name, populations=tuple(self.populations))
+    def network(self, name: str, outputs: tuple[Output, ...] = ()) -> Network:
+        return Network(name=name, populations=tuple(self.populations), outputs=outputs)
 
     def __getitem__(self, name: str) -> Population:
         return next(p for p in self.populations if p.name == name)

@@ -102,9 +102,6 @@ def adjusted(call: Call, x: Affine, axes: int, behind: int = 0) -> Affine:
 
 @handles("softmax", "_softmax")
 def softmax(call: Call) -> Value:
-    way_out = call.graph.way_out(call.name, call.node)
-    if way_out:
-        raise Refused(way_out)
     x = call.affine("input" if "input" in call.arguments else "self")
     return shares(call, x, int(call["dim"]) % (len(x.shape) + 1) - 1)
 

@@ -18,12 +18,14 @@ from torch.fx import Node
 from torch.fx.node import map_aggregate
 
 from ..model.functions import UNARY
+from ..model.heads import Output
 from ..model.network import LINEAR, READOUT, Network
 from .affine import Affine
 from .builder import Builder, Site, is_plain
 from .messages import innermost
 from .planes import Entangled
 from .refusals import Refusal, Refused, UnsupportedModel
+from .tails import Tail, tails_of
 
 FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
@@ -120,15 +122,15 @@ WORDS = {  # what the user wrote, where the graph says it otherwise
     "_native_batch_norm_legit_no_training": "batch_norm",
     "native_dropout": "dropout",
 }
+ONLY_AT_THE_END = "it is taken off at the end of forward, over an axis of a sample, and only there"
 WAYS_OUT = {
+    "argmax": ONLY_AT_THE_END,
     "convolution": "only convolutions over one or two axes are supported, and no transposed ones",
     "conv_transpose2d": "write it as a convolution of a padded or repeated value",
     "conv3d": "only convolutions over one or two axes are supported",
 }
 REGISTER = "register_neuron can make it a neuron function"
 PLAIN_STEPS = ("mul", "div", "add", "sub", "neg", "transpose", "permute", "t", "view", "clone")
-AT_THE_END = "remove it from the end of forward, the class is the same"
-SAME_CLASS = ("softmax", "log_softmax", "sigmoid", "log_sigmoid", "tanh", "argmax")
 
 
 @dataclass
@@ -199,13 +201,7 @@ class Call:
     def neuron(
         self, function: str, parameters: tuple[float, ...] = (), x: Affine | None = None
     ) -> Affine:
-        """Make a population of a function of ``x``, of the operator's own operand without it.
-
-        What keeps the class is refused at the end.
-        """
-        reason = self.graph.way_out(self.name, self.node)
-        if reason == AT_THE_END:
-            raise Refused(reason)
+        """Make a population of a function of ``x``, of the operator's own operand without it."""
         x = self.affine("self") if x is None else x
         return self.population([x], function, parameters=parameters)
 
@@ -277,29 +273,27 @@ class Graph:
     builder: Builder = field(default_factory=Builder)
     refusals: list[Refusal] = field(default_factory=list)
     values: dict[Node, Value] = field(default_factory=dict)
+    tails: list[Tail] = field(default_factory=list)
     batch: object = None  # size of the batch axis: an int, or a symbol in a dynamic program
 
     def network(self) -> Network:
         """Return the network, or raise with all that stands against it."""
         self.refuse_signature()
         self.fill_placeholders()
+        self.tails = tails_of(self.program)
         needed = self.needed()
         for node in self.program.graph.nodes:
             if node.op not in ("placeholder", "output") and node in needed:
                 self.values[node] = self.value(node)
         if self.refusals:
             raise UnsupportedModel(self.refusals)
-        self.add_readout()
-        return self.builder.network(self.name)
+        return self.builder.network(self.name, self.add_readout())
 
     def refuse_signature(self) -> None:
         signature = self.program.graph_signature
-        for what, names in (
-            ("inputs", signature.user_inputs),
-            ("outputs", signature.user_outputs),
-        ):
-            if len(names) != 1:
-                self.refusals.append(Refusal(f"forward with {len(names)} {what}, not with one"))
+        names = signature.user_inputs
+        if len(names) != 1:
+            self.refusals.append(Refusal(f"forward with {len(names)} inputs, not with one"))
         for spec in signature.output_specs:
             if spec.kind == OutputKind.BUFFER_MUTATION:
                 self.refusals.append(
@@ -335,8 +329,8 @@ class Graph:
         return self.builder.add_input(self.shape)
 
     def needed(self) -> set[Node]:
-        """Every node that the output depends on."""
-        todo = [n for n in self.program.graph.nodes if n.op == "output"]
+        """Every node that the logits depend on."""
+        todo = [tail.node for tail in self.tails]
         found: set[Node] = set()
         while todo:
             node = todo.pop()
@@ -362,7 +356,7 @@ class Graph:
                 return self.evaluate(node, arguments)
             handler = self.operators.get(name, registered if name in UNARY else None)
             if handler is None:
-                way_out = self.way_out(name, node)
+                way_out = WAYS_OUT.get(name, "")
                 if not way_out and could_be_registered(node, arguments):
                     way_out = REGISTER
                 raise Refused(way_out)
@@ -379,11 +373,6 @@ class Graph:
             word = WORDS.get(name, name.strip("_"))
             self.refusals.append(Refusal(word, place_of(node), reason.way_out))
             return UNKNOWN
-
-    def way_out(self, name: str, node: Node) -> str:
-        if name.strip("_") in SAME_CLASS and any(user.op == "output" for user in node.users):
-            return AT_THE_END
-        return WAYS_OUT.get(name, "")
 
     def resolve(self, argument: Any) -> Value:
         """Replace nodes by their values in a nest of arguments."""
@@ -458,14 +447,36 @@ class Graph:
         self.values[node] = self.builder.add_population([value], function, site_of(node))
         return True
 
-    def add_readout(self) -> None:
-        output = next(n for n in self.program.graph.nodes if n.op == "output")
-        (target,) = self.program.graph_signature.user_outputs
-        node = next(n for n in output.all_input_nodes if n.name == target)
-        value = self.values[node]
-        if not isinstance(value, Affine) or not value.terms:
-            raise ValueError("the model's output does not depend on its input")
+    def add_readout(self) -> tuple[Output, ...]:
+        """Append the read-out of all logits, and return what they mean."""
+        nodes = list(dict.fromkeys(tail.node for tail in self.tails))
+        values = [self.values[node] for node in nodes]
+        for tail in self.tails:
+            value = self.values[tail.node]
+            if not isinstance(value, Affine) or not value.terms:
+                which = f" {tail.name!r}" if tail.name else ""
+                raise ValueError(f"the model's output{which} does not depend on its input")
+        starts = dict(zip(nodes, np.cumsum([0, *(value.size for value in values)]), strict=False))
+        site = site_of(nodes[0])
         try:
-            self.builder.add_population([value], READOUT, site_of(node))
+            self.builder.add_population([side_by_side(values)], READOUT, site)
         except Refused as reason:
-            raise UnsupportedModel([Refusal("output", place_of(node), reason.way_out)]) from reason
+            raise UnsupportedModel([Refusal("output", site.place, reason.way_out)]) from reason
+        return tuple(tail.output(int(starts[tail.node])) for tail in self.tails)
+
+
+def side_by_side(values: list[Affine]) -> Affine:
+    """Return one value of the elements of all, in a row; a single one as it is."""
+    first, *others = values
+    if not others:
+        return first
+    total = sum(value.size for value in values)
+    start, found = 0, None
+    for value in values:
+        index = np.full(total, -1)
+        index[start : start + value.size] = np.arange(value.size)
+        placed = value.rearranged(index)
+        found = placed if found is None else found.plus(placed)
+        start += value.size
+    assert found is not None, "there is a value"
+    return found

@@ -211,6 +211,16 @@ class RateCode:
         """Real value of one event, θ/T."""
         return self.theta / self.steps
 
+    def total(self, steps: int) -> float:
+        """Return what a constant input of 1 adds up to in a membrane after so many steps.
+
+        With a leak that is Σ λ^t, counted in units of 2^-leak of the input.
+        """
+        if not self.leak:
+            return float(steps)
+        kept = 1 - 2.0**-self.leak
+        return 4.0**self.leak * (1 - kept**steps)
+
 
 # -- the firing rule -----------------------------------------------------------------------------
 

@@ -7,10 +7,12 @@ populations and a bias: x = bias + Σ_k map_k(population_k).
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from .functions import UNARY
+from .heads import Head, Output, default_head
 from .maps import LinearMap
 from .products import Product
 from .several import SEVERAL
@@ -141,18 +143,30 @@ def evaluate(
 class Network:
     """Populations in topological order, the input first, the read-out last.
 
+    Parameters
+    ----------
+    outputs
+        What the read-out's values mean; none: what its shape suggests.
+
     Raises
     ------
     ValueError
         Where a projection does not fit the shapes, or reads a population that does not stand
-        before it.
+        before it, or outputs do not fit the read-out.
     """
 
     name: str
     populations: tuple[Population, ...]
+    outputs: tuple[Output, ...] = ()
 
     def __post_init__(self) -> None:
         check_graph(self.populations)
+        check_head(self.head, self.readout.size)
+
+    @cached_property
+    def head(self) -> Head:
+        """What the outputs mean."""
+        return Head(outputs=self.outputs) if self.outputs else default_head(self.readout.shape)
 
     def __getitem__(self, name: str) -> Population:
         return next(p for p in self.populations if p.name == name)
@@ -200,6 +214,12 @@ class Network:
     def size(self) -> int:
         """Neurons of all populations."""
         return sum(p.size for p in self.populations)
+
+
+def check_head(head: Head, logits: int) -> None:
+    """Raise ValueError where outputs are not runs of so many logits."""
+    if head.size != logits:
+        raise ValueError(f"the outputs reach over {head.size} logits, and there are {logits}")
 
 
 def check_graph(populations) -> None:

@@ -1,0 +1,200 @@
+"""Tails: what ``forward`` does to its logits at the end, and leaves to the host.
+
+Softmax, sigmoid and their like keep the order of logits, and an argmax or a comparison is the
+decision itself: no neuron is spent on them. They are taken off the graph and stand in the head of
+the network, see :mod:`signfire.gen.model.heads`.
+"""
+
+import operator
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+from torch.export.graph_signature import ConstantArgument, OutputKind
+from torch.fx import Node
+from torch.utils import _pytree as pytree
+
+from ..model.heads.head import guessed
+from ..model.heads.links import AMONG, logit_of
+from ..model.heads.output import Output
+
+LINKS = {
+    "softmax": "softmax",
+    "_softmax": "softmax",
+    "log_softmax": "log_softmax",
+    "_log_softmax": "log_softmax",
+    "sigmoid": "sigmoid",
+    "log_sigmoid": "log_sigmoid",
+    "log_sigmoid_forward": "log_sigmoid",
+    "tanh": "tanh",
+}
+SAME_ELEMENTS = (  # operators that change the shape or the type of a value at most
+    "alias", "clone", "contiguous", "detach", "lift_fresh_copy", "lift_fresh", "identity", "to",
+    "_to_copy", "type_as", "view", "_unsafe_view", "reshape", "flatten", "unflatten", "squeeze",
+    "unsqueeze", "view_as",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tail:
+    """One value that ``forward`` returns.
+
+    Parameters
+    ----------
+    name
+        Its key or index; empty where it is the only one.
+    node
+        Of the graph, whose value the logits are.
+    link, axis
+        Function that is taken off behind it, and the axis of a sample that it goes over.
+    decides
+        A decision is taken off: an argmax along ``axis``, or a comparison with ``threshold``.
+    threshold
+        Of the logit.
+    """
+
+    name: str
+    node: Node
+    link: str = ""
+    axis: int = 0
+    decides: bool = False
+    threshold: float | None = None
+
+    def output(self, start: int) -> Output:
+        """Return what the value means, with its logits from ``start`` on."""
+        shape = shape_of(self.node)
+        if self.threshold is None:
+            settings: dict[str, Any] = {"link": self.link, "axis": self.axis}
+            return guessed(shape, name=self.name, start=start, decides=self.decides, **settings)
+        found = guessed(shape, name=self.name, start=start, link=self.link or "sigmoid")
+        return replace(found, link=self.link, decides=True, guessed=False, threshold=self.threshold)
+
+
+def shape_of(node: Node) -> tuple[int, ...]:
+    """Return the shape of one sample of a node's value."""
+    return tuple(int(n) for n in node.meta["val"].shape[1:])
+
+
+def name_of(node: Node) -> str:
+    """Return ``softmax`` for aten.softmax.int, and "" outside of aten."""
+    if isinstance(node.target, torch._ops.OpOverload):
+        return node.target._schema.name.removeprefix("aten::")
+    return ""
+
+
+def tails_of(program: ExportedProgram) -> list[Tail]:
+    """Return what ``forward`` returns, each value that depends on a graph, in its order."""
+    (output,) = (n for n in program.graph.nodes if n.op == "output")
+    nodes = {n.name: n for n in output.all_input_nodes}
+    specs = [
+        spec.arg
+        for spec in program.graph_signature.output_specs
+        if spec.kind == OutputKind.USER_OUTPUT
+    ]
+    form = program.call_spec.out_spec
+    assert form is not None, "a program says what it returns"
+    names = list(_names(pytree.tree_unflatten(range(len(specs)), form)))
+    some = [
+        (name, nodes[spec.name])
+        for (name, index) in names
+        if not isinstance(spec := specs[index], ConstantArgument)
+    ]
+    return [tail_of(name if len(some) > 1 else "", node) for name, node in some]
+
+
+def _names(structure: Any, path: str = "") -> Iterator[tuple[str, int]]:
+    """Yield the keys that lead to each leaf of a nest, joined by dots, and the leaf."""
+    if isinstance(structure, int):
+        yield path, structure
+        return
+    if isinstance(structure, dict):
+        parts = [(str(key), value) for key, value in structure.items()]
+    elif isinstance(structure, tuple) and (keys := getattr(structure, "_fields", ())):
+        parts = list(zip(keys, structure, strict=True))
+    elif isinstance(structure, list | tuple):
+        parts = [(str(k), value) for k, value in enumerate(structure)]
+    else:
+        parts = list(vars(structure).items())
+    for key, value in parts:
+        yield from _names(value, f"{path}.{key}" if path else key)
+
+
+def tail_of(name: str, node: Node) -> Tail:
+    """Return a value that ``forward`` returns, with what is taken off at its end."""
+    plain = Tail(name=name, node=node)
+    decided = _decision(plain, _before(node))
+    behind = decided or plain
+    inner = _before(behind.node)
+    link = LINKS.get(name_of(inner))
+    if link is None:
+        return _without_rounding(behind, plain)
+    source, axis = inner.all_input_nodes[0], 0
+    if link in AMONG:
+        found = _axis(inner, inner.args[1] if len(inner.args) > 1 else inner.kwargs.get("dim"))
+        if found is None:
+            return _without_rounding(behind, plain)
+        axis = found
+    if (
+        decided is not None
+        and decided.threshold is None
+        and shape_of(decided.node) != shape_of(source)
+    ):
+        return decided  # the axis of the argmax is one of another shape
+    threshold = behind.threshold
+    if threshold is not None:
+        try:
+            threshold = logit_of(threshold, link)
+        except ValueError:
+            return plain
+        if link in AMONG:
+            return plain
+    if decided is not None and decided.threshold is None:
+        axis = decided.axis
+    return replace(behind, node=source, link=link, axis=axis, threshold=threshold)
+
+
+def _without_rounding(behind: Tail, plain: Tail) -> Tail:
+    """Return a tail without a link; only a probability is rounded to a decision."""
+    rounded = behind.threshold is not None and name_of(_before(plain.node)) == "round"
+    return plain if rounded else behind
+
+
+def _before(node: Node) -> Node:
+    """Return the node whose elements a node gives in another shape or type."""
+    while name_of(node) in SAME_ELEMENTS and len(node.all_input_nodes) == 1:
+        node = node.all_input_nodes[0]
+    return node
+
+
+def _decision(tail: Tail, node: Node) -> Tail | None:
+    """Return the tail without the decision that a node makes, if it makes one."""
+    if node.target is operator.getitem and node.args[1] == 1:
+        (largest,) = node.all_input_nodes
+        if name_of(largest) == "max" and len(largest.args) > 1:
+            return _argmax(tail, largest)
+    if name_of(node) == "argmax":
+        return _argmax(tail, node)
+    if name_of(node) in ("gt", "ge") and isinstance(node.args[1], int | float):
+        return replace(
+            tail, node=node.all_input_nodes[0], decides=True, threshold=float(node.args[1])
+        )
+    if name_of(node) == "round" and len(node.args) == 1:
+        return replace(tail, node=node.all_input_nodes[0], decides=True, threshold=0.5)
+    return None
+
+
+def _argmax(tail: Tail, node: Node) -> Tail | None:
+    axis = _axis(node, node.args[1] if len(node.args) > 1 else node.kwargs.get("dim"))
+    if axis is None:
+        return None
+    return replace(tail, node=node.all_input_nodes[0], decides=True, axis=axis)
+
+
+def _axis(node: Node, dim: Any) -> int | None:
+    """Return the axis of a sample that an operator goes over, ``None`` for none."""
+    if not isinstance(dim, int):
+        return None
+    axis = dim % (len(shape_of(node.all_input_nodes[0])) + 1) - 1
+    return None if axis < 0 else axis

@@ -1,0 +1,231 @@
+"""What forward ends in is taken off and remembered; the network computes the logits."""
+
+from collections import namedtuple
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from signfire.gen.front.export import import_network
+from signfire.gen.model.heads import Classes, Labels, Pixels, Threshold, Values
+
+Pair = namedtuple("Pair", ["box", "cls"])
+
+
+def samples(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(40, *shape)).astype(np.float32)
+
+
+class Ends(nn.Module):
+    """Two layers, and an end that the test gives."""
+
+    def __init__(self, end, outputs: int = 3) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.body = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, outputs))
+        self.end = end
+
+    def forward(self, x: Tensor) -> Any:
+        return self.end(self.body(x))
+
+
+def logits_of(model: Ends, x: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        return model.body(torch.from_numpy(x)).numpy()
+
+
+ENDS = {
+    "softmax": (lambda x: torch.softmax(x, 1), "softmax", 3),
+    "softmax of the last axis": (lambda x: F.softmax(x, dim=-1), "softmax", 3),
+    "a module of softmax": (nn.Softmax(dim=1), "softmax", 3),
+    "a module of log_softmax": (nn.LogSoftmax(dim=1), "log_softmax", 3),
+    "log_softmax": (lambda x: x.log_softmax(-1), "log_softmax", 3),
+    "sigmoid": (torch.sigmoid, "sigmoid", 3),
+    "logsigmoid": (F.logsigmoid, "log_sigmoid", 3),
+    "tanh": (torch.tanh, "tanh", 3),
+    "one sigmoid": (lambda x: x.sigmoid(), "sigmoid", 1),
+    "squeeze, then sigmoid": (lambda x: torch.sigmoid(x.squeeze(-1)), "sigmoid", 1),
+    "sigmoid, then squeeze": (lambda x: torch.sigmoid(x).squeeze(-1), "sigmoid", 1),
+    "squeeze": (lambda x: x.squeeze(-1), "", 1),
+    "view": (lambda x: x.view(-1), "", 1),
+    "float64": (lambda x: torch.softmax(x, 1).double(), "softmax", 3),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_link_is_taken_off_and_the_host_gives_what_forward_returns(end: str) -> None:
+    function, link, outputs = ENDS[end]
+    model, x = Ends(function, outputs), samples(5)
+
+    network = import_network(model, x)
+
+    (output,) = network.head
+    values = network.answers(x)
+    with torch.no_grad():
+        wanted = model(torch.from_numpy(x)).numpy()
+    assert output.link == link and not output.decides
+    assert [p.function for p in network.populations] == ["input", "relu", "readout"]
+    assert np.allclose(values, logits_of(model, x), atol=1e-5)
+    assert np.allclose(output.returned(network.head.part(values, output)).ravel(), wanted.ravel(),
+                       atol=1e-5)  # fmt: skip
+
+
+DECISIONS = {
+    "argmax": (lambda x: x.argmax(1), Classes, 3),
+    "argmax of probabilities": (lambda x: torch.softmax(x, 1).argmax(dim=1), Classes, 3),
+    "argmax that keeps its axis": (lambda x: x.argmax(-1, keepdim=True), Classes, 3),
+    "the index of the maximum": (lambda x: x.max(1)[1], Classes, 3),
+    "above one half": (lambda x: (torch.sigmoid(x) > 0.5).float(), Threshold, 1),
+    "above a logit": (lambda x: x.squeeze(-1) > 0.1, Threshold, 1),
+    "rounded": (lambda x: torch.sigmoid(x).round(), Threshold, 1),
+    "several above one half": (lambda x: (torch.sigmoid(x) >= 0.3).int(), Labels, 3),
+}
+
+
+@pytest.mark.parametrize("end", DECISIONS)
+def test_a_decision_is_taken_off_and_the_host_decides_alike(end: str) -> None:
+    function, kind, outputs = DECISIONS[end]
+    model, x = Ends(function, outputs), samples(5)
+
+    network = import_network(model, x)
+
+    (output,) = network.head
+    values = network.answers(x)
+    decided = output.decisions(network.head.part(values, output))
+    assert decided is not None
+    assert isinstance(output, kind) and output.decides and not output.guessed
+    assert np.allclose(values, logits_of(model, x), atol=1e-5)
+    assert decided.ravel().tolist() == model(torch.from_numpy(x)).int().ravel().tolist()
+
+
+def test_a_threshold_behind_a_sigmoid_is_one_of_the_logit() -> None:
+    (output,) = import_network(Ends(lambda x: torch.sigmoid(x) > 0.8, 1), samples(5)).head
+
+    assert isinstance(output, Threshold)
+    assert output.threshold == pytest.approx(np.log(4))
+    assert output.shown == pytest.approx(0.8)
+
+
+def test_a_sigmoid_that_is_not_the_end_is_a_neuron() -> None:
+    network = import_network(Ends(lambda x: torch.sigmoid(x) * 3), samples(5))
+
+    assert network.head.outputs[0].link == ""
+    assert "sigmoid" in [p.function for p in network.populations]
+
+
+def test_rounding_that_is_no_decision_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"the model is not supported: round at "):
+        import_network(Ends(lambda x: x.round()), samples(5))
+
+
+def test_an_argmax_over_the_batch_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"argmax .* \(it is taken off at the end of forward"):
+        import_network(Ends(lambda x: x.argmax(0)), samples(5))
+
+
+SEVERAL = {
+    "a tuple": (lambda x: (x[:, :2], torch.softmax(x[:, 2:], 1)), ["0", "1"]),
+    "a list": (lambda x: [x[:, :2], torch.softmax(x[:, 2:], 1)], ["0", "1"]),
+    "a dictionary": (
+        lambda x: {"box": x[:, :2], "cls": torch.softmax(x[:, 2:], 1)},
+        ["box", "cls"],
+    ),
+    "a named tuple": (lambda x: Pair(x[:, :2], torch.softmax(x[:, 2:], 1)), ["box", "cls"]),
+    "a nest": (
+        lambda x: {"heads": (x[:, :2], {"cls": torch.softmax(x[:, 2:], 1)}), "aux": None},
+        ["heads.0", "heads.1.cls"],
+    ),
+}
+
+
+@pytest.mark.parametrize("form", SEVERAL)
+def test_several_outputs_are_runs_of_logits_with_their_names(form: str) -> None:
+    end, names = SEVERAL[form]
+    model, x = Ends(end, 5), samples(5)
+
+    network = import_network(model, x)
+
+    values, wanted = network.answers(x), logits_of(model, x)
+    assert [output.name for output in network.head] == names
+    box, cls = network.head
+    assert (box.link, cls.link) == ("", "softmax")
+    assert np.allclose(network.head.part(values, box), wanted[:, :2], atol=1e-5)
+    assert np.allclose(network.head.part(values, cls), wanted[:, 2:], atol=1e-5)
+
+
+def test_one_value_in_two_forms_is_one_run_of_logits() -> None:
+    network = import_network(Ends(lambda x: (x, torch.softmax(x, 1))), samples(5))
+
+    assert network.readout.size == 3
+    assert [(output.start, output.link) for output in network.head] == [(0, ""), (0, "softmax")]
+
+
+def test_an_output_that_does_not_depend_on_the_input_is_named() -> None:
+    with pytest.raises(ValueError, match=r"^the model's output '1' does not depend on its input$"):
+        import_network(Ends(lambda x: (x, torch.ones(len(x), 1))), samples(5))
+
+
+class Planes(nn.Module):
+    def __init__(self, end, planes: int = 3) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.body = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, planes, 1))
+        self.end = end
+
+    def forward(self, x: Tensor) -> Any:
+        return self.end(self.body(x))
+
+
+@pytest.mark.parametrize(
+    ("end", "planes", "link"),
+    [
+        (nn.Identity(), 3, ""),
+        (nn.Softmax(dim=1), 3, "softmax"),
+        (nn.Sigmoid(), 1, "sigmoid"),
+        (lambda x: x.argmax(1), 3, ""),
+    ],
+)
+def test_planes_are_classes_of_pixels(end, planes: int, link: str) -> None:
+    model, x = Planes(end, planes), samples(1, 6, 6)
+
+    network = import_network(model, x)
+
+    (output,) = network.head
+    assert isinstance(output, Pixels)
+    assert (output.shape, output.link) == ((planes, 6, 6), link)
+    with torch.no_grad():
+        wanted = model.body(torch.from_numpy(x)).numpy()
+    assert np.allclose(network.head.part(network.answers(x), output), wanted, atol=1e-4)
+
+
+def test_logits_of_steps_lie_along_the_last_axis() -> None:
+    class Steps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.fc = nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.softmax(self.fc(x), -1)
+
+    model, x = Steps(), samples(6, 4)
+
+    (output,) = import_network(model, x).head
+
+    assert isinstance(output, Pixels)
+    assert (output.axis, output.places) == (1, (6,))
+
+
+def test_a_program_says_its_outputs_too() -> None:
+    model = Ends(lambda x: {"value": x[:, :1], "cls": x[:, 1:].softmax(1)}, 4).eval()
+    program = torch.export.export(model, (torch.zeros(7, 5),))
+
+    network = import_network(program, samples(5))
+
+    assert [output.name for output in network.head] == ["value", "cls"]
+    assert isinstance(network.head["value"], Threshold)  # one value: a guess
+    assert network.head["value"].guessed and not network.head["cls"].guessed
+    assert not isinstance(network.head["value"], Values)
