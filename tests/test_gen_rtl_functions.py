@@ -22,6 +22,7 @@ DESIGNS = {  # arguments of random_design, technology
     "exp, silent": (dict(function="exp", steps=3), "gowin"),
     "relu with a limit": (dict(limit=11), "ecp5"),
     "relu with a limit, offset": (dict(limit=5, code="offset"), "ice40-up"),
+    "linear with a limit": (dict(function="linear", limit=3, code="offset", steps=3), "ecp5"),
     "relu with a limit beyond its code": (dict(limit=999), "ice40-up"),
     "overlapped gelu": (dict(function="gelu", **OVERLAPPED), "ecp5"),
     "overlapped leaky_relu": (dict(function="leaky_relu", **OVERLAPPED), "ice40-up"),

@@ -785,3 +785,47 @@ def test_weights_that_are_not_finite_are_refused() -> None:
 
     with pytest.raises(ValueError, match=r"^the weights of '.*' are not finite$"):
         import_network(model, np.ones((2, 3)))
+
+
+class Batched(nn.Module):
+    """A linear layer, and what the case makes of its result and of the input."""
+
+    def __init__(self, made) -> None:
+        super().__init__()
+        self.fc, self.made = nn.Linear(3, 2), made
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.made(self.fc(x), x)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda y, x: y * len(x),
+        lambda y, x: y if x.shape[0] > 1 else -y,
+        lambda y, x: y if len(x) < 10 else 2 * y,
+        lambda y, x: y.view(7, -1),
+    ],
+)
+def test_model_that_depends_on_the_size_of_the_batch_is_refused(made) -> None:
+    with pytest.raises(UnsupportedModel, match="that depends on the size of the batch") as error:
+        import_network(Batched(made), np.random.default_rng(0).normal(size=(9, 3)))
+
+    assert "without len(x) and means over axis 0" in error.value.refusals[0].way_out
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda y, x: y,
+        lambda y, x: y.reshape(len(x), -1),
+        lambda y, x: torch.cat([y.squeeze(), y.squeeze()], 1),  # fails on one sample
+    ],
+)
+def test_model_that_computes_each_sample_by_itself_is_read(made) -> None:
+    model, x = Batched(made), np.random.default_rng(0).normal(size=(9, 3))
+
+    network = import_network(model, x)
+
+    wanted = model(torch.tensor(x, dtype=torch.float32)).detach().numpy()
+    np.testing.assert_allclose(network.answers(x), wanted, atol=1e-6)

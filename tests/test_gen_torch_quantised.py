@@ -71,7 +71,7 @@ def test_integers_and_steps_of_the_training_are_those_of_the_design(trained) -> 
         fake = layer.weight_fake_quant
         wanted = torch.clamp(
             torch.round(layer.weight * gain.reshape(-1, 1, 1, 1) / fake.scale.reshape(-1, 1, 1, 1)),
-            -127,
+            -128,
             127,
         )
         found = next(design[name].sources).map.kernel
@@ -89,8 +89,8 @@ def test_golden_model_answers_as_the_quantised_training_does(trained) -> None:
     design = calibrate(network, x, Options(steps=7, weight_bits=8, input_steps=8))
 
     logits = golden.run(design, design.raw_samples(x)).logits * design.readout.operands[0].scale
-    # torch's weights reach -128, which becomes -127 here; all else is equal but for ties
-    assert ((logits - exact) ** 2).mean() < 5e-3 * (exact**2).mean()
+    # factors of 16 bits and biases in float leave some sums a step away
+    assert ((logits - exact) ** 2).mean() < 1e-4 * (exact**2).mean()
 
 
 def test_grid_is_found_where_there_is_one() -> None:

@@ -372,7 +372,7 @@ def rate_hardware() -> Iterator[Measurement]:
     data = open_data("mnist_test_open.npz").first(ALL_IMAGES)
     model, large, small = example(32), find_board("ulx3s-25f"), find_board("icebreaker")
     options = demo.SMALL.options
-    settled = f"signGD settled, T = {options.steps}"
+    settled = f"signGD settled, T = {options.layer_steps}"
     kinds = {settled: options} | {
         f"integrate-and-fire, T = {t}": analysis.rate_as(options, t) for t in RATE_STEPS
     }
@@ -382,7 +382,7 @@ def rate_hardware() -> Iterator[Measurement]:
     }
     for name, design in designs.items():
         yield from _on_lanes(name, design, data, technology_of(large))
-    for bits in (options.weight_bits, RATE_BITS):
+    for bits in (options.layer_bits, RATE_BITS):
         for name, own in kinds.items():
             found = api.convert(model, options=replace(own, weight_bits=bits)).design
             yield from _on_small(f"{name}, {bits}-bit weights", found, small, data)

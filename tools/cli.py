@@ -83,13 +83,17 @@ def cli() -> None:
 @click.option("--inputs", default="x", show_default=True, help="Array of samples in it.")
 @click.option("-o", "--output", required=True, type=NEW_FILE, help="The design file to write.")
 @click.option("--name", help="Name of the design; by default the factory's.")
-@click.option("--steps", default=4, show_default=True, help="T, time steps of the layers.")
+@click.option(
+    "--steps",
+    type=int,
+    help="T, time steps of the layers; by default 4, or what the levels of a layer take that was "
+    "trained with quantisation.",
+)
 @click.option(
     "--weight-bits",
-    default="4",
-    show_default=True,
     metavar="N|auto",
-    help="Bits of a weight, 2 to 8; auto: for each layer by its measured sensitivity.",
+    help="Bits of a weight, 2 to 8; auto: for each layer by its measured sensitivity; by default "
+    "4, or as many as weights take that were trained with quantisation.",
 )
 @click.option(
     "--budget-bits",
@@ -199,7 +203,7 @@ def convert(
     inputs: str,
     output: Path,
     name: str | None,
-    weight_bits: str,
+    weight_bits: str | None,
     budget_bits: float | None,
     schedule: str,
     input_schedule: str | None,

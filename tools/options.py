@@ -117,8 +117,12 @@ def numbers(option: str, text: str) -> tuple[float, ...]:
     return found
 
 
-def weight_options(bits: str, budget: float | None) -> dict[str, Any]:
+def weight_options(bits: str | None, budget: float | None) -> dict[str, Any]:
     """Read ``--weight-bits`` and ``--budget-bits`` as options of the conversion."""
+    if bits is None and budget is None:
+        return {}
+    if bits is None:
+        raise ValueError("--budget-bits goes with --weight-bits auto (give both)")
     if bits == "auto":
         if budget is None:
             raise ValueError("--weight-bits auto needs a mean (give --budget-bits 5)")

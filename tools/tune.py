@@ -167,7 +167,7 @@ def depths(network: Network) -> dict[str, int]:
 
 def own_codes(network: Network) -> list[str]:
     """Return the populations that choose a code: not a maximum that passes its source's on."""
-    return [p.name for p in network.populations[:-1] if passed_on(p) is None]
+    return [p.name for p in network.populations[:-1] if passed_on(network, p) is None]
 
 
 def parametric(steps: int, gamma: float) -> tuple[int, ...]:
@@ -654,7 +654,7 @@ def schedule_word(schedule: Schedule) -> str:
 
 def words(options: Options) -> list[str]:
     """Return the options of ``signfire convert`` that make the same design."""
-    found = ["--firing", options.firing, "--steps", str(options.steps)]
+    found = ["--firing", options.firing, "--steps", str(options.layer_steps)]
     found += ["--schedule", schedule_word(options.schedule), "--code", options.code]
     if options.input_steps is not None:
         found += ["--input-steps", str(options.input_steps)]
@@ -667,14 +667,14 @@ def words(options: Options) -> list[str]:
     if options.percentile != 100:
         found += ["--percentile", f"{options.percentile:g}"]
     if options.budget_bits is None:
-        found += ["--weight-bits", str(options.weight_bits)]
+        found += ["--weight-bits", str(options.layer_bits)]
     else:
         found += ["--weight-bits", "auto", "--budget-bits", f"{options.budget_bits:g}"]
     for name, own in options.layers.items():
         said = []
         if own.schedule is not None and own.schedule != options.schedule:
             said.append(f"schedule={schedule_word(own.schedule)}")
-        if own.steps is not None and own.steps != options.steps:
+        if own.steps is not None and own.steps != options.layer_steps:
             said.append(f"steps={own.steps}")
         if own.weight_bits is not None:
             said.append(f"weight_bits={own.weight_bits}")

@@ -20,7 +20,14 @@ from .converted import Converted
 from .equalise import equalise
 from .operand import by_channel
 from .options import LayerOptions, Options
-from .population import code_kind, convert_population, passed_on
+from .population import (
+    code_kind,
+    convert_population,
+    passed_on,
+    trained_code,
+    trained_levels,
+    trained_steps,
+)
 from .quantise import grid
 from .ranges import check_input_steps, choose_code, choose_input, raw_range
 from .summary import report, summary
@@ -89,10 +96,11 @@ def calibrate(
     asked = options or Options()
     _check_names(network, asked)
     _check_products(network, asked.firing)
-    options = _with_input_steps(network, asked)
+    options = _with_input_steps(network, _as_trained(network, asked))
     if seen is None and like is None and options.dynamics == "signgd":
         checked = _check_samples(network, samples)
-        check_input_steps(_raw(network, checked, options), options.of_input)
+        if network.input.step is None:
+            check_input_steps(_raw(network, checked, options), options.of_input)
     samples, outputs, operands = seen or forward(network, samples, options)
     outputs, operands = dict(outputs), dict(operands)
     provenance = {"calibration_samples": len(samples), "options": asdict(asked)}
@@ -156,6 +164,60 @@ def calibrate(
     return pixel_after_pixel(design)
 
 
+def _as_trained(network: Network, options: Options) -> Options:
+    """Return options with the T that the levels of the training take where none was asked for.
+
+    Populations that one operand sums take one T, that of the most levels.
+    """
+    settled = options.firing == "settled" and options.dynamics == "signgd"
+    if not settled or options.schedule.kind != "binary":
+        return options
+    trained = {p.name for p in network.populations if p.step is not None}
+    first = spoken_codes(network, options)
+    free = {
+        p.name
+        for p in network.populations[1:-1]
+        if options.steps is None and options.layers.get(p.name, LayerOptions()).steps is None
+    }
+    if options.input_steps is None and options.of_input.schedule.kind == "binary":
+        free.add(network.input.name)
+    steps = {
+        p.name: trained_steps(p)
+        if p.name in trained & free
+        else options.of_input.steps
+        if p is network.input
+        else options.of(p.name).steps
+        for p in network.populations[:-1]
+    }
+    sums = [
+        {first[q.source] for q in operand.projections}
+        for p in network.populations
+        for operand in p.operands
+    ]
+    for _ in sums:  # until the greatest T has reached all that meet it
+        for together in sums:
+            if together & trained:
+                most = max(steps[name] for name in together)
+                steps |= {name: most for name in together & free}
+    layers = dict(options.layers)
+    for name in free - {network.input.name}:
+        if steps[name] != options.of(name).steps:
+            layers[name] = replace(layers.get(name, LayerOptions()), steps=steps[name])
+    own = network.input.name
+    if own in free and steps[own] != options.of_input.steps:
+        options = replace(options, input_steps=steps[own])
+    return replace(options, layers=layers)
+
+
+def spoken_codes(network: Network, options: Options) -> dict[str, str]:
+    """Return whose code each population speaks: its own, or that of what a maximum passes on."""
+    first: dict[str, str] = {}
+    for p in network.populations:
+        passed = passed_on(network, p) if p.name not in options.layers else None
+        first[p.name] = p.name if passed is None else first[passed]
+    return first
+
+
 def _with_input_steps(network: Network, options: Options) -> Options:
     """Return options with the T that an input takes beside others, or of planes, where unsaid."""
     unsaid = options.input_steps is None and options.of_input.schedule.kind == "binary"
@@ -173,10 +235,7 @@ def steps_beside_input(network: Network, options: Options) -> int | None:
     A sum of trains takes one step of each at a time. ``None`` where the input is summed with no
     others, or with some of different T.
     """
-    first: dict[str, str] = {}  # whose code a population speaks
-    for p in network.populations:
-        passed = passed_on(p) if p.name not in options.layers else None
-        first[p.name] = p.name if passed is None else first[passed]
+    first = spoken_codes(network, options)
     own = network.input.name
     found = {
         options.of(name).steps
@@ -194,6 +253,10 @@ def _input(
     """Return raw samples, and the input's format and code."""
     low, high, scale = fmt = _raw(network, samples, options)
     raw = np.clip(np.rint(samples / scale), low, high).astype(np.int64)
+    trained = network.input.step is not None
+    code = trained_code(network.input, options.of_input) if trained else None
+    if code is not None:  # one raw step is two units of v
+        return raw, InputFormat(low=low, high=high, scale=scale, multiplier=4, shift=1), code
     return raw, *choose_input(raw, fmt, options.of_input)
 
 
@@ -202,9 +265,7 @@ def _raw(network: Network, samples: np.ndarray, options: Options) -> tuple[int, 
     own = network.input
     if own.step is None:
         return raw_range(samples, options.input_bits)
-    # the range that the model was trained with
-    assert own.low is not None and own.limit is not None, "a step has both ends"
-    return round(own.low / own.step), round(own.limit / own.step), own.step
+    return *trained_levels(own), own.step  # that the model was trained with
 
 
 def has_planes(network: Network) -> bool:
@@ -226,7 +287,7 @@ def equalised(
     """Equalise a network, and what its populations say for the samples with it."""
     strength = options.equalise
     if strength is None:
-        bits = options.weight_bits if options.budget_bits is None else options.budget_bits
+        bits = options.layer_bits if options.budget_bits is None else options.budget_bits
         strength = (1.0 if bits >= 7 else 0.5) * has_planes(network)
     if not strength:
         return network, outputs, operands

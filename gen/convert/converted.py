@@ -78,7 +78,8 @@ class Converted:
             fraction, ties = population.comparison.fraction, population.ties
             return SEVERAL[population.function].target(f1, f2, fraction, ties)
         if population.operands[0].below is not None:
-            return requantised[0]
+            f = requantised[0]
+            return f if population.limit is None else np.minimum(f, population.limit)
         return evaluate(population.function, requantised, population.limit)
 
     def _overlap(self, population: DesignPopulation) -> np.ndarray:

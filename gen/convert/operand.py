@@ -12,12 +12,17 @@ from typing import Protocol
 import numpy as np
 
 from ..design.border import border_of
-from ..design.population import MULTIPLIER_LIMIT, DesignOperand, DesignProjection
+from ..design.population import MULTIPLIER_LIMIT, DesignOperand, DesignProjection, bits_for
 from ..model.codes import RateCode, SpikeCode
 from ..model.network import Operand, Population, Projection
-from .options import Options
+from .options import LayerOptions, Options
 from .quantise import QuantisedRows, Rounder, grid, quantise_rows, widest_scales
 
+BIAS_REACH = 2.0**24  # units of X that the greatest bias of an operand is worth at most
+IDLE_BIAS = 2.0**10  # units of X that the greatest bias of a read-out without weights is worth
+IDLE_FINE = 16.0  # units of X in one of v, of neurons without weights
+WIDEST = 8  # bits of a trained weight
+WHOLE = 2.0**-21  # of a number: a product of 32-bit floats this near to a whole one is that
 FIXED_LIMIT = 2**15 - 1  # greatest fixed coefficient: 16 bits
 FIXED_FINE = 2**11 - 1  # greatest of an operand that has no others: 12 bits, an error of 1/4094
 MOMENT_ROWS = 2**16  # input vectors that second moments are taken over, about
@@ -85,34 +90,50 @@ class Rounding:
     ----------
     weight_bits, multiplier_bits
         Of trained weights, and of the requantisation factors.
+    as_trained
+        Weights that were trained with quantisation take the bits of their training.
     feedback, bias_correction
         See :class:`signfire.gen.convert.options.Options`.
     blind
         Weigh all inputs alike, whatever meets the weights.
     settled
         The sources fire settled, so that one without a code for 0 errs there for ever.
+    exact
+        The sources say what they said in training, so that weights of the training make no error
+        which a bias could take up.
     """
 
     weight_bits: int
     multiplier_bits: int
+    as_trained: bool = False
     feedback: bool = True
     bias_correction: bool = True
     blind: bool = False
     settled: bool = False
+    exact: bool = False
 
     @classmethod
     def of(
-        cls, options: Options, name: str, *, multiplier_bits: int, settled: bool = False
+        cls,
+        options: Options,
+        name: str,
+        *,
+        multiplier_bits: int,
+        settled: bool = False,
+        exact: bool = False,
     ) -> "Rounding":
         """Return what ``options`` say of the layer called ``name``."""
         plain = options.rounding == "plain"
+        own = options.layers.get(name, LayerOptions())
         return cls(
             weight_bits=options.of(name).weight_bits,
+            as_trained=options.weight_bits is None and own.weight_bits is None,
             multiplier_bits=multiplier_bits,
             feedback=options.rounding == "feedback",
             bias_correction=options.bias_correction and not plain,
             blind=plain,
             settled=settled,
+            exact=exact and settled,
         )
 
 
@@ -207,6 +228,7 @@ def convert_operand(
     trained = [k for k, p in enumerate(operand.projections) if not p.map.fixed]
     fixed = [k for k, p in enumerate(operand.projections) if p.map.fixed]
     coefficients = np.concatenate([rows[k] for k in fixed], axis=1) if fixed else None
+    greatest_bias = float(np.abs(operand.bias[np.isfinite(operand.bias)]).max(initial=0))
     if trained:
         beside = None
         if coefficients is not None:
@@ -214,6 +236,7 @@ def convert_operand(
             beside = Beside(rows=coefficients, powers=np.concatenate(powers, axis=1))
         found, factors = _trained(
             population.name,
+            greatest_bias,
             [operand.projections[k] for k in trained],
             np.concatenate([rows[k] for k in trained], axis=1),
             sources,
@@ -223,13 +246,17 @@ def convert_operand(
         )
     else:
         assert coefficients is not None
-        found, factors = _fixed(population.name, coefficients, unit)
+        found, factors = _fixed(
+            population.name, greatest_bias, coefficients, unit, exact=rounding.exact
+        )
     made: dict[int, DesignProjection] = {}
     start = 0
     for k in trained:
         stop = start + rows[k].shape[1]
         weights = found.weights[:, start:stop]
-        made[k] = _integers(operand.projections[k], weights, rounding.weight_bits)
+        own = found.as_trained and rounding.as_trained
+        bits = width_of(weights) if own else rounding.weight_bits
+        made[k] = _integers(operand.projections[k], weights, bits)
         start = stop
     for k in fixed:
         weights = np.rint(rows[k] / found.scale[:, None])
@@ -238,7 +265,8 @@ def convert_operand(
     scale = by_channel(found.scale, population.shape)
     nothing = np.isneginf(operand.bias)
     bias = np.where(nothing, 0.0, operand.bias)
-    if rounding.bias_correction:
+    exact_sums = rounding.exact and (not trained or found.as_trained)
+    if rounding.bias_correction and not exact_sums:
         seen = sum(p.map.apply(sources.values[p.source]) for p in projections) * scale
         some = np.broadcast_to(~nothing, exact.shape)
         missed = np.where(some, exact, 0.0) - bias - seen
@@ -247,6 +275,8 @@ def convert_operand(
         assert unit is not None, "neurons that round have a unit"
         bias = bias - unit / 2
     integers = np.rint(bias / scale).astype(np.int64)
+    if exact_sums and unit is not None:
+        integers = between_levels(bias / scale, unit / scale)
     if nothing.any():
         integers = np.where(nothing, integers + _least(projections, sources, population), integers)
     multiplier, shift = np.ones(population.shape[0], np.int64), 0
@@ -346,6 +376,7 @@ def _integers(projection: Projection, weights: np.ndarray, bits: int | None) -> 
 
 def _trained(
     name: str,
+    greatest_bias: float,
     projections: list[Projection],
     rows: np.ndarray,
     sources: Sources,
@@ -356,19 +387,22 @@ def _trained(
     """Search scales and integers of trained weights, (channels, fan_in) in ``rows``."""
     unit, like = purpose.unit, purpose.like
     limits = np.full(rows.shape[1], 2.0 ** (rounding.weight_bits - 1) - 1)
-    steps = grid(rows, shared=unit is None) if len(projections) == 1 else None
-    if (
-        like is None
-        and steps is not None
-        and np.abs(rows / steps[:, None]).max() <= limits[0] + 1.5
-    ):
-        return _taken_over(name, rows, steps, limits, unit)
+    steps = grid(rows, shared=unit is None)
+    if like is None and steps is not None:
+        weights = np.rint(rows / steps[:, None]).astype(np.int64)
+        bits, most = width_of(weights), WIDEST if rounding.as_trained else rounding.weight_bits
+        if bits <= most and greatest_bias <= steps.min() * BIAS_REACH:
+            if unit is not None:
+                alone = ~weights.any(axis=1)
+                steps[alone] = np.minimum(steps[alone], unit / IDLE_FINE)
+            return _taken_over(name, weights, steps, unit)
     if rounding.blind:
         met = np.eye(rows.shape[1])
     else:
         met = moments(projections, sources, centre=rounding.bias_correction)
     rounder = Rounder(met, feedback=rounding.feedback)
-    least = 0.0 if beside is None else beside.least_scale
+    least = max(0.0 if beside is None else beside.least_scale, greatest_bias / BIAS_REACH)
+    idle = greatest_bias / IDLE_BIAS if unit is None else unit / IDLE_FINE
     error = None if beside is None else beside.error
     if unit is None:
         found = quantise_rows(
@@ -379,9 +413,10 @@ def _trained(
             shared=True,
             beside=error,
             least_scale=least,
+            idle=idle,
         )
         return found, None
-    greatest = max(float(widest_scales(rows, limits).max()), least)
+    greatest = max(float(widest_scales(rows, limits, idle=idle).max()), least)
     if like is not None:
         top = 2 ** int(like.multiplier.max()).bit_length() - 1
         factors = Factors(unit=unit, shift=like.shift, top=top)
@@ -389,19 +424,60 @@ def _trained(
         factors = Factors.reaching(name, unit, greatest, rounding.multiplier_bits)
     if least:  # the snapped scale must not be smaller
         least += factors.unit / 2**factors.shift
-    found = quantise_rows(rows, rounder, limits, snap=factors.snap, beside=error, least_scale=least)
+    found = quantise_rows(
+        rows,
+        rounder,
+        limits,
+        snap=factors.snap,
+        beside=error,
+        least_scale=least,
+        idle=idle,
+    )
     return found, factors
 
 
+def width_of(weights: np.ndarray) -> int:
+    """Return the bits of the widest of the weights, -2^(b-1) among them; 2 at least."""
+    return max(2, bits_for(min(int(weights.min(initial=0)), -1), int(weights.max(initial=0))))
+
+
+def between_levels(bias: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """Return whole biases B that leave every neuron at the level that the real ones leave it at.
+
+    Neurons of trained levels compare Σ W·v + B with odd multiples of ``level``, and Σ W·v is even.
+    Where ``level`` is whole, only the side counts on which a bias lies of the next number of its
+    parity, so a B halfway serves for all of a side. Else B is the nearest.
+
+    Parameters
+    ----------
+    bias
+        Real biases in units of X, float64.
+    level
+        Half a trained step of the neurons, in units of X; broadcasts to ``bias``.
+
+    Returns
+    -------
+    np.ndarray
+        int64, of the shape of both.
+    """
+    bias, level = np.broadcast_arrays(bias, level)
+    nearest = np.rint(bias)
+    parity = np.rint(level) % 2
+    plain = np.abs(level - np.rint(level)) <= WHOLE * level
+    settled = np.abs(bias - nearest) <= np.maximum(WHOLE, np.abs(bias) * WHOLE)
+    settled &= nearest % 2 == parity
+    halfway = 2 * np.floor((bias - parity) / 2) + parity + 1
+    return np.where(plain & (level >= 0.5) & ~settled, halfway, nearest).astype(np.int64)
+
+
 def _taken_over(
-    name: str, rows: np.ndarray, steps: np.ndarray, limits: np.ndarray, unit: float | None
+    name: str, weights: np.ndarray, steps: np.ndarray, unit: float | None
 ) -> tuple[QuantisedRows, Factors | None]:
     """Keep the integers and the scales that the weights were trained with."""
-    weights = np.clip(np.rint(rows / steps[:, None]), -limits, limits).astype(np.int64)
     if unit is None:
-        return QuantisedRows(weights=weights, scale=steps), None
+        return QuantisedRows(weights=weights, scale=steps, as_trained=True), None
     factors = Factors.reaching(name, unit, float(steps.max()), 16)
-    return QuantisedRows(weights=weights, scale=factors.snap(steps)), factors
+    return QuantisedRows(weights=weights, scale=factors.snap(steps), as_trained=True), factors
 
 
 def moments(projections: list[Projection], sources: Said, *, centre: bool) -> np.ndarray:
@@ -442,6 +518,23 @@ def _common_groups(groups: list[int], channels: int) -> int:
 # -- fixed coefficients ------------------------------------------------------------------------
 
 
+def common_step(row: np.ndarray, most: int) -> float | None:
+    """Return the step that all coefficients are multiples of, at most ``most`` of them."""
+    sizes = np.unique(np.abs(row[row != 0]))
+    if not len(sizes):
+        return None
+    least = sizes[-1] * WHOLE
+    step = sizes[0]
+    for size in sizes[1:]:
+        rest = size
+        while rest > least:
+            step, rest = rest, step % rest
+            if step - rest <= least:  # one step less a rounding error
+                rest = 0.0
+    fits = sizes[-1] / step <= most and np.abs(sizes / step - np.rint(sizes / step)).max() < 0.01
+    return float(step) if fits else None
+
+
 def _power(projection: Projection, sources: Sources) -> np.ndarray:
     """Return the second moment of what meets each coefficient, (channels, 1)."""
     values = sources.values[projection.source]
@@ -449,16 +542,24 @@ def _power(projection: Projection, sources: Sources) -> np.ndarray:
     return (projection.map.patches(some) ** 2).mean(axis=1)
 
 
-def _fixed(name: str, rows: np.ndarray, unit: float | None) -> tuple[QuantisedRows, Factors | None]:
+def _fixed(
+    name: str, greatest_bias: float, rows: np.ndarray, unit: float | None, *, exact: bool
+) -> tuple[QuantisedRows, Factors | None]:
     """Choose the scales of an operand of fixed coefficients alone; its ``weights`` stay unused.
 
-    Coefficients of one magnitude become 1, exactly; others are worth up to 2047 units.
+    Coefficients of one magnitude become 1, exactly; others are worth up to 2047 units, or, of
+    sources that are ``exact``, whole multiples of a common step where there is one.
     """
     sizes = np.unique(np.abs(rows[rows != 0]))
     greatest = np.abs(rows).max(axis=1)
-    greatest = np.where(greatest == 0, greatest.max() or 1.0, greatest)
+    idle = (greatest_bias / IDLE_BIAS if unit is None else unit / IDLE_FINE) or 1.0
+    greatest = np.where(greatest == 0, greatest.max() or idle, greatest)
     even = len(sizes) == 1 or np.allclose(sizes, sizes[0], rtol=1e-12)
     scale = greatest if even else greatest / FIXED_FINE
+    if exact and not even:
+        scale = np.array(
+            [common_step(row, FIXED_LIMIT) or s for row, s in zip(rows, scale, strict=True)]
+        )
     if unit is None:
         return QuantisedRows(weights=rows, scale=np.full(len(rows), scale.max())), None
     factors = Factors.reaching(name, unit, float(scale.max()), 16)

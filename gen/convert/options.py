@@ -10,6 +10,7 @@ from ..model.codes import CODES, MAX_LEAK, MAX_STEPS, Schedule, check_steps
 AUTO = "auto"
 ROUNDINGS = ("feedback", "nearest", "plain")
 WEIGHT_BITS = range(2, 9)
+STEPS, WEIGHT_WIDTH = 4, 4  # where nothing is said, and nothing was trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +56,11 @@ class Options:
     leak
         Of ``lif``: 1 - 2^-leak of a membrane is left after a step, 1..15.
     steps
-        T of the layers, 1..256; with the binary schedule, whose step sizes double, 1..16.
+        T of the layers, 1..256; with the binary schedule, whose step sizes double, 1..16. ``None``
+        is 4, and for a layer that was trained with quantisation as many as its levels take.
     weight_bits
-        2..8.
+        2..8; ``None`` is 4, and for weights that were trained with quantisation as many as they
+        take.
     budget_bits
         Mean bits of a weight, 2..8: each layer then takes the width from 2 to 8 that its measured
         sensitivity earns it, and ``weight_bits`` means nothing. ``None`` for one width.
@@ -105,8 +108,8 @@ class Options:
     firing: str = "settled"
     dynamics: str = "signgd"
     leak: int = 4
-    steps: int = 4
-    weight_bits: int = 4
+    steps: int | None = None
+    weight_bits: int | None = None
     budget_bits: float | None = None
     schedule: Schedule = field(default_factory=Schedule)
     code: str = AUTO
@@ -167,18 +170,28 @@ class Options:
     def _check_overlapped(self) -> None:
         given = {name: layer.steps for name, layer in self.layers.items()}
         for name, steps in {"the input": self.input_steps, **given}.items():
-            if steps is not None and steps != self.steps:
+            if steps is not None and steps != self.layer_steps:
                 raise ValueError(
                     f"overlapped firing needs one T for all populations, but {name} has {steps} "
-                    f"and the layers {self.steps} (leave it out, or use settled firing)"
+                    f"and the layers {self.layer_steps} (leave it out, or use settled firing)"
                 )
+
+    @property
+    def layer_steps(self) -> int:
+        """T of the layers of which nothing else is said."""
+        return STEPS if self.steps is None else self.steps
+
+    @property
+    def layer_bits(self) -> int:
+        """Bits of the weights of which nothing else is said."""
+        return WEIGHT_WIDTH if self.weight_bits is None else self.weight_bits
 
     def of(self, name: str) -> LayerSettings:
         """Return what is asked of a layer."""
         own = self.layers.get(name, LayerOptions())
         return LayerSettings(
-            steps=self.steps if own.steps is None else own.steps,
-            weight_bits=self.weight_bits if own.weight_bits is None else own.weight_bits,
+            steps=self.layer_steps if own.steps is None else own.steps,
+            weight_bits=self.layer_bits if own.weight_bits is None else own.weight_bits,
             code=self._code(own.code),
             schedule=self.schedule if own.schedule is None else own.schedule,
             clip=own.clip,
@@ -193,7 +206,7 @@ class Options:
         """What is asked of the input."""
         steps = self.input_steps
         if steps is None:
-            steps = 2 if self.firing == "settled" else self.steps
+            steps = 2 if self.firing == "settled" else self.layer_steps
         schedule = self.input_schedule
         if schedule is None:
             schedule = self.schedule
@@ -201,7 +214,7 @@ class Options:
                 schedule = replace(schedule, values=schedule.values[:steps])
         return LayerSettings(
             steps=steps,
-            weight_bits=self.weight_bits,
+            weight_bits=self.layer_bits,
             code=self._code(self.input_code),
             schedule=schedule,
         )

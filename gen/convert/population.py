@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..design.population import DesignOperand, DesignPopulation
-from ..model.codes import SpikeCode, make_code
+from ..model.codes import SpikeCode, integer_steps, make_code
 from ..model.functions import UNARY, FunctionTable, make_table, slope_below
 from ..model.maps import Window
 from ..model.network import MAX, READOUT, Network, Operand, Population
@@ -55,7 +55,7 @@ def convert_population(
     ``exact`` and ``activations`` are the operands and the output of the float network; the code of
     ``like`` is taken over, see :func:`calibrate`.
     """
-    same = passed_on(population) if population.name not in options.layers else None
+    same = passed_on(network, population) if population.name not in options.layers else None
     if like is None:
         code = None
         if population.function != READOUT:
@@ -74,6 +74,7 @@ def convert_population(
         population.name,
         multiplier_bits=multiplier_bits,
         settled=converted.firing == "settled",
+        exact=all(is_trained(network, network[p.source]) for p in population.sources),
     )
     if same is not None:
         rounding = replace(rounding, bias_correction=False)
@@ -108,6 +109,9 @@ def _chosen_code(
     kind = code_kind(network, population, own)
     if population.step is None or own.clip is not None:
         return choose_code(activations, kind, own, options.percentile)
+    code = trained_code(population, own)
+    if code is not None:
+        return code
     assert population.low is not None and population.limit is not None, "a step has both ends"
     return make_code(
         kind=kind,
@@ -116,6 +120,49 @@ def _chosen_code(
         low=population.low,
         high=population.limit,
     )
+
+
+def trained_code(population: Population, own: LayerSettings) -> SpikeCode | None:
+    """Return the code whose levels are those that a population was trained with.
+
+    Its unit is half a step, its least value that of the training; what lies above the greatest is
+    clamped, see :func:`_neurons`. ``None`` where T has fewer levels than the training, or another
+    code was asked for.
+    """
+    if own.schedule.kind != "binary" or own.code not in (AUTO, "silent", "offset"):
+        return None
+    first, last = trained_levels(population)
+    if last - first >= 2**own.steps or (own.code == "silent" and first < 0):
+        return None
+    assert population.step is not None, "levels have a step"
+    eta = integer_steps(own.schedule, own.steps)
+    return SpikeCode(
+        eta=eta,
+        rest=sum(eta) + 2 * first,
+        unit=population.step / 2,
+        kind="silent" if first == 0 else "offset",
+        schedule=own.schedule.kind,
+    )
+
+
+def is_trained(network: Network, population: Population) -> bool:
+    """Whether a population says multiples of a step that it was trained with."""
+    if population.function == MAX and population.step is None:
+        return all(is_trained(network, network[p.source]) for p in population.sources)
+    return population.step is not None
+
+
+def trained_levels(population: Population) -> tuple[int, int]:
+    """Return the least and the greatest value of the training, in steps."""
+    assert population.step is not None, "a population without a step has no levels"
+    assert population.low is not None and population.limit is not None, "a step has both ends"
+    return round(population.low / population.step), round(population.limit / population.step)
+
+
+def trained_steps(population: Population) -> int:
+    """Return T of as many levels as the training had, at least."""
+    first, last = trained_levels(population)
+    return max(1, (last - first).bit_length())
 
 
 def _neurons(
@@ -132,7 +179,7 @@ def _neurons(
             limit = None  # the code ends before
     if function in UNARY and slope_below(function, population.parameters) is None:
         ends = float(exact[0].min()), float(exact[0].max())
-        table = make_table(UNARY[function], population.parameters, code, ends)
+        table = make_table(UNARY[function], population.parameters, code, ends, limit)
         return Neurons(code=code, limit=limit, table=table, units=(table.unit,))
     if function not in SEVERAL:
         return Neurons(code=code, limit=limit, units=plain)
@@ -196,7 +243,7 @@ def _adds_up(network: Network, operand: Operand) -> bool:
     )
 
 
-def passed_on(population: Population) -> str | None:
+def passed_on(network: Network, population: Population) -> str | None:
     """Return the only source of a maximum over a source's own values, whose code says them all."""
     sources = {p.source for p in population.sources}
     plain = all(
@@ -208,4 +255,6 @@ def passed_on(population: Population) -> str | None:
     )
     if population.function != MAX or len(sources) != 1 or not plain or not unbiased:
         return None
-    return sources.pop()
+    source = sources.pop()
+    other_levels = population.step is not None and population.step != network[source].step
+    return None if other_levels else source

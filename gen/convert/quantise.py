@@ -29,10 +29,12 @@ class QuantisedRows:
     -------
     weights : (channels, fan_in) int64, within ±(2^(bits-1) - 1)
     scale : (channels,) float64, real weight = scale·weights
+    as_trained : the integers and steps are those of the training, -2^(bits-1) among them
     """
 
     weights: np.ndarray
     scale: np.ndarray
+    as_trained: bool = False
 
 
 class Rounder:
@@ -96,14 +98,19 @@ class Rounder:
         return ((grouped @ self.moments) * grouped).sum(axis=2).reshape(-1)
 
 
-def widest_scales(rows: np.ndarray, limits: np.ndarray, *, shared: bool = False) -> np.ndarray:
+def widest_scales(
+    rows: np.ndarray, limits: np.ndarray, *, shared: bool = False, idle: float | None = None
+) -> np.ndarray:
     """Return the least scale of each row that clips none of its weights, (channels,) positive.
 
-    A row of zeros takes that of the widest row; ``shared`` gives all rows that one.
+    A row of zeros, which has a bias alone, takes that of the widest row, or ``idle`` where that is
+    less, or where all rows are zero; ``shared`` gives all rows that of the widest.
     """
     widest = np.abs(rows / limits).max(axis=1)
-    greatest = widest.max() or 1.0
-    return np.where(widest == 0, greatest, np.maximum(widest, greatest * shared))
+    greatest = widest.max() or idle or 1.0
+    if shared:
+        return np.full(len(rows), greatest)
+    return np.where(widest == 0, greatest if idle is None else min(greatest, idle), widest)
 
 
 def quantise_rows(
@@ -115,6 +122,7 @@ def quantise_rows(
     shared: bool = False,
     beside: Callable[[np.ndarray], np.ndarray] | None = None,
     least_scale: float = 0.0,
+    idle: float | None = None,
 ) -> QuantisedRows:
     """Search the scale of each row that leaves the least error at the output.
 
@@ -135,8 +143,10 @@ def quantise_rows(
         coefficients which share them.
     least_scale
         No scale may be smaller.
+    idle
+        Scale that suits a row of zeros.
     """
-    widest = widest_scales(rows, limits, shared=shared)
+    widest = widest_scales(rows, limits, shared=shared, idle=idle)
     best = QuantisedRows(weights=np.zeros(rows.shape, np.int64), scale=widest)
     least = np.full(len(rows), np.inf)
     for fraction in FRACTIONS:
@@ -168,6 +178,8 @@ def grid(rows: np.ndarray, *, shared: bool = False, most: int = 128) -> np.ndarr
     seen = rows.reshape(1, -1) if shared else rows
     widest = np.abs(seen).max(axis=1)
     known = np.flatnonzero(widest > 0)
+    if not len(known):
+        return None
     steps = np.where(widest > 0, 0.0, widest.max() or 1.0)
     for count in range(1, most + 1):
         multiples = seen[known] / widest[known, None] * count

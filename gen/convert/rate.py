@@ -115,7 +115,7 @@ def convert(
         found.populations.append(_neurons(population, code, integers))
     fmt = InputFormat(low=low, high=high, scale=scale, multiplier=1, shift=1)
     return fmt, tuple(
-        p if p.code is None else replace(p, code=replace(p.code, steps=options.steps))
+        p if p.code is None else replace(p, code=replace(p.code, steps=options.layer_steps))
         for p in found.populations
     )
 

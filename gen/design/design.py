@@ -218,7 +218,8 @@ class Design:
         for operand in population.operands:
             for projection in operand.projections:
                 limit = 2 ** (projection.weight_bits - 1) - 1
-                if np.abs(projection.map.weights).max(initial=0) > limit:
+                weights = projection.map.weights
+                if weights.max(initial=0) > limit or weights.min(initial=0) < -limit - 1:
                     raise ValueError(
                         f"a weight of {population.name!r} exceeds {limit}, the limit of "
                         f"{projection.weight_bits} bits"

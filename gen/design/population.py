@@ -47,7 +47,11 @@ class InputFormat:
 
 @dataclass(frozen=True, kw_only=True)
 class DesignProjection:
-    """An integer linear map from a population; ``weight_bits`` bounds its weights."""
+    """An integer linear map from a population.
+
+    ``weight_bits`` b bounds its weights to ±(2^(b-1) - 1); those that were trained with
+    quantisation may be -2^(b-1) too.
+    """
 
     source: str
     map: LinearMap
@@ -93,8 +97,8 @@ class DesignOperand:
 class DesignPopulation:
     """A population in integers; ``code`` is ``None`` for the read-out alone.
 
-    ``folding`` is ``None`` where none was chosen yet. ``limit`` is the greatest target that a ReLU
-    fires on, ``None`` where nothing but the code bounds it. ``table`` holds the targets of a
+    ``folding`` is ``None`` where none was chosen yet. ``limit`` is the greatest target that
+    neurons fire on, ``None`` where nothing but the code bounds it. ``table`` holds the targets of a
     function that is not decided by comparison, ``comparison`` what decides one of two operands.
     ``threshold`` is θ of integrate-and-fire neurons in units of X, (channels,) int64; of the input,
     in raw steps, (1,); ``None`` for all others. ``ties`` is what happens where v = f(x), one of

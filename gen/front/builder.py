@@ -15,6 +15,7 @@ from ..model.heads import Output
 from ..model.maps import MAPS, Conv, Dense, Layout, LinearMap, Planes, Sliding
 from ..model.network import INPUT, LINEAR, MAX, READOUT, Network, Operand, Population, Projection
 from ..model.products import Product
+from ..model.several import SEVERAL
 from .affine import Affine, Form, Gather, Matrix, Sum, Turned, summed
 from .planes import Entangled, alike, lined_up
 from .refusals import Refused
@@ -154,19 +155,60 @@ class Builder:
         self.note_layout(result)
         return result
 
-    def levelled(self, value: Affine, ends: tuple[float, float], step: float, site: Site) -> Affine:
-        """Return a value rounded to multiples of ``step`` between ``ends``, by its population."""
-        source = next(iter(value.terms), "")
-        if not is_plain(value) or self[source].step is not None:
+    def levelled(
+        self,
+        value: Affine,
+        ends: tuple[float, float],
+        step: float,
+        site: Site,
+        *,
+        alone: bool = True,
+    ) -> Affine:
+        """Return a value rounded to multiples of ``step`` between ``ends``, by its population.
+
+        Where something else reads that population too, not ``alone`` this, a copy of it rounds. A
+        linear population rounds what is no population's own value, or what its population cannot
+        clamp.
+        """
+        found = self[next(iter(value.terms))] if is_plain(value) else None
+        if found is not None and self.has_levels(found, ends, step):
+            return value
+        if found is None or found.step is not None or found.function in (MAX, *SEVERAL):
             function = "relu" if self.is_positive(value) or ends[0] >= 0 else LINEAR
             value = self.add_population([value], function, site)
-            source = next(iter(value.terms))
-        found = self[source]
-        low = max(0.0, ends[0]) if source in self.positive else ends[0]
+            found = self[next(iter(value.terms))]
+        elif not alone and found.function == INPUT:
+            function = "relu" if ends[0] >= 0 else LINEAR
+            value = self.add_population([value], function, site)
+            found = self[next(iter(value.terms))]
+        elif not alone:
+            value, found = self.copied(value, found)
+        low = max(0.0, ends[0]) if found.name in self.positive else ends[0]
         high = ends[1] if found.limit is None else min(ends[1], found.limit)
         levelled = replace(found, low=low, limit=high, step=step)
         self.populations[self.populations.index(found)] = levelled
         return value
+
+    def has_levels(self, found: Population, ends: tuple[float, float], step: float) -> bool:
+        """Whether a population's values are multiples of ``step`` between ``ends`` already."""
+        if found.function == MAX and found.step is None and not found.operands[0].bias.any():
+            sources = {p.source for p in found.sources}
+            return all(self.has_levels(self[source], ends, step) for source in sources)
+        if found.step is None or not np.isclose(found.step, step, rtol=1e-6, atol=0):
+            return False
+        assert found.low is not None and found.limit is not None, "a step has both ends"
+        slack = step / 4
+        return ends[0] - slack <= found.low and found.limit <= ends[1] + slack
+
+    def copied(self, value: Affine, found: Population) -> tuple[Affine, Population]:
+        """Append a population like ``found``, and return ``value`` as that of the copy."""
+        copy = replace(found, name=self.unique(found.name))
+        self.populations.append(copy)
+        self.layouts[copy.name] = list(self.layouts.get(found.name, []))
+        if found.name in self.positive:
+            self.positive.add(copy.name)
+        (form,) = value.terms.values()
+        return replace(value, terms={copy.name: form}), copy
 
     def inner_population(self, source: str, inner: LinearMap, value: Affine) -> str:
         """Return the name of a linear population of a map's results and nothing else."""

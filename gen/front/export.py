@@ -25,6 +25,7 @@ from .quantised import frozen
 from .refusals import Refusal, UnsupportedModel
 
 BATCH = 7  # rows of the sample that torch.export sees; a size that no layer is likely to have
+OTHER_SIZES = (1, 12)  # of batches that must have the same answers
 SELF_CHECK = 1e-3  # greatest deviation from the model, relative to its greatest output ...
 SELF_CHECK_EPS = 32  # ... or this many times the precision of the model's numbers
 
@@ -64,9 +65,58 @@ def import_network(
         expected = run(model, tensor)
         with opened(model):
             program = export(model, tensor)
-    network = Graph(program, sample.shape[1:], name, OPERATORS).network()
+        network = Graph(program, sample.shape[1:], name, OPERATORS).network()
+        check_batch_sizes(model, tensor, expected)
     check_against(network, batch, expected)
     return network
+
+
+def check_batch_sizes(model: nn.Module, batch: torch.Tensor, expected: object) -> None:
+    """Refuse a model that answers a sample otherwise in a batch of another size.
+
+    In hardware a sample stands alone; what forward makes of ``len(x)`` would be frozen at the size
+    that torch.export saw.
+    """
+    for size in OTHER_SIZES:
+        repeated = batch.repeat(-(-size // len(batch)), *[1] * (batch.ndim - 1))
+        try:
+            answers = model(repeated[:size])
+        except Exception as error:
+            if size == 1:  # squeeze() takes the axis of the batch away, and all is as it should be
+                continue
+            refusal = by_batch_size(size, len(batch), place_of_error(error))
+            raise UnsupportedModel([refusal]) from error
+        if same_answers(answers, size, expected, len(batch)):
+            continue
+        if same_answers(model(batch.clone()), len(batch), expected, len(batch)):
+            raise UnsupportedModel([by_batch_size(size, len(batch))])
+
+
+def same_answers(got: object, size: int, wanted: object, other: int) -> bool:
+    """Whether the samples that batches of two sizes share have the same answers in both."""
+    rows = min(size, other)
+    found, known = (
+        [v for v in flatten([value]) if isinstance(v, torch.Tensor)] for value in (got, wanted)
+    )
+    for a, b in zip(found, known, strict=False):
+        if a.numel() * other != b.numel() * size:
+            return False
+        there = as_float64(a).reshape(size, -1)[:rows]
+        here = as_float64(b).reshape(other, -1)[:rows]
+        slack = SELF_CHECK * max(1e-6, float(np.abs(here).max(initial=0)))
+        if not np.allclose(there, here, rtol=0, atol=slack, equal_nan=True):
+            return False
+    return True
+
+
+def by_batch_size(size: int, other: int, place: str = "") -> Refusal:
+    """Return the refusal of what a model computes otherwise for another number of samples."""
+    return Refusal(
+        f"forward that depends on the size of the batch: a sample has another answer among {size} "
+        f"than among {other}",
+        place,
+        "let forward compute each sample by itself, without len(x) and means over axis 0",
+    )
 
 
 @contextmanager

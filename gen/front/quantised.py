@@ -14,10 +14,11 @@ from torch import nn
 from torch.ao.quantization import FakeQuantizeBase
 
 from .affine import Affine
-from .graph import Call, Handlers, Value
+from .graph import Call, Handlers, Value, operator_name
 from .refusals import Refused
 
 handles = Handlers()
+ROUNDING = ("fake_quantize_per_tensor_affine", "quantized_decomposed::quantize_per_tensor")
 
 
 class Frozen(nn.Module):
@@ -70,7 +71,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
             setattr(parent, name, child)
 
 
-@handles("fake_quantize_per_tensor_affine", "quantized_decomposed::quantize_per_tensor")
+@handles(*ROUNDING)
 def fake_quantised(call: Call) -> Value:
     """Let the population that is rounded keep the step and the range of its training."""
     names = ("scale", "zero_point", "quant_min", "quant_max")
@@ -78,7 +79,14 @@ def fake_quantised(call: Call) -> Value:
         raise Refused("its scale depends on the input")
     scale, zero, low, high = (float(call.constant(name).ravel()[0]) for name in names)
     x = call.affine("self" if "self" in call.arguments else "input")
-    return call.builder.levelled(x, ((low - zero) * scale, (high - zero) * scale), scale, call.site)
+    ends = (low - zero) * scale, (high - zero) * scale
+    return call.builder.levelled(x, ends, scale, call.site, alone=read_alone(call))
+
+
+def read_alone(call: Call) -> bool:
+    """Whether all that reads what is rounded here rounds it."""
+    (source,) = (n for n in call.node.all_input_nodes if isinstance(call.graph.values[n], Affine))
+    return all(operator_name(user) in ROUNDING for user in source.users)
 
 
 @handles("quantized_decomposed::dequantize_per_tensor")

@@ -22,9 +22,13 @@ def unfit_weights(plan: LayerPlan) -> Iterator[str]:
     for reader in plan.readers:
         bits = plan.first_bits if reader.apart else plan.weight_bits
         limit = 2 ** (bits - 1) - 1
-        greatest = int(np.abs(reader.weights).max(initial=0))
+        least, greatest = int(reader.weights.min(initial=0)), int(reader.weights.max(initial=0))
         if greatest > limit:
             yield f"weights of {name!r} reach {greatest}, and {bits} bits hold {limit}"
+        elif least < -limit - (plan.packed < 2):  # where fields borrow, one more does not fit
+            held = f"{bits} bits" + (" of a shared multiplier" if plan.packed > 1 else "")
+            lowest = -limit - (plan.packed < 2)
+            yield f"weights of {name!r} reach {least}, and {held} hold {lowest}"
 
 
 def held_bounds(plan: LayerPlan) -> np.ndarray:

@@ -472,7 +472,8 @@ class LayerPlan(ABC):
     def packed(self) -> int:
         """Outputs that share a multiplier of a DSP block; 0 where weights meet inputs in LUTs.
 
-        As many as a block holds side by side. Factors that no one trained (pooling) need no block.
+        As many as a block holds side by side; one where a weight is -2^(b-1), as a weight beside it
+        may borrow one. Factors that no one trained (pooling) need no block.
         """
         folding, bits = self.folding, self.weight_bits
         if folding.synapse != MULTIPLY or all(reader.map.fixed for reader in self.readers):
@@ -482,7 +483,8 @@ class LayerPlan(ABC):
             width = packed_width(weight_bits=bits, unroll=folding.unroll, packed=outputs)
             return self.technology.takes_product(width, folding.unroll + 1)
 
-        most = 1 if self.apart else folding.pe
+        least = min(int(reader.map.weights.min(initial=0)) for reader in self.readers)
+        most = 1 if self.apart or least == -(2 ** (bits - 1)) else folding.pe
         for blocks in range(-(-folding.pe // most), folding.pe + 1):
             # About evenly shared: some take one more than the others.
             least, greatest = folding.pe // blocks, -(-folding.pe // blocks)

@@ -235,7 +235,11 @@ class FunctionTable:
 
 
 def make_table(
-    unary: Unary, parameters: tuple[float, ...], code: SpikeCode, seen: tuple[float, float]
+    unary: Unary,
+    parameters: tuple[float, ...],
+    code: SpikeCode,
+    seen: tuple[float, float],
+    limit: int | None = None,
 ) -> FunctionTable:
     """Return the smallest table whose input step costs no more than a quarter of a level.
 
@@ -248,10 +252,13 @@ def make_table(
     seen
         Least and greatest operand in calibration; the table reaches beyond them by
         :data:`MARGIN` of their span, but no further than f changes within the code's range.
+    limit
+        Greatest target, in units of the code; ``None`` where nothing but the code bounds it.
     """
+    top = code.high + 1 if limit is None else min(code.high + 1, limit)
 
     def units(x: np.ndarray) -> np.ndarray:
-        return np.clip(unary(x, parameters) / code.unit, code.low, code.high + 1)
+        return np.clip(unary(x, parameters) / code.unit, code.low, top)
 
     low, high = seen
     margin = MARGIN * (high - low) or max(1.0, abs(low))
@@ -273,7 +280,7 @@ def make_table(
     middles = (first + np.arange(n) - 0.5) * unit
     entries = np.ceil(units(middles) - ROUNDING).astype(np.int64)
     entries[0], entries[-1] = np.ceil(y[[0, -1]] - ROUNDING).astype(np.int64)
-    error, bound = measured(unary, parameters, code, first, entries, unit)
+    error, bound = measured(unary, parameters, code, first, entries, unit, limit)
     return FunctionTable(first=first, entries=entries, unit=unit, error=error, bound=bound)
 
 
@@ -284,10 +291,12 @@ def measured(
     first: int,
     entries: np.ndarray,
     unit: float,
+    limit: int | None = None,
 ) -> tuple[float, float]:
     """Return the worst error of a table over its domain, and the bound it must keep, in levels.
 
-    f is taken within the range of the code, which is what can be expressed of it. Each input step
+    f is taken within the range of the code and up to ``limit``, which is what can be expressed of
+    it. Each input step
     is looked at from just above its lower end to its upper end.
     """
     values = code.values
@@ -296,7 +305,8 @@ def measured(
     within = np.linspace(0, 1, POINTS + 1)
     within[0] = 1e-9
     x = (first + np.arange(len(settled))[:, None] + within) * unit
-    y = np.clip(unary(x, parameters) / code.unit, code.low, code.high)
+    top = code.high if limit is None else min(code.high, limit)
+    y = np.clip(unary(x, parameters) / code.unit, code.low, top)
     error = float(np.abs(y - settled[:, None]).max())
     steps = np.abs(np.diff(y, axis=1)) / (np.diff(within) * unit)
     return error / level, 0.5 + unit / 2 * float(steps.max()) / level

@@ -82,7 +82,7 @@ class Population:
     place
         Where the user's source defines it, ``file:line``; empty if unknown.
     limit
-        The greatest value of a ReLU, 6 for ReLU6; ``None`` for no limit.
+        The greatest value, 6 for ReLU6; ``None`` for no limit.
     low, step
         Of a population that was trained with quantisation: its least value, and the step that its
         values are multiples of; ``None`` for any other.
@@ -124,14 +124,20 @@ def evaluate(
     limit: float | None = None,
     parameters: tuple[float, ...] = (),
 ) -> np.ndarray:
-    """Return f of float operands, each (n, *shape)."""
+    """Return f of float operands, each (n, *shape), at most ``limit``."""
+    found = _unlimited(function, operands, parameters)
+    return found if limit is None else np.minimum(found, limit)
+
+
+def _unlimited(
+    function: str, operands: list[np.ndarray], parameters: tuple[float, ...]
+) -> np.ndarray:
     if function in UNARY:
         return UNARY[function](operands[0], parameters)
     if function in (READOUT, LINEAR):
         return operands[0]
     if function == "relu":
-        positive = np.maximum(operands[0], 0.0)
-        return positive if limit is None else np.minimum(positive, limit)
+        return np.maximum(operands[0], 0.0)
     if function == MAX:
         return np.max(operands, axis=0)
     if function in SEVERAL:
