@@ -154,6 +154,24 @@ def test_a_maximum_of_rounded_values_is_not_rounded_again():
     assert design.populations[1].code == design.populations[2].code
 
 
+def test_layers_that_are_summed_take_one_t():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(16, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+        def forward(self, x):
+            y = torch.fake_quantize_per_tensor_affine(torch.relu(self.a(x)), 0.125, 0, 0, 15)
+            z = torch.fake_quantize_per_tensor_affine(self.b(y), 0.25, 0, -31, 31)
+            return self.c(torch.fake_quantize_per_tensor_affine(y + z, 0.5, 0, -7, 7))
+
+    design = calibrate(import_network(Net(), X), X, Options())
+
+    assert [6, 6, 4] == [p.code.steps for p in design.populations[1:-1]]
+    assert [30, 62, 14] == [p.limit for p in design.populations[1:-1]]
+    assert [1, 2] == [int(q.map.weights.max()) for q in design.populations[3].sources]
+
+
 # -- biases ----------------------------------------------------------------------------------------
 
 

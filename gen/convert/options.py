@@ -162,7 +162,7 @@ class Options:
 
     def _check_steps(self) -> None:
         """Refuse a T that the schedule of a population does not reach."""
-        check_steps("steps", self.schedule, self.steps)
+        check_steps("steps", self.schedule, self.layer_steps)
         check_steps("input_steps", self.of_input.schedule, self.of_input.steps)
         for name in self.layers:
             check_steps(f"{name}: steps", self.of(name).schedule, self.of(name).steps)
