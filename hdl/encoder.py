@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .fire import NeuronArray
-from .requantise import ceil_shift
+from .requantise import target_shift
 from .storage import Rom
 
 
@@ -29,7 +29,7 @@ def encoder_members(raw_shape, neurons) -> dict:
 
 
 class Encoder(wiring.Component):
-    """Fire an input population on F = ceil(p·multiplier / 2^shift).
+    """Fire an input population on F of p·multiplier / 2^shift, see :func:`.target_shift`.
 
     The factor is a constant: shifts and adds.
 
@@ -46,6 +46,8 @@ class Encoder(wiring.Component):
         See :class:`signfire.gen.design.design.InputFormat`.
     rest, eta
         The input's spike code.
+    ties
+        What happens where a membrane says exactly what it should: ``down``, ``up`` or ``even``.
 
     Members
     -------
@@ -70,11 +72,12 @@ class Encoder(wiring.Component):
         shift: int,
         rest: int,
         eta: Sequence[int],
+        ties: str = "down",
     ) -> None:
-        self.lanes, self.multiplier, self.shift = lanes, multiplier, shift
+        self.lanes, self.multiplier, self.shift, self.ties = lanes, multiplier, shift, ties
         self.rest, self.eta = rest, tuple(eta)
-        self.target_low = min(0, ceil_shift(low * multiplier, shift))
-        self.target_high = max(0, ceil_shift(high * multiplier, shift))
+        self.target_low = min(0, target_shift(low * multiplier, shift, ties))
+        self.target_high = max(0, target_shift(high * multiplier, shift, ties))
         self.LATENCY = 1 + len(self.eta)
         raw = range(min(low, 0), high + 1)
         self.raw_shape = Signal(raw).shape()
@@ -89,7 +92,7 @@ class Encoder(wiring.Component):
 
     def target(self, raw):
         """Return F of a raw value."""
-        return ceil_shift(constant_product(raw, self.multiplier), self.shift)
+        return target_shift(constant_product(raw, self.multiplier), self.shift, self.ties)
 
     @property
     def roms(self) -> dict[str, Rom]:

@@ -21,7 +21,7 @@ from .delay import delayed
 from .fire import NeuronArray, signed_width, step_by_sign
 from .function_table import Clamp
 from .product import Product, product_latency
-from .requantise import ceil_shift
+from .requantise import target_shift
 
 T = TypeVar("T")
 
@@ -63,6 +63,9 @@ class PairNumbers:
         p of the comparison.
     kind
         ``dsp`` or ``lut``, see :class:`Product`.
+    ties
+        What happens where v = f: ``down`` sends no event, ``up`` one; ``even``, of a product alone,
+        the one that leads to an even level.
     """
 
     rest: int
@@ -71,6 +74,7 @@ class PairNumbers:
     second: int
     fraction: int
     kind: str
+    ties: str = "down"
 
     def __post_init__(self) -> None:
         if min(self.first, self.second) < 1:
@@ -153,7 +157,7 @@ class PairNeurons(wiring.Component, ABC):
     def __init__(self, *, lanes: int, numbers: PairNumbers, shared: bool) -> None:
         self.lanes, self.numbers, self.shared = lanes, numbers, shared
         self.rest, self.steps, self.eta = numbers.rest, numbers.steps, numbers.eta
-        self.fraction, self.kind = numbers.fraction, numbers.kind
+        self.fraction, self.kind, self.ties = numbers.fraction, numbers.kind, numbers.ties
         self.greatest = numbers.first, numbers.second
         self.LOAD = self.load_latency(numbers)
         self.LATENCY = self.LOAD + self.steps - 1
@@ -195,7 +199,22 @@ class DividingNeurons(PairNeurons):
     """What neurons that divide share: the steps, the events, and F2 of at least 1.
 
     A subclass keeps what says v - f by its sign, and makes a step of it.
+
+    Raises
+    ------
+    ValueError
+        For ties to even levels.
     """
+
+    def __init__(self, *, lanes: int, numbers: PairNumbers, shared: bool) -> None:
+        if numbers.ties not in ("down", "up"):
+            raise ValueError(f"neurons that divide settle ties down or up, not {numbers.ties}")
+        super().__init__(lanes=lanes, numbers=numbers, shared=shared)
+
+    @property
+    def ties_fire(self) -> bool:
+        """Whether v = f sends an event."""
+        return self.ties == "up"
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -247,7 +266,7 @@ class DividingNeurons(PairNeurons):
 class QuotientNeurons(DividingNeurons):
     """Fire against F1 / (F2·2^p), F2 of at least 1.
 
-    residual = v·D - F1,  D = F2·2^p;  e = residual < 0
+    residual = v·D - F1 (less 1 where a tie is an event),  D = F2·2^p;  e = residual < 0
     residual <- residual + η·D if e else residual - η·D,  and η·D is halved
 
     One add-or-subtract a step is the whole loop.
@@ -262,7 +281,8 @@ class QuotientNeurons(DividingNeurons):
 
     def _lane(self, m: Module, lane: int, load, v: Signal) -> Value:
         scale = self.greatest[1] << self.fraction
-        reach = max(self.numbers.reaches[-1] * scale + self.greatest[0], self.eta[0] * scale)
+        start = self.numbers.reaches[-1] * scale + self.greatest[0] + self.ties_fire
+        reach = max(start, self.eta[0] * scale)
         residual = Signal(signed(signed_width(-reach, reach)), name=f"r_{lane}", reset_less=True)
         divisor = self.second_of(self.divisors, lane) << self.fraction
         a_first = Signal.like(self.first[lane], name=f"a_first_{lane}", reset_less=True)
@@ -271,11 +291,16 @@ class QuotientNeurons(DividingNeurons):
         m.d.sync += [
             a_first.eq(self.first[lane]),
             residual.eq(
-                Mux(load, times(divisor, self.rest) - a_first, step_by_sign(residual, step, event))
+                Mux(load, self._start(divisor, a_first), step_by_sign(residual, step, event))
             ),
             step.eq(Mux(load, divisor << (self.steps - 1), step >> 1)),
         ]
         return event
+
+    def _start(self, divisor, first):
+        """Return rest·D - F1, less 1 where a tie is an event; ~F1 is -F1 - 1."""
+        whole = times(divisor, self.rest)
+        return whole + ~first if self.ties_fire else whole - first
 
 
 class RootNeurons(DividingNeurons):
@@ -284,7 +309,8 @@ class RootNeurons(DividingNeurons):
     Where the signs of v and F1 differ they decide; else (v·2^p)²·F2 against F1², the direction
     turning where both are negative. With D = 4^p·F2 the lane keeps
 
-    r = v²·D - F1² (less 1 of negative F1, for which a tie is no event either)
+    r = v²·D - F1² (less 1 of negative F1, for which a tie is no event either; where a tie is one,
+        less 1 of the others)
     up = E + 2·η·v·D,  down = E - 2·η·v·D,  E = η²·D
 
     and an event adds ``up`` to r, none adds ``down``. As η is halved and v moved by η,
@@ -351,7 +377,7 @@ class RootNeurons(DividingNeurons):
         with m.If(load):
             m.d.sync += [
                 d_negative.eq(negative),
-                r.eq(square - squared - negative),
+                r.eq(square - squared - (~negative if self.ties_fire else negative)),
                 down.eq(down_start),
                 up.eq(up_start),
             ]
@@ -385,14 +411,15 @@ class RootNeurons(DividingNeurons):
 class TargetNeurons(PairNeurons):
     """What neurons share whose target is found before they fire.
 
-    target = ceil(value / 2^p), held within what v can be told from; then as :class:`NeuronArray`.
+    target = that of value / 2^p, see :func:`.target_shift`, held within what v can be told from;
+    then as :class:`NeuronArray`.
     A subclass says what the value is, and how far it reaches.
     """
 
     def elaborate(self, platform) -> Module:
         m = Module()
         low, high = self.rest - sum(self.eta), self.rest + sum(self.eta) + 1
-        reach = -(-self.reach >> self.fraction)
+        reach = target_shift(self.reach, self.fraction, self.ties)
         width = signed_width(-reach, reach)
         m.submodules.clamp = clamp = Clamp(
             lanes=self.lanes, position_width=width, low=low, high=high
@@ -402,7 +429,8 @@ class TargetNeurons(PairNeurons):
         )
         for lane in range(self.lanes):
             rounded = Signal(signed(width), name=f"c_rounded_{lane}", reset_less=True)
-            m.d.sync += rounded.eq(ceil_shift(self._value(m, lane), self.fraction))
+            target = target_shift(self._value(m, lane), self.fraction, self.ties)
+            m.d.sync += rounded.eq(target)
             m.d.comb += [
                 clamp.position[lane].eq(rounded),
                 neurons.targets.payload[lane].eq(clamp.target[lane]),

@@ -1,6 +1,8 @@
-"""Requantisation: from the unit of an integrator to the unit of a membrane, rounding up."""
+"""Requantisation: from the unit of an integrator to that of a membrane, ties as a rule says."""
 
-from amaranth.hdl import Module, Signal, signed, unsigned
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,13 +18,45 @@ def ceil_shift(value, shift: int, first: int = 0):
     return (value + ((1 << shift) - 1 - (first << shift))) >> shift
 
 
+def target_shift(value: Any, shift: int, ties: str = "down", first: int = 0) -> Any:
+    """Return the target of f = value / 2^shift, less ``first``: v < f as v < target.
+
+    ``down`` is ceil(f), ``up`` floor(f) + 1, so that v = f is less too; both add a constant.
+    ``even`` is ceil(f), one more where f is whole and f mod 4 is 3: levels are 2 apart, and the one
+    below is odd then. That one comes in as the carry of the same addition.
+
+    Parameters
+    ----------
+    value
+        An integer, or a signal of integers.
+    """
+    if ties == "up":
+        return (value + ((1 << shift) - (first << shift))) >> shift
+    if ties != "even":
+        return ceil_shift(value, shift, first)
+    if isinstance(value, int):
+        turned = value & ((4 << shift) - 1) == 3 << shift
+    else:
+        turned = turned_up(Value.cast(value), shift)
+    return (value + ((1 << shift) - 1 - (first << shift)) + turned) >> shift
+
+
+def turned_up(value: Value, shift: int) -> Value:
+    """Return whether value / 2^shift is whole and 3 modulo 4."""
+    sign = value[-1] if value.shape().signed else 0
+    places = [value[k] if k < len(value) else sign for k in range(shift + 2)]
+    return Cat(*places) == 3 << shift
+
+
 def requantiser_latency(*, kind: str, factor_bits: int) -> int:
     """Cycles of :class:`Requantiser`: the product and the rounding."""
     return product_latency(kind=kind, factor_bits=factor_bits) + 1
 
 
 class Requantiser(wiring.Component):
-    """target(c + LATENCY) = f(ceil(x(c)·factor(c) / 2^shift) - first), f = max(·, 0) with ``relu``.
+    """target(c + LATENCY) = f(F - first), f = max(·, 0) with ``relu``.
+
+    F is the target of x(c)·factor(c) / 2^shift, see :func:`target_shift`.
 
     Accepts one group a cycle; neither provides nor respects backpressure.
 
@@ -38,6 +72,8 @@ class Requantiser(wiring.Component):
         ``dsp`` or ``lut``, see :class:`Product`.
     first
         What the result is counted from.
+    ties
+        ``down``, ``up`` or ``even``.
 
     Members
     -------
@@ -64,8 +100,9 @@ class Requantiser(wiring.Component):
         kind: str,
         relu: bool = True,
         first: int = 0,
+        ties: str = "down",
     ) -> None:
-        self.first = first
+        self.first, self.ties = first, ties
         self.lanes, self.shift, self.kind, self.relu = lanes, shift, kind, relu
         self.LATENCY = requantiser_latency(kind=kind, factor_bits=factor_bits)
         super().__init__(
@@ -86,7 +123,8 @@ class Requantiser(wiring.Component):
             )
             m.d.comb += [product.x.eq(self.x[lane]), product.factor.eq(self.factor[lane])]
             rounded = Signal.like(self.target[lane], name=f"rounded_{lane}", reset_less=True)
-            m.d.sync += rounded.eq(ceil_shift(product.product, self.shift, self.first))
+            target = target_shift(product.product, self.shift, self.ties, self.first)
+            m.d.sync += rounded.eq(target)
             m.d.comb += self.target[lane].eq(
                 (rounded & ~rounded[-1].replicate(len(rounded))).as_signed()
                 if self.relu

@@ -2,7 +2,6 @@
 
 import random
 from fractions import Fraction
-from math import ceil
 
 import pytest
 from amaranth.sim import Simulator
@@ -17,13 +16,17 @@ FORMATS = {  # low, high, multiplier, shift, rest, eta
     "negative only": (-9, -2, 5, 2, 0, (4, 2, 1)),
     "positive only": (3, 12, 7, 3, 7, (4, 2, 1)),
 }
+RAISED = {  # the same with another rule for ties
+    "ties up": ((-16, 15, 1, 2, 0, (4, 3, 2)), "up"),
+    "ties to even levels": ((-16, 15, 2, 3, 3, (4, 2, 1)), "even"),
+}
 
 
-def train(p: int, multiplier: int, shift: int, rest: int, eta) -> int:
-    """Return the train that fires on F = ceil(p·multiplier / 2^shift), bit t is e(t)."""
-    target, v, bits = ceil(Fraction(p * multiplier, 2**shift)), rest, 0
+def train(p: int, multiplier: int, shift: int, rest: int, eta, ties: str = "down") -> int:
+    """Return the train that fires on f = p·multiplier / 2^shift, bit t is e(t)."""
+    f, v, bits = Fraction(p * multiplier, 2**shift), rest, 0
     for t, step in enumerate(eta):
-        event = v < target
+        event = v < f or (v == f and (ties == "up" or (ties == "even" and f % 4 == 3)))
         bits |= event << t
         v = v + step if event else v - step
     return bits
@@ -92,6 +95,27 @@ def test_every_raw_value_gives_its_train(name, lanes, stalls):
     trains, _, _ = run(encoder(name, lanes), words, stalls)
 
     assert [[train(p, multiplier, shift, rest, eta) for p in w] for w in words] == trains
+
+
+@pytest.mark.parametrize("name", RAISED)
+def test_ties_of_raw_values_go_as_the_rule_says(name):
+    (low, high, multiplier, shift, rest, eta), ties = RAISED[name]
+    dut = Encoder(
+        lanes=1,
+        low=low,
+        high=high,
+        multiplier=multiplier,
+        shift=shift,
+        rest=rest,
+        eta=eta,
+        ties=ties,
+    )
+    words = [[p] for p in range(low, high + 1)]
+
+    trains, _, _ = run(dut, words, 0.0)
+
+    plain = [[train(p, multiplier, shift, rest, eta)] for (p,) in words]
+    assert [[train(p, multiplier, shift, rest, eta, ties)] for (p,) in words] == trains != plain
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -19,8 +19,12 @@ from signfire.hdl.fire_pair import (
 NEURONS = {"multiply": ProductNeurons, "divide": QuotientNeurons, "divide_root": RootNeurons}
 
 
-def reached(function: str, v: int, first: int, second: int, fraction: int) -> bool:
-    """Return whether v >= f, by products of integers: DESIGN section 2."""
+def reached(
+    function: str, v: int, first: int, second: int, fraction: int, ties: str = "down"
+) -> bool:
+    """Return whether no event is sent: v >= f, or v > f, by products of integers."""
+    if ties != "down" and at(function, v, first, second, fraction):
+        return ties == "even" and v % 4 != 3
     v <<= fraction
     if function == "multiply":
         return v >= first * second
@@ -34,11 +38,21 @@ def reached(function: str, v: int, first: int, second: int, fraction: int) -> bo
     return v * v * second <= first * first
 
 
-def fire(function, rest, steps, first, second, fraction) -> tuple[list[int], list[int]]:
+def at(function: str, v: int, first: int, second: int, fraction: int) -> bool:
+    """Return whether v = f."""
+    v, divisor = v << fraction, max(second, 1)
+    if function == "multiply":
+        return v == first * second
+    if function == "divide":
+        return v * divisor == first
+    return v * abs(v) * divisor == first * abs(first)
+
+
+def fire(function, rest, steps, first, second, fraction, ties) -> tuple[list[int], list[int]]:
     """Return v(0)..v(T-1) and the events."""
     v, membranes, events = rest, [], []
     for eta in binary_steps(steps):
-        event = not reached(function, v, first, second, fraction)
+        event = not reached(function, v, first, second, fraction, ties)
         membranes.append(v)
         events.append(int(event))
         v += eta if event else -eta
@@ -101,7 +115,7 @@ def check(play, function: str, pairs, pace: int | None = None, **settings) -> in
         start = k * pace + dut.LOAD
         seconds = list(seconds) * (dut.lanes if dut.shared else 1)
         expected = [
-            fire(function, dut.rest, steps, f1, f2, dut.fraction)
+            fire(function, dut.rest, steps, f1, f2, dut.fraction, dut.ties)
             for f1, f2 in zip(firsts, seconds, strict=True)
         ]
         for t in range(steps):
@@ -126,7 +140,7 @@ def check(play, function: str, pairs, pace: int | None = None, **settings) -> in
 @pytest.mark.parametrize("function", NEURONS)
 @pytest.mark.parametrize(("rest", "steps", "fraction"), [(-1, 3, 0), (3, 2, 1), (0, 1, 0)])
 def test_every_pair_of_small_operands_fires_as_the_equations_say(
-    play, function, rest, steps, fraction
+    play, function, rest, steps, fraction, ties="down"
 ):
     first, second = 17, 6
     every = list(product(range(-first, first + 1), range(-second, second + 1)))
@@ -145,9 +159,29 @@ def test_every_pair_of_small_operands_fires_as_the_equations_say(
         fraction=fraction,
         shared=False,
         kind="dsp",
+        ties=ties,
     )
 
     assert 0 < fired < len(every) * steps
+
+
+@pytest.mark.parametrize(
+    ("function", "ties"),
+    [("multiply", "up"), ("multiply", "even"), ("divide", "up"), ("divide_root", "up")],
+)
+@pytest.mark.parametrize(("rest", "steps", "fraction"), [(-1, 3, 0), (3, 3, 1)])
+def test_ties_of_every_pair_go_as_the_rule_says(play, function, ties, rest, steps, fraction):
+    test_every_pair_of_small_operands_fires_as_the_equations_say(
+        play, function, rest, steps, fraction, ties
+    )
+
+
+@pytest.mark.parametrize("function", ["divide", "divide_root"])
+def test_ties_to_even_levels_are_refused_where_neurons_divide(function):
+    numbers = dict(rest=3, steps=2, first=4, second=4, fraction=0, kind="dsp", ties="even")
+
+    with pytest.raises(ValueError, match=r"^neurons that divide settle ties down or up, not even$"):
+        make(function, lanes=1, shared=False, **numbers)
 
 
 CORNERS = [  # rest, steps, greatest F1, greatest F2, p
@@ -236,7 +270,7 @@ def test_reset_in_the_middle_leaves_a_clean_state(play, function):
     seen = play(dut, stimuli, ("train_valid", "train"))
 
     trains = [(c, w["train"][0]) for c, w in enumerate(seen) if w["train_valid"]]
-    _, events = fire(function, -1, 4, 40, 16, 0)
+    _, events = fire(function, -1, 4, 40, 16, 0, "down")
     expected = sum(event << t for t, event in enumerate(events))
     assert [(dut.LOAD + 3 + dut.LATENCY, expected)] == trains
 
@@ -246,22 +280,26 @@ def test_operands_that_are_always_zero_are_refused():
         PairNumbers(rest=0, steps=2, first=0, second=4, fraction=0, kind="dsp")
 
 
-PLANTED = {  # function -> a change of the source that makes other neurons
+PLANTED = {  # function, a change of the source that makes other neurons, ties where not down
+    "a tie of negative numbers that is none": ("divide_root", ("~negative if", "1 if"), "up"),
+    "a tie of quotients that is none": ("divide", ("~first if", "-first if"), "up"),
     "a square of v that starts wrong": ("divide_root", ("rest * rest", "rest * rest + 1")),
     "a step of the square that is too short": ("divide_root", ("times(quarter, 3)", "quarter")),
-    "a tie of negative numbers that fires": ("divide_root", ("squared - negative", "squared")),
+    "a tie of negative numbers that fires": ("divide_root", ("else negative)", "else 0)")),
     "a direction that does not turn": ("divide_root", ("v_negative & ~r_negative", "v_negative")),
     "a divisor of 0": ("divide", ("Mux(above, second[:-1], 1)", "second[:-1]")),
-    "a quotient that starts at 0": ("divide", ("times(divisor, self.rest) - a", "-a")),
+    "a quotient that starts at 0": ("divide", ("else whole - first", "else -first")),
     "a sign that is lost": ("multiply", ("Mux(second[-1], -self.first", "Mux(0, -self.first")),
 }
 
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_fault_is_seen(play, mutated, monkeypatch, name):
-    function, change = PLANTED[name]
+    function, change, *ties = PLANTED[name]
     wrong = getattr(mutated(fire_pair, change), NEURONS[function].__name__)
     monkeypatch.setitem(NEURONS, function, wrong)
 
     with pytest.raises(AssertionError):
-        test_every_pair_of_small_operands_fires_as_the_equations_say(play, function, -1, 3, 0)
+        test_every_pair_of_small_operands_fires_as_the_equations_say(
+            play, function, -1, 3, 0, *ties
+        )

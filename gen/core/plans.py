@@ -13,7 +13,6 @@ from ..encoders.kinds import encoder_kind
 from ..encoders.plan import InputPlan
 from ..layers.kinds import layer_kind
 from ..layers.plan import Given, LayerPlan
-from ..model.ties import DOWN
 from ..technology import Technology
 from .skew import lines_ahead
 
@@ -28,8 +27,6 @@ def no_hardware(design: Design) -> str | None:
     read = {q.source for p in design.populations for q in p.sources}
     for population, kind in kinds:
         found = kind.refuses(design, population)
-        if population.ties != DOWN or design.input.ties != DOWN:
-            found = f"settles ties {population.ties}"
         if not found and population.name not in read | {design.readout.name}:
             found = "is read by no other"
         if found:

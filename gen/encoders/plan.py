@@ -9,6 +9,7 @@ from ..design.design import Design
 from ..design.population import InputFormat, bits_for
 from ..hardware import hardware_of
 from ..model.codes import RateCode, SpikeCode
+from ..model.ties import DOWN
 from ..technology import Technology
 
 
@@ -16,7 +17,8 @@ from ..technology import Technology
 class InputPlan(ABC):
     """The encoder: ``lanes`` raw values a word, fired with ``code``; a class for every kind.
 
-    ``threshold`` is θ of integrate-and-fire neurons, in raw steps; ``None`` for others.
+    ``threshold`` is θ of integrate-and-fire neurons, in raw steps; ``None`` for others. ``ties`` is
+    one of :data:`signfire.gen.model.ties.TIES`.
     """
 
     name: str
@@ -26,6 +28,7 @@ class InputPlan(ABC):
     format: InputFormat
     technology: Technology
     threshold: int | None = None
+    ties: str = DOWN
 
     kind: ClassVar[str]
     hardware: ClassVar[str]  # what makes the encoder, in the module rtl beside the kind
@@ -48,6 +51,7 @@ class InputPlan(ABC):
             format=design.input_format,
             technology=technology,
             threshold=None if source.threshold is None else int(source.threshold[0]),
+            ties=source.ties,
         )
 
     @property

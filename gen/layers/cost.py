@@ -20,6 +20,7 @@ from ..cost import (
     tree_cost,
 )
 from ..design.population import bits_for
+from ..model.ties import EVEN
 from ..technology import Technology
 from .plan import LayerPlan
 
@@ -196,6 +197,14 @@ def control_cost(plan: LayerPlan) -> Resources:
         ff=2 * address + counters + 5 * depth + events,
         lone_ff=5 * depth + events,
     )
+
+
+def ties_cost(ties: str, shift: int) -> Resources:
+    """Of ties to even levels: whether a product is whole and its level odd, the carry of rounding.
+
+    The other rules add another constant, which costs nothing.
+    """
+    return Resources(lut=-(-(shift + 2) // 3)) if ties == EVEN else Resources()
 
 
 def neuron_cost(

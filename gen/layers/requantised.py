@@ -1,4 +1,4 @@
-"""Requantised: numbers of layers that multiply X by a factor, F = ceil(X·M / 2^S)."""
+"""Requantised: numbers of layers that multiply X by a factor, F of X·M / 2^S."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from ..design.population import bits_for
 from ..facts import fact
+from ..model.ties import shifted
 from .plan import LayerPlan
 
 
@@ -52,11 +53,20 @@ class RequantisedPlan(LayerPlan):
         """Bits of a word of factors."""
         return self.factor_bits * (2 if self.has_two_factors else 1)
 
+    @property
+    def ties(self) -> str:
+        """What happens to ties where F is made of X."""
+        return self.population.operand_ties
+
+    def target_of(self, product: int) -> int:
+        """Return F of X·M."""
+        return shifted(product, self.shift, self.ties)
+
     @fact
     def requantised_range(self) -> tuple[int, int]:
         """Bounds of F, counted from the first entry of a table; of max(F, 0) for ReLU."""
         greatest = self.x_bound * self.greatest_factor
-        high = (greatest + (1 << self.shift) - 1) >> self.shift
+        high = self.target_of(greatest)
         if self.has_plain_relu:
             return 0, high
         first = 0 if self.population.table is None else self.population.table.first
@@ -91,7 +101,7 @@ class RequantisedPlan(LayerPlan):
             )
         code, held = self.population.spike_code, self.requantised_range[1]
         products = [int(x) * int(m) for x, m in zip(bounds, multipliers, strict=True)]
-        target = (max(products) + (1 << self.shift) - 1) >> self.shift
+        target = self.target_of(max(products))
         if not self.has_plain_relu:  # what comes behind clamps
             first = 0 if self.population.table is None else self.population.table.first
             if bits_for(-target - first - 1, target - first) > self.requantised_width:

@@ -10,18 +10,20 @@ a sum times M / 2^S, so that the comparison holds for f itself and nothing is ro
   where f mod 4 is 3.
 """
 
+from typing import Any
+
 import numpy as np
 
 DOWN, UP, EVEN = TIES = ("down", "up", "even")
 
 
-def shifted(number: np.ndarray, shift: int, ties: str = DOWN) -> np.ndarray:
+def shifted(number: Any, shift: int, ties: str = DOWN) -> Any:
     """Return the targets F of f = number / 2^shift, exactly.
 
     Parameters
     ----------
     number
-        int64 of any shape, below 2^63 - 2^shift.
+        int64 of any shape, below 2^63 - 2^shift; or an integer of any size.
     shift
         At least 0.
     ties
@@ -31,7 +33,7 @@ def shifted(number: np.ndarray, shift: int, ties: str = DOWN) -> np.ndarray:
         return (number + (1 << shift)) >> shift
     above = (number + ((1 << shift) - 1)) >> shift
     if ties == EVEN:
-        above += (above << shift == number) & (above % 4 == 3)
+        above = above + ((above << shift == number) & (above % 4 == 3))
     return above
 
 

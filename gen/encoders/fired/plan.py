@@ -3,8 +3,9 @@
 from ...cost import Resources, apart_from_adder, carry_luts, scaled
 from ...design.design import Design
 from ...design.population import bits_for
-from ...layers.cost import neuron_cost
+from ...layers.cost import neuron_cost, ties_cost
 from ...model.codes import SpikeCode
+from ...model.ties import shifted
 from ..plan import InputPlan
 
 
@@ -30,8 +31,8 @@ class FiredInput(InputPlan):
     def cost(self) -> Resources:
         """Product by a constant, rounding and neurons for every lane."""
         fmt, technology = self.format, self.technology
-        high = max(0, -(-fmt.high * fmt.multiplier >> fmt.shift))
-        low = min(0, -(-fmt.low * fmt.multiplier >> fmt.shift))
+        high = max(0, shifted(fmt.high * fmt.multiplier, fmt.shift, self.ties))
+        low = min(0, shifted(fmt.low * fmt.multiplier, fmt.shift, self.ties))
         target = bits_for(min(low, -1), high)
         odd = fmt.multiplier // (fmt.multiplier & -fmt.multiplier)  # the zeros below cost nothing
         terms = (odd ^ 3 * odd).bit_count()  # digits 1 and -1 that sum up to it, for the fewest
@@ -41,5 +42,6 @@ class FiredInput(InputPlan):
             ff=target,
             lone_ff=apart_from_adder(technology, target),
         )
+        lane += ties_cost(self.ties, fmt.shift)
         neuron = neuron_cost(technology, self.spike_code.rest, self.spike_code.eta, low, high)
         return scaled(lane + neuron, self.lanes) + Resources(lut=10, ff=4)

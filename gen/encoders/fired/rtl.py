@@ -8,5 +8,10 @@ def make_encoder(plan: FiredInput) -> Encoder:
     """Return what turns raw samples into trains."""
     fmt, code = plan.format, plan.spike_code
     return Encoder(
-        multiplier=fmt.multiplier, shift=fmt.shift, rest=code.rest, eta=code.eta, **plan.ends
+        multiplier=fmt.multiplier,
+        shift=fmt.shift,
+        rest=code.rest,
+        eta=code.eta,
+        ties=plan.ties,
+        **plan.ends,
     )

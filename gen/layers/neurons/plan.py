@@ -15,7 +15,7 @@ from ...design.design import Design
 from ...design.population import DesignPopulation, bits_for
 from ...facts import fact
 from ...model.network import MAX, READOUT
-from ..cost import neuron_cost, state_style, sums_of_trains
+from ..cost import neuron_cost, state_style, sums_of_trains, ties_cost
 from ..fit import held_bounds, unfit_weights, wide_integrators, wide_sums
 from ..observation import TARGET, Observation, firing_of
 from ..refusals import no_sums
@@ -108,6 +108,7 @@ def neurons_cost(plan: NeuronsPlan) -> Resources:
     rounding = carry_luts(technology, wide + plan.shift)
     mask = wide - 1 if plan.has_plain_relu else 0
     lane = product + Resources(lut=rounding + mask, ff=wide) + function_cost(plan)
+    lane += ties_cost(plan.ties, plan.shift)
     if not plan.overlapped:
         neuron = neuron_cost(technology, code.rest, code.eta, low, high)
         return scaled(lane + neuron, plan.lanes) + Resources(lut=10, ff=8)

@@ -101,6 +101,7 @@ class NeuronTail(wiring.Component):
             kind=plan.technology.multiplier,
             relu=plan.has_plain_relu,
             first=0 if table is None else table.first,
+            ties=plan.ties,
         )
         self.function = make_function(plan)
         if plan.overlapped:

@@ -36,8 +36,9 @@ from ...design.reading import parallel_of
 from ...facts import Facts, fact
 from ...model.maps import Conv, Dense, Pooled
 from ...model.network import LINEAR
+from ...model.ties import DOWN
 from ...readers.reader import Reader
-from ..cost import results_cost, sums_of_trains
+from ..cost import results_cost, sums_of_trains, ties_cost
 from ..fit import held_bounds, unfit_weights, wide_integrators, wide_sums
 from ..observation import RESULT, TARGET, Observation, firing_of
 from ..plan import Given, LayerPlan
@@ -239,6 +240,11 @@ class PairPlan(LayerPlan):
         return self.population.comparison.fraction
 
     @property
+    def ties(self) -> str:
+        """What happens where v = f, as far as the operands do not say it."""
+        return DOWN if self.first.ties == self.population.ties else self.population.ties
+
+    @property
     def value_bits(self) -> int:
         """Signed width of v."""
         code = self.population.spike_code
@@ -317,6 +323,7 @@ def operand_of(population: DesignPopulation, number: int, one: bool) -> DesignPo
         shape=shape,
         function=LINEAR,
         comparison=None,
+        ties=population.operand_ties,
         operands=(first_channel(operand) if one else operand,),
     )
 
@@ -367,6 +374,7 @@ def operand_cost(plan: OperandPlan) -> Resources:
     technology, wide = plan.technology, plan.requantised_width
     lane = product_cost(technology, plan.x_width, plan.factor_bits)
     lane += Resources(lut=carry_luts(technology, wide + plan.shift), ff=wide)
+    lane += ties_cost(plan.ties, plan.shift)
     return scaled(lane, plan.lanes)
 
 

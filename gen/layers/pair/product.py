@@ -5,7 +5,7 @@ from ...cost import (
     carry_luts,
     product_cost,
 )
-from ..cost import neuron_cost
+from ..cost import neuron_cost, ties_cost
 from .plan import PairPlan
 
 
@@ -34,5 +34,6 @@ def product_neuron(plan: PairPlan) -> tuple[Resources, Resources]:
         + target,
         ff=first + rounded + target,
     )
+    lane += ties_cost(plan.ties, plan.fraction)
     lane += neuron_cost(technology, code.rest, code.eta, code.low, code.high + 1)
     return lane, Resources(lut=carry_luts(technology, second), ff=second)

@@ -45,6 +45,7 @@ class OperandTail(wiring.Component):
             target_width=plan.requantised_width,
             kind=plan.technology.multiplier,
             relu=False,
+            ties=plan.ties,
         )
         self.layout = data.ArrayLayout(signed(plan.requantised_width), plan.lanes)
         super().__init__(
@@ -229,4 +230,5 @@ def neuron_numbers(plan: PairPlan) -> PairNumbers:
         second=plan.second.greatest,
         fraction=plan.fraction,
         kind=plan.technology.multiplier,
+        ties=plan.ties,
     )
