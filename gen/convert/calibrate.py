@@ -46,14 +46,24 @@ def forward(network: Network, samples: np.ndarray, options: Options) -> Seen:
     They lie within the range that the input is to reach over.
     """
     samples = _check_samples(network, samples)
-    most = min(options.samples, max(FEWEST_SAMPLES, CALIBRATION_VALUES // network.size))
-    if len(samples) > most:
-        rng = np.random.default_rng(options.seed)
-        samples = samples[np.sort(rng.choice(len(samples), most, replace=False))]
+    samples = samples[drawn(len(samples), network, options)]
     if options.input_percentile < 100 and np.issubdtype(samples.dtype, np.floating):
         reach = np.percentile(np.abs(samples), options.input_percentile)
         samples = np.clip(samples, -reach, reach)
     return samples, *network.forward(samples)
+
+
+def most_samples(network: Network, options: Options) -> int:
+    """Return how many samples a calibration takes at most."""
+    return min(options.samples, max(FEWEST_SAMPLES, CALIBRATION_VALUES // network.size))
+
+
+def drawn(count: int, network: Network, options: Options) -> np.ndarray:
+    """Return which of ``count`` samples a calibration takes, ascending indices."""
+    most = most_samples(network, options)
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(options.seed).choice(count, most, replace=False))
 
 
 def calibrate(
@@ -100,7 +110,7 @@ def calibrate(
     if seen is None and like is None and options.dynamics == "signgd":
         checked = _check_samples(network, samples)
         if network.input.step is None:
-            check_input_steps(_raw(network, checked, options), options.of_input)
+            check_input_steps(raw_range_of(network, checked, options), options.of_input)
     samples, outputs, operands = seen or forward(network, samples, options)
     outputs, operands = dict(outputs), dict(operands)
     provenance = {"calibration_samples": len(samples), "options": asdict(asked)}
@@ -251,7 +261,7 @@ def _input(
     network: Network, samples: np.ndarray, options: Options
 ) -> tuple[np.ndarray, InputFormat, SpikeCode]:
     """Return raw samples, and the input's format and code."""
-    low, high, scale = fmt = _raw(network, samples, options)
+    low, high, scale = fmt = raw_range_of(network, samples, options)
     raw = np.clip(np.rint(samples / scale), low, high).astype(np.int64)
     trained = network.input.step is not None
     code = trained_code(network.input, options.of_input) if trained else None
@@ -260,8 +270,8 @@ def _input(
     return raw, *choose_input(raw, fmt, options.of_input)
 
 
-def _raw(network: Network, samples: np.ndarray, options: Options) -> tuple[int, int, float]:
-    """Return least and greatest raw value, and the real value of one raw step."""
+def raw_range_of(network: Network, samples: np.ndarray, options: Options) -> tuple[int, int, float]:
+    """Return least and greatest raw value of a network's input, and the real value of one step."""
     own = network.input
     if own.step is None:
         return raw_range(samples, options.input_bits)

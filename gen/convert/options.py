@@ -72,8 +72,10 @@ class Options:
         was sent before the inputs settled must be taken back; else silent where no output is
         negative, and offset where one may be.
     input_steps
-        T of the input; ``None`` is ``steps`` in overlapped firing, where all T are equal, and else
-        2, or 8 with a binary schedule before convolutions, whose few weights a pixel need it whole.
+        T of the input; ``None`` is ``steps`` in overlapped firing, where all T are equal, and that
+        of the layers that the input is summed with. Else :mod:`signfire.tools.input_steps` measures
+        how many are needed; a calibration by itself takes 2, or 8 with a binary schedule before
+        convolutions.
     input_schedule, input_code
         Of the input; ``None`` is as the layers, of a ``list`` its first ``input_steps`` numbers.
     input_bits
