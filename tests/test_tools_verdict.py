@@ -7,6 +7,7 @@ import pytest
 
 from signfire.gen.convert.calibrate import calibrate, drawn
 from signfire.gen.convert.options import Options
+from signfire.gen.model.heads import output_of
 from signfire.gen.model.maps import Dense
 from signfire.gen.model.network import Network, Operand, Population, Projection
 from signfire.tools import api, tables, verdict
@@ -115,6 +116,15 @@ def test_classes_that_differ_are_counted():
     assert found.low < 0.75 < found.high
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_one_output_that_says_yes_to_nearly_all_is_a_value(sign):
+    exact = sign * np.random.default_rng(0).uniform(1, 2, (50, 1))
+
+    found = verdict.compare(network(outputs=1), exact, exact + 0.01)
+
+    assert found.differing is None and found.rmse == pytest.approx(0.01)
+
+
 def test_one_output_is_compared_by_its_sign():
     exact = np.array([[-1.0], [0.0], [0.5], [2.0]])
     said = np.array([[-0.5], [0.1], [0.4], [1.5]])
@@ -122,13 +132,25 @@ def test_one_output_is_compared_by_its_sign():
     assert verdict.compare(network(outputs=1), exact, said).differing == 0.25
 
 
+def test_several_outputs_differ_where_one_does():
+    outputs = (output_of("classes", shape=(2,), name="a"),)
+    outputs += (output_of("threshold", shape=(1,), name="b", start=2),)
+    outputs += (output_of("values", shape=(1,), name="c", start=3),)
+    several = replace(network(), outputs=outputs)
+    exact = np.array([[1.0, 0, 1, 7], [1, 0, 1, 7], [1, 0, 1, 7], [1, 0, 1, 7]])
+    said = np.array([[1.0, 0, 1, 9], [0, 1, 1, 7], [1, 0, -1, 7], [0, 1, -1, 7]])
+
+    assert verdict.differing(several, exact, said).tolist() == [0, 1, 1, 1]
+
+
 def test_values_are_compared_by_their_error():
     rng = np.random.default_rng(1)
     exact = rng.normal(size=(200, 8))
     said = exact + 0.1 * rng.normal(size=exact.shape)
 
-    found = verdict.compare(network(outputs=8), exact, said)
+    found = verdict.compare(network(outputs=8), exact, said, given=exact + 0.3)
 
+    assert verdict.compare(network(outputs=8), exact, said, given=-exact).differing is not None
     assert found.differing is None and found.agreement is None
     assert found.rmse == pytest.approx(0.1, rel=0.05)
     assert found.rmse_low < found.rmse < found.rmse_high < 1.1 * found.rmse

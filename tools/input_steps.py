@@ -16,7 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from ..gen.convert.calibrate import calibrate, raw_range_of, steps_beside_input
+from ..gen.convert.calibrate import (
+    as_trained,
+    calibrate,
+    raw_range_of,
+    steps_beside_input,
+)
 from ..gen.convert.options import Options
 from ..gen.design.population import bits_for
 from ..gen.model.codes import BINARY_STEPS
@@ -71,13 +76,10 @@ class InputSteps:
 
 def is_open(network: Network, options: Options) -> bool:
     """Whether nothing but a measurement can say the T of the input."""
-    return (
-        options.input_steps is None
-        and options.firing == "settled"
-        and options.dynamics == "signgd"
-        and network.input.step is None
-        and steps_beside_input(network, options) is None
-    )
+    if options.firing != "settled" or options.dynamics != "signgd":
+        return False
+    trained = as_trained(network, options)
+    return trained.input_steps is None and steps_beside_input(network, trained) is None
 
 
 def ladder(network: Network, samples: np.ndarray, options: Options) -> list[int]:
@@ -87,7 +89,7 @@ def ladder(network: Network, samples: np.ndarray, options: Options) -> list[int]
         given = options.input_schedule or options.schedule
         return list(range(1, len(given.values) + 1))
     if schedule.kind != "binary":
-        return [t for t in OTHERS if t <= max(options.steps, FINEST)]
+        return [t for t in OTHERS if t <= max(options.layer_steps, FINEST)]
     low, high, _ = raw_range_of(network, samples, options)
     return list(range(1, min(FINEST, BINARY_STEPS, bits_for(low, high)) + 1))
 
@@ -116,7 +118,7 @@ def choose(
         if steps not in found:
             progress(f"trying T = {steps} of the input")
             design = calibrate(network, some, replace(options, input_steps=steps))
-            found[steps] = verdict.compare(network, exact, verdict.outputs(design, some))
+            found[steps] = verdict.compare(network, exact, verdict.outputs(design, some), some)
         return found[steps]
 
     candidates = ladder(network, samples, options)

@@ -27,6 +27,8 @@ import numpy as np
 from ..gen.convert.calibrate import drawn, most_samples
 from ..gen.convert.options import Options
 from ..gen.design.design import Design
+from ..gen.model.heads import Output
+from ..gen.model.heads.measures import deviation
 from ..gen.model.network import Network
 from ..sim import golden
 
@@ -41,6 +43,7 @@ JUDGED_VALUES = 2**25  # neurons times samples
 PARTS, PARTS_OF_LARGE = 4, 2
 LARGE = 2**15  # neurons of a network whose conversion takes its time
 FEWEST_IN_TURN = 8
+RARER = 0.05  # share of the samples on the rarer side of a threshold that was guessed
 Z95 = 1.959964  # standard deviations on either side: 95 %
 RESAMPLES = 1000
 
@@ -147,16 +150,18 @@ def wilson(share: float, samples: int) -> tuple[float, float]:
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
-def compare(network: Network, exact: np.ndarray, said: np.ndarray) -> Agreement:
-    """Compare real outputs of the float network and of the integers, (n, outputs) each."""
-    apart = differing(network, exact, said)
+def compare(
+    network: Network, exact: np.ndarray, said: np.ndarray, given: np.ndarray | None = None
+) -> Agreement:
+    """Compare real outputs of the float network and of the integers, see :func:`differing`."""
+    apart = differing(network, exact, said, given)
     share = None if apart is None else float(apart.mean())
     low, high = (None, None) if share is None else wilson(1 - share, len(exact))
     squared = ((said - exact) ** 2).mean(axis=1)
     rng = np.random.default_rng(0)
     again = rng.multinomial(len(exact), np.full(len(exact), 1 / len(exact)), RESAMPLES)
     ends = np.percentile(np.sqrt(again @ squared / len(exact)), [2.5, 97.5])
-    r2, correlation = _explained(exact, said)
+    deviates = deviation(said, exact)
     return Agreement(
         samples=len(exact),
         differing=share,
@@ -165,41 +170,54 @@ def compare(network: Network, exact: np.ndarray, said: np.ndarray) -> Agreement:
         rmse=float(np.sqrt(squared.mean())),
         rmse_low=float(ends[0]),
         rmse_high=float(ends[1]),
-        r2=r2,
-        correlation=correlation,
+        r2=deviates["r2"],
+        correlation=deviates["correlation"],
     )
 
 
-def differing(network: Network, exact: np.ndarray, said: np.ndarray) -> np.ndarray | None:
-    """Return of each sample the share of decisions that differ, (n,); ``None`` of values."""
-    if network.readout.size == 1:
-        return ((exact > 0) != (said > 0)).mean(axis=1)
-    if network.readout.size == network.input.size:
-        return None
-    return (exact.argmax(axis=1) != said.argmax(axis=1)).astype(float)
+def differing(
+    network: Network, exact: np.ndarray, said: np.ndarray, given: np.ndarray | None = None
+) -> np.ndarray | None:
+    """Return of each sample the share of decisions that differ, (n,) in 0..1.
+
+    Of several outputs that decide it is the one that differs most; ``None`` where none decides.
+
+    Parameters
+    ----------
+    exact, said
+        (n, logits) of the float network and of the integers, in real numbers.
+    given
+        (n, ...) samples, by which a reconstruction is known where nothing says that it is one.
+    """
+    head, apart = network.head, []
+    for output in head:
+        own, other = head.part(exact, output), head.part(said, output)
+        if decides(output, own, given):
+            found = output.disagreement(other, own, given)
+            apart += [] if found is None else [found]
+    return np.max(apart, axis=0) if apart else None
 
 
-def _explained(exact: np.ndarray, said: np.ndarray) -> tuple[float | None, float | None]:
-    """Return r2 and correlation, means over the outputs that vary."""
-    variance = exact.var(axis=0)
-    varies = variance > 0
-    if not varies.any():
-        return None, None
-    error = ((said - exact) ** 2).mean(axis=0)
-    both = ((said - said.mean(axis=0)) * (exact - exact.mean(axis=0))).mean(axis=0)
-    spread = np.sqrt(said.var(axis=0) * variance)
-    each = np.divide(both, spread, out=np.zeros_like(both), where=spread > 0)
-    return float((1 - error[varies] / variance[varies]).mean()), float(each[varies].mean())
+def decides(output: Output, exact: np.ndarray, given: np.ndarray | None = None) -> bool:
+    """Whether an output decides, of which the float network says ``exact``, (n, *its shape).
+
+    Where its kind was guessed: not if it resembles the sample, or if nearly all samples lie on one
+    side of its threshold.
+    """
+    if not output.guessed:
+        return True
+    if output.size == 1:
+        share = float((exact > 0).mean())
+        return RARER <= share <= 1 - RARER
+    if given is None or given.size != exact.size:
+        return True
+    r2 = deviation(exact, given)["r2"]
+    return r2 is None or r2 <= 0
 
 
 def outputs(design: Design, samples: np.ndarray) -> np.ndarray:
     """Return what the golden model says for samples, real numbers, (n, outputs) float64."""
-    logits = golden.run(design, design.raw_samples(samples)).logits
-    channels = design.readout.operands[0].scale
-    scale = np.broadcast_to(
-        channels.reshape(-1, *[1] * (len(design.readout.shape) - 1)), design.readout.shape
-    )
-    return logits * scale.reshape(-1)
+    return design.values(golden.run(design, design.raw_samples(samples)).logits)
 
 
 # -- judging -----------------------------------------------------------------------------------
@@ -238,7 +256,7 @@ def judge(
     if not chosen.parts:
         judges = samples[chosen.judges]
         progress(f"comparing {len(judges)} answers")
-        found = compare(network, network.answers(judges), outputs(design, judges))
+        found = compare(network, network.answers(judges), outputs(design, judges), judges)
         return Judged(design=design, how=chosen.how, found=found)
     exact, said = [], []
     for number, part in enumerate(chosen.parts, 1):
@@ -246,7 +264,8 @@ def judge(
         others = np.setdiff1d(chosen.base, part)
         exact.append(network.answers(samples[part]))
         said.append(outputs(convert(samples[others]), samples[part]))
-    found = compare(network, np.concatenate(exact), np.concatenate(said))
+    given = samples[np.concatenate(chosen.parts)]
+    found = compare(network, np.concatenate(exact), np.concatenate(said), given)
     return Judged(design=design, how=chosen.how, found=found)
 
 

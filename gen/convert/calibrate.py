@@ -106,7 +106,7 @@ def calibrate(
     asked = options or Options()
     _check_names(network, asked)
     _check_products(network, asked.firing)
-    options = _with_input_steps(network, _as_trained(network, asked))
+    options = _with_input_steps(network, as_trained(network, asked))
     if seen is None and like is None and options.dynamics == "signgd":
         checked = _check_samples(network, samples)
         if network.input.step is None:
@@ -174,7 +174,7 @@ def calibrate(
     return pixel_after_pixel(design)
 
 
-def _as_trained(network: Network, options: Options) -> Options:
+def as_trained(network: Network, options: Options) -> Options:
     """Return options with the T that the levels of the training take where none was asked for.
 
     Populations that one operand sums take one T, that of the most levels.
