@@ -117,7 +117,7 @@ def test_too_few_steps_for_a_curve_are_no_curve(job, tmp_path, monkeypatch, curv
     monkeypatch.setattr(pipeline, "source_of", lambda *_: origin)
     monkeypatch.setattr(pipeline, "read_source", lambda *_: again)
     for name, answer in {
-        "options_of": pipeline.api.Options(),
+        "options_of": None,
         "float_accuracy": 0.5,
         "over_steps": [{"steps": t, "accuracy": 0.5} for t in curve],
     }.items():

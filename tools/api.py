@@ -39,7 +39,7 @@ from ..gen.model.name import check_name
 from ..gen.model.network import Network
 from ..gen.technology import TECHNOLOGIES
 from ..sim import golden
-from . import input_steps, source, verdict
+from . import source
 from .claim import claiming
 from .clock import Clock, assumed_clock
 from .dataset import Dataset
@@ -48,7 +48,6 @@ from .embed import Embedding, generate
 from .energy import EnergyEstimate
 from .energy import estimate as energy_of
 from .source import Model, Named
-from .verdict import Judged
 
 if TYPE_CHECKING:  # torch and cocotb take their time to import, and most verbs need neither
     from torch import nn
@@ -134,15 +133,11 @@ def load_design(design: Design | Path | str) -> Design:
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """A Design, the float Network it was made from, and the samples that calibrated it.
-
-    ``judged`` says what the design loses against the network; ``None`` where it was not asked for.
-    """
+    """A Design, the float Network it was made from, and the samples that calibrated it."""
 
     design: Design
     network: Network
     calibrate: Dataset
-    judged: Judged | None = None
 
 
 def load_network(
@@ -174,15 +169,8 @@ def convert(
     name: str | None = None,
     like: Design | Path | str | None = None,
     command: str = "",
-    judge: bool = True,
-    progress: Callable[[str], None] = lambda doing: None,
 ) -> Conversion:
     """Turn a float model into a Design in integers, calibrated on samples.
-
-    What the integers lose is measured on samples that the calibration did not see, and stands in
-    the design's provenance as ``verdict``; see :mod:`signfire.tools.verdict`. T of the input is
-    chosen by measurement where the options leave it open, which stands there as ``input_steps``;
-    see :mod:`signfire.tools.input_steps`.
 
     Parameters
     ----------
@@ -199,10 +187,6 @@ def convert(
         a build of it (see :func:`reweight`); its folding too. What does not fit is refused.
     command
         Recorded in the Design: how it was made.
-    judge
-        Measure what is lost, which takes a few conversions more where there are few samples.
-    progress
-        Told what is being done.
     """
     if calibrate is None:
         if not isinstance(model, Model):
@@ -210,27 +194,18 @@ def convert(
         calibrate = load_data(model.calibrate, inputs=model.inputs, need_labels=False)
     network, record = loaded(model, calibrate.x, name=name)
     like = None if like is None else load_design(like)
-    options = options or Options()
-    told: dict[str, Any] = {"command": command, "versions": versions(), "model": record}
-    if like is None and input_steps.is_open(network, options):
-        chosen = input_steps.choose(network, calibrate.x, options, progress)
-        options = replace(options, input_steps=chosen.steps)
-        told["input_steps"] = chosen.record()
-
-    def converted(samples: np.ndarray) -> Design:
-        return calibrate_network(network, samples, options, like)
-
-    judged = None
-    if judge:
-        samples = np.asarray(calibrate.x)
-        parts = verdict.split(len(samples), network, options)
-        judged = verdict.judge(network, samples, parts, converted, progress)
-        told["verdict"] = verdict.record(judged.how, judged.found)
-    design = converted(calibrate.x) if judged is None else judged.design
+    design = calibrate_network(network, calibrate.x, options, like)
     if like is not None:
         design = fitted(design, like)
-    design = replace(design, provenance={**design.provenance, **told})
-    return Conversion(design=design, network=network, calibrate=calibrate, judged=judged)
+    provenance = {
+        **design.provenance,
+        "command": command,
+        "versions": versions(),
+        "model": record,
+    }
+    return Conversion(
+        design=replace(design, provenance=provenance), network=network, calibrate=calibrate
+    )
 
 
 def convert_network(network: Network, model: Model, *, like: Design) -> Design:

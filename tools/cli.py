@@ -110,8 +110,7 @@ def cli() -> None:
 @click.option(
     "--input-steps",
     type=int,
-    help="T of the input; by default the fewest that add no more error than all else, measured; "
-    "summed with a layer, that layer's; overlapped as --steps.",
+    help="T of the input; by default 2, or 8 before convolutions; overlapped as --steps.",
 )
 @click.option(
     "--firing",
@@ -236,10 +235,8 @@ def convert(
         inputs=inputs,
     )
     samples = api.load_data(calibrate, inputs=inputs, need_labels=False)
-    with working("converting") as doing:
-        result = api.convert(
-            source, samples, options, name=name, like=like, command=command_line(), progress=doing
-        )
+    with working("converting"):
+        result = api.convert(source, samples, options, name=name, like=like, command=command_line())
     tell_random_weights(source)
     design, auto = fold_as_told(result.design, fold, board) if fold else (result.design, {})
     design.save(output)
@@ -250,8 +247,6 @@ def convert(
             "design_hash": design.hash,
             "name": design.name,
             "layers": design.provenance["layers"],
-            "input_steps": design.provenance.get("input_steps"),
-            "verdict": design.provenance["verdict"],
         },
         text=tables.of_conversion(design, output),
     )

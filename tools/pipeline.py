@@ -25,7 +25,6 @@ from .link_speed import frame_bytes, lines
 from .report import Example, write_report
 from .source import NOTHING_NAMED, Named, read_source, source_of
 from .stages import Stages, file_digest
-from .verdict import said_of
 
 STALLS = 0.3  # share of cycles in which the second run of the cycle check pauses
 CHECKS = ("cycle", "bulk", "netlist", "bitstream")
@@ -528,7 +527,6 @@ def describe(job: Job) -> dict[str, Any]:
         "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "command": job.command,
         "convert_command": design.provenance.get("command", ""),
-        "verdict": said_of(design),
         "versions": api.versions(),
         "board": None,
         "device": None,

@@ -10,7 +10,6 @@ and what was not done is ``null``:
 ``accuracy``        ``float``, ``golden``, ``rtl``, ``samples``, ``over_steps``, ``confusion``;
                     ``float_missing`` says why there is no ``float``, ``float_differs`` in what its
                     model is not the one that was converted
-``verdict``         what the integers lost against the float network when they were converted
 ``cycles``          ``latency`` (first sample word in to class out), ``interval``, and
                     ``first_logit``, of which the class is the last
 ``clock_hz``        of the core on this board; ``latency_s`` and ``throughput_per_s`` at it

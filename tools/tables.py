@@ -21,7 +21,6 @@ from .api import AutoFold, Costs, Embedding, Evaluation, Inference
 from .host import REASONS
 from .report import percent, si
 from .source import not_converted
-from .verdict import said_of
 
 if TYPE_CHECKING:
     from ..gen.design.linkformat import Identity
@@ -170,11 +169,7 @@ def of_conversion(design: Design, path: Path) -> list[RenderableType]:
         )
     headers = ["layer", "function", "neurons>", "fan-in>", "weight bits>", "T>", "code", "SQNR>"]
     lines: list[RenderableType] = [table(headers, rows), *notes(design)]
-    if "input_steps" in design.provenance:
-        lines.append(design.provenance["input_steps"]["said"])
-    lines.append(f"{path}: design {design.hash[:12]}, {design.manner}")
-    said = said_of(design)
-    return lines if said is None else [*lines, f"verdict: {said}"]
+    return [*lines, f"{path}: design {design.hash[:12]}, {design.manner}"]
 
 
 def notes(design: Design) -> list[str]:
