@@ -19,6 +19,7 @@ from .options import (
     REAL,
     Finite,
     InOrder,
+    argument_option,
     auto_record,
     choose_fold,
     command_line,
@@ -76,7 +77,13 @@ def cli() -> None:
     )
 )
 @click.argument("model")
-@click.option("--weights", type=FILE, help="State dict of the model (a .pt2 has its own).")
+@click.option(
+    "--weights",
+    type=FILE,
+    help="State dict of the model, or a checkpoint that holds one (.pth, .safetensors); a .pt2 has "
+    "its own.",
+)
+@argument_option("Argument of the factory, a Python literal or text. May be repeated.")
 @click.option(
     "--calibrate", required=True, type=FILE, help=".npz of typical samples; some hundred do."
 )
@@ -208,6 +215,7 @@ def convert(
     schedule: str,
     input_schedule: str | None,
     layers: tuple[str, ...],
+    arguments: tuple[str, ...],
     fold: tuple[str, ...],
     board: str | None,
     like: Path | None,
@@ -233,6 +241,7 @@ def convert(
         weights=None if weights is None else str(weights),
         calibrate=str(calibrate),
         inputs=inputs,
+        arguments=arguments,
     )
     samples = api.load_data(calibrate, inputs=inputs, need_labels=False)
     with working("converting"):

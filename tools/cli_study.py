@@ -12,6 +12,7 @@ from .options import (
     NEW_FILE,
     REAL,
     SEED,
+    argument_option,
     command_line,
     data_options,
     examples,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 )
 @click.argument("model")
 @click.option("--weights", type=FILE, help="State dict of the model (a .pt2 has its own).")
+@argument_option("Argument of the factory. May be repeated.")
 @click.option("--calibrate", required=True, type=FILE, help=".npz of typical samples.")
 @click.option("--inputs", default="x", show_default=True, help="Array of samples in it.")
 @click.option("-o", "--output", required=True, type=NEW_FILE, help="The design file to write.")
@@ -88,6 +90,7 @@ def tune_schedule(
     samples: int,
     seed: int,
     record: Path | None,
+    arguments: tuple[str, ...],
 ) -> Outcome:
     """Search firing, codes, T of every population and step sizes, on the golden model.
 
@@ -109,6 +112,7 @@ def tune_schedule(
         weights=None if weights is None else str(weights),
         calibrate=str(calibrate),
         inputs=inputs,
+        arguments=arguments,
     )
     data = api.load_data(calibrate, inputs=inputs, need_labels=False)
     tell_random_weights(source)
@@ -141,6 +145,7 @@ def tune_schedule(
     design.save(output)
     asked = ["signfire", "convert", model, "--calibrate", str(calibrate), "-o", str(output)]
     asked += [] if weights is None else ["--weights", str(weights)]
+    asked += [word for each in arguments for word in ("--arg", each)]
     asked += [] if inputs == "x" else ["--inputs", inputs]
     asked += [] if name is None else ["--name", name]
     again = shlex.join([*asked, *tune.words(found.best.options)])

@@ -40,12 +40,15 @@ class Model:
         State dict, ``None`` for a program, or where the factory gives its own.
     calibrate
         ``.npz`` file of the samples it was calibrated on, and ``inputs``, the array in it.
+    arguments
+        Of the factory, ``name=value`` words.
     """
 
     spec: str
     weights: str | None
     calibrate: str
     inputs: str = "x"
+    arguments: tuple[str, ...] = ()
 
     @property
     def absolute(self) -> "Model":
@@ -93,6 +96,7 @@ class Named:
     spec: str | None = None
     weights: str | None = None
     calibrate: str | None = None
+    arguments: tuple[str, ...] | None = None
 
 
 NOTHING_NAMED = Named()
@@ -151,7 +155,13 @@ def source_of(design: Design, named: Named = NOTHING_NAMED) -> Source:
     fields = {key: kept.get(key) for key in ("spec", "weights", "calibrate", "inputs")}
     if any(not isinstance(value, str | None) for value in fields.values()):
         raise ValueError(f"{design.name!r} does not say which files it was converted from")
-    fields |= {key: value for key, value in vars(named).items() if value is not None}
+    words = kept.get("arguments") or ()
+    if not isinstance(words, list | tuple) or any(not isinstance(word, str) for word in words):
+        raise ValueError(f"{design.name!r} does not say what its factory was called with")
+    named_words = named.arguments if named.arguments is not None else tuple(words)
+    fields |= {
+        key: value for key, value in vars(named).items() if value is not None and key != "arguments"
+    }
     for key in ("spec", "calibrate"):
         if not fields[key]:
             raise ValueError(
@@ -160,7 +170,7 @@ def source_of(design: Design, named: Named = NOTHING_NAMED) -> Source:
             )
     if str(fields["spec"]).endswith(".pt2"):
         fields["weights"] = None
-    model = Model(**{**fields, "inputs": fields["inputs"] or "x"})
+    model = Model(**{**fields, "inputs": fields["inputs"] or "x"}, arguments=named_words)
     digests, differs = {}, []
     for field, word in FILES.items():
         path = model.file(field)
@@ -233,9 +243,9 @@ def read_source(design: Design, source: Source, named: Named = NOTHING_NAMED) ->
 
 def load(model: Model) -> "nn.Module | ExportedProgram":
     """Load a model; a Python file is run."""
-    from ..gen.front.loading import load_model
+    from ..gen.front.loading import load_model, parse_arguments
 
-    return load_model(model.spec, model.weights)
+    return load_model(model.spec, model.weights, parse_arguments(model.arguments))
 
 
 def not_converted(differs: Sequence[str]) -> list[str]:
