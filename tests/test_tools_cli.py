@@ -97,7 +97,11 @@ def test_a_limit_of_samples_is_kept(signfire, files) -> None:
             ["--data", "{data}", "--labels", "short"],
             "{data} has 20 samples but 7 labels in 'short'",
         ),
-        (["--data", "{data}", "--labels", "words"], "'words' of {data} must hold numbers, not <U1"),
+        (
+            ["--data", "{data}", "--labels", "words"],
+            "labels of {data} are words, a, and 'random0' does not say which of its 4 classes each "
+            "of them is (give signfire convert --classes NAME,NAME,...)",
+        ),
         (["--data", "{data}", "--samples", "0"], "the number of samples must be at least 1, not 0"),
         ([], "Missing option '--data' (see signfire evaluate --help)"),
     ],
@@ -258,12 +262,13 @@ def test_pickled_arrays_are_not_unpickled(tmp_path) -> None:
         load(path)
 
 
-def test_a_single_array_is_refused_with_the_way_out(tmp_path) -> None:
+def test_a_single_array_has_no_labels(tmp_path) -> None:
     path = tmp_path / "data.npy"
     np.save(path, np.zeros((2, 3)))
 
-    with pytest.raises(ValueError, match=r"holds a single array; DATA is an .npz file"):
+    with pytest.raises(ValueError, match=r"holds a single array and no labels \(np\.savez\("):
         load(path)
+    assert load(path, need_labels=None).y is None
 
 
 FOLD = ["--fold", "fc1:pe=4,simd=3", "--fold", "fc2:pe=2,simd=2,unroll=2"]

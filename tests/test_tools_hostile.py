@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from signfire.gen.design import archive
-from signfire.tools import analysis, api, cli, console, dataset, robustness, watch
+from signfire.tools import analysis, api, array_file, cli, console, dataset, robustness, watch
 
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
 
@@ -159,7 +159,7 @@ BAD_DATA = {
     "labels from 1": (with_arrays(y=np.r_[4, 1:5, 1:5, 1:5, 1:5, 1:4]), "not 1..4"),
     "huge labels": (with_arrays(y=np.full(20, 2**64 - 1, np.uint64)), "labels must lie in 0..3"),
     "labels that are floats": (with_arrays(y=np.zeros(20)), "must be a vector of integer classes"),
-    "one label": (with_arrays(y=np.array(1)), "must be a vector of integer classes"),
+    "one label": (with_arrays(y=np.array(1)), "has 20 samples but no labels in 'y'"),
     "too few labels": (with_arrays(y=np.zeros(19, int)), "20 samples but 19 labels"),
     "packed by bzip2": (
         lambda path: write(path, {"x.npy": npy(good()["x"])}, compression=zipfile.ZIP_BZIP2),
@@ -201,7 +201,8 @@ def test_a_file_that_holds_more_than_the_memory_is_refused_unread(
     big = np.zeros((4000, 12), np.uint8)
     np.savez_compressed(path, x=big, y=np.zeros(4000, int))
     monkeypatch.setattr(archive, "free_memory", lambda: 17 * 12 * 3000)
-    monkeypatch.setattr(dataset, "Archive", type("Unread", (archive.Archive,), {"read": None}))
+    unread = type("Unread", (archive.Archive,), {"read": None})
+    monkeypatch.setattr(array_file, "Archive", unread)
 
     message = refused(command, "design.npz", "--data", path, *DATA_COMMANDS[command])
 
@@ -372,7 +373,7 @@ def test_a_file_that_is_no_archive_is_no_design(refused, tmp_path, kind) -> None
 
 def test_a_folder_for_a_file_is_one_line(refused, design, tmp_path) -> None:
     assert "Is a directory" in refused("evaluate", tmp_path, "--data", "none.npz")
-    assert "there is no data file" in refused("evaluate", "design.npz", "--data", tmp_path)
+    assert "has neither images" in refused("evaluate", "design.npz", "--data", tmp_path)
 
 
 # -- weights and models ------------------------------------------------------------------------
@@ -484,7 +485,11 @@ def test_samples_that_no_32_bit_float_holds_do_not_calibrate(
     options = ["--weights", "w.pth", "--calibrate", "data.npz", "-o", "out.npz"]
     message = refused(command, "m.py:net", *options)
 
-    assert message.startswith("calibration samples must ")
+    if np.isfinite(value):
+        assert message.startswith("calibration samples must ")
+    else:
+        said = f"samples must be finite: data.npz holds {value} at row 0, value 0 (counted from 0)"
+        assert message.startswith(said)
 
 
 @pytest.mark.parametrize(

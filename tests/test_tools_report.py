@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -113,12 +114,13 @@ def test_too_few_steps_for_a_curve_are_no_curve(job, tmp_path, monkeypatch, curv
     np.savez(samples, x=job.data.x)
     model = pipeline.api.Model(spec=str(model), weights=None, calibrate=str(samples))
     origin = source.Source(model=model, digests={}, state=None)
-    again = source.FloatModel(network=None, calibrate=job.data, differs=())
+    outputs = job.design.readout.size
+    network = SimpleNamespace(answers=lambda x: np.zeros((len(x), outputs)))
+    again = source.FloatModel(network=network, calibrate=job.data, differs=())
     monkeypatch.setattr(pipeline, "source_of", lambda *_: origin)
     monkeypatch.setattr(pipeline, "read_source", lambda *_: again)
     for name, answer in {
-        "options_of": None,
-        "float_accuracy": 0.5,
+        "options_of": pipeline.api.Options(),
         "over_steps": [{"steps": t, "accuracy": 0.5} for t in curve],
     }.items():
         monkeypatch.setattr(pipeline.api, name, lambda *_, answer=answer: answer)

@@ -5,7 +5,8 @@
                       and the root mean square error, in shares of the greatest value
 ``accuracy``          ``float``, and over T: ``settled``, ``overlapped`` (the paper's schedule),
                       ``design`` where it fires overlapped with another, ``if`` where all neurons
-                      are ReLU; shares 0..1
+                      are ReLU; 1 at best. ``figure`` says which: accuracy, or what fits the
+                      output; without labels, the agreement with the float network
 ``membranes``         of one sample, by way of firing and population: neurons, v(t) and f(x(t)), in
                       real numbers
 ``events``            by way of firing and population: share of the neurons that send, by step
@@ -26,7 +27,9 @@ from ..gen.model.codes import RateCode, Schedule, SpikeCode, make_code
 from ..gen.model.network import INPUT, LINEAR, MAX, READOUT, Network, Population
 from ..sim import golden
 from . import api, plots
+from .judge import WORDS, Judge
 from .page import Plot, Section
+from .report import percent
 
 PAPER = Schedule(kind="exponential", eta0=0.15, gamma=0.95)
 SCHEDULES: dict[str, tuple[Schedule, str]] = {  # and the code; auto: silent or offset
@@ -189,9 +192,13 @@ def relu_only(network: Network) -> bool:
 
 
 def over_steps(
-    design: Design, data: api.Dataset, steps: Sequence[int], progress: Callable[[str], None]
-) -> list[dict[str, float]]:
-    """Return the accuracy after each of ``steps`` steps of one run."""
+    design: Design,
+    data: api.Dataset,
+    judge: Judge,
+    steps: Sequence[int],
+    progress: Callable[[str], None],
+) -> list[dict[str, float | None]]:
+    """Return how right answers are after each of ``steps`` steps of one run."""
     raw = design.raw_samples(data.x)
     said = golden.run_over_steps(
         design,
@@ -201,7 +208,7 @@ def over_steps(
         progress=lambda done: progress(f"{design.dynamics}, {done} of {len(raw)} samples"),
     )
     return [
-        {"steps": t, "accuracy": float((logits.argmax(axis=1) == data.classes).mean())}
+        {"steps": t, "accuracy": judge.share(design.values(logits, t))}
         for t, logits in zip(steps, said, strict=True)
     ]
 
@@ -237,14 +244,22 @@ def accuracies(
 ) -> tuple[dict[str, Any], dict[str, Design]]:
     """Return ``accuracy`` of the record, and a Design of each way of firing to look into."""
     options = api.options_of(design)
-    found: dict[str, Any] = {"float": api.float_accuracy(network, data), "samples": len(data)}
+    exact = network.answers(data.x)
+    judge = Judge.of(design, data, lambda: exact)
+    assert judge is not None, "there is a float network"
+    found: dict[str, Any] = {
+        "float": judge.share(exact),
+        "figure": judge.figure,
+        "samples": len(data),
+    }
     designs: dict[str, Design] = {}
     curve = []
     wanted = settled_as(options)
     for t in question.settled:
         progress(f"settled firing, T = {t}")
         some = calibrate(network, calibrate_on, api.with_steps(wanted, t))
-        curve.append({"steps": t, "accuracy": api.evaluate(some, data).accuracy})
+        values = some.values(golden.run(some, some.raw_samples(data.x)).logits)
+        curve.append({"steps": t, "accuracy": judge.share(values)})
         designs["settled"] = some
     found["settled"] = curve
     if design.firing == "settled":
@@ -252,17 +267,17 @@ def accuracies(
     progress("overlapped firing, the paper's schedule")
     longest = max(question.overlapped)
     paper = calibrate(network, calibrate_on, overlapped_as(options, longest))
-    found["overlapped"] = over_steps(paper, data, question.overlapped, progress)
+    found["overlapped"] = over_steps(paper, data, judge, question.overlapped, progress)
     designs["overlapped"] = paper
     if design.firing == "overlapped" and design.dynamics == "signgd":
         own = sorted({t for t in question.overlapped if t < design.input.train_code.steps})
         own.append(design.input.train_code.steps)
-        found["design"] = over_steps(design, data, own, progress)
+        found["design"] = over_steps(design, data, judge, own, progress)
         designs["overlapped"] = design
     if relu_only(network):
         progress("integrate-and-fire")
         rate = calibrate(network, calibrate_on, rate_as(options, max(question.rate)))
-        found["if"] = over_steps(rate, data, question.rate, progress)
+        found["if"] = over_steps(rate, data, judge, question.rate, progress)
         designs["if"] = rate
     return found, designs
 
@@ -318,13 +333,13 @@ def analyse(
     calibrate_on
         Samples of the conversions.
     data
-        Samples with labels.
+        Samples; without labels answers are compared with the float network's.
     question
         Which T.
     """
     question = question or Question()
+    Judge.of(design, data)  # refuses labels that are none
     check_question(design, question)
-    data.classes_of(design.readout.size, design.name)
     progress("neuron functions")
     functions = function_errors(network, calibrate_on[:64])
     accuracy, designs = accuracies(design, network, calibrate_on, data, question, progress)
@@ -359,7 +374,11 @@ def accuracy_curves(accuracy: Mapping[str, Any]) -> list[plots.Curve]:
     return [
         plots.Curve(
             name=title,
-            points=[(p["steps"], 100 * p["accuracy"]) for p in accuracy[key]],
+            points=[
+                (p["steps"], 100 * p["accuracy"])
+                for p in accuracy[key]
+                if p["accuracy"] is not None
+            ],
             dashed=key == "if",
         )
         for key, title in NAMES.items()
@@ -372,6 +391,8 @@ def sections(
 ) -> list[Section]:
     """Return the page of a record."""
     accuracy = record["accuracy"]
+    word = WORDS[accuracy["figure"]]
+    word = word[0].upper() + word[1:]
     functions = [
         Plot(
             title=f"{name}, {firing}",
@@ -402,29 +423,29 @@ def sections(
     at = {key: {p["steps"]: p["accuracy"] for p in accuracy.get(key) or []} for key in NAMES}
     shown = [key for key in NAMES if at[key]]
     rows = [
-        [f"T = {t}", *(f"{100 * at[key][t]:.1f} %" if t in at[key] else "" for key in shown)]
+        [f"T = {t}", *(percent(at[key][t], 1) if t in at[key] else "" for key in shown)]
         for t in steps
     ]
     titles = {"settled": "settled firing", "overlapped": "overlapped firing", "if": NAMES["if"]}
     return [
         Section(
-            title="Accuracy over T",
+            title=f"{word} over T",
             plots=[
                 Plot(
                     svg=plots.curves(
                         accuracy_curves(accuracy),
                         "accuracy-over-steps",
                         x="steps T",
-                        y="accuracy, %",
+                        y=f"{WORDS[accuracy['figure']]}, %",
                         log_x=True,
-                        level=("float network", 100 * accuracy["float"]),
+                        level=("float network", 100 * (accuracy["float"] or 0)),
                     )
                 )
             ],
             head=["", *(NAMES[key] for key in shown)],
             rows=rows,
             notes=[
-                f"{accuracy['samples']:,} samples; float network {100 * accuracy['float']:.1f} %. "
+                f"{accuracy['samples']:,} samples; float network {percent(accuracy['float'], 1)}. "
                 f"Settled firing is converted anew for each T; the others are looked at after T "
                 f"steps of one train."
             ],

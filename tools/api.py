@@ -35,11 +35,12 @@ from ..gen.fold.fold import ANY, CHOICES, auto_fold, parse_fold, split_synapse
 from ..gen.layers.cycles import first_logit, steady
 from ..gen.model.codes import Schedule
 from ..gen.model.functions import register_neuron
+from ..gen.model.heads import Answers, Classes, Figures, Output
 from ..gen.model.name import check_name
 from ..gen.model.network import Network
 from ..gen.technology import TECHNOLOGIES
 from ..sim import golden
-from . import source
+from . import input_steps, source, verdict
 from .claim import claiming
 from .clock import Clock, assumed_clock
 from .dataset import Dataset
@@ -47,7 +48,10 @@ from .dataset import load as load_data
 from .embed import Embedding, generate
 from .energy import EnergyEstimate
 from .energy import estimate as energy_of
+from .heads import HeadOptions, settle, with_thresholds
+from .judge import Judge
 from .source import Model, Named
+from .verdict import Judged
 
 if TYPE_CHECKING:  # torch and cocotb take their time to import, and most verbs need neither
     from torch import nn
@@ -56,6 +60,7 @@ if TYPE_CHECKING:  # torch and cocotb take their time to import, and most verbs 
     from ..sim.cycle import CycleResult
 
 __all__ = [
+    "Answered",
     "AutoFold",
     "BuildResult",
     "Conversion",
@@ -64,7 +69,9 @@ __all__ = [
     "Embedding",
     "Evaluation",
     "Folded",
+    "HeadOptions",
     "Inference",
+    "Judge",
     "Model",
     "Named",
     "Options",
@@ -84,6 +91,7 @@ __all__ = [
     "load_design",
     "load_network",
     "over_steps",
+    "predict",
     "register_neuron",
     "reweight",
     "simulate",
@@ -133,11 +141,17 @@ def load_design(design: Design | Path | str) -> Design:
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """A Design, the float Network it was made from, and the samples that calibrated it."""
+    """A Design, the float Network it was made from, and the samples that calibrated it.
+
+    ``judged`` says what the design loses against the network; ``None`` where it was not asked for.
+    ``notes`` say what the user should know of the outputs.
+    """
 
     design: Design
     network: Network
     calibrate: Dataset
+    judged: Judged | None = None
+    notes: tuple[str, ...] = ()
 
 
 def load_network(
@@ -168,9 +182,17 @@ def convert(
     *,
     name: str | None = None,
     like: Design | Path | str | None = None,
+    head: HeadOptions | None = None,
     command: str = "",
+    judge: bool = True,
+    progress: Callable[[str], None] = lambda doing: None,
 ) -> Conversion:
     """Turn a float model into a Design in integers, calibrated on samples.
+
+    What the integers lose is measured on samples that the calibration did not see, and stands in
+    the design's provenance as ``verdict``; see :mod:`signfire.tools.verdict`. T of the input is
+    chosen by measurement where the options leave it open, which stands there as ``input_steps``;
+    see :mod:`signfire.tools.input_steps`.
 
     Parameters
     ----------
@@ -185,32 +207,62 @@ def convert(
     like
         Design whose input format, codes, shifts and widths are taken over, so that the new one fits
         a build of it (see :func:`reweight`); its folding too. What does not fit is refused.
+    head
+        What the outputs are; by default what labels and samples show, see
+        :func:`signfire.tools.heads.settle`.
     command
         Recorded in the Design: how it was made.
+    judge
+        Measure what is lost, which takes a few conversions more where there are few samples.
+    progress
+        Told what is being done.
     """
     if calibrate is None:
         if not isinstance(model, Model):
             raise ValueError("a module in memory needs calibration samples beside it")
-        calibrate = load_data(model.calibrate, inputs=model.inputs, need_labels=False)
+        calibrate = model.samples(need_labels=None)
     network, record = loaded(model, calibrate.x, name=name)
+    if isinstance(model, Model) and not network.head.is_single:  # whose labels have their names
+        calibrate = model.samples(need_labels=None, head=network.head)
+    head = head or HeadOptions()
+    settled = settle(network, head, calibrate)
+    network = settled.network
     like = None if like is None else load_design(like)
-    design = calibrate_network(network, calibrate.x, options, like)
+    options = options or Options()
+    told: dict[str, Any] = {"command": command, "versions": versions(), "model": record}
+    if like is None and input_steps.is_open(network, options):
+        chosen = input_steps.choose(network, calibrate.x, options, progress)
+        options = replace(options, input_steps=chosen.steps)
+        told["input_steps"] = chosen.record()
+
+    def converted(samples: np.ndarray) -> Design:
+        return calibrate_network(network, samples, options, like)
+
+    judged = None
+    if judge:
+        samples = np.asarray(calibrate.x)
+        parts = verdict.split(len(samples), network, options)
+        judged = verdict.judge(network, samples, parts, converted, progress)
+        told["verdict"] = verdict.record(judged.how, judged.found)
+    design = converted(calibrate.x) if judged is None else judged.design
     if like is not None:
         design = fitted(design, like)
-    provenance = {
-        **design.provenance,
-        "command": command,
-        "versions": versions(),
-        "model": record,
-    }
+    design = with_thresholds(design, head, calibrate)
+    if calibrate.columns:
+        told["columns"] = calibrate.columns
+    design = replace(design, provenance={**design.provenance, **told})
     return Conversion(
-        design=replace(design, provenance=provenance), network=network, calibrate=calibrate
+        design=design,
+        network=network,
+        calibrate=calibrate,
+        judged=judged,
+        notes=settled.notes,
     )
 
 
 def convert_network(network: Network, model: Model, *, like: Design) -> Design:
     """Convert a network in memory like another Design, on the samples that ``model`` names."""
-    samples = load_data(model.calibrate, inputs=model.inputs, need_labels=False)
+    samples = model.samples()
     return fitted(calibrate_network(network, samples.x, like=like), like)
 
 
@@ -541,27 +593,36 @@ class Inference:
 
     Parameters
     ----------
-    labels, first_logit_cycles
-        (n,) int64: class, and clock cycles from the last word of a sample to its first logit, as
-        the board counted them.
+    answers
+        By output, see :func:`predict`; its labels are those that the host decides on.
+    labels
+        (n, ...) int64, the decisions of the output that decides first; what the board calls the
+        class where none does.
+    first_logit_cycles
+        (n,) int64, clock cycles from the last word of a sample to its first logit, as the board
+        counted them.
     latency_cycles
         From the first word of a sample to its class, as the cycle model predicted it when the
         bitstream was built; 0 where the board does not say.
     equal
         How many samples got the golden model's logits, all of them.
     correct
-        How many answers are the true class; ``None`` without labels.
+        How many answers are right; ``None`` without labels, or where none is right or wrong.
+    figures
+        By output, how right the answers are; empty without labels.
     seconds
         Wall time for all samples, the link included.
     clock_hz
         Of the core, as the board says.
     """
 
+    answers: dict[str, Answers]
     labels: np.ndarray
     first_logit_cycles: np.ndarray
     latency_cycles: int
     equal: int
     correct: int | None
+    figures: dict[str, Figures]
     seconds: float
     clock_hz: int
 
@@ -610,7 +671,7 @@ def infer(
     from .host import open_port
 
     design = load_design(design)
-    truth = None if data.y is None else data.classes_of(design.readout.size, design.name)
+    judge = Judge.of(design, data)
     expected = golden.run(design, design.raw_samples(data.x))
     with open_port(port, baud) as line:
         host = Host(line)
@@ -621,18 +682,107 @@ def infer(
     labels = np.array([result.label for result in results])
     logits = np.array([result.logits for result in results])
     same = (logits == expected.logits).all(axis=1) & (labels == expected.labels)
+    said = answered(design, data, design.values(logits))
+    decided = [found.answers["label"] for found in said.values() if "label" in found.answers]
+    if decided and not (design.head.is_single and isinstance(design.head.outputs[0], Classes)):
+        labels = decided[0]  # what the board calls the class is none
     return Inference(
+        answers={name: found.answers for name, found in said.items()},
         labels=labels,
         first_logit_cycles=np.array([result.first_logit_cycles for result in results]),
         latency_cycles=0 if identity is None else identity.latency_cycles,
         equal=int(same.sum()),
-        correct=None if truth is None else int((labels == truth).sum()),
+        correct=_correct(judge, design.values(logits), labels),
+        figures={name: found.figures for name, found in said.items() if found.is_labelled},
         seconds=seconds,
         clock_hz=0 if identity is None else identity.clock_hz,
     )
 
 
-# -- accuracy ----------------------------------------------------------------------------------
+# -- answers -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """What one output answers to a data set.
+
+    Parameters
+    ----------
+    output
+        Of the kind that labels say, where there are some.
+    answers
+        Arrays by name, a row a sample: ``label``, ``probability``, ``value``, ``score``, ``error``.
+    figures
+        How right they are; without labels, how often each answer is given.
+    is_labelled
+        Whether there are labels.
+    """
+
+    output: Output
+    answers: Answers
+    figures: Figures
+    is_labelled: bool
+
+
+def answered(design: Design, data: Dataset, values: np.ndarray) -> dict[str, Answered]:
+    """Return by output what real values, (n, logits), answer to a data set."""
+    found = {}
+    for output in data.fitted(design.head):
+        part = design.head.part(values, output)
+        truth = data.truth(output, design.name)
+        if truth is None:
+            figures = output.without_labels(part, data.x)
+        else:
+            figures = output.figures(part, truth, data.x)
+        found[output.name] = Answered(
+            output=output,
+            answers=output.answers(part, data.x),
+            figures=figures,
+            is_labelled=truth is not None,
+        )
+    return found
+
+
+def _correct(
+    judge: Judge | None, values: np.ndarray, board: np.ndarray | None = None
+) -> int | None:
+    """Return how many answers are right, by the decisions of the output that is judged.
+
+    Of a network of classes alone, by those of the ``board``.
+    """
+    if judge is None or judge.truth is None:
+        return None
+    label = judge.output.decisions(judge.head.part(values, judge.output), judge.given)
+    if board is not None and isinstance(judge.output, Classes) and judge.head.is_single:
+        label = board
+    if label is None:
+        return None
+    return int((label == judge.truth).reshape(len(label), -1).all(axis=1).sum())
+
+
+def predict(
+    design: Design | Path | str, data: Dataset | np.ndarray, *, output: Path | str | None = None
+) -> dict[str, Answers]:
+    """Return what the golden model answers, by output and name, a row a sample.
+
+    Parameters
+    ----------
+    data
+        Samples; labels are not needed.
+    output
+        File to write the answers to: ``.npz``, ``.csv`` or ``.json``.
+    """
+    from .prediction import write
+
+    design = load_design(design)
+    if isinstance(data, np.ndarray):
+        data = Dataset(path="the samples", x=data, y=None)
+    values = design.values(golden.run(design, design.raw_samples(data.x)).logits)
+    said = answered(design, replace(data, y=None, others={}), values)
+    found = {name: each.answers for name, each in said.items()}
+    if output is not None:
+        write(Path(output), found, design.head, data.rows)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -643,33 +793,82 @@ class Evaluation:
     ----------
     design_hash
         SHA-256 of the Design.
-    samples, correct
-        Counts.
-    confusion
-        (classes, classes) int64; row: true class, column: answer.
+    samples
+        Count.
+    outputs
+        By name, the answers and how right they are.
+    judged
+        Name of the output that figures speak of first.
+    correct
+        How many samples it answers rightly; ``None`` without labels, or where none is right.
     activity
         By population: mean share of the possible events that were sent, 0..1.
+    agreement
+        By output, how far the float network says the same; empty where that is not at hand.
+    float_figures
+        By output, how right the float network is, with labels.
     """
 
     design_hash: str
     samples: int
-    correct: int
-    confusion: np.ndarray
+    outputs: dict[str, Answered]
+    judged: str
+    correct: int | None
     activity: dict[str, float]
+    agreement: dict[str, Figures]
+    float_figures: dict[str, Figures]
+
+    @property
+    def figures(self) -> Figures:
+        """Of the output that is judged."""
+        return self.outputs[self.judged].figures
 
     @property
     def accuracy(self) -> float:
-        """Share of samples answered correctly, 0..1."""
-        return self.correct / self.samples
+        """Share of right decisions, 0..1.
+
+        Raises
+        ------
+        ValueError
+            Where there are no labels, or nothing is decided: ``figures`` says what is known.
+        """
+        found = self.figures.get("accuracy")
+        if found is None:
+            raise ValueError(
+                f"there is no accuracy of {self.outputs[self.judged].output.said()} without "
+                f"decisions and labels"
+            )
+        return found
+
+    @property
+    def confusion(self) -> np.ndarray | None:
+        """(classes, classes) int64; row: true class, column: answer."""
+        return self.figures.get("confusion")
 
 
-def evaluate(design: Design | Path | str, data: Dataset) -> Evaluation:
-    """Answer every sample with the golden model and compare with the labels."""
+def evaluate(
+    design: Design | Path | str, data: Dataset, network: Network | None = None
+) -> Evaluation:
+    """Answer every sample with the golden model, and compare with labels where there are some.
+
+    With the float ``network`` beside, its answers are compared too.
+    """
     design = load_design(design)
-    truth = data.classes_of(design.readout.size, design.name)
+    judge = Judge.of(design, data)
     result = golden.run(design, design.raw_samples(data.x), count_events=True)
-    confusion = np.zeros((design.readout.size,) * 2, np.int64)
-    np.add.at(confusion, (truth, result.labels), 1)
+    values = design.values(result.logits)
+    said = answered(design, data, values)
+    agreement, exact = {}, {}
+    if network is not None:
+        others = network.answers(data.x)
+        for name, each in said.items():
+            part, other = (design.head.part(v, each.output) for v in (values, others))
+            agreement[name] = each.output.agreement(part, other, data.x)
+        exact = {
+            name: each.figures
+            for name, each in answered(design, data, others).items()
+            if each.is_labelled
+        }
     activity = {
         name: float(counts.mean()) / (design[name].size * design[name].train_code.steps)
         for name, counts in result.events.items()
@@ -677,30 +876,40 @@ def evaluate(design: Design | Path | str, data: Dataset) -> Evaluation:
     return Evaluation(
         design_hash=design.hash,
         samples=len(data),
-        correct=int(np.trace(confusion)),
-        confusion=confusion,
+        outputs=said,
+        judged=(design.head.chief if judge is None else judge.output).name,
+        correct=_correct(judge, values),
         activity=activity,
+        agreement=agreement,
+        float_figures=exact,
     )
 
 
 def float_accuracy(network: Network, data: Dataset) -> float:
-    """Return the share of samples that the float network answers correctly."""
-    truth = data.classes_of(network.readout.size, network.name)
-    return float((network.answers(data.x).argmax(axis=1) == truth).mean())
+    """Return how right the float network is on labelled data, in the figure of :class:`Judge`."""
+    judge = Judge.of(network, data)
+    found = None if judge is None else judge.share(network.answers(data.x))
+    if found is None:
+        raise ValueError(f"{data.path} was read without labels")
+    return found
 
 
 def over_steps(conversion: Conversion, data: Dataset, steps: Sequence[int]) -> list[dict[str, Any]]:
-    """Convert anew for each T and return its golden accuracy: ``steps`` and ``golden``.
+    """Convert anew for each T and return how right it is: ``steps`` and ``golden``.
 
-    Exceptions by layer keep their own T, as does the input in settled firing.
+    That is the accuracy, or the figure that fits the output; without labels, the agreement with
+    the float network. Exceptions by layer keep their own T, as does the input in settled firing.
     """
     options = options_of(conversion.design)
+    judge = Judge.of(conversion.design, data, lambda: conversion.network.answers(data.x))
     points = []
     for t in steps:
         design = calibrate_network(
             conversion.network, conversion.calibrate.x, with_steps(options, t)
         )
-        points.append({"steps": t, "golden": evaluate(design, data).accuracy})
+        assert judge is not None, "there is a float network"
+        values = design.values(golden.run(design, design.raw_samples(data.x)).logits)
+        points.append({"steps": t, "golden": judge.share(values)})
     return points
 
 

@@ -191,12 +191,14 @@ def resnet8_curves() -> tuple[dict[str, dict[int, float]], float]:
         "held": (tune.overlapped_options(network, base, eta, **HELD), HELD_STEPS),
     }
     found: dict[str, dict[int, float]] = {}
+    judge = api.Judge.of(network, data)
+    assert judge is not None, "the images have labels"
     for name, (options, steps) in forms.items():
         say(f"  {CURVES[name]}")
         design = calibrate(network, task.calibrate.x, replace(options, rounding="plain"))
         kept = BASELINE / f"{design.hash[:16]}-{CURVE_IMAGES}.json"  # an hour's work is kept
         if not kept.is_file():
-            curve = analysis.over_steps(design, data, steps, say)
+            curve = analysis.over_steps(design, data, judge, steps, say)
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_text(kept, to_json(curve))
         curve = json.loads(kept.read_text())

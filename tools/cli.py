@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import cli_board, cli_proof, cli_study
-from .console import DIFFERENCE, DONE, USER, Outcome, run_program, shown, verb, working
+from .console import DIFFERENCE, DONE, USER, Outcome, progress, run_program, shown, verb, working
 from .options import (
     COUNT,
+    COUNT_OF_SAMPLES,
+    DATA,
     FILE,
     MHZ,
     NEW_FILE,
     REAL,
     Finite,
     InOrder,
-    argument_option,
     auto_record,
     choose_fold,
     command_line,
@@ -27,9 +28,12 @@ from .options import (
     examples,
     fold_as_told,
     fold_option,
+    given_data,
+    head_options,
     link_option,
     model_options,
     needs_record,
+    sample_options,
     tell_random_weights,
     told_fold,
     weight_options,
@@ -38,6 +42,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from .heads import HeadOptions
     from .source import Named
 
 
@@ -77,17 +82,15 @@ def cli() -> None:
     )
 )
 @click.argument("model")
+@click.option("--weights", type=FILE, help="State dict of the model (a .pt2 has its own).")
 @click.option(
-    "--weights",
+    "--calibrate",
+    required=True,
     type=FILE,
-    help="State dict of the model, or a checkpoint that holds one (.pth, .safetensors); a .pt2 has "
-    "its own.",
+    help="Typical samples, some hundred do: .npz, .npy, .csv, or a folder of images.",
 )
-@argument_option("Argument of the factory, a Python literal or text. May be repeated.")
-@click.option(
-    "--calibrate", required=True, type=FILE, help=".npz of typical samples; some hundred do."
-)
-@click.option("--inputs", default="x", show_default=True, help="Array of samples in it.")
+@sample_options
+@head_options
 @click.option("-o", "--output", required=True, type=NEW_FILE, help="The design file to write.")
 @click.option("--name", help="Name of the design; by default the factory's.")
 @click.option(
@@ -117,7 +120,8 @@ def cli() -> None:
 @click.option(
     "--input-steps",
     type=int,
-    help="T of the input; by default 2, or 8 before convolutions; overlapped as --steps.",
+    help="T of the input; by default the fewest that add no more error than all else, measured; "
+    "summed with a layer, that layer's; overlapped as --steps.",
 )
 @click.option(
     "--firing",
@@ -207,7 +211,10 @@ def convert(
     model: str,
     weights: Path | None,
     calibrate: Path,
-    inputs: str,
+    inputs: str | None,
+    labels: str | None,
+    white: int,
+    head: "HeadOptions",
     output: Path,
     name: str | None,
     weight_bits: str | None,
@@ -215,7 +222,6 @@ def convert(
     schedule: str,
     input_schedule: str | None,
     layers: tuple[str, ...],
-    arguments: tuple[str, ...],
     fold: tuple[str, ...],
     board: str | None,
     like: Path | None,
@@ -240,13 +246,25 @@ def convert(
         spec=model,
         weights=None if weights is None else str(weights),
         calibrate=str(calibrate),
-        inputs=inputs,
-        arguments=arguments,
+        inputs=inputs or "x",
+        labels=labels,
+        white=white,
     )
-    samples = api.load_data(calibrate, inputs=inputs, need_labels=False)
-    with working("converting"):
-        result = api.convert(source, samples, options, name=name, like=like, command=command_line())
+    samples = source.samples(need_labels=None)
+    with working("converting") as doing:
+        result = api.convert(
+            source,
+            samples,
+            options,
+            name=name,
+            like=like,
+            head=head,
+            command=command_line(),
+            progress=doing,
+        )
     tell_random_weights(source)
+    for note in result.notes:
+        progress.print(f"warning: {note}", soft_wrap=True)
     design, auto = fold_as_told(result.design, fold, board) if fold else (result.design, {})
     design.save(output)
     return Outcome(
@@ -255,31 +273,127 @@ def convert(
             "design": output,
             "design_hash": design.hash,
             "name": design.name,
+            "outputs": design.head.record(),
             "layers": design.provenance["layers"],
+            "input_steps": design.provenance.get("input_steps"),
+            "verdict": design.provenance["verdict"],
         },
         text=tables.of_conversion(design, output),
     )
 
 
-@cli.command(epilog=examples("signfire evaluate design.npz --data test.npz"))
+@cli.command(
+    short_help="Measure how right the golden model answers.",
+    epilog=examples(
+        "signfire evaluate design.npz --data test.npz",
+        "signfire evaluate design.npz --data test.csv --labels defect",
+        "beside the float model:",
+        "signfire evaluate design.npz --data test.npz --model model.py:make_net --weights net.pth",
+    ),
+)
 @click.argument("design", type=FILE)
 @data_options
-@click.option("--samples", type=int, help="Only the first N samples.")
+@model_options
+@click.option("--samples", type=COUNT_OF_SAMPLES, help="Only the first N samples.")
 @verb
-def evaluate(design: Path, data: Path, inputs: str, labels: str, samples: int | None) -> Outcome:
-    """Measure accuracy and event counts with the golden model."""
-    from . import api, tables
+def evaluate(
+    design: Path,
+    data: Path,
+    inputs: str | None,
+    labels: str | None,
+    white: int,
+    named: "Named",
+    samples: int | None,
+) -> Outcome:
+    """Measure how right the golden model answers, and count events.
+
+    What is measured fits the outputs: accuracy and confusion of classes, the area under the ROC
+    curve of a yes or no, error and r2 of values, the mean intersection over union of pixels.
+    Without labels it says how often each answer is given. With --model the float model answers the
+    same samples.
+    """
+    from . import api, source, tables
 
     loaded = api.load_design(design)
-    found = api.load_data(data, inputs=inputs, labels=labels, design=loaded, samples=samples)
-    result = api.evaluate(loaded, found)
+    found = given_data(data, inputs, labels, white, loaded, samples)
+    origin = None if named.spec is None else source.read(loaded, named)
+    result = api.evaluate(loaded, found, None if origin is None else origin.network)
+    figures = {name: each.figures for name, each in result.outputs.items()}
     record = {
         "design_hash": result.design_hash,
-        "accuracy": {"golden": result.accuracy, "samples": result.samples},
+        "samples": result.samples,
+        "labelled": any(each.is_labelled for each in result.outputs.values()),
+        "accuracy": {"golden": result.figures.get("accuracy"), "samples": result.samples},
+        "outputs": tables.by_output(figures),
+        "float": tables.by_output(result.float_figures),
+        "agreement": tables.by_output(result.agreement),
         "confusion": result.confusion,
         "activity": result.activity,
+        "float_differs": () if origin is None else origin.differs,
     }
-    return Outcome(data=record, text=tables.of_evaluation(result))
+    said = [] if origin is None else source.not_converted(origin.differs)
+    return Outcome(data=record, text=[*said, *tables.of_evaluation(result)])
+
+
+@cli.command(
+    short_help="Write what the integers answer to samples.",
+    epilog=examples(
+        "signfire predict design.npz --data new.npz -o answers.npz",
+        "signfire predict design.npz --data new.csv -o answers.csv",
+        "signfire predict design.npz --data images/ --json",
+    ),
+)
+@click.argument("design", type=FILE)
+@data_options
+@click.option("--samples", type=COUNT_OF_SAMPLES, help="Only the first N samples.")
+@click.option(
+    "--threshold",
+    "thresholds",
+    multiple=True,
+    metavar="[NAME=]N",
+    help="Threshold in place of the design's, of what forward returns: 0.3 behind a sigmoid.",
+)
+@click.option("-o", "--output", type=NEW_FILE, help="File of answers: .npz, .csv or .json.")
+@verb
+def predict(
+    design: Path,
+    data: Path,
+    inputs: str | None,
+    labels: str | None,
+    white: int,
+    samples: int | None,
+    thresholds: tuple[str, ...],
+    output: Path | None,
+) -> Outcome:
+    """Write the answers of the golden model: classes, probabilities, values, errors.
+
+    Labels are not needed and not looked at. A board that runs DESIGN gives the same logits, so the
+    same answers.
+    """
+    from . import api, heads, prediction, tables
+
+    if output is not None:
+        prediction.check_file(output)
+    loaded = heads.rethresholded(api.load_design(design), thresholds)
+    found = api.load_data(
+        data,
+        inputs=inputs,
+        labels=labels,
+        need_labels=False,
+        design=loaded,
+        samples=samples,
+        white=white,
+    )
+    answers = api.predict(loaded, found, output=output)
+    return Outcome(
+        data={
+            "design_hash": loaded.hash,
+            "samples": len(found),
+            "answers": prediction.records(answers, loaded.head, found.rows),
+            "file": output,
+        },
+        text=tables.of_prediction(answers, loaded.head, found.rows, output),
+    )
 
 
 @cli.command(
@@ -406,8 +520,9 @@ def fold(
 def simulate(
     design: Path,
     data: Path,
-    inputs: str,
-    labels: str,
+    inputs: str | None,
+    labels: str | None,
+    white: int,
     samples: int | None,
     bulk: bool,
     netlist: bool,
@@ -439,7 +554,7 @@ def simulate(
         raise ValueError("--netlist needs the board that is synthesised for (give --board)")
     loaded = api.load_design(design)
     count = 3 if samples is None and not bulk else samples
-    found = api.load_data(data, inputs=inputs, labels=labels, design=loaded, samples=count)
+    found = given_data(data, inputs, labels, white, loaded, count)
     chosen, auto = fold_as_told(loaded, fold, board)
     technology = api.technology_of(find_board(board or api.DEFAULT_BOARD))
     folder = output or Path("build") / f"{chosen.name}-simulate"
@@ -510,8 +625,9 @@ def simulate(
 def report(
     design: Path,
     data: Path,
-    inputs: str,
-    labels: str,
+    inputs: str | None,
+    labels: str | None,
+    white: int,
     named: "Named",
     samples: int | None,
     example: int,
@@ -533,7 +649,7 @@ def report(
     from . import api, pipeline
 
     loaded = api.load_design(design)
-    found = api.load_data(data, inputs=inputs, labels=labels, design=loaded, samples=samples)
+    found = given_data(data, inputs, labels, white, loaded, samples)
     choice = told_fold(loaded, fold, board)
     job = pipeline.Job(
         design=choice.design,
@@ -573,9 +689,8 @@ def report(
 @click.option("--seeds", default="1", show_default=True, help="Of place and route: 1,2,3,4.")
 @click.option("--frequency", type=MHZ, help="Clock in MHz in place of the fastest.")
 @link_option
-@click.option("--data", type=FILE, help=".npz with samples and labels, for the report's accuracy.")
-@click.option("--inputs", default="x", show_default=True, help="Array of samples.")
-@click.option("--labels", default="y", show_default=True, help="Array of classes.")
+@click.option("--data", type=FILE, help=f"Samples for checks and the report: {DATA}")
+@sample_options
 @model_options
 @click.option("--faults", type=COUNT, default=0, help="Plant N faults, see signfire faults.")
 @click.option("-o", "--output", type=FILE, help="Folder; by default build/NAME-BOARD.")
@@ -589,8 +704,9 @@ def build(
     frequency: float | None,
     link: str,
     data: Path | None,
-    inputs: str,
-    labels: str,
+    inputs: str | None,
+    labels: str | None,
+    white: int,
     named: "Named",
     faults: int,
     output: Path | None,
@@ -610,7 +726,7 @@ def build(
     loaded = api.load_design(design)
     samples = None
     if data is not None:
-        samples = api.load_data(data, inputs=inputs, labels=labels, design=loaded)
+        samples = given_data(data, inputs, labels, white, loaded, None)
     if shape is None:
         frozen = None
         choice = told_fold(loaded, fold, target, link)

@@ -26,6 +26,7 @@ from .console import (
     working,
 )
 from .options import (
+    DATA,
     FILE,
     MHZ,
     Finite,
@@ -33,6 +34,8 @@ from .options import (
     examples,
     fold_as_told,
     fold_option,
+    given_data,
+    sample_options,
     told_fold,
     whole_numbers,
 )
@@ -75,11 +78,10 @@ TRIES = click.option(
 @click.option(
     "--data",
     type=FILE,
-    help=".npz file with samples and labels. With --watch it may be left out: samples then come "
-    "from standard input, one a line.",
+    help=f"{DATA} With --watch it may be left out: samples then come from standard input, one a "
+    "line.",
 )
-@click.option("--inputs", default="x", show_default=True, help="Array of samples.")
-@click.option("--labels", default="y", show_default=True, help="Array of classes.")
+@sample_options
 @click.option("--samples", type=int, help="Only the first N samples.")
 @click.option("--watch", is_flag=True, help="Print each answer at once, as a line of JSON.")
 @TRIES
@@ -90,8 +92,9 @@ def infer(
     port: str,
     board: str | None,
     data: Path | None,
-    inputs: str,
-    labels: str,
+    inputs: str | None,
+    labels: str | None,
+    white: int,
     samples: int | None,
     watch: bool,
     tries: int,
@@ -102,18 +105,18 @@ def infer(
 
     With --watch every answer is a line of JSON as soon as it is there, until the samples end or
     Ctrl-C. Without --data a sample is a line of standard input: a JSON array of numbers, an object
-    {"x": [...], "y": class}, or numbers with commas or spaces between them. Lines with "status"
+    {"x": [...], "y": label}, or numbers with commas or spaces between them. Lines with "status"
     tell what else happened; a board that is unplugged is looked for, and goes on where it was.
     """
     from ..boards.boards import BAUD, find_board
-    from . import api, tables
+    from . import api, prediction, tables
 
     if data is None and not watch:
         raise click.UsageError("--data is needed, or --watch to read samples from standard input")
     baud = BAUD if board is None else find_board(board).baud
     loaded, found = api.load_design(design), None
     if data is not None:
-        found = api.load_data(data, inputs=inputs, labels=labels, design=loaded, samples=samples)
+        found = given_data(data, inputs, labels, white, loaded, samples)
     if watch or found is None:
         tally = stream_infer(loaded, port, baud, found, samples, tries, write)
         return USER if tally.errors else DIFFERENCE if tally.equal < tally.samples else DONE
@@ -125,7 +128,9 @@ def infer(
             "samples": len(found),
             "equal": result.equal,
             "accuracy": None if result.correct is None else result.correct / len(found),
+            "outputs": tables.by_output(result.figures),
             "labels": result.labels,
+            "answers": prediction.records(result.answers, loaded.head, found.rows),
             "first_logit_cycles": result.first_logit_cycles,
             "latency_cycles": result.latency_cycles,
             "seconds": result.seconds,
@@ -382,9 +387,17 @@ def flash(build: Path, board: str | None, dry_run: bool, **settings: Any) -> Out
 @click.argument("design", type=FILE)
 @click.option("-o", "--output", required=True, type=FILE, help="Folder for the bitstream.")
 @click.option("--data", type=FILE, help=".npz: let what is read back of the chip answer a sample.")
-@click.option("--inputs", default="x", show_default=True, help="Array of samples.")
+@sample_options
 @verb
-def reweight(build: Path, design: Path, output: Path, data: Path | None, inputs: str) -> Outcome:
+def reweight(
+    build: Path,
+    design: Path,
+    output: Path,
+    data: Path | None,
+    inputs: str | None,
+    labels: str | None,
+    white: int,
+) -> Outcome:
     """Put the weights of another design into a finished build, without place-and-route.
 
     BUILD is the folder of signfire build, DESIGN a design of the same shape, as signfire convert
@@ -399,7 +412,7 @@ def reweight(build: Path, design: Path, output: Path, data: Path | None, inputs:
     read_build(build)
     loaded, samples = api.load_design(design), None
     if data is not None:
-        samples = api.load_data(data, inputs=inputs, need_labels=False, design=loaded, samples=1)
+        samples = given_data(data, inputs, labels, white, loaded, 1)
     with shown("new weights") as say:
         result, chip = reweighting.run(build, loaded, output, samples, progress=say)
     checked = None if chip is None else tables.chip_record(chip)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from .console import DIFFERENCE, DONE, Outcome, shown, verb
-from .options import FILE, SEED, data_options, examples, fold_as_told, fold_option
+from .options import FILE, SEED, data_options, examples, fold_as_told, fold_option, given_data
 
 
 @click.command(
@@ -34,8 +34,9 @@ def verify_bitstream(
     build: Path,
     design: Path,
     data: Path,
-    inputs: str,
-    labels: str,
+    inputs: str | None,
+    labels: str | None,
+    white: int,
     samples: int,
     board: str | None,
     fold: tuple[str, ...],
@@ -63,7 +64,7 @@ def verify_bitstream(
         bitstream, target, folder = found.bitstream, found.board, found.folder
         shape = Design.load(folder / SHAPE) if (folder / SHAPE).is_file() else None
     loaded = api.load_design(design)
-    wanted = api.load_data(data, inputs=inputs, need_labels=False, design=loaded, samples=samples)
+    wanted = given_data(data, inputs, labels, white, loaded, samples)
     chosen, auto = fold_as_told(loaded, fold, target)
     with shown("bitstream check") as say:
         result = proof.verify_bitstream(
@@ -108,8 +109,9 @@ def verify_bitstream(
 def faults(
     design: Path,
     data: Path,
-    inputs: str,
-    labels: str,
+    inputs: str | None,
+    labels: str | None,
+    white: int,
     board: str | None,
     fold: tuple[str, ...],
     count: int,
@@ -135,7 +137,7 @@ def faults(
     from .claim import claim
 
     loaded = api.load_design(design)
-    found = api.load_data(data, inputs=inputs, labels=labels, design=loaded, samples=samples)
+    found = given_data(data, inputs, labels, white, loaded, samples)
     chosen, auto = fold_as_told(loaded, fold, board)
     folder = output or fault_table.default_folder(chosen.name)
     with claim(folder), shown("fault campaign") as say:

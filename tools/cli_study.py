@@ -12,12 +12,13 @@ from .options import (
     NEW_FILE,
     REAL,
     SEED,
-    argument_option,
     command_line,
     data_options,
     examples,
+    given_data,
     model_options,
     numbers,
+    sample_options,
     tell_random_weights,
     whole_numbers,
 )
@@ -40,9 +41,13 @@ if TYPE_CHECKING:
 )
 @click.argument("model")
 @click.option("--weights", type=FILE, help="State dict of the model (a .pt2 has its own).")
-@argument_option("Argument of the factory. May be repeated.")
-@click.option("--calibrate", required=True, type=FILE, help=".npz of typical samples.")
-@click.option("--inputs", default="x", show_default=True, help="Array of samples in it.")
+@click.option(
+    "--calibrate",
+    required=True,
+    type=FILE,
+    help="Typical samples: .npz, .npy, .csv, or a folder of images.",
+)
+@sample_options
 @click.option("-o", "--output", required=True, type=NEW_FILE, help="The design file to write.")
 @click.option("--name", help="Name of the design; by default the factory's.")
 @click.option("--budget", default=8, show_default=True, help="Mean T of the populations, at most.")
@@ -77,7 +82,9 @@ def tune_schedule(
     model: str,
     weights: Path | None,
     calibrate: Path,
-    inputs: str,
+    inputs: str | None,
+    labels: str | None,
+    white: int,
     output: Path,
     name: str | None,
     budget: int,
@@ -90,7 +97,6 @@ def tune_schedule(
     samples: int,
     seed: int,
     record: Path | None,
-    arguments: tuple[str, ...],
 ) -> Outcome:
     """Search firing, codes, T of every population and step sizes, on the golden model.
 
@@ -111,10 +117,11 @@ def tune_schedule(
         spec=model,
         weights=None if weights is None else str(weights),
         calibrate=str(calibrate),
-        inputs=inputs,
-        arguments=arguments,
+        inputs=inputs or "x",
+        labels=labels,
+        white=white,
     )
-    data = api.load_data(calibrate, inputs=inputs, need_labels=False)
+    data = source.samples()
     tell_random_weights(source)
     network, kept = api.loaded(source, data.x, name=name)
     record = record or output.with_suffix(".tune.jsonl")
@@ -145,8 +152,9 @@ def tune_schedule(
     design.save(output)
     asked = ["signfire", "convert", model, "--calibrate", str(calibrate), "-o", str(output)]
     asked += [] if weights is None else ["--weights", str(weights)]
-    asked += [word for each in arguments for word in ("--arg", each)]
-    asked += [] if inputs == "x" else ["--inputs", inputs]
+    asked += [] if inputs is None else ["--inputs", inputs]
+    asked += [] if labels is None else ["--labels", labels]
+    asked += [] if white == 1 else ["--white", str(white)]
     asked += [] if name is None else ["--name", name]
     again = shlex.join([*asked, *tune.words(found.best.options)])
     data_out = tune.record_of(found)
@@ -188,8 +196,9 @@ def tune_schedule(
 def analyse(
     design: Path,
     data: Path,
-    inputs: str,
-    labels: str,
+    inputs: str | None,
+    labels: str | None,
+    white: int,
     samples: int,
     settled: str,
     overlapped: str,
@@ -209,7 +218,7 @@ def analyse(
     from .source import not_converted
 
     loaded = api.load_design(design)
-    found = api.load_data(data, inputs=inputs, labels=labels, design=loaded, samples=samples)
+    found = given_data(data, inputs, labels, white, loaded, samples)
     question = analysis.Question(
         settled=sorted(whole_numbers("--settled", settled)),
         overlapped=sorted(whole_numbers("--overlapped", overlapped)),
@@ -280,8 +289,9 @@ def analyse(
 def robustness(
     design: Path,
     data: Path,
-    inputs: str,
-    labels: str,
+    inputs: str | None,
+    labels: str | None,
+    white: int,
     samples: int,
     noise: str,
     flips: str,
@@ -304,7 +314,7 @@ def robustness(
     from .source import not_converted
 
     loaded = api.load_design(design)
-    found = api.load_data(data, inputs=inputs, labels=labels, design=loaded, samples=samples)
+    found = given_data(data, inputs, labels, white, loaded, samples)
     deviations, rates = numbers("--noise", noise), numbers("--flips", flips)
     origin = source.read(loaded, named)
     network = origin.network

@@ -1,23 +1,26 @@
-"""Samples and labels from an ``.npz`` file, checked before anything else runs."""
+"""Samples and labels from a file or a folder, checked before anything else runs."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import prod
 from pathlib import Path
 
 import numpy as np
 
-from ..gen.design.archive import Archive, BadArchive, Header, refuse_more_than_memory
 from ..gen.design.design import Design
+from ..gen.model.heads import Head, Output
+from ..gen.model.heads.head import fitting
+from .array_file import is_single, read_archive, read_single
+from .readings import Reading, Wish, any_shape
 
-SINGLE = b"\x93NUMPY"  # begins an .npy file
-WORKING_BYTES = 16  # of a value beside its own: the integer that it becomes, and on the way there
+LABELS = ("y", "label", "labels", "class", "target")  # names of labels where none was given
+NO_LABELS: Mapping[str, np.ndarray] = {}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
-    """Samples with their classes.
+    """Samples with what is true of them, where that is known.
 
     Parameters
     ----------
@@ -26,12 +29,22 @@ class Dataset:
     x
         (n, ...) samples, any integer or float type.
     y
-        (n,) integer classes; ``None`` where none are needed.
+        (n, ...) labels of the first output, classes for instance; ``None`` where there are none.
+    others
+        Labels of further outputs, by name.
+    names
+        Of the classes, where the file names them.
+    columns, rows
+        Names of the values of a sample, and of the samples, where the file names them.
     """
 
     path: str
     x: np.ndarray
     y: np.ndarray | None
+    others: Mapping[str, np.ndarray] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.x)
@@ -42,8 +55,13 @@ class Dataset:
             return self
         if count < 1:
             raise ValueError(f"the number of samples must be at least 1, not {count}")
-        y = None if self.y is None else self.y[:count]
-        return Dataset(path=self.path, x=self.x[:count], y=y)
+        return replace(
+            self,
+            x=self.x[:count],
+            y=None if self.y is None else self.y[:count],
+            others={name: labels[:count] for name, labels in self.others.items()},
+            rows=self.rows[:count],
+        )
 
     @property
     def classes(self) -> np.ndarray:
@@ -52,27 +70,39 @@ class Dataset:
             raise ValueError(f"{self.path} was read without labels")
         return self.y
 
-    def classes_of(self, classes: int, name: str) -> np.ndarray:
-        """Return the labels, (n,) int64, of a network ``name`` of so many ``classes``.
+    @property
+    def is_labelled(self) -> bool:
+        return self.y is not None or bool(self.others)
+
+    def labels_of(self, output: Output) -> np.ndarray | None:
+        """Return the labels of an output; those of a single one, or of the first, have no name."""
+        found = self.others.get(output.name)
+        return self.y if found is None and output.start == 0 else found
+
+    def fitted(self, head: Head) -> Head:
+        """Return a head whose outputs are what the labels say, where their kind was guessed."""
+        for output in head:
+            labels = self.labels_of(output)
+            if labels is not None:
+                head = head.with_output(fitting(output, labels))
+        return head
+
+    def truth(self, output: Output, name: str) -> np.ndarray | None:
+        """Return the labels of an output of a network ``name`` as its kind takes them.
 
         Raises
         ------
         ValueError
-            If there are none, or one is no class of it.
+            If they are none of its kind.
         """
-        truth = self.classes
-        if len(truth) and (truth.min() < 0 or truth.max() >= classes):
-            raise ValueError(
-                f"labels must lie in 0..{classes - 1}, the {classes} outputs of {name!r}, not "
-                f"{truth.min()}..{truth.max()}"
-            )
-        return truth.astype(np.int64)
+        labels = self.labels_of(output)
+        return None if labels is None else output.truth(labels, name)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of samples and labels, 64 hex digits."""
         h = hashlib.sha256()
-        for array in (self.x, self.y):
+        for array in (self.x, self.y, *(self.others[name] for name in sorted(self.others))):
             if array is not None:
                 h.update(f"{array.dtype.str} {array.shape}".encode())
                 h.update(np.ascontiguousarray(array).tobytes())
@@ -82,112 +112,158 @@ class Dataset:
 def load(
     path: Path | str,
     *,
-    inputs: str = "x",
-    labels: str = "y",
-    need_labels: bool = True,
+    inputs: str | None = None,
+    labels: str | None = None,
+    need_labels: bool | None = True,
     design: Design | None = None,
+    head: Head | None = None,
     samples: int | None = None,
+    white: int = 1,
 ) -> Dataset:
-    """Read samples ``inputs`` and labels ``labels`` from an ``.npz`` file, never unpickling.
+    """Read samples and labels, never unpickling and never running anything.
 
-    What the file says about its arrays is checked before they are read.
+    An ``.npz`` file holds samples ``x`` and labels ``y``; an ``.npy`` file samples alone; a
+    ``.csv`` table names its columns in its first line; a folder holds images, in a folder for each
+    class where they have classes. Words that stand for classes become their numbers, in the order
+    of the design's class names, else in that of the alphabet.
 
     Parameters
     ----------
     path
-        Of the file.
+        Of the file or the folder.
     inputs, labels
-        Names of the arrays.
+        Names of the arrays, or of the columns; ``None`` for the usual ones.
     need_labels
-        Whether there must be labels; else they are not looked at.
+        Whether there must be labels; ``False``: they are not looked at; ``None``: they are taken
+        where there are some, and must be there where ``labels`` names them.
     design
-        What the samples are for: their shape and the classes must fit it.
+        What the samples are for: their shape and the labels must fit it.
+    head
+        Whose outputs the labels are of, where there is no design yet.
     samples
-        Read the first so many alone; all of them for ``None``.
+        Read so many alone, the first ones; of a folder of classes some of each; all for ``None``.
+    white
+        What the brightest pixel of an image becomes: 1, or 255.
 
     Raises
     ------
     ValueError
-        If there is no such file, it is no ``.npz``, an array is missing, is no array of numbers or
-        is damaged, there is no sample, the lengths differ, the labels are not a vector of integers,
+        If there is no such file, it is none of these kinds, an array or a column is missing, holds
+        no numbers or is damaged, there is no sample, a value is not finite, the lengths differ,
         something does not fit the design, or the samples take more memory than is free.
     """
     path = Path(path)
     if samples is not None and samples < 1:
         raise ValueError(f"the number of samples must be at least 1, not {samples}")
-    if not path.is_file():
+    if not path.exists():
         raise ValueError(f"there is no data file {path}")
-    with path.open("rb") as file:
-        if file.read(len(SINGLE)) == SINGLE:
-            raise ValueError(
-                f"{path} holds a single array; DATA is an .npz file with samples and labels "
-                f"(np.savez('data.npz', x=samples, y=labels))"
-            )
-    try:
-        archive = Archive(path)
-    except BadArchive as fault:
-        raise ValueError(f"{path} is not an .npz file of plain arrays: {fault}") from fault
-    with archive:
-        x = _header(archive, path, inputs, "--inputs")
-        y = _header(archive, path, labels, "--labels") if need_labels else None
-        _check_samples(path, inputs, x, samples, design)
-        if y is not None:
-            _check_labels(path, labels, y, x.shape[0])
-        try:
-            values = archive.read(inputs, samples)
-            classes = None if y is None else archive.read(labels)
-        except BadArchive as fault:
-            raise ValueError(f"{path} cannot be read: {fault}") from fault
-    found = Dataset(path=str(path), x=values, y=classes).first(samples)
+    wish = Wish(
+        inputs=inputs,
+        labels=_names_of_labels(labels, head if design is None else design.head),
+        need_labels=True if need_labels is None and labels is not None else need_labels,
+        samples=samples,
+        check_shape=any_shape if design is None else design.check_sample_shape,
+        white=white,
+        columns=_columns_of(design),
+    )
+    reading = _read(path, wish)
+    _refuse_unfinite(path, reading)
+    numbers, names = _numbered(path, reading.labels, design)
+    first = next(iter(wish.labels), "")
+    found = Dataset(
+        path=str(path),
+        x=reading.x,
+        y=numbers.pop(first, None),
+        others=numbers,
+        names=names,
+        columns=reading.columns,
+        rows=reading.rows,
+    )
     if design is not None:
         design.check_samples(found.x)
-        if classes is not None:
-            found.classes_of(design.readout.size, design.name)
+        for output in found.fitted(design.head):
+            found.truth(output, design.name)
     return found
 
 
-def _header(archive: Archive, path: Path, name: str, option: str) -> Header:
-    if name not in archive:
-        names = ", ".join(repr(f) for f in archive) or "none"
+def _names_of_labels(labels: str | None, head: Head | None) -> dict[str, tuple[str, ...]]:
+    """Return the names that the labels of each output may have."""
+    names = (labels,) if labels is not None else LABELS
+    if head is None or head.is_single:
+        return {"": names}
+    first, *others = head
+    found = {first.name: (f"y_{first.name}", first.name, *names)}
+    return found | {o.name: (f"y_{o.name}", o.name) for o in others}
+
+
+def _columns_of(design: Design | None) -> tuple[str, ...]:
+    columns = () if design is None else design.provenance.get("columns", ())
+    if not isinstance(columns, list | tuple) or not all(isinstance(c, str) for c in columns):
+        return ()
+    return tuple(columns)
+
+
+def _read(path: Path, wish: Wish) -> Reading:
+    if path.is_dir():
+        from .image_folder import read_folder
+
+        return read_folder(path, wish)
+    if path.suffix.lower() in (".csv", ".tsv"):
+        from .csv_file import read_table
+
+        return read_table(path, wish)
+    if is_single(path):
+        return read_single(path, wish)
+    return read_archive(path, wish)
+
+
+def _refuse_unfinite(path: Path, reading: Reading) -> None:
+    """Raise where a value is no number, and say where it lies."""
+    x = reading.x
+    if x.dtype.kind != "f" or np.isfinite(x).all():
+        return
+    index = tuple(int(k) for k in np.argwhere(~np.isfinite(x))[0])
+    more = int((~np.isfinite(x)).sum()) - 1
+    raise ValueError(
+        f"samples must be finite: {path} holds {x[index]} at {reading.place(index)}"
+        f"{f', and {more} more such values' if more else ''} (leave the row out, or fill it in)"
+    )
+
+
+def _numbered(
+    path: Path, labels: Mapping[str, np.ndarray], design: Design | None
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Return labels as numbers, and the names of the classes where they were words."""
+    found, names = {}, ()
+    for output, words in labels.items():
+        if words.dtype.kind != "U":
+            found[output] = words
+            continue
+        names = _names_of_classes(path, words, output, design)
+        place = {name: k for k, name in enumerate(names)}
+        flat = np.array([place[str(word)] for word in words.ravel()], np.int64)
+        found[output] = flat.reshape(words.shape)
+    return found, names
+
+
+def _names_of_classes(
+    path: Path, words: np.ndarray, output: str, design: Design | None
+) -> tuple[str, ...]:
+    """Return the names of the classes in their order, where labels are words."""
+    there = tuple(map(str, np.unique(words)))
+    if design is None:
+        return there
+    own = design.head.outputs[0] if design.head.is_single else design.head[output]
+    strange = next((word for word in there if word not in own.names), None)
+    if own.names and strange is not None:
         raise ValueError(
-            f"{path} has no array {name!r}; it holds {names} (choose one with {option} NAME)"
+            f"{path} has the label {strange!r}, and the classes of {design.name!r} are "
+            f"{', '.join(own.names)}"
         )
-    try:
-        header = archive.header(name)
-    except BadArchive as fault:
-        raise ValueError(f"{path} cannot be read: {fault}") from fault
-    if header.dtype.kind not in "biuf":
-        raise ValueError(f"{name!r} of {path} must hold numbers, not {header.dtype}")
-    return header
-
-
-def _check_samples(
-    path: Path, name: str, x: Header, samples: int | None, design: Design | None
-) -> None:
-    if len(x.shape) < 2 or x.shape[0] == 0:
+    if not own.names and len(there) != own.named:
         raise ValueError(
-            f"{name!r} of {path} must hold samples in rows, (n, ...) with n >= 1, not shape "
-            f"{x.shape}"
+            f"labels of {path} are words, {', '.join(there[:5])}{', ...' * (len(there) > 5)}, and "
+            f"{design.name!r} does not say which of its {own.named} {own.names_of} each of them is "
+            f"(give signfire convert --classes NAME,NAME,...)"
         )
-    if design is not None:
-        design.check_sample_shape(x.shape)
-    count = x.shape[0] if samples is None else min(samples, x.shape[0])
-    values = count * prod(x.shape[1:])
-    try:
-        refuse_more_than_memory(
-            f"{name!r} of {path}, {count:,} samples of {prod(x.shape[1:]):,} values,",
-            values * (x.dtype.itemsize + WORKING_BYTES),
-            "take fewer samples: --samples N where a command has it, or a smaller file",
-        )
-    except BadArchive as fault:
-        raise ValueError(str(fault)) from None
-
-
-def _check_labels(path: Path, name: str, y: Header, samples: int) -> None:
-    if len(y.shape) != 1 or y.dtype.kind not in "iu":
-        raise ValueError(
-            f"{name!r} of {path} must be a vector of integer classes, not {y.dtype} of shape "
-            f"{y.shape}"
-        )
-    if y.shape[0] != samples:
-        raise ValueError(f"{path} has {samples} samples but {y.shape[0]} labels in {name!r}")
+    return own.names or there

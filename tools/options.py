@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..boards.boards import Board
     from ..gen.design.design import Design
     from .api import AutoFold, Folded
+    from .dataset import Dataset
     from .source import Model
 
 
@@ -34,24 +35,112 @@ class Finite(click.FloatRange):
 FILE = click.Path(path_type=Path)
 NEW_FILE = click.Path(path_type=Path, dir_okay=False)
 COUNT = click.IntRange(0)
+COUNT_OF_SAMPLES = int  # its range is told in words, see :func:`.dataset.load`
 SEED = click.IntRange(0, 2**32 - 1)
 REAL = Finite()
 MHZ = Finite(0, min_open=True)
 
 
-def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--data``, ``--inputs`` and ``--labels``."""
+DATA = (
+    ".npz, .npy or .csv file, or a folder of images with a folder for each class; labels are "
+    "taken where there are some."
+)
+INPUTS = "Array of samples, or columns a,b,c of a table; by default x, or all that are no labels."
+LABELS = "Array or column of labels; by default y, label, class or target, where there is one."
+PIXELS = "What the brightest pixel of an image file becomes."
+
+
+def sample_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--inputs``, ``--labels`` and ``--white``."""
     for option in reversed(
         (
+            click.option("--inputs", metavar="NAME", help=INPUTS),
+            click.option("--labels", metavar="NAME", help=LABELS),
             click.option(
-                "--data", required=True, type=FILE, help=".npz file with samples and labels."
+                "--white",
+                type=click.Choice(["1", "255"]),
+                default="1",
+                show_default=True,
+                callback=lambda context, option, value: int(value),
+                help=PIXELS,
             ),
-            click.option("--inputs", default="x", show_default=True, help="Array of samples."),
-            click.option("--labels", default="y", show_default=True, help="Array of classes."),
         )
     ):
         function = option(function)
     return function
+
+
+def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--data``, ``--inputs``, ``--labels`` and ``--white``; see :func:`given_data`."""
+    return click.option("--data", required=True, type=FILE, help=DATA)(sample_options(function))
+
+
+def given_data(
+    data: Path,
+    inputs: str | None,
+    labels: str | None,
+    white: int,
+    design: "Design",
+    samples: int | None,
+) -> "Dataset":
+    """Read samples for a design, with labels where there are some."""
+    from .dataset import load
+
+    return load(
+        data,
+        inputs=inputs,
+        labels=labels,
+        need_labels=None,
+        design=design,
+        samples=samples,
+        white=white,
+    )
+
+
+def head_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--head``, ``--threshold`` and ``--classes``, given to the function as ``head``."""
+
+    @functools.wraps(function)
+    def run(
+        *args: Any,
+        kinds: tuple[str, ...],
+        thresholds: tuple[str, ...],
+        classes: tuple[str, ...],
+        **rest: Any,
+    ) -> Any:
+        from .heads import parse_head
+
+        return function(*args, head=parse_head(kinds, thresholds, classes), **rest)
+
+    for option in reversed(
+        (
+            click.option(
+                "--head",
+                "kinds",
+                multiple=True,
+                metavar="[OUTPUT=]KIND",
+                help="What an output gives: classes, threshold (yes or no), labels (several yes or "
+                "no), values, reconstruction (an autoencoder), pixels. By default what its end, "
+                "labels and samples show.",
+            ),
+            click.option(
+                "--threshold",
+                "thresholds",
+                multiple=True,
+                metavar="[OUTPUT=]N|auto",
+                help="Of what forward returns, above which it is yes; by default 0, 0.5 behind a "
+                "sigmoid. auto: chosen on labelled calibration samples.",
+            ),
+            click.option(
+                "--classes",
+                multiple=True,
+                metavar="[OUTPUT=]NAME,NAME,...",
+                help="Names of the classes; by default those of the data.",
+            ),
+        )
+    ):
+        run = option(run)
+    return run
 
 
 def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,12 +148,7 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def run(
-        *args: Any,
-        model: str | None,
-        weights: Path | None,
-        calibrate: Path | None,
-        arguments: tuple[str, ...],
-        **rest: Any,
+        *args: Any, model: str | None, weights: Path | None, calibrate: Path | None, **rest: Any
     ) -> Any:
         from .source import Named
 
@@ -72,7 +156,6 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
             spec=model,
             weights=None if weights is None else str(weights),
             calibrate=None if calibrate is None else str(calibrate),
-            arguments=arguments or None,
         )
         return function(*args, named=named, **rest)
 
@@ -86,16 +169,10 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option("--weights", type=FILE, help="Its state dict; by default likewise."),
             click.option("--calibrate", type=FILE, help="Its samples; by default likewise."),
-            argument_option("Its factory's argument; by default likewise. May be repeated."),
         )
     ):
         run = option(run)
     return run
-
-
-def argument_option(help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return the option ``--arg``, given to a function as ``arguments``."""
-    return click.option("--arg", "arguments", multiple=True, metavar="NAME=VALUE", help=help)
 
 
 def examples(*lines: str) -> str:

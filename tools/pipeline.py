@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..boards import readback
 from ..boards.accelerator import technology_of
@@ -15,16 +15,22 @@ from ..gen.core.core import core_timing
 from ..gen.core.plans import no_hardware
 from ..gen.design.design import Design
 from ..gen.layers.cycles import first_logit, steady
+from ..gen.model.heads import Classes
 from ..sim import golden
 from ..sim.faults import run_faults
 from . import api, comparison, energy, fault_table, proof, tables
 from .claim import claiming
 from .console import progress, shown, working
+from .heads import notes_of
 from .limit import limit_of
 from .link_speed import frame_bytes, lines
 from .report import Example, write_report
 from .source import NOTHING_NAMED, Named, read_source, source_of
 from .stages import Stages, file_digest
+from .verdict import said_of
+
+if TYPE_CHECKING:
+    from ..sim.bulk import BulkResult
 
 STALLS = 0.3  # share of cycles in which the second run of the cycle check pauses
 CHECKS = ("cycle", "bulk", "netlist", "bitstream")
@@ -42,7 +48,7 @@ class Job:
     shape
         Folded Design whose hardware holds ``design`` in its memories; ``None`` is ``design``.
     data
-        Labelled samples; ``None`` leaves out all that needs them.
+        Samples, with labels or without; ``None`` leaves out all that needs them.
     command
         What the user typed.
     named
@@ -280,18 +286,32 @@ def bulk_check(job: Job, stages: Stages, data: api.Dataset) -> dict[str, Any]:
             technology=job.technology,
             shape=job.shape,
         )
-        complete = data.y is not None and len(run.labels) == len(data)
         return {
             "samples": run.samples,
             "equal": run.passed,
             "compared": run.words,
             "cycles": run.cycles,
-            "accuracy": float((run.labels == data.y).mean()) if complete else None,
+            "accuracy": rtl_share(job.design, data, run),
             "mismatches": [str(m) for m in run.mismatches],
         }
 
-    inputs = hardware(job) | {"data": data.digest}
+    inputs = hardware(job) | {"data": data.digest, "outputs": job.design.head.record()}
     return stages.run("bulk", f"bulk check, {len(data):,} samples", inputs, check)
+
+
+def rtl_share(design: Design, data: api.Dataset, run: "BulkResult") -> float | None:
+    """Return how right the Verilog answers, by its classes, or by logits that are golden.
+
+    ``None`` where it was cut short, or there are no labels.
+    """
+    judge = api.Judge.of(design, data)
+    if judge is None or len(run.labels) != len(data):
+        return None
+    if isinstance(judge.output, Classes) and judge.truth is not None and design.head.is_single:
+        return float((run.labels == judge.truth).mean())
+    if not run.passed:
+        return None
+    return judge.share(design.values(golden.run(design, design.raw_samples(data.x)).logits))
 
 
 def chip_checks(job: Job, stages: Stages, built: BuildResult) -> dict[str, Any]:
@@ -412,20 +432,24 @@ def hardware(job: Job) -> dict[str, Any]:
 
 
 def accuracy(job: Job, stages: Stages) -> dict[str, Any]:
-    """Float and golden accuracy, the confusion matrix, and accuracy over T."""
+    """Float and golden accuracy, or what fits the output, the confusion matrix, and all over T."""
     design, data = job.design, job.data
     assert data is not None
 
     def measure() -> dict[str, Any]:
         result = api.evaluate(design, data)
+        judge = api.Judge.of(design, data)
+        figures = {name: each.figures for name, each in result.outputs.items()}
         return {
-            "golden": result.accuracy,
+            "golden": None if judge is None else result.figures[judge.figure],
+            "figure": "agreement" if judge is None else judge.figure,
+            "outputs": tables.by_output(figures),
             "samples": result.samples,
             "confusion": result.confusion,
             "activity": result.activity,
         }
 
-    inputs = {"design": design.hash, "data": data.digest}
+    inputs = {"design": design.hash, "data": data.digest, "outputs": design.head.record()}
     found = stages.run("golden", f"golden model, {len(data):,} samples", inputs, measure)
     return found | {"rtl": None, "over_steps_missing": ""} | _against_float(job, stages, inputs)
 
@@ -461,11 +485,19 @@ def _against_float(job: Job, stages: Stages, inputs: Mapping[str, Any]) -> dict[
         except ValueError as reason:
             return missing(reason)
         again = api.Conversion(design=job.design, network=found.network, calibrate=found.calibrate)
-        return none | {
-            "float": api.float_accuracy(found.network, data),
+        exact = found.network.answers(data.x)
+        judge = api.Judge.of(job.design, data, lambda: exact)
+        assert judge is not None, "there is a float network"
+        measured = {
+            "float": judge.share(exact),
             "float_differs": found.differs,
             "over_steps": api.over_steps(again, data, curve),
         }
+        if judge.truth is None:
+            raw = job.design.raw_samples(data.x)
+            measured["golden"] = judge.share(job.design.values(golden.run(job.design, raw).logits))
+            measured |= {"float": None, "figure": judge.figure}
+        return none | measured
 
     named = origin.model, job.named.spec is not None
     inputs = {**inputs, "files": origin.digests, "state": origin.state, "named": named}
@@ -506,7 +538,10 @@ def example_of(job: Job) -> Example | None:
         return None
     index = min(job.example, len(job.data) - 1)
     raw = job.design.raw_samples(job.data.x[index : index + 1])[0]
-    truth = None if job.data.y is None else int(job.data.y[index])
+    judge = api.Judge.of(job.design, job.data)
+    truth = None
+    if judge is not None and judge.truth is not None and judge.truth.ndim == 1:
+        truth = judge.truth[index].item()
     trace = golden.trace(job.design, raw)
     return Example(design=job.design, trace=trace, index=index, true_class=truth)
 
@@ -527,6 +562,7 @@ def describe(job: Job) -> dict[str, Any]:
         "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "command": job.command,
         "convert_command": design.provenance.get("command", ""),
+        "verdict": said_of(design),
         "versions": api.versions(),
         "board": None,
         "device": None,
@@ -534,6 +570,8 @@ def describe(job: Job) -> dict[str, Any]:
             "float": None,
             "golden": None,
             "rtl": None,
+            "figure": "accuracy",
+            "outputs": None,
             "samples": None,
             "over_steps": [],
             "over_steps_missing": "there were no samples",
@@ -560,7 +598,9 @@ def describe(job: Job) -> dict[str, Any]:
         "checks": dict.fromkeys(CHECKS),
         "faults": None,
         "layers": [layer_record(p, noise.get(p.name, {})) for p in design.populations],
+        "outputs": design.head.record(),
         "notes": [
+            *notes_of(design.head),
             *tables.notes(design),
             *([] if (reason := no_hardware(design)) is None else [reason]),
         ],

@@ -54,8 +54,9 @@ def accuracy_over_steps(
     chosen: int,
     measured: float | None = None,
     float_accuracy: float | None = None,
+    word: str = "accuracy",
 ) -> str:
-    """Plot golden accuracy over T.
+    """Plot golden accuracy, or another figure, over T.
 
     Parameters
     ----------
@@ -67,7 +68,10 @@ def accuracy_over_steps(
         That Design's own golden accuracy, 0..1.
     float_accuracy
         Of the float network, drawn as a line.
+    word
+        What the figure is called.
     """
+    curve = [point for point in curve if point["golden"] is not None]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.2, 2.7))
         axes = figure.subplots()
@@ -80,7 +84,7 @@ def accuracy_over_steps(
         if float_accuracy is not None:
             axes.axhline(100 * float_accuracy, color=INK, lw=1, ls="--", label="float network")
         axes.set_xlabel("steps T")
-        axes.set_ylabel("accuracy, %")
+        axes.set_ylabel(f"{word}, %")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="y", color="#e6ebf0", lw=0.8)
         axes.set_axisbelow(True)

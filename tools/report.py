@@ -7,9 +7,13 @@ and what was not done is ``null``:
 ``design_hash``     SHA-256 of the Design, ``name`` its word, ``firing`` and ``dynamics`` its mode,
                     ``manner`` the same in words
 ``board``           name, ``device`` its part, ``null`` where nothing was built
+``outputs``         what each output gives: its kind, names, threshold
 ``accuracy``        ``float``, ``golden``, ``rtl``, ``samples``, ``over_steps``, ``confusion``;
-                    ``float_missing`` says why there is no ``float``, ``float_differs`` in what its
-                    model is not the one that was converted
+                    ``figure`` says which figure that is: ``accuracy``, or what fits the output
+                    (``r2``, ``auc``, ``miou``), or without labels the ``agreement`` with the float
+                    network; ``outputs`` all figures; ``float_missing`` says why there is no
+                    ``float``, ``float_differs`` in what its model is not the one that was converted
+``verdict``         what the integers lost against the float network when they were converted
 ``cycles``          ``latency`` (first sample word in to class out), ``interval``, and
                     ``first_logit``, of which the class is the last
 ``clock_hz``        of the core on this board; ``latency_s`` and ``throughput_per_s`` at it
@@ -46,6 +50,7 @@ from ..gen.design.design import Design
 from ..sim.golden import Trace
 from . import plots
 from .console import to_json
+from .judge import WORDS
 from .source import not_converted
 
 GLOSSARY = {
@@ -81,7 +86,7 @@ class Example:
     design: Design
     trace: Trace
     index: int
-    true_class: int | None
+    true_class: int | float | None
 
 
 def write_report(
@@ -116,8 +121,10 @@ def render(record: Mapping[str, Any], example: Example | None = None) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.globals["not_converted"] = not_converted
+    environment.globals["figure_word"] = WORDS[record["accuracy"]["figure"]]
     environment.filters |= {
         "percent": percent,
+        "figure": lambda share: shown(record["accuracy"]["figure"], share),
         "si": si,
         "count": lambda n: "not known" if n is None else f"{n:,}",
     }
@@ -135,6 +142,7 @@ def _plots(record: Mapping[str, Any], example: Example | None) -> dict[str, str]
             chosen=record["steps"],
             measured=accuracy["golden"],
             float_accuracy=accuracy["float"],
+            word=WORDS[accuracy["figure"]],
         )
     if accuracy.get("confusion") is not None:
         drawn["confusion"] = plots.confusion(accuracy["confusion"])
@@ -142,6 +150,13 @@ def _plots(record: Mapping[str, Any], example: Example | None) -> dict[str, str]
         drawn["raster"] = plots.raster(example.design, example.trace)
         drawn["membranes"] = plots.membranes(example.design, example.trace)
     return {name: Markup(svg) for name, svg in drawn.items()}
+
+
+def shown(figure: str, share: float | None) -> str:
+    """Return a figure as a percentage where it is a share, else as the number that it is."""
+    if share is None or figure in ("accuracy", "agreement"):
+        return percent(share)
+    return f"{share:.4f}"
 
 
 def percent(share: float | None, digits: int = 2) -> str:

@@ -15,7 +15,9 @@ from ..gen.design.design import Design
 from ..gen.model.network import Network
 from ..sim import event_flips, golden
 from . import api, plots
+from .judge import WORDS, Judge
 from .page import Plot, Section
+from .report import percent
 
 NOISE = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3)
 FLIPS = (0.0, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
@@ -33,7 +35,7 @@ def noisy(design: Design, x: np.ndarray, deviation: float, seed: int) -> np.ndar
     fmt = design.input_format
     raw = design.given_order(design.raw_samples(x))
     drawn = np.random.default_rng(seed).normal(0, 1, raw.shape) * deviation * (fmt.high - fmt.low)
-    return fmt.real(np.clip(np.rint(raw + drawn), fmt.low, fmt.high))
+    return np.clip(np.rint(raw + drawn), fmt.low, fmt.high) * fmt.scale
 
 
 def measure(
@@ -46,7 +48,7 @@ def measure(
     seed: int = 0,
     progress: Callable[[str], None] = lambda said: None,
 ) -> dict[str, Any]:
-    """Return accuracies, 0..1.
+    """Return accuracies, or what fits the output, 1 at best.
 
     Parameters
     ----------
@@ -55,7 +57,7 @@ def measure(
     network
         The float network.
     data
-        Samples with labels.
+        Samples; without labels answers are compared with the float network's on clean samples.
     noise, flips
         Standard deviations, and rates.
     seed
@@ -65,42 +67,46 @@ def measure(
     -------
     dict
         ``noise`` and ``flips``: by name, with ``float`` among them, lists beside ``deviations`` and
-        ``rates``.
+        ``rates``; ``figure`` says which accuracy, see :class:`signfire.tools.judge.Judge`.
     """
     for rate in flips:
         event_flips.Flips(rate, seed)
     formats = {
-        (fmt.low, fmt.high, fmt.scale, fmt.features)
-        for fmt in (design.input_format for design in designs.values())
+        (d.input_format.low, d.input_format.high, d.input_format.scale) for d in designs.values()
     }
     if len(formats) > 1:
         raise ValueError("designs that are compared must take the same raw samples")
-    truth, *_ = [data.classes_of(design.readout.size, name) for name, design in designs.items()]
     first = next(iter(designs.values()))
-    found: dict[str, list[float]] = {"float": [], **{name: [] for name in designs}}
-
-    def right(answers: np.ndarray) -> float:
-        return float((answers.argmax(axis=1) == truth).mean())
+    for name, design in designs.items():
+        if design.readout.size != first.readout.size:
+            raise ValueError(
+                f"designs that are compared must have as many outputs: {first.readout.size}, and "
+                f"{name} {design.readout.size}"
+            )
+    judge = Judge.of(first, data, lambda: network.answers(noisy(first, data.x, 0, seed)))
+    assert judge is not None, "there is a float network"
+    found: dict[str, list[float | None]] = {"float": [], **{name: [] for name in designs}}
 
     for deviation in noise:
         samples = noisy(first, data.x, deviation, seed)
         progress(f"noise {deviation:g}, float")
-        found["float"].append(right(network.answers(samples)))
+        found["float"].append(judge.share(network.answers(samples)))
         for name, design in designs.items():
             progress(f"noise {deviation:g}, {name}")
-            found[name].append(
-                right(golden.run(design, design.raw_samples(samples), batch=64).logits)
-            )
+            logits = golden.run(design, design.raw_samples(samples), batch=64).logits
+            found[name].append(judge.share(design.values(logits)))
     clean = network.answers(noisy(first, data.x, 0, seed))
-    flipped: dict[str, list[float]] = {"float": [right(clean)] * len(flips)}
+    flipped: dict[str, list[float | None]] = {"float": [judge.share(clean)] * len(flips)}
     for name, design in designs.items():
         raw = design.raw_samples(data.x)
         flipped[name] = []
         for rate in flips:
             progress(f"flips {rate:g}, {name}")
-            flipped[name].append(right(event_flips.run(design, raw, rate=rate, seed=seed)))
+            logits = event_flips.run(design, raw, rate=rate, seed=seed)
+            flipped[name].append(judge.share(design.values(logits)))
     return {
         "samples": len(data),
+        "figure": judge.figure,
         "seed": seed,
         "designs": {
             name: {
@@ -122,6 +128,7 @@ def sections(record: Mapping[str, Any]) -> list[Section]:
         _section(
             record["noise"],
             "deviations",
+            figure=record["figure"],
             title="Input noise",
             x="standard deviation of the noise, % of the input's range",
             factor=100,
@@ -130,6 +137,7 @@ def sections(record: Mapping[str, Any]) -> list[Section]:
         _section(
             record["flips"],
             "rates",
+            figure=record["figure"],
             title="Flipped events",
             x="rate of flipped events",
             factor=1,
@@ -143,6 +151,7 @@ def _section(
     found: Mapping[str, Any],
     key: str,
     *,
+    figure: str,
     title: str,
     x: str,
     factor: float,
@@ -157,7 +166,7 @@ def _section(
             points=[
                 (level, 100 * share)
                 for level, share in zip(levels, found[name], strict=True)
-                if level > 0 or not log
+                if share is not None and (level > 0 or not log)
             ],
             dashed=name == "float",
         )
@@ -166,10 +175,12 @@ def _section(
     return Section(
         title=title,
         text=[text],
-        plots=[Plot(svg=plots.curves(drawn, f"robust-{key}", x=x, y="accuracy, %", log_x=log))],
+        plots=[
+            Plot(svg=plots.curves(drawn, f"robust-{key}", x=x, y=f"{WORDS[figure]}, %", log_x=log))
+        ],
         head=[x, *names],
         rows=[
-            [f"{level:g}", *(f"{100 * found[name][k]:.1f} %" for name in names)]
+            [f"{level:g}", *(percent(found[name][k], 1) for name in names)]
             for k, level in enumerate(levels)
         ],
     )

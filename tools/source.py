@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..gen.design.design import Design
+from ..gen.model.heads import Head
 from .dataset import Dataset
 from .dataset import load as load_data
 
@@ -39,16 +40,17 @@ class Model:
     weights
         State dict, ``None`` for a program, or where the factory gives its own.
     calibrate
-        ``.npz`` file of the samples it was calibrated on, and ``inputs``, the array in it.
-    arguments
-        Of the factory, ``name=value`` words.
+        File or folder of the samples it was calibrated on; ``inputs`` and ``labels``, the arrays or
+        columns in it, and ``white``, what the brightest pixel of its images becomes: see
+        :func:`signfire.tools.dataset.load`.
     """
 
     spec: str
     weights: str | None
     calibrate: str
     inputs: str = "x"
-    arguments: tuple[str, ...] = ()
+    labels: str | None = None
+    white: int = 1
 
     @property
     def absolute(self) -> "Model":
@@ -60,6 +62,17 @@ class Model:
             spec=spec,
             weights=None if self.weights is None else str(Path(self.weights).resolve()),
             calibrate=str(Path(self.calibrate).resolve()),
+        )
+
+    def samples(self, *, need_labels: bool | None = False, head: Head | None = None) -> Dataset:
+        """Read the calibration samples, with labels as :func:`.dataset.load` says."""
+        return load_data(
+            self.calibrate,
+            inputs=self.inputs,
+            labels=self.labels,
+            need_labels=need_labels,
+            head=head,
+            white=self.white,
         )
 
     @property
@@ -96,7 +109,6 @@ class Named:
     spec: str | None = None
     weights: str | None = None
     calibrate: str | None = None
-    arguments: tuple[str, ...] | None = None
 
 
 NOTHING_NAMED = Named()
@@ -152,16 +164,10 @@ def source_of(design: Design, named: Named = NOTHING_NAMED) -> Source:
         kept = {}
     known = kept.get("sha256")
     known = known if isinstance(known, Mapping) else {}
-    fields = {key: kept.get(key) for key in ("spec", "weights", "calibrate", "inputs")}
+    fields = {key: kept.get(key) for key in ("spec", "weights", "calibrate", "inputs", "labels")}
     if any(not isinstance(value, str | None) for value in fields.values()):
         raise ValueError(f"{design.name!r} does not say which files it was converted from")
-    words = kept.get("arguments") or ()
-    if not isinstance(words, list | tuple) or any(not isinstance(word, str) for word in words):
-        raise ValueError(f"{design.name!r} does not say what its factory was called with")
-    named_words = named.arguments if named.arguments is not None else tuple(words)
-    fields |= {
-        key: value for key, value in vars(named).items() if value is not None and key != "arguments"
-    }
+    fields |= {key: value for key, value in vars(named).items() if value is not None}
     for key in ("spec", "calibrate"):
         if not fields[key]:
             raise ValueError(
@@ -170,7 +176,8 @@ def source_of(design: Design, named: Named = NOTHING_NAMED) -> Source:
             )
     if str(fields["spec"]).endswith(".pt2"):
         fields["weights"] = None
-    model = Model(**{**fields, "inputs": fields["inputs"] or "x"}, arguments=named_words)
+    white = 255 if kept.get("white") == 255 else 1
+    model = Model(**{**fields, "inputs": fields["inputs"] or "x", "white": white})
     digests, differs = {}, []
     for field, word in FILES.items():
         path = model.file(field)
@@ -198,7 +205,7 @@ def _difference(design: Design, word: str, path: Path | None, known: object) -> 
     """Say how a file is not what was converted; ``None`` where it is."""
     if path is None:
         return f"{design.name!r} was converted with a {word} file, and there is none now"
-    if not path.is_file():
+    if not path.exists():
         raise ValueError(f"there is no {word} file {path}")
     if known is None:
         return f"{design.name!r} does not say what its {word} file {path} held"
@@ -227,7 +234,7 @@ def read_source(design: Design, source: Source, named: Named = NOTHING_NAMED) ->
     from ..gen.front.export import import_network
 
     model, differs = source.model, source.differs
-    samples = load_data(model.calibrate, inputs=model.inputs, need_labels=False)
+    samples = model.samples()
     module = load(model)
     if not differs and source.state != state_digest(module):
         said = (
@@ -243,9 +250,9 @@ def read_source(design: Design, source: Source, named: Named = NOTHING_NAMED) ->
 
 def load(model: Model) -> "nn.Module | ExportedProgram":
     """Load a model; a Python file is run."""
-    from ..gen.front.loading import load_model, parse_arguments
+    from ..gen.front.loading import load_model
 
-    return load_model(model.spec, model.weights, parse_arguments(model.arguments))
+    return load_model(model.spec, model.weights)
 
 
 def not_converted(differs: Sequence[str]) -> list[str]:
@@ -262,8 +269,12 @@ def not_converted(differs: Sequence[str]) -> list[str]:
 
 
 def file_digest(path: Path) -> str:
-    """Return SHA-256 of a file's content, 64 hex digits."""
+    """Return SHA-256 of a file's content, 64 hex digits; of a folder, of its files and names."""
     digest = hashlib.sha256()
+    if path.is_dir():
+        for file in sorted(p for p in path.rglob("*") if p.is_file()):
+            digest.update(f"{file.relative_to(path).as_posix()} {file_digest(file)} ".encode())
+        return digest.hexdigest()
     with path.open("rb") as file:
         while part := file.read(CHUNK):
             digest.update(part)

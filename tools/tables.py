@@ -15,12 +15,16 @@ from ..boards.reweight import Reweighted
 from ..boards.toolchain import OK, Tool
 from ..gen.design.border import border_of
 from ..gen.design.design import Design
+from ..gen.model.heads import Answers, Classes, Head, Output, Reconstruction, Threshold
 from ..gen.model.network import MAX
 from ..sim.cache import Cache
 from .api import AutoFold, Costs, Embedding, Evaluation, Inference
+from .heads import notes_of
 from .host import REASONS
+from .judge import WORDS
 from .report import percent, si
 from .source import not_converted
+from .verdict import said_of
 
 if TYPE_CHECKING:
     from ..gen.design.linkformat import Identity
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from .tune import Tuned
 
 MOST_MISMATCHES = 20
+SHOWN_ANSWERS, SHOWN_VALUES = 10, 12  # rows, and numbers of a row
 UNLIMITED = 10_000  # columns of a terminal
 
 
@@ -78,23 +83,124 @@ class Fitting:
         return table([self.headers[i] for i in kept], rows, title=self.title)
 
 
+FIGURES = {  # name -> words, and whether it is a share
+    "accuracy": ("accuracy", True),
+    "exact": ("all labels of a sample right", True),
+    "auc": ("area under the ROC curve", False),
+    "r2": ("r2", False),
+    "rmse": ("RMSE", False),
+    "mae": ("mean absolute error", False),
+    "correlation": ("correlation", False),
+    "miou": ("mean intersection over union", False),
+    "agreement": ("agreement with the float network", True),
+    "threshold": ("threshold", False),
+}
+
+
+def figure(name: str, value: float | None) -> str:
+    """Return ``accuracy 97.50%`` or ``r2 0.871``."""
+    word, share = FIGURES[name]
+    if value is None:
+        return f"{word} not defined"
+    return f"{word} {value:.2%}" if share else f"{word} {value:.4g}"
+
+
+def by_output(figures: Mapping[str, Any]) -> Any:
+    """Return figures by output; of a single one, as they are."""
+    return figures[""] if "" in figures else dict(figures)
+
+
 def of_evaluation(result: Evaluation) -> list[RenderableType]:
-    """Accuracy first, then what each class was taken for and how much was sent."""
-    per_class = result.confusion.sum(axis=1)
+    """How right each output is, then what each class was taken for and how much was sent."""
+    lines: list[RenderableType] = []
+    for name, each in result.outputs.items():
+        head = f"{name}: " if name else ""
+        found = dict(each.figures)
+        right = ""
+        if name == result.judged and result.correct is not None and "accuracy" in found:
+            first = figure("accuracy", found.pop("accuracy"))
+            whole = result.accuracy == result.correct / result.samples  # not of pixels or labels
+            right = f"{first} ({result.correct} of {result.samples})" if whole else first
+            if each.output.chief != "accuracy":
+                right = f"{figure(each.output.chief, found.pop(each.output.chief))}, {right}"
+        others = [figure(key, found[key]) for key in FIGURES if key in found]
+        if not each.is_labelled:
+            others.append(f"{result.samples} samples without labels")
+        lines.append(head + ", ".join(([right] if right else []) + others))
+        if name in result.float_figures:
+            exact = result.float_figures[name]
+            shown = [figure(key, exact[key]) for key in FIGURES if key in exact]
+            lines.append(f"{head}float network: {', '.join(shown)}")
+        if name in result.agreement:
+            alike = result.agreement[name]
+            shown = [figure(key, alike[key]) for key in FIGURES if key in alike]
+            lines.append(f"{head}against the float network: {', '.join(shown)}")
+        if "confusion" in found:
+            lines.append(of_confusion(found["confusion"], class_names(each.output)))
+        if "answers" in found:
+            lines.append(of_counts(found["answers"], class_names(each.output)))
+    activity = ", ".join(f"{name} {share:.1%}" for name, share in result.activity.items())
+    return [*lines, f"events sent, of all possible: {activity}"]
+
+
+def class_names(output: Output) -> Sequence[object]:
+    """Return the names of an output's classes, or their numbers."""
+    if output.names:
+        return output.names
+    if isinstance(output, Reconstruction):
+        return ("usual", "unusual")
+    return range(output.named or 2)
+
+
+def of_counts(counts: Sequence[int], names: Sequence[object]) -> Table:
+    """One line an answer: how often it is given."""
+    rows = [(name, f"{count:,}") for name, count in zip(names, counts, strict=True) if count]
+    return table(["answer", "times>"], rows)
+
+
+def of_confusion(confusion: np.ndarray, names: Sequence[object]) -> Table:
+    """One line a class: how many are answered rightly, and what they are taken for."""
     rows = []
-    for k, total in enumerate(per_class):
+    for k, total in enumerate(confusion.sum(axis=1)):
         if total == 0:
             continue
-        wrong = result.confusion[k].copy()
+        wrong = confusion[k].copy()
         wrong[k] = 0
-        most = f"{wrong.argmax()} ({wrong.max()})" if wrong.any() else "-"
-        rows.append((k, total, f"{result.confusion[k, k] / total:.1%}", most))
-    activity = ", ".join(f"{name} {share:.1%}" for name, share in result.activity.items())
-    return [
-        f"accuracy {result.accuracy:.2%} ({result.correct} of {result.samples})",
-        table(["class>", "samples>", "right>", "most often taken for"], rows),
-        f"events sent, of all possible: {activity}",
-    ]
+        most = f"{names[int(wrong.argmax())]} ({wrong.max()})" if wrong.any() else "-"
+        rows.append((names[k], total, f"{confusion[k, k] / total:.1%}", most))
+    return table(["class>", "samples>", "right>", "most often taken for"], rows)
+
+
+def of_prediction(
+    answers: Mapping[str, Answers], head: Head, rows: Sequence[str], path: Path | None
+) -> list[RenderableType]:
+    """Say where the answers lie, and show the first ones."""
+    lines: list[RenderableType] = []
+    for name, found in answers.items():
+        count = len(next(iter(found.values())))
+        shown = {key: a for key, a in found.items() if a.ndim <= 2}
+        output = head[name]
+        lines.append(f"{name}: {output.said()}" if name else output.said())
+        if not shown:
+            lines.append(f"{count:,} samples of {' x '.join(map(str, output.shape))} values")
+            continue
+        body = []
+        for k in range(min(count, SHOWN_ANSWERS)):
+            cells = [_cell(array[k], output, key) for key, array in shown.items()]
+            body.append((rows[k] if rows else k, *cells))
+        lines.append(table(["sample", *(f"{key}>" for key in shown)], body))
+        if count > SHOWN_ANSWERS:
+            lines.append(f"and {count - SHOWN_ANSWERS:,} more")
+    hint = "give -o FILE for all of them in a .npz, .csv or .json file"
+    return [*lines, hint if path is None else f"wrote {path}"]
+
+
+def _cell(value: np.ndarray, output: Output, key: str) -> str:
+    if value.ndim:
+        return " ".join(f"{v:.4g}" for v in value[:SHOWN_VALUES])
+    if key == "label" and output.names and isinstance(output, Classes | Threshold):
+        return output.names[int(value)]
+    return f"{value:.4g}"
 
 
 def of_tuning(tuned: "Tuned", path: Path, command: str) -> list[RenderableType]:
@@ -121,31 +227,43 @@ def of_tuning(tuned: "Tuned", path: Path, command: str) -> list[RenderableType]:
     ]
 
 
+def judged(accuracy: Mapping[str, Any], share: float | None, digits: int = 1) -> str:
+    """Return a figure of a record, as the record's own figure is shown."""
+    if share is None or FIGURES[accuracy["figure"]][1]:
+        return percent(share, digits)
+    return f"{share:.3f}"
+
+
 def of_analysis(record: Mapping[str, Any], page: Path) -> list[RenderableType]:
     """Accuracy over T; the rest is on the page."""
     accuracy = record["accuracy"]
     curves = {key: found for key, found in accuracy.items() if isinstance(found, list)}
     steps = sorted({p["steps"] for found in curves.values() for p in found})
     at = {key: {p["steps"]: p["accuracy"] for p in found} for key, found in curves.items()}
-    rows = [(t, *(percent(at[key][t], 1) if t in at[key] else "" for key in curves)) for t in steps]
+    rows = [
+        (t, *(judged(accuracy, at[key][t]) if t in at[key] else "" for key in curves))
+        for t in steps
+    ]
     return [
-        table(["T>", *(f"{key}>" for key in curves)], rows),
-        f"float {percent(accuracy['float'], 1)}, {accuracy['samples']} samples",
+        table(["T>", *(f"{key}>" for key in curves)], rows, title=WORDS[accuracy["figure"]]),
+        f"float {judged(accuracy, accuracy['float'])}, {accuracy['samples']} samples",
         f"wrote {page}",
     ]
 
 
 def of_robustness(record: Mapping[str, Any], page: Path) -> list[RenderableType]:
-    """Accuracy by noise, and by rate of flips."""
+    """Accuracy, or what fits the output, by noise, and by rate of flips."""
     parts: list[RenderableType] = []
     for kind, key, head in (("noise", "deviations", "noise>"), ("flips", "rates", "flips>")):
         found = record[kind]
         names = [name for name in found if name != key]
         rows = [
-            (f"{level:g}", *(percent(found[name][k], 1) for name in names))
+            (f"{level:g}", *(judged(record, found[name][k]) for name in names))
             for k, level in enumerate(found[key])
         ]
-        parts.append(table([head, *(f"{name}>" for name in names)], rows))
+        parts.append(
+            table([head, *(f"{name}>" for name in names)], rows, title=WORDS[record["figure"]])
+        )
     return [*parts, f"{record['samples']} samples; wrote {page}"]
 
 
@@ -169,7 +287,12 @@ def of_conversion(design: Design, path: Path) -> list[RenderableType]:
         )
     headers = ["layer", "function", "neurons>", "fan-in>", "weight bits>", "T>", "code", "SQNR>"]
     lines: list[RenderableType] = [table(headers, rows), *notes(design)]
-    return [*lines, f"{path}: design {design.hash[:12]}, {design.manner}"]
+    if "input_steps" in design.provenance:
+        lines.append(design.provenance["input_steps"]["said"])
+    lines += notes_of(design.head)
+    lines.append(f"{path}: design {design.hash[:12]}, {design.manner}")
+    said = said_of(design)
+    return lines if said is None else [*lines, f"verdict: {said}"]
 
 
 def notes(design: Design) -> list[str]:
@@ -376,14 +499,27 @@ def of_reweighting(result: Reweighted, chip: "ChipCheck | None" = None) -> list[
     return lines if chip is None else lines + of_chip(chip)
 
 
+def first_answers(answers: Mapping[str, Answers]) -> Iterable[tuple[str, str]]:
+    """Yield of each output what the first samples give beside a label."""
+    for name, found in answers.items():
+        for key in ("probability", "value", "score", "error"):
+            if key in found and found[key].ndim <= 2:
+                rows = found[key][:3].reshape(len(found[key][:3]), -1)[:, :SHOWN_VALUES]
+                said = "; ".join(" ".join(f"{v:.4g}" for v in row) for row in rows)
+                more = ", ..." if len(found[key]) > 3 else ""
+                yield name, f"{key} {said}{more}"
+
+
 def of_inference(result: Inference) -> list[RenderableType]:
     """Accuracy, whether the board said what the golden model says, and how fast."""
     samples = len(result.labels)
     lines: list[RenderableType] = [
         f"{result.equal:,} of {samples:,} samples equal to the golden model, every logit"
     ]
-    if result.correct is not None:
-        lines.append(f"accuracy {result.correct / samples:.2%}")
+    for name, found in result.figures.items():
+        shown = ", ".join(figure(key, found[key]) for key in FIGURES if key in found)
+        lines.append(f"{name}: {shown}" if name else shown)
+    lines += [f"{name or 'answers'}: {said}" for name, said in first_answers(result.answers)]
 
     def cycles(count: int) -> str:
         clock = f" ({si(count / result.clock_hz, 's')})" if result.clock_hz else ""
@@ -444,8 +580,8 @@ def of_report(record: Mapping[str, Any], page: Path) -> list[RenderableType]:
     if accuracy["golden"] is not None:
         whose = "another float model's" if accuracy["float_differs"] else "float"
         lines.append(
-            f"accuracy {percent(accuracy['golden'])}, {whose} {percent(accuracy['float'])} "
-            f"({accuracy['samples']:,} samples)"
+            f"{WORDS[accuracy['figure']]} {judged(accuracy, accuracy['golden'], 2)}, {whose} "
+            f"{judged(accuracy, accuracy['float'], 2)} ({accuracy['samples']:,} samples)"
         )
         lines += not_converted(accuracy["float_differs"])
         if accuracy["float_missing"]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..gen.design.design import Design
 from ..gen.design.linkformat import SampleFormat
+from ..gen.model.heads import Classes, Threshold
 from ..sim import golden
 from .dataset import Dataset
 from .host import Board, BoardStatus, LinkError, Port, UnreachableError
@@ -35,14 +36,17 @@ class Sample:
     ----------
     raw
         (size,) integers as the hardware takes them; ``None`` where the sample is none.
+    given
+        (...) the sample as it came.
     expected
-        Its class, where that is known.
+        Its label, where that is known.
     error
         Why it is none.
     """
 
     raw: np.ndarray | None = None
-    expected: int | None = None
+    given: np.ndarray | None = None
+    expected: object = None
     error: str = ""
 
 
@@ -52,11 +56,13 @@ def of_data(design: Design, data: Dataset) -> Iterator[Sample]:
     Raises
     ------
     ValueError
-        At the first, where a label is no class of the design.
+        At the first, where a label is none of the design's.
     """
-    truth = None if data.y is None else data.classes_of(design.readout.size, design.name)
+    output = data.fitted(design.head).outputs[0]
+    truth = data.truth(output, design.name)
     for index, raw in enumerate(design.raw_samples(data.x)):
-        yield Sample(raw=raw, expected=None if truth is None else int(truth[index]))
+        expected = None if truth is None else truth[index].tolist()
+        yield Sample(raw=raw, given=data.x[index], expected=expected)
 
 
 def lines_of(file: BinaryIO, design: Design) -> Iterator[bytes]:
@@ -76,7 +82,7 @@ def longest_line(design: Design) -> int:
 def of_lines(design: Design, lines: Iterable[str | bytes]) -> Iterator[Sample]:
     """Yield the samples of lines as they come: one a line, empty lines left out.
 
-    A line is a JSON array of numbers, nested or flat; a JSON object ``{"x": [...], "y": class}``,
+    A line is a JSON array of numbers, nested or flat; a JSON object ``{"x": [...], "y": label}``,
     where ``y`` may be missing; or numbers with commas or spaces between them. Whole numbers are
     taken as the hardware's integers, others as real values, as in a data file. Whatever else a line
     holds, it is a sample with an error, and the next line is read.
@@ -109,13 +115,8 @@ def _of_line(design: Design, line: str | bytes) -> Sample:
         value = _of_json(text)
         if isinstance(value, dict):
             if "x" not in value:
-                raise ValueError('an object holds a sample as "x", and its class as "y" if known')
-            expected, value = value.get("y"), value["x"]
-            if expected is not None and type(expected) is not int:
-                raise ValueError(f'"y" must be a class, a whole number, not {_short(expected)}')
-            last = design.readout.size - 1
-            if expected is not None and not 0 <= expected <= last:
-                raise ValueError(f'"y" must be a class, 0..{last}, not {_short(expected)}')
+                raise ValueError('an object holds a sample as "x", and its label as "y" if known')
+            expected, value = _expected(design, value.get("y")), value["x"]
     else:
         value = [_number(word) for word in text.replace(",", " ").split()]
     try:
@@ -128,7 +129,31 @@ def _of_line(design: Design, line: str | bytes) -> Sample:
         # Whole numbers beyond 64 bits become floats, and would be taken for the end of the range.
         if any(type(v) is int and abs(v) >= 2**63 for v in np.array(value, object).flat):
             raise ValueError("whole numbers of a sample must lie below 2^63")
-    return Sample(raw=design.raw_samples(array.reshape(1, -1))[0], expected=expected)
+    raw = design.raw_samples(array.reshape(1, -1))[0]
+    return Sample(raw=raw, given=array, expected=expected)
+
+
+def _expected(design: Design, label: object) -> object:
+    """Return a label of a line, or raise where it is none of the first output's."""
+    if label is None:
+        return None
+    output = design.head.outputs[0]
+    if isinstance(output, Classes):
+        last = output.size - 1
+        if output.names and label in output.names:
+            return output.names.index(str(label))
+        if type(label) is not int:
+            raise ValueError(f'"y" must be a class, a whole number, not {_short(label)}')
+        if not 0 <= label <= last:
+            raise ValueError(f'"y" must be a class, 0..{last}, not {_short(label)}')
+        return label
+    try:
+        array = np.array([label])
+        if array.dtype.kind not in "biuf":
+            raise ValueError("labels must be numbers")
+        return output.truth(array, design.name)[0].tolist()
+    except (ValueError, TypeError, OverflowError) as fault:
+        raise ValueError(f'"y" is no label: {fault}') from None
 
 
 def _of_json(text: str) -> object:
@@ -279,11 +304,13 @@ def infer(
 ) -> Tally:
     """Let a board answer samples as they come, and tell each answer at once.
 
-    A record has ``index``, ``label``, ``logits``, ``first_logit_cycles`` (from the last word of
-    the sample, as the board counted), ``latency_s`` (from the request to its reply), ``equal`` (to
-    the golden model, every logit), and ``expected`` and ``correct`` where the class is known; or
-    ``index`` and ``error``. Where something was lost on the line, a record with the board's own
-    counters follows. The last one is the tally.
+    A record has ``index``, ``label`` (the decision of the first output, or the board's class where
+    it decides nothing), ``logits``, ``first_logit_cycles`` (from the last word of the sample, as
+    the board counted), ``latency_s`` (from the request to its reply), ``equal`` (to the golden
+    model, every logit); ``probability``, ``value``, ``score`` or ``error`` as the output gives
+    them, by output where there are several; and ``expected`` and ``correct`` where the label is
+    known; or ``index`` and ``error``. Where something was lost on the line, a record with the
+    board's own counters follows. The last one is the tally.
     """
     tally, form = Tally(), SampleFormat.of(design)
     try:
@@ -302,18 +329,22 @@ def infer(
             equal = bool((truth.logits[0] == result.logits).all())
             equal &= int(truth.labels[0]) == result.label
             tally.samples, tally.equal = tally.samples + 1, tally.equal + equal
+            said = _answers(design, result.logits, sample)
+            label = said.get("label", result.label)
             record = {
                 "index": index,
-                "label": result.label,
+                "label": label,
                 "logits": result.logits,
                 "first_logit_cycles": result.first_logit_cycles,
                 "latency_s": seconds,
                 "equal": equal,
-            }
+            } | said
             if sample.expected is not None:
-                correct = result.label == sample.expected
-                tally.labelled, tally.correct = tally.labelled + 1, tally.correct + correct
-                record |= {"expected": sample.expected, "correct": correct}
+                record["expected"] = sample.expected
+                if "label" in said:
+                    correct = label == sample.expected
+                    tally.labelled, tally.correct = tally.labelled + 1, tally.correct + correct
+                    record["correct"] = correct
             emit(record)
             if reach.repeats > before:
                 emit({"status": "repeated", "index": index} | _of_status(reach))
@@ -327,6 +358,23 @@ def infer(
         tally.repeats, tally.reconnects = reach.repeats, reach.reconnects
     emit({"status": "done"} | asdict(tally))
     return tally
+
+
+def _answers(design: Design, logits: np.ndarray, sample: Sample) -> dict[str, Any]:
+    """Return what the outputs say of one sample, JSON values; of the first, in one object."""
+    assert sample.given is not None, "an answered sample was given"
+    values, given = design.values(logits[None]), sample.given[None]
+    found: dict[str, Any] = {}
+    for output in design.head:
+        answers = output.answers(design.head.part(values, output), given)
+        own = {key: array[0].tolist() for key, array in answers.items()}
+        if isinstance(output, Classes | Threshold) and output.names:
+            own["class"] = output.names[own["label"]]
+        own.pop("output", None)  # the logits in real numbers
+        found |= own if output.start == 0 and not found else {}
+        if not design.head.is_single:
+            found[output.name] = own
+    return found
 
 
 def _of_status(reach: Reach) -> dict[str, Any]:

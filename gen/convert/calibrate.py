@@ -9,7 +9,6 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from ..design.design import Design
-from ..design.features import Features
 from ..design.pixels import pixel_after_pixel
 from ..design.population import DesignPopulation, InputFormat
 from ..model.codes import SpikeCode
@@ -19,7 +18,6 @@ from ..model.ties import DOWN
 from . import rate, widths
 from .converted import Converted
 from .equalise import equalise
-from .features import choose_features, reading_steps
 from .operand import by_channel
 from .options import LayerOptions, Options
 from .population import (
@@ -48,14 +46,24 @@ def forward(network: Network, samples: np.ndarray, options: Options) -> Seen:
     They lie within the range that the input is to reach over.
     """
     samples = _check_samples(network, samples)
-    most = min(options.samples, max(FEWEST_SAMPLES, CALIBRATION_VALUES // network.size))
-    if len(samples) > most:
-        rng = np.random.default_rng(options.seed)
-        samples = samples[np.sort(rng.choice(len(samples), most, replace=False))]
+    samples = samples[drawn(len(samples), network, options)]
     if options.input_percentile < 100 and np.issubdtype(samples.dtype, np.floating):
         reach = np.percentile(np.abs(samples), options.input_percentile)
         samples = np.clip(samples, -reach, reach)
     return samples, *network.forward(samples)
+
+
+def most_samples(network: Network, options: Options) -> int:
+    """Return how many samples a calibration takes at most."""
+    return min(options.samples, max(FEWEST_SAMPLES, CALIBRATION_VALUES // network.size))
+
+
+def drawn(count: int, network: Network, options: Options) -> np.ndarray:
+    """Return which of ``count`` samples a calibration takes, ascending indices."""
+    most = most_samples(network, options)
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(options.seed).choice(count, most, replace=False))
 
 
 def calibrate(
@@ -98,28 +106,20 @@ def calibrate(
     asked = options or Options()
     _check_names(network, asked)
     _check_products(network, asked.firing)
-    options = _with_input_steps(network, _as_trained(network, asked))
+    options = _with_input_steps(network, as_trained(network, asked))
     if seen is None and like is None and options.dynamics == "signgd":
         checked = _check_samples(network, samples)
         if network.input.step is None:
-            check_input_steps(_raw(network, checked, options, None), options.of_input)
+            check_input_steps(raw_range_of(network, checked, options), options.of_input)
     samples, outputs, operands = seen or forward(network, samples, options)
     outputs, operands = dict(outputs), dict(operands)
     provenance = {"calibration_samples": len(samples), "options": asdict(asked)}
-    if options.dynamics != "signgd" and like is not None:
-        raise ValueError("a design of integrate-and-fire neurons is made like no other one")
-    if like is None:
-        features = choose_features(network, samples, options)
-    else:
-        features = like.input_format.features
-    if features is not None:
-        network, samples = reading_steps(network, features), features.steps(samples)
-        outputs[network.input.name] = samples
     if options.dynamics != "signgd":
+        if like is not None:
+            raise ValueError("a design of integrate-and-fire neurons is made like no other one")
         options = with_widths(network, samples, options)
-        raw = _raw(network, samples, options, features)
+        raw = raw_range(samples, options.input_bits)
         fmt, populations = rate.convert(network, raw, outputs, operands, options)
-        fmt = replace(fmt, features=features)
         return Design(
             name=network.name,
             firing="overlapped",
@@ -135,7 +135,7 @@ def calibrate(
     network, outputs, operands = equalised(network, outputs, operands, options)
     if like is None:
         options = with_widths(network, samples, options)
-        raw, fmt, code = _input(network, samples, options, features)
+        raw, fmt, code = _input(network, samples, options)
     else:
         fmt, code = like.input_format, like.input.spike_code
         raw = np.clip(np.rint(samples / fmt.scale), fmt.low, fmt.high).astype(np.int64)
@@ -174,7 +174,7 @@ def calibrate(
     return pixel_after_pixel(design)
 
 
-def _as_trained(network: Network, options: Options) -> Options:
+def as_trained(network: Network, options: Options) -> Options:
     """Return options with the T that the levels of the training take where none was asked for.
 
     Populations that one operand sums take one T, that of the most levels.
@@ -258,29 +258,21 @@ def steps_beside_input(network: Network, options: Options) -> int | None:
 
 
 def _input(
-    network: Network, samples: np.ndarray, options: Options, features: Features | None
+    network: Network, samples: np.ndarray, options: Options
 ) -> tuple[np.ndarray, InputFormat, SpikeCode]:
     """Return raw samples, and the input's format and code."""
-    low, high, scale = ends = _raw(network, samples, options, features)
+    low, high, scale = fmt = raw_range_of(network, samples, options)
     raw = np.clip(np.rint(samples / scale), low, high).astype(np.int64)
     trained = network.input.step is not None
     code = trained_code(network.input, options.of_input) if trained else None
     if code is not None:  # one raw step is two units of v
         return raw, InputFormat(low=low, high=high, scale=scale, multiplier=4, shift=1), code
-    fmt, code = choose_input(raw, ends, options.of_input)
-    return raw, replace(fmt, features=features), code
+    return raw, *choose_input(raw, fmt, options.of_input)
 
 
-def _raw(
-    network: Network, samples: np.ndarray, options: Options, features: Features | None
-) -> tuple[int, int, float]:
-    """Return least and greatest raw value, and the real value of one raw step.
-
-    With ``features``, samples are steps of their ranges.
-    """
+def raw_range_of(network: Network, samples: np.ndarray, options: Options) -> tuple[int, int, float]:
+    """Return least and greatest raw value of a network's input, and the real value of one step."""
     own = network.input
-    if features is not None:
-        return 0, 2**options.input_bits - 1, 1.0
     if own.step is None:
         return raw_range(samples, options.input_bits)
     return *trained_levels(own), own.step  # that the model was trained with

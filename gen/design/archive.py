@@ -8,7 +8,7 @@ Nothing is unpickled, and the CRC of all that is read is compared.
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -169,6 +169,40 @@ class Archive(Mapping[str, np.ndarray]):
                 f"{size(claimed)}, and holds {size(held)}"
             )
         return header
+
+
+def read_npy(path: Path, look: Callable[[Header], None]) -> np.ndarray:
+    """Return the array of an ``.npy`` file, native in byte order.
+
+    Parameters
+    ----------
+    look
+        Is shown what the file says about itself before the array is read, and may raise.
+
+    Raises
+    ------
+    BadArchive
+        If it is no plain array, is cut or longer than it says, or takes more memory than is free.
+    """
+    with path.open("rb") as file:
+        try:
+            header = _read_header(file)
+        except BadArchive:
+            raise
+        except Exception as error:  # NumPy reads a header as Python's literals
+            raise BadArchive(f"it is no array ({in_words(error)})") from error
+        held = path.stat().st_size - header.offset
+        if held != header.bytes:
+            raise BadArchive(
+                f"it claims shape {_shape(header.shape)} of {header.dtype}, which is "
+                f"{size(header.bytes)}, and holds {size(held)}"
+            )
+        look(header)
+        refuse_more_than_memory("its array", header.bytes)
+        values = np.empty(prod(header.shape), header.dtype)
+        _fill(file, values.view(np.uint8).data)
+    array = values.reshape(header.shape, order="F" if header.fortran else "C")
+    return np.ascontiguousarray(array.astype(header.dtype.newbyteorder("="), copy=False))
 
 
 def _read_header(file: IO[bytes]) -> Header:

@@ -8,7 +8,7 @@ from .classes import Classes
 from .head import KINDS, Head, default_head, output_of
 from .labels import Labels
 from .links import LINKS
-from .output import Figures, Output
+from .output import Answers, Figures, Output
 from .pixels import Pixels
 from .reconstruction import Reconstruction
 from .threshold import Threshold
@@ -17,6 +17,7 @@ from .values import Values
 __all__ = [
     "KINDS",
     "LINKS",
+    "Answers",
     "Classes",
     "Figures",
     "Head",

@@ -1,6 +1,5 @@
 """What maps of planes by windows share."""
 
-from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -59,9 +58,9 @@ class Sliding(LinearMap):
         return replace(self, in_shape=in_shape, layout=layout)
 
     @property
-    @abstractmethod
     def window(self) -> tuple[int, int]:
         """(height, width)."""
+        raise NotImplementedError(type(self).__name__)
 
     @property
     def out_planes(self) -> Planes:
@@ -87,9 +86,8 @@ class Sliding(LinearMap):
         )
 
     @property
-    @abstractmethod
     def _channels(self) -> int:
-        """Of the result."""
+        raise NotImplementedError(type(self).__name__)
 
     def parameters(self) -> dict[str, Any]:
         return {

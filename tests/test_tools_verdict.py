@@ -1,0 +1,207 @@
+"""The verdict: which samples judge, and what is said of a conversion."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from signfire.gen.convert.calibrate import calibrate, drawn
+from signfire.gen.convert.options import Options
+from signfire.gen.model.heads import output_of
+from signfire.gen.model.maps import Dense
+from signfire.gen.model.network import Network, Operand, Population, Projection
+from signfire.tools import api, tables, verdict
+
+
+def dense(name, function, source, weights, bias):
+    projection = Projection(source=source, map=Dense(weights, (weights.shape[1],)))
+    operand = Operand(projections=(projection,), bias=bias)
+    return Population(name=name, shape=(len(weights),), function=function, operands=(operand,))
+
+
+def network(outputs: int = 4, inputs: int = 8) -> Network:
+    rng = np.random.default_rng(2)
+    return Network(
+        name="net",
+        populations=(
+            Population(name="input", shape=(inputs,), function="input"),
+            dense("fc1", "relu", "input", rng.normal(0, 0.7, (16, inputs)), rng.normal(0, 0.2, 16)),
+            dense("fc2", "readout", "fc1", rng.normal(0, 0.5, (outputs, 16)), np.zeros(outputs)),
+        ),
+    )
+
+
+def samples(count: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(0, 1, (count, 8))
+
+
+# -- which samples judge -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("count", "options", "how", "judges"),
+    [
+        (5, Options(), verdict.SEEN, 5),
+        (8, Options(), verdict.IN_TURN, 8),
+        (999, Options(), verdict.IN_TURN, 999),
+        (1000, Options(), verdict.KEPT_BACK, 200),
+        (5000, Options(), verdict.KEPT_BACK, 1000),
+        (5300, Options(), verdict.LEFT_OVER, 300),
+        (9000, Options(), verdict.LEFT_OVER, 1000),
+        (900, Options(samples=500), verdict.LEFT_OVER, 400),
+        (600, Options(samples=500), verdict.IN_TURN, 600),
+    ],
+)
+def test_samples_that_judge_were_not_calibrated_on(count, options, how, judges):
+    chosen = verdict.split(count, network(), options)
+
+    assert (chosen.how, len(chosen.judges)) == (how, judges)
+    taken = chosen.base[drawn(len(chosen.base), network(), options)]
+    if how in (verdict.LEFT_OVER, verdict.KEPT_BACK):
+        assert not np.intersect1d(taken, chosen.judges).size
+    else:
+        assert np.array_equal(chosen.base, np.arange(count))
+    if how == verdict.IN_TURN:
+        assert np.array_equal(np.sort(np.concatenate(chosen.parts)), chosen.judges)
+    again = verdict.split(count, network(), options)
+    assert np.array_equal(chosen.judges, again.judges)
+
+
+def test_large_networks_are_judged_in_fewer_parts():
+    large = network(inputs=verdict.LARGE)
+
+    assert len(verdict.split(100, network(), Options()).parts) == verdict.PARTS
+    assert len(verdict.split(100, large, Options()).parts) == verdict.PARTS_OF_LARGE
+
+
+def test_in_turn_each_part_is_answered_by_what_has_seen_the_others():
+    x = samples(40)
+    seen: list[np.ndarray] = []
+
+    def convert(part: np.ndarray):
+        seen.append(part)
+        return calibrate(network(), part, Options())
+
+    chosen = verdict.split(len(x), network(), Options())
+    judged = verdict.judge(network(), x, chosen, convert)
+
+    assert len(seen[0]) == 40 and judged.design.hash == calibrate(network(), x).hash
+    for part, others in zip(chosen.parts, seen[1:], strict=True):
+        assert len(others) == 30
+        assert not (x[part][:, None] == others[None]).all(axis=2).any()
+
+
+# -- how far two networks say the same ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("share", "count", "low", "high"),  # Newcombe 1998, table I, method 3
+    [(81 / 263, 263, 0.2553, 0.3662), (15 / 148, 148, 0.0624, 0.1605), (0.0, 20, 0.0, 0.1611),
+     (1 / 29, 29, 0.0061, 0.1718)],
+)  # fmt: skip
+def test_interval_is_the_published_one(share, count, low, high):
+    assert verdict.wilson(share, count) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_classes_that_differ_are_counted():
+    exact = np.array([[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 1.0, 0], [0, 0, 0, 1.0]])
+    said = exact.copy()
+    said[0] = [0.2, 0.3, 0, 0]
+
+    found = verdict.compare(network(), exact, said)
+
+    assert (found.differing, found.agreement, found.loss) == (0.25, 0.75, 25.0)
+    assert found.rmse == pytest.approx(((0.8**2 + 0.3**2) / 16) ** 0.5)
+    assert found.low is not None and found.high is not None
+    assert found.low < 0.75 < found.high
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_one_output_that_says_yes_to_nearly_all_is_a_value(sign):
+    exact = sign * np.random.default_rng(0).uniform(1, 2, (50, 1))
+
+    found = verdict.compare(network(outputs=1), exact, exact + 0.01)
+
+    assert found.differing is None and found.rmse == pytest.approx(0.01)
+
+
+def test_one_output_is_compared_by_its_sign():
+    exact = np.array([[-1.0], [0.0], [0.5], [2.0]])
+    said = np.array([[-0.5], [0.1], [0.4], [1.5]])
+
+    assert verdict.compare(network(outputs=1), exact, said).differing == 0.25
+
+
+def test_several_outputs_differ_where_one_does():
+    outputs = (output_of("classes", shape=(2,), name="a"),)
+    outputs += (output_of("threshold", shape=(1,), name="b", start=2),)
+    outputs += (output_of("values", shape=(1,), name="c", start=3),)
+    several = replace(network(), outputs=outputs)
+    exact = np.array([[1.0, 0, 1, 7], [1, 0, 1, 7], [1, 0, 1, 7], [1, 0, 1, 7]])
+    said = np.array([[1.0, 0, 1, 9], [0, 1, 1, 7], [1, 0, -1, 7], [0, 1, -1, 7]])
+
+    assert verdict.differing(several, exact, said).tolist() == [0, 1, 1, 1]
+
+
+def test_values_are_compared_by_their_error():
+    rng = np.random.default_rng(1)
+    exact = rng.normal(size=(200, 8))
+    said = exact + 0.1 * rng.normal(size=exact.shape)
+
+    found = verdict.compare(network(outputs=8), exact, said, given=exact + 0.3)
+
+    assert verdict.compare(network(outputs=8), exact, said, given=-exact).differing is not None
+    assert found.differing is None and found.agreement is None
+    assert found.rmse == pytest.approx(0.1, rel=0.05)
+    assert found.rmse_low < found.rmse < found.rmse_high < 1.1 * found.rmse
+    assert found.r2 == pytest.approx(0.99, abs=2e-3)
+    assert found.loss == pytest.approx(1, abs=0.2)
+    assert found.correlation == pytest.approx(0.995, abs=1e-3)
+
+
+# -- what a conversion says of itself ----------------------------------------------------------
+
+
+def data(count: int) -> api.Dataset:
+    return api.Dataset(path="memory", x=samples(count), y=None)
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Let the model in memory be the network above."""
+    monkeypatch.setattr(api, "loaded", lambda model, x, name=None: (network(), None))
+
+
+def test_conversion_ends_with_its_verdict(read, tmp_path):
+    found = api.convert(None, data(80), Options(steps=3, weight_bits=3))
+
+    kept = found.design.provenance["verdict"]
+    assert found.judged is not None and kept["differing"] == found.judged.found.differing
+    found.design.save(tmp_path / "d.npz")
+    lines = tables.of_conversion(api.load_design(tmp_path / "d.npz"), tmp_path / "d.npz")
+    low, high = verdict.wilson(1 - kept["differing"], 80)
+    assert lines[-1] == (
+        f"verdict: {100 * kept['agreement']:.2f} % of the answers are the float network's (95 % "
+        f"interval {100 * low:.2f} to {100 * high:.2f}); 80 samples, each answered by a conversion "
+        f"that had not seen it"
+    )
+
+
+def test_figure_is_that_of_samples_that_were_kept_back(read):
+    x = samples(1200)
+
+    found = api.convert(None, data(1200), Options(weight_bits=3, input_steps=3))
+
+    judges = verdict.split(1200, network(), Options()).judges
+    said = verdict.outputs(found.design, x[judges])
+    exact = network().answers(x[judges])
+    assert found.judged is not None and found.judged.found.samples == 240
+    assert found.judged.found.differing == (said.argmax(1) != exact.argmax(1)).mean() > 0
+    assert found.design.provenance["calibration_samples"] == 960
+
+
+def test_damaged_verdict_of_a_file_says_nothing():
+    design = calibrate(network(), samples(20))
+
+    for kept in (None, 3, [], {"said": 4}, "good"):
+        assert verdict.said_of(replace(design, provenance={"verdict": kept})) is None

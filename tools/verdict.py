@@ -1,0 +1,307 @@
+"""Verdict: what a conversion loses against the float network, on samples that it did not see.
+
+No labels are needed: the answers of the golden model are compared with the float network's, and no
+more accuracy can be lost than answers differ. Which samples judge depends on how many there are:
+
+``left over``
+    The calibration takes only some of many: those that it leaves judge.
+``kept back``
+    A fifth is kept from the calibration.
+``in turn``
+    There are few, and the calibration takes them all. They are dealt into parts, and each part is
+    answered by a conversion that has seen the others alone. The figure is that of designs like the
+    one that is written.
+``seen``
+    There are too few even for that: the samples judge that were calibrated on.
+"""
+
+# Ref: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA
+# 22 (1927), for the interval of a share.
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..gen.convert.calibrate import drawn, most_samples
+from ..gen.convert.options import Options
+from ..gen.design.design import Design
+from ..gen.model.heads import Output
+from ..gen.model.heads.measures import deviation
+from ..gen.model.network import Network
+from ..sim import golden
+
+LEFT_OVER, KEPT_BACK, IN_TURN, SEEN = "left over", "kept back", "in turn", "seen"
+Convert = Callable[[np.ndarray], Design]  # from calibration samples to integers
+FEWEST_LEFT = 200  # samples that a calibration leaves, to judge by them alone
+FEWEST_SPLIT = 1000  # of so many samples a fifth may be kept back
+KEPT = 5  # one in so many
+MOST_JUDGES = 1000
+FEWEST_JUDGES = 100  # however large the network
+JUDGED_VALUES = 2**25  # neurons times samples
+PARTS, PARTS_OF_LARGE = 4, 2
+LARGE = 2**15  # neurons of a network whose conversion takes its time
+FEWEST_IN_TURN = 8
+RARER = 0.05  # share of the samples on the rarer side of a threshold that was guessed
+Z95 = 1.959964  # standard deviations on either side: 95 %
+RESAMPLES = 1000
+
+
+# -- which samples judge -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Split:
+    """Which samples calibrate and which judge.
+
+    Parameters
+    ----------
+    how
+        See the head of the module.
+    base
+        Indices of the samples that the design is calibrated on.
+    judges
+        Indices of those that judge.
+    parts
+        Of ``in turn``: the judges, dealt; empty otherwise.
+    """
+
+    how: str
+    base: np.ndarray
+    judges: np.ndarray
+    parts: tuple[np.ndarray, ...] = ()
+
+
+def split(count: int, network: Network, options: Options) -> Split:
+    """Say which of ``count`` samples calibrate and which judge; the same for the same numbers."""
+    every = np.arange(count)
+    taken = drawn(count, network, options)
+    most = min(MOST_JUDGES, max(FEWEST_JUDGES, JUDGED_VALUES // network.size))
+    shuffled = np.random.default_rng(options.seed + 1).permutation(count)
+    left = np.setdiff1d(every, taken)
+    if len(left) >= FEWEST_LEFT:
+        return Split(how=LEFT_OVER, base=every, judges=np.sort(_first(shuffled, left, most)))
+    if count >= FEWEST_SPLIT and most_samples(network, options) >= count:
+        kept = np.sort(shuffled[: min(most, count // KEPT)])
+        return Split(how=KEPT_BACK, base=np.setdiff1d(every, kept), judges=kept)
+    if count < FEWEST_IN_TURN:
+        return Split(how=SEEN, base=every, judges=every)
+    parts = PARTS if network.size < LARGE else PARTS_OF_LARGE
+    judges = shuffled[:most]
+    return Split(
+        how=IN_TURN,
+        base=every,
+        judges=np.sort(judges),
+        parts=tuple(np.sort(judges[k::parts]) for k in range(parts)),
+    )
+
+
+def _first(order: np.ndarray, among: np.ndarray, most: int) -> np.ndarray:
+    """Return the first of an order that are among others."""
+    return order[np.isin(order, among)][:most]
+
+
+# -- how far two networks say the same ---------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How far the integers say what the float network says.
+
+    Members
+    -------
+    samples : how many were compared
+    differing : mean share of the decisions that differ, 0..1; ``None`` where values are wanted
+    agreement : 1 less that, with ``low`` and ``high``, its 95 % interval
+    rmse, rmse_low, rmse_high : root mean square error of the outputs, in their own unit
+    r2, correlation : of the outputs, ``None`` where they do not vary
+    """
+
+    samples: int
+    differing: float | None
+    low: float | None
+    high: float | None
+    rmse: float
+    rmse_low: float
+    rmse_high: float
+    r2: float | None
+    correlation: float | None
+
+    @property
+    def agreement(self) -> float | None:
+        return None if self.differing is None else 1 - self.differing
+
+    @property
+    def loss(self) -> float:
+        """Answers of a hundred that differ; of values, the variance that is not explained, in %."""
+        if self.differing is not None:
+            return 100 * self.differing
+        return 0.0 if self.r2 is None else 100 * max(0.0, 1 - self.r2)
+
+
+def wilson(share: float, samples: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of so many samples."""
+    if not samples:
+        return 0.0, 1.0
+    spread = Z95**2 / samples
+    middle = (share + spread / 2) / (1 + spread)
+    half = Z95 / (1 + spread) * np.sqrt(share * (1 - share) / samples + spread / (4 * samples))
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
+def compare(
+    network: Network, exact: np.ndarray, said: np.ndarray, given: np.ndarray | None = None
+) -> Agreement:
+    """Compare real outputs of the float network and of the integers, see :func:`differing`."""
+    apart = differing(network, exact, said, given)
+    share = None if apart is None else float(apart.mean())
+    low, high = (None, None) if share is None else wilson(1 - share, len(exact))
+    squared = ((said - exact) ** 2).mean(axis=1)
+    rng = np.random.default_rng(0)
+    again = rng.multinomial(len(exact), np.full(len(exact), 1 / len(exact)), RESAMPLES)
+    ends = np.percentile(np.sqrt(again @ squared / len(exact)), [2.5, 97.5])
+    deviates = deviation(said, exact)
+    return Agreement(
+        samples=len(exact),
+        differing=share,
+        low=low,
+        high=high,
+        rmse=float(np.sqrt(squared.mean())),
+        rmse_low=float(ends[0]),
+        rmse_high=float(ends[1]),
+        r2=deviates["r2"],
+        correlation=deviates["correlation"],
+    )
+
+
+def differing(
+    network: Network, exact: np.ndarray, said: np.ndarray, given: np.ndarray | None = None
+) -> np.ndarray | None:
+    """Return of each sample the share of decisions that differ, (n,) in 0..1.
+
+    Of several outputs that decide it is the one that differs most; ``None`` where none decides.
+
+    Parameters
+    ----------
+    exact, said
+        (n, logits) of the float network and of the integers, in real numbers.
+    given
+        (n, ...) samples, by which a reconstruction is known where nothing says that it is one.
+    """
+    head, apart = network.head, []
+    for output in head:
+        own, other = head.part(exact, output), head.part(said, output)
+        if decides(output, own, given):
+            found = output.disagreement(other, own, given)
+            apart += [] if found is None else [found]
+    return np.max(apart, axis=0) if apart else None
+
+
+def decides(output: Output, exact: np.ndarray, given: np.ndarray | None = None) -> bool:
+    """Whether an output decides, of which the float network says ``exact``, (n, *its shape).
+
+    Where its kind was guessed: not if it resembles the sample, or if nearly all samples lie on one
+    side of its threshold.
+    """
+    if not output.guessed:
+        return True
+    if output.size == 1:
+        share = float((exact > 0).mean())
+        return RARER <= share <= 1 - RARER
+    if given is None or given.size != exact.size:
+        return True
+    r2 = deviation(exact, given)["r2"]
+    return r2 is None or r2 <= 0
+
+
+def outputs(design: Design, samples: np.ndarray) -> np.ndarray:
+    """Return what the golden model says for samples, real numbers, (n, outputs) float64."""
+    return design.values(golden.run(design, design.raw_samples(samples)).logits)
+
+
+# -- judging -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A design and how it was judged."""
+
+    design: Design
+    how: str
+    found: Agreement
+
+
+def judge(
+    network: Network,
+    samples: np.ndarray,
+    chosen: Split,
+    convert: Convert,
+    progress: Callable[[str], None] = lambda said: None,
+) -> Judged:
+    """Convert, and measure what that loses on the samples that judge.
+
+    Parameters
+    ----------
+    network
+        In floats.
+    samples
+        (n, ...) all that there are.
+    chosen
+        Which of them calibrate and which judge.
+    convert
+        From calibration samples to a design.
+    """
+    design = convert(samples[chosen.base])
+    if not chosen.parts:
+        judges = samples[chosen.judges]
+        progress(f"comparing {len(judges)} answers")
+        found = compare(network, network.answers(judges), outputs(design, judges), judges)
+        return Judged(design=design, how=chosen.how, found=found)
+    exact, said = [], []
+    for number, part in enumerate(chosen.parts, 1):
+        progress(f"judging part {number} of {len(chosen.parts)}")
+        others = np.setdiff1d(chosen.base, part)
+        exact.append(network.answers(samples[part]))
+        said.append(outputs(convert(samples[others]), samples[part]))
+    given = samples[np.concatenate(chosen.parts)]
+    found = compare(network, np.concatenate(exact), np.concatenate(said), given)
+    return Judged(design=design, how=chosen.how, found=found)
+
+
+HOW = {
+    LEFT_OVER: "that the calibration left over",
+    KEPT_BACK: "kept back from the calibration",
+    IN_TURN: "each answered by a conversion that had not seen it",
+    SEEN: "the very ones that it was calibrated on: give more for a figure to rely on",
+}
+
+
+def sentence(how: str, found: Agreement) -> str:
+    """Return the figure in words."""
+    comma = "," if how in (IN_TURN, SEEN) else ""
+    samples = f"{found.samples:,} samples{comma} {HOW[how]}"
+    if found.differing is None:
+        explained = "" if found.r2 is None else f", r2 {found.r2:.4f}, correlation "
+        explained += "" if found.correlation is None else f"{found.correlation:.4f}"
+        return (
+            f"the outputs differ from the float network's by {found.rmse:.4g}, root mean square "
+            f"(95 % interval {found.rmse_low:.4g} to {found.rmse_high:.4g}){explained}; {samples}"
+        )
+    low, high = (100 * end for end in (found.low or 0.0, found.high or 0.0))
+    return (
+        f"{100 * (1 - found.differing):.2f} % of the answers are the float network's (95 % "
+        f"interval {low:.2f} to {high:.2f}); {samples}"
+    )
+
+
+def record(how: str, found: Agreement) -> dict[str, Any]:
+    """Return the verdict as JSON values."""
+    return {"how": how, **vars(found), "agreement": found.agreement, "said": sentence(how, found)}
+
+
+def said_of(design: Design) -> str | None:
+    """Return the verdict that a design's file keeps, in words; ``None`` where there is none."""
+    kept = design.provenance.get("verdict")
+    said = kept.get("said") if isinstance(kept, dict) else None
+    return said if isinstance(said, str) else None
