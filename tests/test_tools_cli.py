@@ -617,7 +617,7 @@ def test_hardware_that_there_is_not_is_refused_by_name(signfire, cnn, verb) -> N
     ("widths", "message"),
     [
         (["--weight-bits", "auto"], "--weight-bits auto needs a mean (give --budget-bits 5)"),
-        (["--budget-bits", "5"], "--budget-bits goes with --weight-bits auto, not 4"),
+        (["--budget-bits", "5"], "--budget-bits goes with --weight-bits auto (give both)"),
         (["--weight-bits", "x"], "takes a whole number from 2 to 8 or auto, not 'x'"),
     ],
 )
