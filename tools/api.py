@@ -30,7 +30,7 @@ from ..gen.core.plans import no_hardware
 from ..gen.core.shape import refuse_unlike
 from ..gen.cost import link_cost
 from ..gen.design.design import Design
-from ..gen.design.folding import EVENTS, Folding
+from ..gen.design.folding import EVENTS
 from ..gen.fold.fold import ANY, CHOICES, auto_fold, parse_fold, split_synapse
 from ..gen.layers.cycles import first_logit, steady
 from ..gen.model.codes import Schedule
@@ -48,6 +48,7 @@ from .dataset import load as load_data
 from .embed import Embedding, generate
 from .energy import EnergyEstimate
 from .energy import estimate as energy_of
+from .fitting import converted_like, serial
 from .heads import HeadOptions, settle, with_thresholds
 from .judge import Judge
 from .source import Model, Named
@@ -236,7 +237,9 @@ def convert(
         told["input_steps"] = chosen.record()
 
     def converted(samples: np.ndarray) -> Design:
-        return calibrate_network(network, samples, options, like)
+        if like is not None:
+            return converted_like(network, samples, options, like, progress)
+        return calibrate_network(network, samples, options)
 
     judged = None
     if judge:
@@ -263,13 +266,12 @@ def convert(
 def convert_network(network: Network, model: Model, *, like: Design) -> Design:
     """Convert a network in memory like another Design, on the samples that ``model`` names."""
     samples = model.samples()
-    return fitted(calibrate_network(network, samples.x, like=like), like)
+    return fitted(converted_like(network, samples.x, None, like), like)
 
 
 def fitted(design: Design, like: Design) -> Design:
     """Return a Design folded as ``like``, or refuse one that does not fit a build of it."""
-    serial = {p.name: p.folding or Folding() for p in like.populations}
-    refuse_unlike(like.with_folding(serial), design, TECHNOLOGIES["ecp5"])
+    refuse_unlike(serial(like), design, TECHNOLOGIES["ecp5"])
     return design.with_folding({p.name: p.folding for p in like.populations if p.folding})
 
 

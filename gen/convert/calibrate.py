@@ -4,22 +4,23 @@ Populations are converted in order, each against the float network, with what th
 it really say as its input. So an error made early is seen, and partly made good, later.
 """
 
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
 from ..design.design import Design
 from ..design.pixels import pixel_after_pixel
 from ..design.population import DesignPopulation, InputFormat
-from ..model.codes import SpikeCode
-from ..model.network import INPUT, Network, Population
+from ..model.codes import Schedule, SpikeCode
+from ..model.network import INPUT, MAX, Network, Population
 from ..model.samples import check_magnitudes
 from ..model.ties import DOWN
 from . import rate, widths
 from .converted import Converted
 from .equalise import equalise
 from .operand import by_channel
-from .options import LayerOptions, Options
+from .options import LayerOptions, LayerSettings, Options
 from .population import (
     code_kind,
     convert_population,
@@ -35,6 +36,22 @@ from .summary import report, summary
 CALIBRATION_VALUES = 2**25  # neurons times samples: 256 MiB for each of what is kept of them
 PLANES_INPUT_STEPS = 8
 FEWEST_SAMPLES = 16  # however large the network
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Room:
+    """What lets numbers fit into the registers of hardware that was made for others.
+
+    Parameters
+    ----------
+    least
+        By population, of each operand, (channels,) scales that none of its own may be below.
+    coarser
+        By population, how many times a unit of its neurons is to be worth what suits them.
+    """
+
+    least: Mapping[str, Sequence[np.ndarray]] = field(default_factory=dict)
+    coarser: Mapping[str, float] = field(default_factory=dict)
 
 
 Seen = tuple[np.ndarray, dict[str, np.ndarray], dict[str, list[np.ndarray]]]
@@ -72,6 +89,7 @@ def calibrate(
     options: Options | None = None,
     like: Design | None = None,
     seen: Seen | None = None,
+    room: Room | None = None,
 ) -> Design:
     """Convert a Network to a Design on sample data.
 
@@ -88,6 +106,8 @@ def calibrate(
         Design of the same layers whose input format, codes, shifts and widths of weights and
         factors are taken over, so that the new one fits into hardware made for it (see
         :mod:`signfire.gen.core.shape`). Options then decide about rounding and bias alone.
+    room
+        What ``like`` has to hold beside that.
     seen
         What :func:`forward` returned for the same network and samples, where several conversions
         share it.
@@ -133,6 +153,9 @@ def calibrate(
         _check_like(network, like)
         options = replace(options, weight_bits=widest_weights(like), budget_bits=None)
     network, outputs, operands = equalised(network, outputs, operands, options)
+    room = room or Room()
+    if like is not None:
+        network, outputs, operands = in_units_of(network, outputs, operands, options, like, room)
     if like is None:
         options = with_widths(network, samples, options)
         raw, fmt, code = _input(network, samples, options)
@@ -154,6 +177,7 @@ def calibrate(
             converted,
             options,
             None if like is None else like[population.name],
+            room.least.get(population.name),
         )
         if options.rounding == "plain":
             converted.suppose(integers, outputs[population.name])
@@ -316,7 +340,55 @@ def equalised(
             ]
         )
 
-    network, factors = equalise(network, units, strength=float(strength))
+    return _moved(outputs, operands, *equalise(network, units, strength=float(strength)))
+
+
+def in_units_of(
+    network: Network,
+    outputs: dict[str, np.ndarray],
+    operands: dict[str, list[np.ndarray]],
+    options: Options,
+    like: Design,
+    room: Room,
+) -> tuple[Network, dict[str, np.ndarray], dict[str, list[np.ndarray]]]:
+    """Rescale populations, so that the units of a Design's codes suit what they say.
+
+    A retrained layer may reach twice as far. Where its function allows it, it is divided by what
+    the ranges differ by, and the weights behind it are multiplied; see :mod:`.equalise`.
+    """
+
+    def is_free(name: str) -> bool:
+        """Whether weights that are rounded anyway read a population, through maxima or not."""
+        return all(
+            is_free(p.name) if p.function == MAX else not (q.map.fixed or trained_step(q.map))
+            for p in network.populations
+            for q in p.sources
+            if q.source == name
+        )
+
+    def units(population: Population) -> np.ndarray | None:
+        code, said = like[population.name].code, outputs[population.name]
+        if not isinstance(code, SpikeCode) or not code.is_binary or population.step is not None:
+            return None
+        if not said.any() or not is_free(population.name):
+            return None
+        own = LayerSettings(
+            steps=code.steps, weight_bits=options.layer_bits, code=code.kind, schedule=Schedule()
+        )
+        unit = choose_code(said, code.kind, own, options.percentile).unit
+        factor = unit / code.unit * room.coarser.get(population.name, 1.0)
+        return np.full(population.shape[0], factor)
+
+    return _moved(outputs, operands, *equalise(network, units, level=False))
+
+
+def _moved(
+    outputs: dict[str, np.ndarray],
+    operands: dict[str, list[np.ndarray]],
+    network: Network,
+    factors: Mapping[str, np.ndarray],
+) -> tuple[Network, dict[str, np.ndarray], dict[str, list[np.ndarray]]]:
+    """Return a rescaled network, and what its populations say."""
     for name, factor in factors.items():
         per_channel = by_channel(factor, network[name].shape)
         outputs[name] = outputs[name] / per_channel

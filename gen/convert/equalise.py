@@ -28,6 +28,7 @@ def equalise(
     units: Callable[[Population], np.ndarray | None],
     *,
     strength: float = 1.0,
+    level: bool = True,
 ) -> tuple[Network, dict[str, np.ndarray]]:
     """Return the network with its channels rescaled, and k of each rescaled population.
 
@@ -41,6 +42,8 @@ def equalise(
         populations that can be rescaled.
     strength
         Exponent of k: 0 changes nothing.
+    level
+        Let k be about 1 in the middle of a population's channels; else it is the unit itself.
 
     Returns
     -------
@@ -58,9 +61,8 @@ def equalise(
             continue
         found = _passed_on(population, factors) if population.function == MAX else units(population)
         if found is not None:
-            factors[population.name] = (
-                found if population.function == MAX else levelled(found) ** strength
-            )
+            plain = population.function == MAX or not level
+            factors[population.name] = found if plain else levelled(found) ** strength
     populations = tuple(_rescaled(p, factors) for p in network.populations)
     return replace(network, populations=populations), factors
 

@@ -151,12 +151,15 @@ class Purpose:
         Take half a unit of F off the bias, so that F, which is rounded up, is rounded to nearest.
     like
         Whose weight bits, shift and bits of factors are taken over.
+    least
+        (channels,) scales that none of its own may be below; ``None`` for any.
     """
 
     unit: float | None = None
     slope: float | None = None
     centred: bool = False
     like: DesignOperand | None = None
+    least: np.ndarray | None = None
 
 
 PLAIN = Purpose()
@@ -402,6 +405,7 @@ def _trained(
         met = moments(projections, sources, centre=rounding.bias_correction)
     rounder = Rounder(met, feedback=rounding.feedback)
     least = max(0.0 if beside is None else beside.least_scale, greatest_bias / BIAS_REACH)
+    room = 0.0 if purpose.least is None else purpose.least
     idle = greatest_bias / IDLE_BIAS if unit is None else unit / IDLE_FINE
     error = None if beside is None else beside.error
     if unit is None:
@@ -412,7 +416,7 @@ def _trained(
             snap=lambda scale: scale,
             shared=True,
             beside=error,
-            least_scale=least,
+            least_scale=max(least, float(np.max(room))),
             idle=idle,
         )
         return found, None
@@ -424,13 +428,15 @@ def _trained(
         factors = Factors.reaching(name, unit, greatest, rounding.multiplier_bits)
     if least:  # the snapped scale must not be smaller
         least += factors.unit / 2**factors.shift
+    if purpose.least is not None:
+        room = room + factors.unit / 2**factors.shift
     found = quantise_rows(
         rows,
         rounder,
         limits,
         snap=factors.snap,
         beside=error,
-        least_scale=least,
+        least_scale=np.maximum(least, room),
         idle=idle,
     )
     return found, factors

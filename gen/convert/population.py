@@ -1,5 +1,6 @@
 """A population in integers: its code, what decides its function, and its operands."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,11 +50,13 @@ def convert_population(
     converted: Converted,
     options: Options,
     like: DesignPopulation | None = None,
+    least: Sequence[np.ndarray] | None = None,
 ) -> DesignPopulation:
     """Choose the code of a population and quantise its operands.
 
     ``exact`` and ``activations`` are the operands and the output of the float network; the code of
-    ``like`` is taken over, see :func:`calibrate`.
+    ``like`` is taken over, and no scale of an operand is below its ``least``, see
+    :func:`calibrate`.
     """
     same = passed_on(network, population) if population.name not in options.layers else None
     if like is None:
@@ -80,9 +83,10 @@ def convert_population(
         rounding = replace(rounding, bias_correction=False)
     centred = neurons.comparison is not None and SEVERAL[population.function].nearest
     alike = [None] * len(exact) if like is None else like.operands
+    scales = [None] * len(exact) if least is None else least
     purposes = [
-        Purpose(unit=unit, slope=slope, centred=centred, like=held)
-        for unit, held in zip(neurons.units, alike, strict=True)
+        Purpose(unit=unit, slope=slope, centred=centred, like=held, least=bound)
+        for unit, held, bound in zip(neurons.units, alike, scales, strict=True)
     ]
     return DesignPopulation(
         name=population.name,

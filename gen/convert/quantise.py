@@ -121,7 +121,7 @@ def quantise_rows(
     snap: Callable[[np.ndarray], np.ndarray],
     shared: bool = False,
     beside: Callable[[np.ndarray], np.ndarray] | None = None,
-    least_scale: float = 0.0,
+    least_scale: float | np.ndarray = 0.0,
     idle: float | None = None,
 ) -> QuantisedRows:
     """Search the scale of each row that leaves the least error at the output.
@@ -142,7 +142,7 @@ def quantise_rows(
         Error, (channels,), that a choice of scales makes beside the weights: that of fixed
         coefficients which share them.
     least_scale
-        No scale may be smaller.
+        No scale may be smaller; one for all rows, or (channels,).
     idle
         Scale that suits a row of zeros.
     """

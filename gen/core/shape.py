@@ -5,6 +5,9 @@ and factors take the place of the other's, in words of the same widths.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
 
 from ..design.design import Design
 from ..design.population import DesignPopulation
@@ -63,6 +66,28 @@ def differences(shape: Design, design: Design, technology: Technology | str) -> 
     _, plans = plan_layers(design, find_technology(technology), shape)
     for plan in plans:
         yield from plan.differences()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Crowd:
+    """How full the registers of hardware made for a shape may get; 1 is just full.
+
+    Members
+    -------
+    operands : (outputs,) of each operand: of its sums and integrators
+    targets : of the targets of its neurons
+    """
+
+    operands: tuple[np.ndarray, ...]
+    targets: float
+
+
+def crowds(shape: Design, design: Design, technology: Technology | str) -> dict[str, Crowd]:
+    """Return how full the registers of each layer get, by name, of designs of the same graph."""
+    _, plans = plan_layers(design, find_technology(technology), shape)
+    return {
+        plan.name: Crowd(operands=plan.crowded(), targets=plan.crowded_targets()) for plan in plans
+    }
 
 
 def _unlike_graph(shape: Design, design: Design) -> str | None:

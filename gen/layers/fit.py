@@ -65,3 +65,15 @@ def wide_sums(plan: LayerPlan) -> Iterator[str]:
             f"sums of {plan.name!r} reach {low}..{high}, and {plan.total_width} bits hold "
             f"{-limit}..{limit - 1}"
         )
+
+
+def crowding(plan: LayerPlan) -> np.ndarray:
+    """Return by how many times each output's numbers pass what its registers hold, (outputs,).
+
+    At most 1 where sums and integrators fit. Weights, and with them X, that are divided by it do.
+    """
+    weights = plan.weights * plan.repeats
+    low = -np.minimum(weights, 0).sum(axis=1) * plan.sum_scale
+    high = np.maximum(weights, 0).sum(axis=1) * plan.sum_scale
+    limit, most = 2 ** (plan.total_width - 1), 2 ** (plan.x_width - 1) - 1
+    return np.max([low / limit, high / max(1, limit - 1), held_bounds(plan) / most], axis=0)

@@ -189,6 +189,17 @@ class LayerPlan(ABC):
     def differences(self) -> Iterator[str]:
         """Yield what of the numbers that are held does not fit into hardware of the shape."""
 
+    def crowded(self) -> tuple[np.ndarray, ...]:
+        """Return of each operand, (outputs,), how full its registers may get; 1 is just full.
+
+        Nothing for a kind that sums nothing. See :func:`.fit.crowding`.
+        """
+        return ()
+
+    def crowded_targets(self) -> float:
+        """Return how full the registers of targets may get; 1 is just full."""
+        return 0.0
+
     @abstractmethod
     def observations(self) -> tuple[Observation, ...]:
         """Return what of it is observed: ports of the RTL, and probes of the cycle check."""

@@ -83,6 +83,23 @@ class RequantisedPlan(LayerPlan):
         reach = self.requantised_range[1].bit_length()
         return super().holds(wanted) and wanted.requantised_range[1].bit_length() <= reach
 
+    def greatest_target(self, bounds: np.ndarray) -> int:
+        """Return the greatest F of the numbers that are held, for |X| of at most ``bounds``."""
+        operand = self.held.operands[0]
+        multipliers = operand.multiplier
+        if operand.below is not None and self.has_two_factors:
+            multipliers = np.maximum(multipliers, operand.below)
+        pairs = zip(bounds, multipliers, strict=True)
+        return self.target_of(max(int(x) * int(m) for x, m in pairs))
+
+    def targets_crowd(self, bounds: np.ndarray) -> float:
+        """Return the greatest F over the greatest that registers hold."""
+        held = self.requantised_range[1]
+        most = 2 ** held.bit_length() - 1
+        if not self.has_plain_relu:
+            most = 2 ** (self.requantised_width - 1) - 1
+        return self.greatest_target(bounds) / max(1, most)
+
     def wide_targets(self, bounds: np.ndarray) -> Iterator[str]:
         """Yield what does not fit of factors and of what they make of integrators.
 
@@ -100,8 +117,7 @@ class RequantisedPlan(LayerPlan):
                 f"bits hold {limit}"
             )
         code, held = self.population.spike_code, self.requantised_range[1]
-        products = [int(x) * int(m) for x, m in zip(bounds, multipliers, strict=True)]
-        target = self.target_of(max(products))
+        target = self.greatest_target(bounds)
         if not self.has_plain_relu:  # what comes behind clamps
             first = 0 if self.population.table is None else self.population.table.first
             if bits_for(-target - first - 1, target - first) > self.requantised_width:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from ...cost import (
     Resources,
     address_bits,
@@ -16,7 +18,7 @@ from ...design.population import DesignPopulation, bits_for
 from ...facts import fact
 from ...model.network import MAX, READOUT
 from ..cost import neuron_cost, state_style, sums_of_trains, ties_cost
-from ..fit import held_bounds, unfit_weights, wide_integrators, wide_sums
+from ..fit import crowding, held_bounds, unfit_weights, wide_integrators, wide_sums
 from ..observation import TARGET, Observation, firing_of
 from ..refusals import no_sums
 from ..requantised import RequantisedPlan
@@ -82,6 +84,12 @@ class NeuronsPlan(RequantisedPlan):
         yield from wide_integrators(self, bounds)
         yield from wide_sums(self)
         yield from self.wide_targets(bounds)
+
+    def crowded(self) -> tuple[np.ndarray, ...]:
+        return (crowding(self),)
+
+    def crowded_targets(self) -> float:
+        return self.targets_crowd(held_bounds(self))
 
     def observations(self) -> tuple[Observation, ...]:
         return (

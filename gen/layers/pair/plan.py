@@ -39,7 +39,7 @@ from ...model.network import LINEAR
 from ...model.ties import DOWN
 from ...readers.reader import Reader
 from ..cost import results_cost, sums_of_trains, ties_cost
-from ..fit import held_bounds, unfit_weights, wide_integrators, wide_sums
+from ..fit import crowding, held_bounds, unfit_weights, wide_integrators, wide_sums
 from ..observation import RESULT, TARGET, Observation, firing_of
 from ..plan import Given, LayerPlan
 from ..refusals import no_sum, takes_planes
@@ -99,6 +99,9 @@ class OperandPlan(RequantisedPlan):
         yield from wide_integrators(self, bounds)
         yield from wide_sums(self)
         yield from self.wide_targets(bounds)
+
+    def crowded(self) -> tuple[np.ndarray, ...]:
+        return (crowding(self),)
 
     def observations(self) -> tuple[Observation, ...]:
         words: dict[str, Any] = {"lanes": self.lanes, "bits": self.requantised_width}
@@ -172,6 +175,9 @@ class PairPlan(LayerPlan):
             yield f"operand 2 of {self.name!r} must be the same for all channels"
         for operand in self.parts:
             yield from operand.differences()
+
+    def crowded(self) -> tuple[np.ndarray, ...]:
+        return tuple(found for operand in self.parts for found in operand.crowded())
 
     def observations(self) -> tuple[Observation, ...]:
         return (*firing_of(self.lanes, self.membrane_width), self.trains_seen)

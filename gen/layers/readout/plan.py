@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from ....hdl.words import result_bits
 from ...cost import (
     Resources,
@@ -13,7 +15,7 @@ from ...design.design import Design
 from ...design.population import DesignPopulation
 from ...model.network import READOUT
 from ..cost import sums_of_trains
-from ..fit import held_bounds, unfit_weights, wide_integrators, wide_sums
+from ..fit import crowding, held_bounds, unfit_weights, wide_integrators, wide_sums
 from ..observation import RESULT, Observation
 from ..plan import LayerPlan
 from ..refusals import no_sums
@@ -57,6 +59,9 @@ class ReadoutPlan(LayerPlan):
         yield from unfit_weights(self)
         yield from wide_integrators(self, held_bounds(self))
         yield from wide_sums(self)
+
+    def crowded(self) -> tuple[np.ndarray, ...]:
+        return (crowding(self),)
 
     def observations(self) -> tuple[Observation, ...]:
         logits = Observation(
