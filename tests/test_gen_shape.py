@@ -58,7 +58,9 @@ def test_weights_beyond_the_frozen_bits_are_refused() -> None:
     weights = SHAPE["fc2"].operands[0].projections[0].map.weights.copy()
     weights[0, 0] = -9
 
-    assert "weights of 'fc2' reach 9, and 4 bits hold 7" in reasons(with_weights("fc2", weights, 5))
+    found = reasons(with_weights("fc2", weights, 5))
+
+    assert "weights of 'fc2' reach -9, and 4 bits hold -8" in found
 
 
 def test_bigger_weights_than_the_frozen_accumulator_are_refused() -> None:
