@@ -10,11 +10,15 @@ from amaranth.hdl import Module
 from signfire.gen.convert.calibrate import calibrate
 from signfire.gen.convert.options import Options
 from signfire.gen.core.core import Core
+from signfire.gen.core.estimate import estimate
 from signfire.gen.core.shape import differences, refuse_unlike
+from signfire.gen.design.design import Design
 from signfire.gen.design.folding import Folding
 from signfire.gen.model.maps import Dense
 from signfire.gen.model.network import Network, Operand, Population, Projection
+from signfire.sim import golden
 from signfire.sim.specimens.chains import random_design, random_windows
+from signfire.sim.specimens.rate import as_rate
 
 FOLDING = {"fc1": Folding(pe=2, simd=4), "fc2": Folding(pe=2, simd=2)}
 SHAPE = random_design(seed=3, folding=FOLDING)
@@ -310,3 +314,61 @@ def test_a_maximum_that_reads_another_value_beyond_the_planes_does_not_fit() -> 
     assert ["what 'max2' reads beyond the planes must be the same"] == list(
         differences(shape, other, "ecp5")
     )
+
+
+# -- headroom ----------------------------------------------------------------------------------
+
+
+def doubled() -> Design:
+    """Return the shape with weights and biases of twice the size, in as many bits."""
+    halved = random_design(seed=3, folding=FOLDING)
+    populations = [halved.input]
+    for p in halved.populations[1:]:
+        (operand,) = p.operands
+        (projection,) = operand.projections
+        weights = np.clip(2 * projection.map.weights, -7, 7)
+        projection = replace(projection, map=projection.map.with_weights(weights))
+        operand = replace(operand, projections=(projection,), bias=2 * operand.bias)
+        populations.append(replace(p, operands=(operand,)))
+    return replace(halved, populations=tuple(populations))
+
+
+def test_a_bit_of_headroom_holds_twice_as_much() -> None:
+    roomy = replace(SHAPE, headroom=1)
+
+    assert list(differences(SHAPE, doubled(), "ecp5")) != []
+    assert list(differences(roomy, doubled(), "ecp5")) == []
+    costs = [estimate(design, "ecp5").resources for design in (SHAPE, roomy)]
+    assert costs[0].ff < costs[1].ff and costs[0].block_ram <= costs[1].block_ram
+
+
+def test_hardware_with_headroom_gives_the_answers_of_what_it_holds(run_core) -> None:
+    roomy, design = replace(SHAPE, headroom=1), doubled()
+    raw = np.random.default_rng(0).integers(0, 256, (3, SHAPE.input.size))
+
+    for held in (SHAPE, design):
+        run = run_core(Core(held, "ecp5", roomy), raw)
+
+        logits = [word["logit"] for word in run.results]
+        assert logits == golden.run(held, raw).logits.ravel().tolist()
+
+
+@pytest.mark.parametrize("headroom", [0, 3])
+def test_headroom_travels_with_the_design_and_not_in_its_hash(tmp_path, headroom) -> None:
+    design = replace(SHAPE, headroom=headroom)
+    design.save(tmp_path / "d.npz")
+
+    assert Design.load(tmp_path / "d.npz").headroom == headroom
+    assert design.hash == SHAPE.hash
+
+
+def test_headroom_that_cannot_be_is_refused() -> None:
+    for headroom in (-1, 5):
+        with pytest.raises(
+            ValueError, match=rf"^headroom must lie in 0\.\.4 bits, not {headroom}$"
+        ):
+            replace(SHAPE, headroom=headroom)
+    with pytest.raises(
+        ValueError, match=r"^integrate-and-fire neurons have no headroom \(leave it at 0\)$"
+    ):
+        replace(as_rate(SHAPE), headroom=1)

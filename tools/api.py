@@ -183,6 +183,7 @@ def convert(
     *,
     name: str | None = None,
     like: Design | Path | str | None = None,
+    headroom: int | None = None,
     head: HeadOptions | None = None,
     command: str = "",
     judge: bool = True,
@@ -208,6 +209,9 @@ def convert(
     like
         Design whose input format, codes, shifts and widths are taken over, so that the new one fits
         a build of it (see :func:`reweight`); its folding too. What does not fit is refused.
+    headroom
+        Bits by which registers are to be wider than these weights need, for others later; ``None``
+        is that of ``like``, or 0.
     head
         What the outputs are; by default what labels and samples show, see
         :func:`signfire.tools.heads.settle`.
@@ -250,6 +254,8 @@ def convert(
     design = converted(calibrate.x) if judged is None else judged.design
     if like is not None:
         design = fitted(design, like)
+    if headroom is not None:
+        design = replace(design, headroom=headroom)
     design = with_thresholds(design, head, calibrate)
     if calibrate.columns:
         told["columns"] = calibrate.columns
@@ -270,9 +276,10 @@ def convert_network(network: Network, model: Model, *, like: Design) -> Design:
 
 
 def fitted(design: Design, like: Design) -> Design:
-    """Return a Design folded as ``like``, or refuse one that does not fit a build of it."""
+    """Return a Design folded as ``like``, with its headroom, or refuse one that does not fit."""
     refuse_unlike(serial(like), design, TECHNOLOGIES["ecp5"])
-    return design.with_folding({p.name: p.folding for p in like.populations if p.folding})
+    roomy = replace(design, headroom=like.headroom)
+    return roomy.with_folding({p.name: p.folding for p in like.populations if p.folding})
 
 
 def options_of(design: Design) -> Options:

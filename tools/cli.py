@@ -30,6 +30,7 @@ from .options import (
     fold_option,
     given_data,
     head_options,
+    headroom_option,
     link_option,
     model_options,
     needs_record,
@@ -204,8 +205,10 @@ def cli() -> None:
     "--like",
     type=FILE,
     help="Design whose input format, codes, shifts, widths and folding are taken over, so that "
-    "signfire reweight can put the new one into a build of it.",
+    "signfire reweight can put the new one into a build of it; weights whose sums do not fit get a "
+    "coarser scale.",
 )
+@headroom_option
 @verb
 def convert(
     model: str,
@@ -225,6 +228,7 @@ def convert(
     fold: tuple[str, ...],
     board: str | None,
     like: Path | None,
+    headroom: int | None,
     **settings: Any,
 ) -> Outcome:
     """Turn a trained torch model into a design in integers.
@@ -258,6 +262,7 @@ def convert(
             options,
             name=name,
             like=like,
+            headroom=headroom,
             head=head,
             command=command_line(),
             progress=doing,
@@ -686,6 +691,7 @@ def report(
     type=FILE,
     help="Folded design whose hardware is built, with the weights of DESIGN; see reweight.",
 )
+@headroom_option
 @click.option("--seeds", default="1", show_default=True, help="Of place and route: 1,2,3,4.")
 @click.option("--frequency", type=MHZ, help="Clock in MHz in place of the fastest.")
 @link_option
@@ -700,6 +706,7 @@ def build(
     board: str,
     fold: tuple[str, ...],
     shape: Path | None,
+    headroom: int | None,
     seeds: str,
     frequency: float | None,
     link: str,
@@ -717,6 +724,8 @@ def build(
     it is built, and netlist and bitstream are checked after. For a board whose tools are the
     vendor's it makes an archive that these tools finish elsewhere.
     """
+    from dataclasses import replace
+
     from ..boards.boards import find_board
     from . import api, pipeline
 
@@ -729,10 +738,14 @@ def build(
         samples = given_data(data, inputs, labels, white, loaded, None)
     if shape is None:
         frozen = None
+        if headroom is not None:
+            loaded = replace(loaded, headroom=headroom)
         choice = told_fold(loaded, fold, target, link)
         chosen, auto = choice.design, choice.auto
     elif fold:
         raise ValueError("--shape brings its own folding: leave out --fold")
+    elif headroom is not None:
+        raise ValueError("--shape brings its own headroom: leave out --headroom")
     else:
         frozen, auto = api.load_design(shape), None
         chosen = api.fitted(loaded, frozen)

@@ -258,6 +258,17 @@ def _with_synapse(
     return words if synapse is None else (*words, f"*:synapse={synapse}")
 
 
+def headroom_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--headroom``."""
+    return click.option(
+        "--headroom",
+        type=click.IntRange(0, 4),
+        metavar="BITS",
+        help="Bits by which registers are wider than these weights need, so that those of a later "
+        "training fit (--like, reweight); by default 0.",
+    )(function)
+
+
 def link_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--link``; the choices are :data:`signfire.boards.top.LINKS`."""
     return click.option(

@@ -423,6 +423,7 @@ def hardware(job: Job) -> dict[str, Any]:
     return {
         "design": job.design.hash,
         "shape": None if job.shape is None else job.shape.hash,
+        "headroom": (job.shape or job.design).headroom,
         "folding": folding,
         "technology": job.technology,
     }

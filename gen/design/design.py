@@ -40,6 +40,7 @@ from .population import (
 )
 
 FIRINGS = ("settled", "overlapped")
+MOST_HEADROOM = 4  # bits: others' weights may sum up to 16 times as much
 DYNAMICS = ("signgd", "if", "lif")
 _RATES = {"if": "integrate-and-fire, rate code", "lif": "leaky integrate-and-fire"}
 
@@ -67,6 +68,9 @@ class Design:
     outputs
         What the logits mean to the user; none: what the read-out's shape suggests. Not part of the
         hash: the hardware gives the same logits whatever the host makes of them.
+    headroom
+        Bits, 0..4, by which registers of sums and integrators are wider than these weights need, so
+        that others fit later, see :mod:`signfire.gen.core.shape`. Not part of the hash.
     provenance
         Free JSON values (command, versions, noise, float accuracy); not part of the hash.
 
@@ -83,6 +87,7 @@ class Design:
     dynamics: str = "signgd"
     channels_first: bool = False
     outputs: tuple[Output, ...] = ()
+    headroom: int = 0
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -93,6 +98,7 @@ class Design:
             raise ValueError(f"firing must be settled or overlapped, not {self.firing!r}")
         if self.dynamics not in DYNAMICS:
             raise ValueError(f"dynamics must be {', '.join(DYNAMICS)}, not {self.dynamics!r}")
+        self._check_headroom()
         for population in self.populations:
             if (population.code is None) != (population.function == READOUT):
                 raise ValueError(
@@ -115,6 +121,12 @@ class Design:
             if len(set(steps.values())) > 1:
                 listed = ", ".join(f"{name} {t}" for name, t in steps.items())
                 raise ValueError(f"overlapped firing needs one T for all populations, not {listed}")
+
+    def _check_headroom(self) -> None:
+        if not 0 <= self.headroom <= MOST_HEADROOM:
+            raise ValueError(f"headroom must lie in 0..{MOST_HEADROOM} bits, not {self.headroom}")
+        if self.headroom and self.dynamics != "signgd":
+            raise ValueError("integrate-and-fire neurons have no headroom (leave it at 0)")
 
     @property
     def manner(self) -> str:
@@ -433,6 +445,7 @@ class Design:
             "folding": {p.name: vars(p.folding) for p in self.populations if p.folding},
             "places": {p.name: p.place for p in self.populations},
         } | ({"outputs": self.head.record()} if self.outputs else {})
+        beside |= {"headroom": self.headroom} if self.headroom else {}
         write(Path(path), header | beside, arrays)
 
     @classmethod
@@ -455,6 +468,7 @@ class Design:
             input_format=InputFormat(**header["input"]),
             populations=populations_of(header, arrays),
             channels_first=header.get("channels_first", False),
+            headroom=header.get("headroom", 0),
             outputs=Head.of_record(header["outputs"]).outputs if "outputs" in header else (),
             provenance=provenance_of(header["provenance"]),
         )

@@ -72,6 +72,10 @@ class Given:
         assert folding is not None  # else check_hardware has refused it
         return folding
 
+    def integrator_bound(self, operand: int = 0) -> int:
+        """Return the greatest |X| that an operand's integrators hold."""
+        return self.design.integrator_bound(self.population, operand) << self.design.headroom
+
     def readers(self, operand: int = 0) -> tuple[Reader, ...]:
         """Return what reads the projections of an operand."""
         each = (p.operands[operand].projections for p in (self.population, self.held))
@@ -107,7 +111,9 @@ class LayerPlan(ABC):
     folding
         pe, simd, unroll.
     x_bound
-        Greatest possible |X|, see :meth:`Design.integrator_bound`.
+        Greatest possible |X|, see :meth:`Design.integrator_bound`, and of any with the headroom.
+    headroom
+        Bits by which sums may be greater than those of the shape's weights.
     overlapped
         Firing mode.
     weighted
@@ -131,6 +137,7 @@ class LayerPlan(ABC):
     weighted: bool
     lanes: int = 1
     period: int = 1
+    headroom: int = 0
     technology: Technology
     facts: Facts = field(default_factory=Facts, repr=False, compare=False)
 
@@ -170,7 +177,8 @@ class LayerPlan(ABC):
             "population": given.population,
             "held": given.held,
             "folding": given.folding,
-            "x_bound": given.design.integrator_bound(given.population),
+            "x_bound": given.integrator_bound(),
+            "headroom": given.design.headroom,
             "overlapped": overlapped,
             "weighted": overlapped or not readers[0].source_code.is_binary,
             "technology": given.technology,
@@ -534,7 +542,8 @@ class LayerPlan(ABC):
     def total_width(self) -> int:
         """Signed width of what the accumulator holds."""
         low, high = self.sum_range
-        return bits_for(min(low * self.sum_scale, -1), high * self.sum_scale)
+        scale = self.sum_scale << self.headroom
+        return bits_for(min(low * scale, -1), high * scale)
 
     @fact
     def border(self) -> Border:

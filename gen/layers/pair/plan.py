@@ -160,7 +160,7 @@ class PairPlan(LayerPlan):
         found = super().of(
             given,
             readers=(*first, *second),
-            second_bound=given.design.integrator_bound(population, 1),
+            second_bound=given.integrator_bound(1),
             **numbers,
         )
         foldings = found.reader_foldings(given.folding)
@@ -230,6 +230,7 @@ class PairPlan(LayerPlan):
             readers=readers,
             folding=readers[0].folding,
             x_bound=x_bound,
+            headroom=self.headroom,
             overlapped=False,
             weighted=False,
             lanes=self.lanes,
