@@ -208,6 +208,9 @@ class _Build:
             "OPT_FAST": [*names["classes_fast"], *names.get("support_fast", [])],
             "OPT_SLOW": [*names["classes_slow"], *names["support_slow"]],
         }
+        if self.optimisation["OPT_FAST"] == self.optimisation["OPT_SLOW"]:
+            # Compiled alike, so together: the headers are read once.
+            files = {"OPT_FAST": [*files["OPT_SLOW"], *files["OPT_FAST"]]}
         commands = {}
         for speed, sources in files.items():
             units = _units(work / "model", sources)

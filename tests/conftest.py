@@ -1,12 +1,15 @@
 """Fixtures that several test modules share."""
 
+import gc
 import inspect
+import itertools
 import os
 import re
 import shutil
 import struct
 import subprocess
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib.metadata import version
@@ -20,7 +23,15 @@ import pytest
 import serial
 import sliplib
 from amaranth.back import verilog
-from amaranth.hdl import ClockDomain, Module, ResetInserter, Signal
+from amaranth.hdl import (
+    Cat,
+    ClockDomain,
+    Fragment,
+    Module,
+    ResetInserter,
+    Signal,
+    UnusedElaboratable,
+)
 from amaranth.lib import data
 from amaranth.sim import Simulator
 
@@ -44,6 +55,9 @@ from signfire.tools.host import decode_frame, encode_frame
 # What the tests compile stays out of the user's cache, and serves the next run of the tests.
 os.environ.setdefault("SIGNFIRE_CACHE_DIR", str(Path(__file__).parents[1] / "build" / "cache"))
 
+# Collecting tests and making designs leaves little garbage, and to search for it takes a while.
+gc.set_threshold(50_000, 20, 20)
+
 PATIENCE_S = 300  # of processor time, with one simulation in Python; the longest takes some 20
 
 
@@ -61,6 +75,20 @@ def keep_verilog(patch):
         return (cache.entry("verilog", key, make) / "verilog").read_text()
 
     patch.setattr(verilog, "_convert_rtlil_text", kept)
+
+
+def ask_version_once(patch):
+    """Let Amaranth ask a Yosys for its version once, and not before each translation."""
+    found = {}
+    find = verilog.find_yosys
+
+    def find_once(requirement):
+        program = os.environ.get("YOSYS", "")
+        if program not in found:
+            found[program] = find(requirement)
+        return found[program]
+
+    patch.setattr(verilog, "find_yosys", find_once)
 
 
 class Failed(Exception):
@@ -117,18 +145,45 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "deep: runs with --deep alone")
+    config.addinivalue_line("markers", "seeds(quick, deep): one run a seed; many with --deep")
     patch = pytest.MonkeyPatch()
+    ask_version_once(patch)
     keep_verilog(patch)
     keep_builds(patch)
+    patch.setattr(verilator, "RUNTIME_OPTIMISATION", "-O0")
     config.add_cleanup(patch.undo)
     hypothesis.settings.load_profile("deep" if config.getoption("--deep") else "quick")
-    # A component that a test only asks for its latency, or that it expects to refuse its numbers.
+    # A component that a test only asks for its latency, or that it expects to refuse its numbers;
+    # it may go after the last test.
     config.addinivalue_line("filterwarnings", "ignore::amaranth.hdl.UnusedElaboratable")
+    warnings.simplefilter("ignore", UnusedElaboratable)
 
 
 # Examples of each property: few in every run, many in a deep one.
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=25, derandomize=True)
 hypothesis.settings.register_profile("deep", deadline=None, max_examples=2000)
+
+
+def pytest_generate_tests(metafunc):
+    """Give a test that is marked ``seeds`` its argument ``seed``: few, or many with --deep."""
+    for mark in metafunc.definition.iter_markers("seeds"):
+        metafunc.parametrize("seed", range(amount_of(metafunc.config, **mark.kwargs)))
+
+
+def amount_of(config, *, quick: int, deep: int) -> int:
+    return deep if config.getoption("--deep") else quick
+
+
+@pytest.fixture
+def amount(request):
+    """Return the function that chooses how much is tried: ``quick``, or ``deep`` with --deep."""
+    return lambda quick, deep: amount_of(request.config, quick=quick, deep=deep)
+
+
+def pytest_collection_finish():
+    """Keep what was imported and collected out of every later search for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config, items):
@@ -144,9 +199,12 @@ def simulations_end():
 
     def run(simulator):
         begun = time.process_time()
-        while simulator.advance():
-            spent = time.process_time() - begun
-            assert spent < PATIENCE_S, "the simulation waits for something that does not come"
+        for step in itertools.count():
+            if not simulator.advance():
+                return
+            if step % 1000 == 0:
+                spent = time.process_time() - begun
+                assert spent < PATIENCE_S, "the simulation waits for something that does not come"
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Simulator, "run", run)
@@ -267,23 +325,53 @@ class CoreRun:
 
     def __init__(self, core, raw, *, gaps=None, ready=(), reset_at=None) -> None:
         self.core, self.ready, self.reset_at = core, ready, reset_at
-        self.words = raw.reshape(-1, core.lanes).tolist()
+        payload = core.samples.payload.as_value()
+        self.words = packed(raw.reshape(-1, core.lanes), len(payload) // core.lanes)
         self.gaps = [0] * len(self.words) if gaps is None else gaps
         self.wanted = len(raw) * core.design.readout.size
-        m, self.reset = Module(), Signal()
-        m.submodules.core = ResetInserter(self.reset)(core)
-        simulator = Simulator(m)
+        reset = Signal()
+        inner = Fragment.get(ResetInserter(reset)(core), None)
+        # All inputs are one word, and so is what tells of this cycle: a simulator in Python takes
+        # its time for every access.
+        self.inputs = Signal(3 + len(payload))
+        self.watched = list(self._watched())
+        self.told = Signal(len(self.watched))
+        self.taken = Signal()
+        m = Module()
+        m.d.comb += [
+            Cat(reset, core.results.ready, core.samples.valid, payload).eq(self.inputs),
+            self.told.eq(Cat(valid for valid, _ in self.watched)),
+            self.taken.eq(core.samples.valid & core.samples.ready),
+        ]
+        top = Fragment.get(m, None)
+        top.add_subfragment(inner, "core")
+        simulator = Simulator(top)
         simulator.add_clock(1e-6)
         simulator.add_testbench(self._testbench)
         simulator.run()
 
     async def _testbench(self, ctx) -> None:
         self._start()
+        driven = None
         for cycle in range(self.LIMIT):
             resetting = cycle == self.reset_at
-            ctx.set(self.reset, resetting)
-            self._drive(ctx, cycle)
-            self._watch(ctx, cycle)
+            offered = self.number < len(self.words) and self.wait == 0
+            self.wait = max(0, self.wait - 1)
+            inputs = resetting | self._ready(cycle) << 1 | offered << 2
+            if offered:
+                inputs |= self.words[self.number] << 3
+            if inputs != driven:
+                ctx.set(self.inputs, inputs)
+                driven = inputs
+            if offered and ctx.get(self.taken):
+                self.number += 1
+                if self.number < len(self.words):
+                    self.wait = self.gaps[self.number]
+            told = ctx.get(self.told)
+            while told:
+                place = told.bit_length() - 1
+                told ^= 1 << place
+                self.watched[place][1](ctx, cycle)
             await ctx.tick()
             if resetting:
                 self._start()
@@ -297,64 +385,69 @@ class CoreRun:
         self.moved: dict = {}
         self.values: dict = {}
 
-    def _drive(self, ctx, cycle: int) -> None:
-        samples, results = self.core.samples, self.core.results
-        offered = self.number < len(self.words) and self.wait == 0
-        self.wait = max(0, self.wait - 1)
-        ctx.set(samples.valid, offered)
-        if offered:
-            ctx.set(samples.payload, self.words[self.number])
-        ctx.set(results.ready, self.ready[cycle] if cycle < len(self.ready) else 1)
-        if offered and ctx.get(samples.ready):
-            self.number += 1
-            if self.number < len(self.words):
-                self.wait = self.gaps[self.number]
-        if ctx.get(results.valid) and ctx.get(results.ready):
+    def _ready(self, cycle: int) -> bool:
+        return bool(self.ready[cycle]) if cycle < len(self.ready) else True
+
+    def _watched(self):
+        """Yield what to watch for, and what to do in a cycle that shows it."""
+        encoder, layers, results = self.core.encoder, self.core.layers, self.core.results
+
+        def result(ctx, cycle) -> None:
             self.results.append(plain(ctx.get(results.payload)))
 
-    def _watch(self, ctx, cycle: int) -> None:
-        encoder, layers = self.core.encoder, self.core.layers
-
-        def moves(place, *signals) -> None:
-            if all(ctx.get(signal) for signal in signals):
+        def moves(place, *signals):
+            def note(ctx, cycle) -> None:
                 self.moved.setdefault(place, []).append(cycle)
 
-        def shows(port: str, layer: int, valid, *signals) -> None:
-            if ctx.get(valid):
+            return Cat(signals).all(), note
+
+        def shows(port: str, layer, valid, *signals):
+            def note(ctx, cycle) -> None:
                 found = tuple(plain(ctx.get(signal)) for signal in signals)
                 self.values.setdefault((port, layer), []).append(found)
 
+            return valid, note
+
         targets = encoder.neurons.targets
-        moves("accepted", encoder.samples.valid, encoder.samples.ready)
-        moves("targets", targets.valid, targets.ready)
-        moves("encoded", encoder.trains.valid, encoder.trains.ready)
+        yield results.valid & results.ready, result
+        yield moves("accepted", encoder.samples.valid, encoder.samples.ready)
+        yield moves("targets", targets.valid, targets.ready)
+        yield moves("encoded", encoder.trains.valid, encoder.trains.ready)
         for n, layer in enumerate(layers):
             if isinstance(layer, PairLayer):
-                moves(("begins", n), layer.taken)
-                moves(("pushed", n), layer.pushed)
-                moves(("taken", n), layer.results.valid, layer.results.ready)
-                shows("fire", n, layer.seen.firing, layer.seen.membrane, layer.seen.event)
+                yield moves(("begins", n), layer.taken)
+                yield moves(("pushed", n), layer.pushed)
+                yield moves(("taken", n), layer.results.valid, layer.results.ready)
+                yield shows("fire", n, layer.seen.firing, layer.seen.membrane, layer.seen.event)
                 for k, operand in enumerate(layer.operands):
-                    moves(("begins", n, k), operand.sequencer.begin)
-                    moves(("released", n, k), operand.sequencer.release)
-                    moves(("pushed", n, k), operand.pushed)
-                    moves(("taken", n, k), operand.results.valid, operand.results.ready)
-                    shows("f", (n, k), operand.seen.f_valid, operand.seen.f)
+                    yield moves(("begins", n, k), operand.sequencer.begin)
+                    yield moves(("released", n, k), operand.sequencer.release)
+                    yield moves(("pushed", n, k), operand.pushed)
+                    yield moves(("taken", n, k), operand.results.valid, operand.results.ready)
+                    yield shows("f", (n, k), operand.seen.f_valid, operand.seen.f)
                 continue
-            moves(("begins", n), layer.sequencer.begin)
-            moves(("released", n), layer.sequencer.release)
-            moves(("pushed", n), layer.pushed)
-            moves(("taken", n), layer.results.valid, layer.results.ready)
+            yield moves(("begins", n), layer.sequencer.begin)
+            yield moves(("released", n), layer.sequencer.release)
+            yield moves(("pushed", n), layer.pushed)
+            yield moves(("taken", n), layer.results.valid, layer.results.ready)
             if layer.plan.population.function == "max":
-                shows("greatest", n, layer.seen.greatest_valid, layer.seen.greatest)
+                yield shows("greatest", n, layer.seen.greatest_valid, layer.seen.greatest)
                 continue
             seen = layer.seen
             if "x" in seen.signature.members:
-                shows("x", n, seen.x_valid, seen.x)
+                yield shows("x", n, seen.x_valid, seen.x)
             if "target" in seen.signature.members:
-                shows("target", n, seen.target_valid, seen.target)
+                yield shows("target", n, seen.target_valid, seen.target)
             if "event" in seen.signature.members:
-                shows("fire", n, seen.firing, seen.membrane, seen.event)
+                yield shows("fire", n, seen.firing, seen.membrane, seen.event)
+
+
+def packed(rows: np.ndarray, width: int) -> list[int]:
+    """Return each row as one number, of ``width`` bits a value, the first at the lowest."""
+    return [
+        sum((value & (1 << width) - 1) << width * place for place, value in enumerate(row))
+        for row in rows.tolist()
+    ]
 
 
 @pytest.fixture

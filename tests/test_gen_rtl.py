@@ -357,12 +357,13 @@ def test_every_integrator_target_membrane_and_logit_is_the_golden_models(made, r
 @pytest.mark.parametrize("name", ALL)
 def test_stalls_at_both_ends_change_no_answer(made, run_core, name):
     design, technology = made(name)
-    raw = samples(design, 3, seed=1)
+    count = 2 if name.startswith("windows") else 3  # planes are many words already
+    raw = samples(design, count, seed=1)
     core = Core(design, technology)
     rng = np.random.default_rng(len(name))
     gaps = (rng.geometric(0.5, raw.size // core.lanes) - 1).tolist()
     ready = rng.random(6000) < 0.5
-    ready[: predict(core_timing(design, technology), 3, gaps=gaps).layers[-1].taken[-1]] = False
+    ready[: predict(core_timing(design, technology), count, gaps=gaps).layers[-1].taken[-1]] = False
 
     # the sink wakes up when every sample would have been answered: all that can fill up is full
     run = run_core(core, raw, gaps=gaps, ready=ready.tolist())
@@ -381,7 +382,7 @@ def test_stalls_at_both_ends_change_no_answer(made, run_core, name):
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
 def test_reset_in_the_middle_leaves_a_clean_state(made, run_core, name, share):
     design, technology = made(name)
-    raw = samples(design, 3, seed=2)
+    raw = samples(design, 2, seed=2)
     core = Core(design, technology)
     timing = core_timing(design, technology)
     latency, _ = steady(timing)

@@ -112,16 +112,27 @@ def expected(design, plan, raw) -> list[list[int]]:
     return rows
 
 
-@pytest.mark.parametrize("name", DESIGNS)
-def test_every_integrator_and_logit_is_the_golden_models(run_core, name):
-    design, technology = DESIGNS[name]
-    raw = samples(design, 2)
-    core = Core(design, technology)
+@pytest.fixture(scope="module")
+def known() -> dict:
+    """Keep what was run, by name: a design runs once for all that is asked of it."""
+    return {}
 
-    run = run_core(core, raw)
+
+@pytest.fixture(params=DESIGNS)
+def ran(request, run_core, known):
+    """Run a design at full speed; return it, its technology, its samples and the run."""
+    design, technology = DESIGNS[request.param]
+    raw = samples(design, 2)
+    if request.param not in known:
+        known[request.param] = run_core(Core(design, technology), raw)
+    return design, technology, raw, known[request.param]
+
+
+def test_every_integrator_and_logit_is_the_golden_models(ran):
+    design, _, raw, run = ran
 
     assert golden.run(design, raw).logits.tolist() == logits(run, design)
-    for n, layer in enumerate(core.layers):
+    for n, layer in enumerate(run.core.layers):
         assert expected(design, layer.plan, raw) == [x for (x,) in run.values["x", n]]
 
 
@@ -140,12 +151,9 @@ def flat(design):
     )
 
 
-@pytest.mark.parametrize("name", DESIGNS)
-def test_borders_cost_no_cycle(run_core, name):
-    design, technology = DESIGNS[name]
+def test_borders_cost_no_cycle(ran):
+    design, technology, _, run = ran
     timing = core_timing(design, technology)
-
-    run = run_core(Core(design, technology), samples(design, 2))
 
     assert timing == core_timing(flat(design), technology)
     for n, cycles in enumerate(predict(timing, 2).layers):
@@ -159,7 +167,7 @@ def test_borders_cost_no_cycle(run_core, name):
 )
 def test_constants_of_another_kind_are_seen(run_core, rows, what):
     design, technology = DESIGNS["normalised images"]
-    raw = samples(design, 2)
+    raw = samples(design, 1)
     core = Core(design, technology)
     first = core.layers[0].integrator
     assert (0, 1, 1, 2) == first.border[0]
@@ -179,7 +187,7 @@ def test_constants_of_another_kind_are_seen(run_core, rows, what):
 )
 def test_a_walk_that_errs_is_seen(run_core, mutated, monkeypatch, change):
     design, technology = DESIGNS["normalised images"]
-    raw = samples(design, 2)
+    raw = samples(design, 1)
     monkeypatch.setattr(integrator, "BorderWalk", mutated(border_walk, change).BorderWalk)
     core = Core(design, technology)
 
@@ -191,7 +199,7 @@ def test_a_walk_that_errs_is_seen(run_core, mutated, monkeypatch, change):
 @pytest.mark.parametrize("name", ["no code for 0", "a last window of padding without a code for 0"])
 def test_a_train_beyond_the_planes_that_is_not_taken_off_is_seen(run_core, monkeypatch, name):
     design, technology = DESIGNS[name]
-    raw = samples(design, 2)
+    raw = samples(design, 1)
     truth = Reader.beyond_planes.fget
     monkeypatch.setattr(Reader, "beyond_planes", property(lambda reader: 0 * truth(reader)))
 

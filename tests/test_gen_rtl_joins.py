@@ -34,7 +34,7 @@ UNEVEN = {  # the wide window lies on the short way; one source is read twice; a
 DESIGNS = {  # arguments of random_joins, technology
     "residual, offset code, signed input of two planes": (
         dict(
-            shape=(6, 5, 2),
+            shape=(4, 4, 2),
             code="offset",
             input_range=(-20, 20),
             folding={
@@ -53,7 +53,7 @@ DESIGNS = {  # arguments of random_joins, technology
     ),
     "concatenation": (
         dict(
-            shape=(4, 5),
+            shape=(4, 3),
             layers=CONCATENATION,
             steps=4,
             folding={
@@ -82,7 +82,7 @@ DESIGNS = {  # arguments of random_joins, technology
     ),
     "uneven ways": (
         dict(
-            shape=(6, 5),
+            shape=(4, 4),
             layers=UNEVEN,
             folding={
                 "first": F(pe=2),

@@ -141,11 +141,11 @@ def test_every_maximum_and_logit_is_the_golden_models_on_its_cycle(run_core, nam
 def test_stalls_at_both_ends_change_no_answer(run_core, name):
     arguments, technology = DESIGNS[name]
     design = random_windows(**arguments)
-    raw = samples(design, 3, seed=1)
+    raw = samples(design, 2, seed=1)
     core = Core(design, technology)
     rng = np.random.default_rng(raw.size)
     gaps = (rng.geometric(0.5, raw.size // core.lanes) - 1).tolist()
-    free = predict(core_timing(design, technology), 3, gaps=gaps).layers[-1].taken[-1]
+    free = predict(core_timing(design, technology), 2, gaps=gaps).layers[-1].taken[-1]
     ready = np.concatenate([np.zeros(free, bool), rng.random(30) < 0.5])
 
     run = run_core(core, raw, gaps=gaps, ready=ready.tolist())
@@ -153,7 +153,7 @@ def test_stalls_at_both_ends_change_no_answer(run_core, name):
     assert golden.run(design, raw).logits.tolist() == logits(run, design)
     blocked = predict(
         core_timing(design, technology),
-        3,
+        2,
         gaps=gaps,
         ready=lambda cycle: cycle >= len(ready) or bool(ready[cycle]),
     )
@@ -175,7 +175,7 @@ def test_reset_in_the_middle_leaves_a_clean_state(run_core):
 
 def test_a_comparison_that_weighs_the_last_step_most_is_seen(run_core, monkeypatch):
     design = random_windows(**DESIGNS["one by one"][0])
-    raw = samples(design, 3)
+    raw = samples(design, 2)
     core = Core(design)
     monkeypatch.setattr("signfire.hdl.running_maximum.reversed", list, raising=False)
 

@@ -261,7 +261,7 @@ def logits(run, design) -> list[list[int]]:
 
 def test_every_integrator_and_logit_is_the_golden_models_on_its_cycle(made, run_core):
     design, technology = made
-    raw = samples(design, 3)
+    raw = samples(design, 2)
     core = Core(design, technology)
 
     run = run_core(core, raw)
@@ -276,7 +276,7 @@ def test_every_integrator_and_logit_is_the_golden_models_on_its_cycle(made, run_
             assert len(set(x.tolist())) > 2
             expected += x.reshape(len(plan.weights), -1).T.reshape(-1, plan.lanes).tolist()
         assert expected == [lanes for (lanes,) in run.values["x", n]], plan.name
-    assert_predicted(predict(core_timing(design, technology), 3), run)
+    assert_predicted(predict(core_timing(design, technology), 2), run)
 
 
 def assert_predicted(expected, run) -> None:
@@ -307,12 +307,12 @@ def test_an_identity_that_does_not_hold_the_sample_stands_still_and_is_seen(run_
 def test_stalls_at_both_ends_change_no_answer_and_are_predicted(run_core, name):
     arguments, technology = DESIGNS[name]
     design = folded(random_joins(**arguments))
-    raw = samples(design, 3, seed=1)
+    raw = samples(design, 2, seed=1)
     core = Core(design, technology)
     timing = core_timing(design, technology)
     rng = np.random.default_rng(raw.size)
     gaps = (rng.geometric(0.3, raw.size // core.lanes) - 1).tolist()
-    end = predict(timing, 3, gaps=gaps).layers[-1].taken[-1]
+    end = predict(timing, 2, gaps=gaps).layers[-1].taken[-1]
     ready = rng.random(end + 300) < 0.5
     ready[:end] = False  # the sink wakes up when all that can fill up is full
 
@@ -320,4 +320,4 @@ def test_stalls_at_both_ends_change_no_answer_and_are_predicted(run_core, name):
 
     assert golden.run(design, raw).logits.tolist() == logits(run, design)
     stalls = {"gaps": gaps, "ready": lambda c: c >= len(ready) or bool(ready[c])}
-    assert_predicted(predict(timing, 3, **stalls), run)
+    assert_predicted(predict(timing, 2, **stalls), run)

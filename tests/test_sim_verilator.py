@@ -172,3 +172,10 @@ def test_a_large_model_is_compiled_in_parts(counter, tmp_path, monkeypatch) -> N
 
     assert said(compiled(counter, tmp_path)) == "6 7"
     assert (tmp_path / "counter.log").read_text().count("-c OPT_FAST_") > 1
+
+
+def test_what_is_compiled_alike_is_compiled_together(counter, tmp_path) -> None:
+    assert counter.optimisation["OPT_FAST"] == counter.optimisation["OPT_SLOW"]
+
+    assert said(compiled(counter, tmp_path)) == "6 7"
+    assert (tmp_path / "counter.log").read_text().count(" -c OPT_") == 1
