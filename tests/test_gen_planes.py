@@ -162,6 +162,7 @@ class Mirrored(Sliding):
 
     kind = "mirrored"
     window = (1, 1)
+    weights = with_weights = patches = first = sources_of_weights = rebuild = None  # not asked here
 
     @property
     def _channels(self) -> int:

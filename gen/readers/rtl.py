@@ -74,9 +74,9 @@ class TrainReader(wiring.Component, Generic[Read]):
     def _read(self, m: Module) -> None:
         """Lead places to the buffer, and its events out."""
 
+    @abstractmethod
     def _address(self, line: Signal, row: Signal) -> list:
         """Lead a place of a walk to the buffer."""
-        raise NotImplementedError
 
     def elaborate(self, platform) -> Module:
         m = Module()

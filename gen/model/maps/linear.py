@@ -1,5 +1,6 @@
 """What a kind of linear map states of itself."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -9,7 +10,7 @@ from .places import WindowPlaces
 from .planes import Layout, Planes
 
 
-class LinearMap:
+class LinearMap(ABC):
     """A linear map from one population to an operand; its numbers may be floats or integers.
 
     Members
@@ -31,31 +32,33 @@ class LinearMap:
     in_shape: tuple[int, ...]
 
     @property
+    @abstractmethod
     def out_shape(self) -> tuple[int, ...]:
-        raise NotImplementedError(type(self).__name__)
+        """Of the result, without the batch axis."""
 
     @property
     def channels(self) -> int:
         return self.out_shape[0]
 
     @property
+    @abstractmethod
     def weights(self) -> np.ndarray:
-        raise NotImplementedError(type(self).__name__)
+        """(channels, fan_in) what is quantised."""
 
+    @abstractmethod
     def with_weights(self, weights: np.ndarray) -> Self:
         """Return the same map with other ``weights``, (channels, fan_in)."""
-        raise NotImplementedError(type(self).__name__)
 
+    @abstractmethod
     def apply(self, x: np.ndarray) -> np.ndarray:
         """Map a batch: (n, *in_shape) to (n, *out_shape)."""
-        raise NotImplementedError(type(self).__name__)
 
+    @abstractmethod
     def patches(self, x: np.ndarray) -> np.ndarray:
         """Return (groups, rows, fan_in): every vector of ``x`` that meets the weights of a group.
 
         Rows run over samples, then over positions of ``out_shape``.
         """
-        raise NotImplementedError(type(self).__name__)
 
     @property
     def sees(self) -> Layout | None:
@@ -163,9 +166,9 @@ class LinearMap:
         """
         return np.arange(self.weights.shape[1])
 
+    @abstractmethod
     def first(self, outputs: int) -> "LinearMap":
         """Return a map of the first output channels alone."""
-        raise NotImplementedError(type(self).__name__)
 
     def reading(self, in_shape: tuple[int, ...], layout: Layout) -> "LinearMap | None":
         """Return the map that reads the same planes in another order.
@@ -190,15 +193,15 @@ class LinearMap:
         return np.abs(self.weights).sum(axis=1)
 
     @property
+    @abstractmethod
     def sources_of_weights(self) -> np.ndarray:
         """(channels, fan_in) channel of the source population that each weight is for."""
-        raise NotImplementedError(type(self).__name__)
 
     def parameters(self) -> dict[str, Any]:
         """Numbers beside ``weights`` that rebuild the map: JSON values."""
         return {}
 
     @classmethod
+    @abstractmethod
     def rebuild(cls, weights: np.ndarray, parameters: Mapping[str, Any]) -> Self:
         """Undo ``weights`` and ``parameters``."""
-        raise NotImplementedError(cls.__name__)

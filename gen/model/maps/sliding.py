@@ -1,5 +1,6 @@
 """What maps of planes by windows share."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -58,9 +59,9 @@ class Sliding(LinearMap):
         return replace(self, in_shape=in_shape, layout=layout)
 
     @property
+    @abstractmethod
     def window(self) -> tuple[int, int]:
         """(height, width)."""
-        raise NotImplementedError(type(self).__name__)
 
     @property
     def out_planes(self) -> Planes:
@@ -86,8 +87,9 @@ class Sliding(LinearMap):
         )
 
     @property
+    @abstractmethod
     def _channels(self) -> int:
-        raise NotImplementedError(type(self).__name__)
+        """Of the result."""
 
     def parameters(self) -> dict[str, Any]:
         return {
