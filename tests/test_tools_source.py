@@ -251,3 +251,16 @@ def test_a_layer_may_have_any_name() -> None:
     net.add_module("\udcff", torch.nn.Linear(2, 2))
 
     assert 64 == len(state_digest(net))
+
+
+def test_arguments_of_the_factory_are_kept_with_the_design(tmp_path, signfire, converted) -> None:
+    (tmp_path / "m.py").write_text(MODEL.replace("def net():", "def net(width):\n    assert width"))
+    options = ["--weights", "w.pth", "--calibrate", "data.npz", "-o", "d.npz"]
+
+    assert 0 != signfire("convert", "m.py:net", *options)[0]
+    assert 0 == signfire("convert", "m.py:net", "--arg", "width=8", *options)[0]
+
+    design = Design.load(tmp_path / "d.npz")
+    assert ("width=8",) == source_of(design).model.arguments
+    assert () == read(design).differs
+    assert ("width=9",) == source_of(design, Named(arguments=("width=9",))).model.arguments

@@ -21,6 +21,7 @@ from .options import (
     REAL,
     Finite,
     InOrder,
+    argument_option,
     auto_record,
     choose_fold,
     command_line,
@@ -83,7 +84,13 @@ def cli() -> None:
     )
 )
 @click.argument("model")
-@click.option("--weights", type=FILE, help="State dict of the model (a .pt2 has its own).")
+@click.option(
+    "--weights",
+    type=FILE,
+    help="State dict of the model, or a checkpoint that holds one (.pth, .safetensors); a .pt2 has "
+    "its own.",
+)
+@argument_option("Argument of the factory, a Python literal or text. May be repeated.")
 @click.option(
     "--calibrate",
     required=True,
@@ -225,6 +232,7 @@ def convert(
     schedule: str,
     input_schedule: str | None,
     layers: tuple[str, ...],
+    arguments: tuple[str, ...],
     fold: tuple[str, ...],
     board: str | None,
     like: Path | None,
@@ -253,6 +261,7 @@ def convert(
         inputs=inputs or "x",
         labels=labels,
         white=white,
+        arguments=arguments,
     )
     samples = source.samples(need_labels=None)
     with working("converting") as doing:

@@ -12,6 +12,7 @@ from .options import (
     NEW_FILE,
     REAL,
     SEED,
+    argument_option,
     command_line,
     data_options,
     examples,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 )
 @click.argument("model")
 @click.option("--weights", type=FILE, help="State dict of the model (a .pt2 has its own).")
+@argument_option("Argument of the factory. May be repeated.")
 @click.option(
     "--calibrate",
     required=True,
@@ -97,6 +99,7 @@ def tune_schedule(
     samples: int,
     seed: int,
     record: Path | None,
+    arguments: tuple[str, ...],
 ) -> Outcome:
     """Search firing, codes, T of every population and step sizes, on the golden model.
 
@@ -120,6 +123,7 @@ def tune_schedule(
         inputs=inputs or "x",
         labels=labels,
         white=white,
+        arguments=arguments,
     )
     data = source.samples()
     tell_random_weights(source)
@@ -152,6 +156,7 @@ def tune_schedule(
     design.save(output)
     asked = ["signfire", "convert", model, "--calibrate", str(calibrate), "-o", str(output)]
     asked += [] if weights is None else ["--weights", str(weights)]
+    asked += [word for each in arguments for word in ("--arg", each)]
     asked += [] if inputs is None else ["--inputs", inputs]
     asked += [] if labels is None else ["--labels", labels]
     asked += [] if white == 1 else ["--white", str(white)]

@@ -148,7 +148,12 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def run(
-        *args: Any, model: str | None, weights: Path | None, calibrate: Path | None, **rest: Any
+        *args: Any,
+        model: str | None,
+        weights: Path | None,
+        calibrate: Path | None,
+        arguments: tuple[str, ...],
+        **rest: Any,
     ) -> Any:
         from .source import Named
 
@@ -156,6 +161,7 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
             spec=model,
             weights=None if weights is None else str(weights),
             calibrate=None if calibrate is None else str(calibrate),
+            arguments=arguments or None,
         )
         return function(*args, named=named, **rest)
 
@@ -169,10 +175,16 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option("--weights", type=FILE, help="Its state dict; by default likewise."),
             click.option("--calibrate", type=FILE, help="Its samples; by default likewise."),
+            argument_option("Its factory's argument; by default likewise. May be repeated."),
         )
     ):
         run = option(run)
     return run
+
+
+def argument_option(help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option ``--arg``, given to a function as ``arguments``."""
+    return click.option("--arg", "arguments", multiple=True, metavar="NAME=VALUE", help=help)
 
 
 def examples(*lines: str) -> str:

@@ -43,6 +43,8 @@ class Model:
         File or folder of the samples it was calibrated on; ``inputs`` and ``labels``, the arrays or
         columns in it, and ``white``, what the brightest pixel of its images becomes: see
         :func:`signfire.tools.dataset.load`.
+    arguments
+        Of the factory, ``name=value`` words.
     """
 
     spec: str
@@ -51,6 +53,7 @@ class Model:
     inputs: str = "x"
     labels: str | None = None
     white: int = 1
+    arguments: tuple[str, ...] = ()
 
     @property
     def absolute(self) -> "Model":
@@ -109,6 +112,7 @@ class Named:
     spec: str | None = None
     weights: str | None = None
     calibrate: str | None = None
+    arguments: tuple[str, ...] | None = None
 
 
 NOTHING_NAMED = Named()
@@ -167,7 +171,13 @@ def source_of(design: Design, named: Named = NOTHING_NAMED) -> Source:
     fields = {key: kept.get(key) for key in ("spec", "weights", "calibrate", "inputs", "labels")}
     if any(not isinstance(value, str | None) for value in fields.values()):
         raise ValueError(f"{design.name!r} does not say which files it was converted from")
-    fields |= {key: value for key, value in vars(named).items() if value is not None}
+    words = kept.get("arguments") or ()
+    if not isinstance(words, list | tuple) or any(not isinstance(word, str) for word in words):
+        raise ValueError(f"{design.name!r} does not say what its factory was called with")
+    named_words = named.arguments if named.arguments is not None else tuple(words)
+    fields |= {
+        key: value for key, value in vars(named).items() if value is not None and key != "arguments"
+    }
     for key in ("spec", "calibrate"):
         if not fields[key]:
             raise ValueError(
@@ -177,7 +187,9 @@ def source_of(design: Design, named: Named = NOTHING_NAMED) -> Source:
     if str(fields["spec"]).endswith(".pt2"):
         fields["weights"] = None
     white = 255 if kept.get("white") == 255 else 1
-    model = Model(**{**fields, "inputs": fields["inputs"] or "x", "white": white})
+    model = Model(
+        **{**fields, "inputs": fields["inputs"] or "x", "white": white}, arguments=named_words
+    )
     digests, differs = {}, []
     for field, word in FILES.items():
         path = model.file(field)
@@ -250,9 +262,9 @@ def read_source(design: Design, source: Source, named: Named = NOTHING_NAMED) ->
 
 def load(model: Model) -> "nn.Module | ExportedProgram":
     """Load a model; a Python file is run."""
-    from ..gen.front.loading import load_model
+    from ..gen.front.loading import load_model, parse_arguments
 
-    return load_model(model.spec, model.weights)
+    return load_model(model.spec, model.weights, parse_arguments(model.arguments))
 
 
 def not_converted(differs: Sequence[str]) -> list[str]:

@@ -1,24 +1,26 @@
-"""Loading: the user's model and weights, without running anything that comes out of a data file."""
+"""Loading: the user's model, without running anything that comes out of a data file."""
 
+import ast
 import importlib.util
+import inspect
 import io
 import json
 import pickle
 import re
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from ..design.archive import BadArchive, crc_fault
-from .messages import advice_of, in_one_line, silence
+from .messages import in_one_line, silence
 from .refusals import Refusal, UnsupportedModel
+from .states import fill, load_state, refuse_damage
 
-ZIP = b"PK\x03\x04"  # begins a zip file
 ATEN = re.compile(r"torch\.ops\.aten\.\w+\.\w+|_operator\.\w+")
 PLAIN_SIZE = re.compile(  # Mul(Integer(2), Symbol('s7', integer=True)) or 2*s7: no other call
     r"((Symbol|Integer|Add|Mul)\(|'\w+'|\w+=True|-?\d+|, |\))*|\w+( ?[-+*] ?\w+)*"
@@ -29,45 +31,66 @@ PROGRAM_FILE = re.compile(
 )
 
 
-def load_model(spec: str, weights: Path | str | None = None) -> nn.Module | ExportedProgram:
+def load_model(
+    spec: str, weights: Path | str | None = None, arguments: Mapping[str, Any] | None = None
+) -> nn.Module | ExportedProgram:
     """Load a model as the command line names it.
 
     Parameters
     ----------
     spec
-        ``path/to/file.py:factory``, where the factory takes no arguments and returns an
-        ``nn.Module`` (a Module class does), or the path of a ``.pt2`` program.
+        ``path/to/file.py:factory``, where the factory returns an ``nn.Module`` (a Module class
+        does) or an exported program, or the path of a ``.pt2`` program.
         The Python file is run; nothing that is run comes out of a data file.
     weights
-        State dict, loaded with ``weights_only``; also accepted under the key ``state_dict``.
+        State dict, see :func:`.states.load_state`.
+    arguments
+        Of the factory, by name.
 
     Raises
     ------
     ValueError
         With one line that says what is wrong with which file.
     """
+    arguments = arguments or {}
     if spec.endswith(".pt2"):
         if weights is not None:
             raise ValueError(f"{spec} is a program with weights of its own: leave out {weights}")
+        if arguments:
+            raise ValueError(
+                f"{spec} is a program, which takes no arguments: leave out {', '.join(arguments)}"
+            )
         return load_program(Path(spec))
     file, colon, factory = spec.rpartition(":")
     if not colon or not file.endswith(".py") or not factory.isidentifier():
         raise ValueError(
             f"a model is named as path/to/file.py:factory or path/to/program.pt2, not {spec!r}"
         )
-    model = build_module(Path(file), factory)
+    model = build_module(Path(file), factory, arguments)
     if weights is not None:
+        if isinstance(model, ExportedProgram):
+            raise ValueError(
+                f"{factory}() of {file} gives a program with weights of its own: leave out "
+                f"{weights}"
+            )
         fill(model, load_state(Path(weights)), Path(weights))
     return model
 
 
-def build_module(path: Path, factory: str) -> nn.Module:
+def build_module(
+    path: Path, factory: str, arguments: Mapping[str, Any]
+) -> nn.Module | ExportedProgram:
     """Run the user's file and call ``factory`` in it."""
     if not path.is_file():
         raise ValueError(f"there is no model file {path}")
     source = import_file(path)
     make = getattr(source, factory, None)
     if isinstance(make, nn.Module):
+        if arguments:
+            raise ValueError(
+                f"{factory} of {path} is a model, which takes no arguments: leave out "
+                f"{', '.join(arguments)}"
+            )
         return make
     if not callable(make):
         callables = sorted(
@@ -77,15 +100,64 @@ def build_module(path: Path, factory: str) -> nn.Module:
         )
         known = f" (it has {', '.join(callables)})" if callables else ""
         raise ValueError(f"{path} has no factory {factory!r}{known}")
+    check_arguments(f"{factory}() of {path}", make, arguments)
     try:
-        model = make()
+        model = make(**arguments)
     except (Exception, SystemExit) as error:
         raise ValueError(f"{factory}() of {path} fails: {in_one_line(error)}") from error
-    if not isinstance(model, nn.Module):
+    if not isinstance(model, nn.Module | ExportedProgram):
         raise ValueError(
             f"{factory}() of {path} must return an nn.Module, not {type(model).__name__}"
         )
     return model
+
+
+def check_arguments(what: str, make: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that a factory has not, and name those that it needs.
+
+    Raises
+    ------
+    ValueError
+        With the arguments that there are.
+    """
+    try:
+        signature = inspect.signature(make)
+    except (TypeError, ValueError):  # of what is written in C
+        return
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    known = {p.name: p for p in signature.parameters.values() if p.kind in kinds}
+    every = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values())
+    strangers = [] if every else [name for name in arguments if name not in known]
+    if strangers:
+        listed = f"it has {', '.join(known)}" if known else "it has none"
+        raise ValueError(f"{what} has no argument {strangers[0]!r} ({listed})")
+    missing = [n for n, p in known.items() if p.default is p.empty and n not in arguments]
+    if missing:
+        raise ValueError(
+            f"{what} needs {', '.join(missing)} (give --arg {missing[0]}=VALUE, or a default)"
+        )
+
+
+def parse_arguments(words: Iterable[str]) -> dict[str, Any]:
+    """Read ``name=value`` words; a value is a Python literal, else text as it stands.
+
+    Raises
+    ------
+    ValueError
+        For a word of another form, or a name that is given twice.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        name, sign, value = word.partition("=")
+        if not sign or not name.isidentifier():
+            raise ValueError(f"an argument of a factory reads like width=32, not {word!r}")
+        if name in found:
+            raise ValueError(f"the argument {name!r} of the factory is given twice")
+        try:
+            found[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            found[name] = value
+    return found
 
 
 def import_file(path: Path):
@@ -105,116 +177,6 @@ def import_file(path: Path):
     finally:
         sys.path.remove(folder)
     return module
-
-
-def load_state(path: Path) -> dict[str, torch.Tensor]:
-    """Read a state dict without running code from the file."""
-    if not path.is_file():
-        raise ValueError(f"there is no weights file {path}")
-    try:
-        refuse_damage(path)
-        with silence():
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except BadArchive as fault:
-        raise ValueError(f"{path} is damaged: {fault}") from fault
-    except Exception as error:
-        if isinstance(error, pickle.UnpicklingError) or advice_of(error):
-            raise ValueError(
-                f"{path} holds more than tensors, or no tensors at all, and is not loaded "
-                "(save it with torch.save(model.state_dict(), path))"
-            ) from error
-        raise ValueError(f"{path} is not a weights file: {in_one_line(error)}") from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise ValueError(
-            f"{path} is not a state dict of tensors "
-            "(save it with torch.save(model.state_dict(), path))"
-        )
-    for name, tensor in state.items():
-        check_tensor(name, tensor, path)
-    return state
-
-
-def refuse_damage(path: Path) -> None:
-    """Raise BadArchive where a record of a zip file is not what was written; torch does not look.
-
-    Files that are no zip file have no CRC: what torch wrote before its version 1.6.
-    """
-    with path.open("rb") as file:
-        if file.read(len(ZIP)) != ZIP:
-            return
-    record = crc_fault(path)
-    if record is not None:
-        raise BadArchive(f"the CRC of its record {record!r} is wrong (copy or save it again)")
-
-
-def check_tensor(name: object, tensor: torch.Tensor, path: Path) -> None:
-    """Refuse a tensor of a state dict that holds no plain numbers, or has no name.
-
-    Raises
-    ------
-    ValueError
-        With what it is, and what to save in its place.
-    """
-    if not isinstance(name, str):
-        raise ValueError(
-            f"{path} is not a state dict: it names a tensor {name!r}, a {type(name).__name__} "
-            "(save it with torch.save(model.state_dict(), path))"
-        )
-    kinds = (
-        (tensor.is_meta, "without values, on the meta device", "load it on the CPU first"),
-        (tensor.is_quantized, "quantised", "save tensor.dequantize()"),
-        (tensor.is_nested, "nested", "save each of its parts"),
-        (tensor.layout != torch.strided, "sparse", "save tensor.to_dense()"),
-        (tensor.device.type != "cpu", f"on {tensor.device.type}", "save tensor.cpu()"),
-    )
-    for found, what, remedy in kinds:
-        if found:
-            raise ValueError(f"{name!r} of {path} is a tensor {what}, not plain ({remedy})")
-
-
-def fill(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
-    """Load ``state`` into ``model``; every name, shape and kind of number must fit."""
-    own = model.state_dict()
-    # a counter that old files lack and that nothing computed here depends on
-    counters = {n: own[n] for n in own if n.endswith("num_batches_tracked") and n not in state}
-    state = state | counters
-    problems = []
-    for what, names in (
-        ("lacks", [n for n in own if n not in state]),
-        ("has but the model has not", [n for n in state if n not in own]),
-        ("has in another shape", [n for n in own if n in state and own[n].shape != state[n].shape]),
-    ):
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            problems.append(f"{what} {', '.join(names[:3])}{more}")
-    if problems:
-        raise ValueError(f"{path} does not fit the model: it {'; it '.join(problems)}")
-    for name, tensor in state.items():
-        check_kind(f"{name} of {path}", tensor, own[name])
-    model.load_state_dict(state)
-
-
-def check_kind(what: str, tensor: torch.Tensor, own: torch.Tensor) -> None:
-    """Refuse numbers that are of another kind than the model's, which a cast would change.
-
-    A cast takes the imaginary parts away, rounds floats for integers, and takes the steps of
-    integers for their values, though their scale stands elsewhere.
-    """
-    kind, wanted = kind_of(tensor), kind_of(own)
-    if kind != wanted:
-        way_out = "dequantise them" if kind == "integer" else "save what the model computes with"
-        raise ValueError(f"{what} must be {wanted} numbers, not {kind} ones ({way_out})")
-
-
-def kind_of(tensor: torch.Tensor) -> str:
-    """Return ``floating-point``, ``integer``, ``boolean`` or ``complex``."""
-    if tensor.is_floating_point():
-        return "floating-point"
-    if tensor.is_complex():
-        return "complex"
-    return "boolean" if tensor.dtype == torch.bool else "integer"
 
 
 def load_program(path: Path) -> ExportedProgram:
