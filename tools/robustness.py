@@ -35,7 +35,7 @@ def noisy(design: Design, x: np.ndarray, deviation: float, seed: int) -> np.ndar
     fmt = design.input_format
     raw = design.given_order(design.raw_samples(x))
     drawn = np.random.default_rng(seed).normal(0, 1, raw.shape) * deviation * (fmt.high - fmt.low)
-    return np.clip(np.rint(raw + drawn), fmt.low, fmt.high) * fmt.scale
+    return fmt.real(np.clip(np.rint(raw + drawn), fmt.low, fmt.high))
 
 
 def measure(
@@ -72,7 +72,8 @@ def measure(
     for rate in flips:
         event_flips.Flips(rate, seed)
     formats = {
-        (d.input_format.low, d.input_format.high, d.input_format.scale) for d in designs.values()
+        (fmt.low, fmt.high, fmt.scale, fmt.features)
+        for fmt in (design.input_format for design in designs.values())
     }
     if len(formats) > 1:
         raise ValueError("designs that are compared must take the same raw samples")

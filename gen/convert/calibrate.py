@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from ..design.design import Design
+from ..design.features import Features
 from ..design.pixels import pixel_after_pixel
 from ..design.population import DesignPopulation, InputFormat
 from ..model.codes import Schedule, SpikeCode
@@ -19,6 +20,7 @@ from ..model.ties import DOWN
 from . import rate, widths
 from .converted import Converted
 from .equalise import equalise
+from .features import choose_features, reading_steps
 from .operand import by_channel
 from .options import LayerOptions, LayerSettings, Options
 from .population import (
@@ -134,12 +136,20 @@ def calibrate(
     samples, outputs, operands = seen or forward(network, samples, options)
     outputs, operands = dict(outputs), dict(operands)
     provenance = {"calibration_samples": len(samples), "options": asdict(asked)}
+    if options.dynamics != "signgd" and like is not None:
+        raise ValueError("a design of integrate-and-fire neurons is made like no other one")
+    if like is None:
+        features = choose_features(network, samples, options)
+    else:
+        features = like.input_format.features
+    if features is not None:
+        network, samples = reading_steps(network, features), features.steps(samples)
+        outputs[network.input.name] = samples
     if options.dynamics != "signgd":
-        if like is not None:
-            raise ValueError("a design of integrate-and-fire neurons is made like no other one")
         options = with_widths(network, samples, options)
-        raw = raw_range(samples, options.input_bits)
+        raw = raw_range_of(network, samples, options, features)
         fmt, populations = rate.convert(network, raw, outputs, operands, options)
+        fmt = replace(fmt, features=features)
         return Design(
             name=network.name,
             firing="overlapped",
@@ -158,7 +168,7 @@ def calibrate(
         network, outputs, operands = in_units_of(network, outputs, operands, options, like, room)
     if like is None:
         options = with_widths(network, samples, options)
-        raw, fmt, code = _input(network, samples, options)
+        raw, fmt, code = _input(network, samples, options, features)
     else:
         fmt, code = like.input_format, like.input.spike_code
         raw = np.clip(np.rint(samples / fmt.scale), fmt.low, fmt.high).astype(np.int64)
@@ -282,21 +292,29 @@ def steps_beside_input(network: Network, options: Options) -> int | None:
 
 
 def _input(
-    network: Network, samples: np.ndarray, options: Options
+    network: Network, samples: np.ndarray, options: Options, features: Features | None
 ) -> tuple[np.ndarray, InputFormat, SpikeCode]:
     """Return raw samples, and the input's format and code."""
-    low, high, scale = fmt = raw_range_of(network, samples, options)
+    low, high, scale = ends = raw_range_of(network, samples, options, features)
     raw = np.clip(np.rint(samples / scale), low, high).astype(np.int64)
     trained = network.input.step is not None
     code = trained_code(network.input, options.of_input) if trained else None
     if code is not None:  # one raw step is two units of v
         return raw, InputFormat(low=low, high=high, scale=scale, multiplier=4, shift=1), code
-    return raw, *choose_input(raw, fmt, options.of_input)
+    fmt, code = choose_input(raw, ends, options.of_input)
+    return raw, replace(fmt, features=features), code
 
 
-def raw_range_of(network: Network, samples: np.ndarray, options: Options) -> tuple[int, int, float]:
-    """Return least and greatest raw value of a network's input, and the real value of one step."""
+def raw_range_of(
+    network: Network, samples: np.ndarray, options: Options, features: Features | None = None
+) -> tuple[int, int, float]:
+    """Return least and greatest raw value of a network's input, and the real value of one step.
+
+    With ``features``, samples are steps of their ranges.
+    """
     own = network.input
+    if features is not None:
+        return 0, 2**options.input_bits - 1, 1.0
     if own.step is None:
         return raw_range(samples, options.input_bits)
     return *trained_levels(own), own.step  # that the model was trained with

@@ -8,6 +8,8 @@ from ..design.design import DYNAMICS, FIRINGS
 from ..model.codes import CODES, MAX_LEAK, MAX_STEPS, Schedule, check_steps
 
 AUTO = "auto"
+ONE, EACH = "one", "each"
+INPUT_SCALES = (AUTO, ONE, EACH)
 ROUNDINGS = ("feedback", "nearest", "plain")
 WEIGHT_BITS = range(2, 9)
 STEPS, WEIGHT_WIDTH = 4, 4  # where nothing is said, and nothing was trained
@@ -80,6 +82,10 @@ class Options:
         Of the input; ``None`` is as the layers, of a ``list`` its first ``input_steps`` numbers.
     input_bits
         Bits of one raw value, for float samples; integer samples keep their own range.
+    input_scales
+        ``one`` scale for the whole input; ``each`` feature, or channel of planes, its own scale and
+        offset; or ``auto``: each where the first layers' predicted error is then less than half
+        (see :mod:`signfire.gen.convert.features`).
     input_percentile
         Of the magnitudes of float samples: the input reaches so far, and what lies beyond is taken
         for the end. Below 100 where few values lie far from all others, as in the logarithm of
@@ -119,6 +125,7 @@ class Options:
     input_schedule: Schedule | None = None
     input_code: str | None = None
     input_bits: int = 8
+    input_scales: str = AUTO
     input_percentile: float = 100.0
     percentile: float = 100.0
     rounding: str = "feedback"
@@ -137,6 +144,10 @@ class Options:
         if self.rounding not in ROUNDINGS:
             raise ValueError(
                 f"rounding must be one of {', '.join(ROUNDINGS)}, not {self.rounding!r}"
+            )
+        if self.input_scales not in INPUT_SCALES:
+            raise ValueError(
+                f"input_scales must be one of {', '.join(INPUT_SCALES)}, not {self.input_scales!r}"
             )
         _check_range("input_bits", self.input_bits, 1, 16)
         _check_range("multiplier_bits", self.multiplier_bits, 4, 16)

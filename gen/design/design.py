@@ -370,27 +370,21 @@ class Design:
     def raw_samples(self, x: np.ndarray) -> np.ndarray:
         """Turn real samples into the integers p that the hardware takes, (n, size) int64.
 
-        Integer data is taken as it is; floats are rounded to multiples of the input scale. Values
-        outside the range are refused for integers and clipped for floats.
+        Real values become the nearest p, those outside the range its ends. Where p are the samples
+        themselves, integers are taken as they are, and refused outside the range.
         """
         self.check_samples(x)
-        size = self.input.size
+        given, fmt = x.reshape(len(x), *self.sample_shape), self.input_format
+        whole = x.dtype.kind in "biu" and fmt.takes_integers
+        raw = given.astype(np.int64) if whole else fmt.encode(given)
         if self.channels_first:
-            x = np.moveaxis(x.reshape(len(x), *self.sample_shape), 1, -1)
-        flat = x.reshape(len(x), size)
-        fmt = self.input_format
-        if x.dtype.kind in "biu":
-            return flat.astype(np.int64) if fmt.scale == 1 else self._steps(flat).astype(np.int64)
-        return np.clip(self._steps(flat), fmt.low, fmt.high).astype(np.int64)
-
-    def _steps(self, x: np.ndarray) -> np.ndarray:
-        """Return real values in steps of the input, float64 whole numbers."""
-        return np.rint(x / self.input_format.scale)
+            raw = np.moveaxis(raw, 1, -1)
+        return raw.reshape(len(x), self.input.size)
 
     def check_samples(self, x: np.ndarray) -> None:
         """Raise ValueError where an array holds no samples of the design.
 
-        Integers must lie in the input's range, floats must be finite.
+        Floats must be finite; integers must lie in the input's range, unless each feature has one.
         """
         self.check_sample_shape(x.shape)
         if not x.size:
@@ -400,12 +394,13 @@ class Design:
                 raise ValueError("samples must be finite; there is a NaN or an infinity among them")
             return
         fmt = self.input_format
+        if fmt.features is not None:
+            return  # a whole number is a real value, as in any table
         ends = np.array([int(x.min()), int(x.max())], dtype=object)
-        if fmt.scale != 1:
-            ends = self._steps(ends.astype(np.float64))
-        low, high = int(ends[0]), int(ends[1])
-        if low < fmt.low or high > fmt.high:
-            raise ValueError(f"samples must lie in {fmt.low}..{fmt.high}, not {low}..{high}")
+        steps = ends if fmt.scale == 1 else np.rint(ends.astype(np.float64) / fmt.scale)
+        if int(steps[0]) < fmt.low or int(steps[1]) > fmt.high:
+            low, high = (f"{fmt.scale * end:.7g}" for end in (fmt.low, fmt.high))
+            raise ValueError(f"samples must lie in {low}..{high}, not {ends[0]}..{ends[1]}")
 
     def check_sample_shape(self, shape: tuple[int, ...]) -> None:
         """Raise ValueError where arrays of this shape, (n, ...), hold no samples of the design."""
@@ -423,7 +418,7 @@ class Design:
             "name": self.name,
             "firing": self.firing,
             "dynamics": self.dynamics,
-            "input": vars(self.input_format),
+            "input": self.input_format.record(),
         } | ({"channels_first": True} if self.channels_first else {})
         return content(facts, self.populations)
 
@@ -465,7 +460,7 @@ class Design:
             name=header["name"],
             firing=header["firing"],
             dynamics=header["dynamics"],
-            input_format=InputFormat(**header["input"]),
+            input_format=InputFormat.read(header["input"]),
             populations=populations_of(header, arrays),
             channels_first=header.get("channels_first", False),
             headroom=header.get("headroom", 0),

@@ -1,7 +1,8 @@
 """Populations in integers, and the integers that a sample enters as."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from ..model.maps import LinearMap
 from ..model.products import Product
 from ..model.several import SEVERAL, Comparison
 from ..model.ties import DOWN
+from .features import Features
 from .folding import Folding
 
 MULTIPLIER_LIMIT = 1 << 16  # requantisation factors M are unsigned, at most 16 bits
@@ -20,7 +22,9 @@ MULTIPLIER_LIMIT = 1 << 16  # requantisation factors M are unsigned, at most 16 
 class InputFormat:
     """How a sample enters: integers p in low..high, real value = scale·p.
 
-    The input population fires on F = ceil(p·multiplier / 2^shift).
+    With ``features``, each of them has a scale and an offset of its own, and ``scale`` is 1. The
+    host encodes real values, hardware sees p alone: weights and biases hold what the steps of each
+    feature are worth. The input population fires on F = ceil(p·multiplier / 2^shift).
     """
 
     low: int
@@ -28,12 +32,44 @@ class InputFormat:
     scale: float
     multiplier: int
     shift: int
+    features: Features | None = None
 
     def __post_init__(self) -> None:
         if not self.low <= self.high or self.high <= 0:
             raise ValueError(f"an input range must reach above 0, not {self.low}..{self.high}")
         if not 1 <= self.multiplier < MULTIPLIER_LIMIT or self.shift < 1:
             raise ValueError(f"input factor {self.multiplier}/2^{self.shift} is out of range")
+
+    @classmethod
+    def read(cls, record: Mapping[str, Any]) -> "InputFormat":
+        """Undo :meth:`record`."""
+        fields = dict(record)
+        if "features" in fields:
+            fields["features"] = Features.read(fields["features"])
+        return cls(**fields)
+
+    def record(self) -> dict[str, Any]:
+        """Return JSON values; without features there is no word of them."""
+        found = dict(vars(self))
+        features = found.pop("features")
+        return found if features is None else found | {"features": features.record()}
+
+    @property
+    def takes_integers(self) -> bool:
+        """Whether whole numbers of samples are the integers p themselves."""
+        return self.scale == 1 and self.features is None
+
+    def steps(self, x: np.ndarray) -> np.ndarray:
+        """Return p of real values, (n, *sample shape) float64, neither rounded nor clipped."""
+        return x / self.scale if self.features is None else self.features.steps(x)
+
+    def encode(self, x: np.ndarray) -> np.ndarray:
+        """Return the nearest p of real values, (n, *sample shape) int64 in low..high."""
+        return np.clip(np.rint(self.steps(x)), self.low, self.high).astype(np.int64)
+
+    def real(self, p: np.ndarray) -> np.ndarray:
+        """Return the real values of integers p, (n, *sample shape) float64."""
+        return p * self.scale if self.features is None else self.features.real(p)
 
     @property
     def signed(self) -> bool:
