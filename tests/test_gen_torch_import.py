@@ -734,7 +734,10 @@ class TwoInputs(nn.Module):
 
 
 def test_second_input_is_refused() -> None:
-    message = "the model is not supported: forward with 2 inputs, x, mask, not with one"
+    message = (
+        "the model is not supported: forward with 2 inputs, x, mask, not with one (give an array "
+        "of each: --inputs x,mask)"
+    )
     with pytest.raises(UnsupportedModel, match=f"^{re.escape(message)}$"):
         import_network(TwoInputs(), np.ones((2, 3)))
 

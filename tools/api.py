@@ -36,6 +36,7 @@ from ..gen.layers.cycles import first_logit, steady
 from ..gen.model.codes import Schedule
 from ..gen.model.functions import register_neuron
 from ..gen.model.heads import Answers, Classes, Figures, Output
+from ..gen.model.inputs import Part
 from ..gen.model.name import check_name
 from ..gen.model.network import Network
 from ..gen.technology import TECHNOLOGIES
@@ -163,17 +164,22 @@ def load_network(
 
 
 def loaded(
-    model: "Model | nn.Module", samples: np.ndarray, *, name: str | None = None
+    model: "Model | nn.Module",
+    samples: np.ndarray,
+    *,
+    name: str | None = None,
+    inputs: Sequence[Part] = (),
 ) -> tuple[Network, dict[str, Any] | None]:
     """Return a Network, and what a Design keeps of the model file that it came from, if any."""
     from ..gen.front.export import import_network
 
     if not isinstance(model, Model):
-        return import_network(model, samples, name="network" if name is None else name), None
+        word = "network" if name is None else name
+        return import_network(model, samples, name=word, inputs=inputs), None
     word = check_name(model.name if name is None else name)
     module = source.load(model)
     record = model.record(module)
-    return import_network(module, samples, name=word), record
+    return import_network(module, samples, name=word, inputs=inputs), record
 
 
 def convert(
@@ -226,7 +232,7 @@ def convert(
         if not isinstance(model, Model):
             raise ValueError("a module in memory needs calibration samples beside it")
         calibrate = model.samples(need_labels=None)
-    network, record = loaded(model, calibrate.x, name=name)
+    network, record = loaded(model, calibrate.x, name=name, inputs=calibrate.parts)
     if isinstance(model, Model) and not network.head.is_single:  # whose labels have their names
         calibrate = model.samples(need_labels=None, head=network.head)
     head = head or HeadOptions()
@@ -770,20 +776,25 @@ def _correct(
 
 
 def predict(
-    design: Design | Path | str, data: Dataset | np.ndarray, *, output: Path | str | None = None
+    design: Design | Path | str,
+    data: Dataset | np.ndarray | Mapping[str, np.ndarray],
+    *,
+    output: Path | str | None = None,
 ) -> dict[str, Answers]:
     """Return what the golden model answers, by output and name, a row a sample.
 
     Parameters
     ----------
     data
-        Samples; labels are not needed.
+        Samples, or an array for each input by its name; labels are not needed.
     output
         File to write the answers to: ``.npz``, ``.csv`` or ``.json``.
     """
     from .prediction import write
 
     design = load_design(design)
+    if isinstance(data, Mapping):
+        data = design.joined(data)
     if isinstance(data, np.ndarray):
         data = Dataset(path="the samples", x=data, y=None)
     values = design.values(golden.run(design, design.raw_samples(data.x)).logits)

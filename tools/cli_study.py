@@ -127,7 +127,7 @@ def tune_schedule(
     )
     data = source.samples()
     tell_random_weights(source)
-    network, kept = api.loaded(source, data.x, name=name)
+    network, kept = api.loaded(source, data.x, name=name, inputs=data.parts)
     record = record or output.with_suffix(".tune.jsonl")
     with claim_file(record):
         search = tune.Search(

@@ -11,6 +11,7 @@ import numpy as np
 from ..gen.design.design import Design
 from ..gen.model.heads import Head, Output
 from ..gen.model.heads.head import fitting
+from ..gen.model.inputs import Part
 from .array_file import is_single, read_archive, read_single
 from .readings import Reading, Wish, any_shape
 
@@ -36,6 +37,8 @@ class Dataset:
         Of the classes, where the file names them.
     columns, rows
         Names of the values of a sample, and of the samples, where the file names them.
+    parts
+        Of a sample, where the model takes several inputs; ``x`` holds all of them.
     """
 
     path: str
@@ -45,6 +48,7 @@ class Dataset:
     names: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     def __len__(self) -> int:
         return len(self.x)
@@ -132,7 +136,8 @@ def load(
     path
         Of the file or the folder.
     inputs, labels
-        Names of the arrays, or of the columns; ``None`` for the usual ones.
+        Names of the arrays, or of the columns; ``None`` for the usual ones. Several inputs have
+        commas between them: each array is a part of a sample.
     need_labels
         Whether there must be labels; ``False``: they are not looked at; ``None``: they are taken
         where there are some, and must be there where ``labels`` names them.
@@ -165,6 +170,7 @@ def load(
         check_shape=any_shape if design is None else design.check_sample_shape,
         white=white,
         columns=_columns_of(design),
+        parts=() if design is None else design.inputs,
     )
     reading = _read(path, wish)
     _refuse_unfinite(path, reading)
@@ -178,6 +184,7 @@ def load(
         names=names,
         columns=reading.columns,
         rows=reading.rows,
+        parts=reading.parts,
     )
     if design is not None:
         design.check_samples(found.x)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..gen.design.archive import BadArchive, refuse_more_than_memory
+from ..gen.model.inputs import Part
 
 WORKING_BYTES = 16  # of a value beside its own: the integer that it becomes, and on the way there
 FEWER = "take fewer samples: --samples N where a command has it, or a smaller file"
@@ -22,7 +23,10 @@ class Wish:
     Parameters
     ----------
     inputs
-        Name of the samples, ``None`` where the user named none.
+        Name of the samples, or of their parts with commas between them; ``None`` where the user
+        named none.
+    parts
+        The parts of a sample that are expected; empty for one.
     labels
         By output of the network, the names under which its labels may lie, the first one first.
     need_labels
@@ -46,6 +50,14 @@ class Wish:
     check_shape: Callable[[tuple[int, ...]], None] = any_shape
     white: int = 1
     columns: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """The arrays that hold the parts of a sample."""
+        if self.inputs is not None and self.inputs != "x":
+            return [name.strip() for name in self.inputs.split(",")]
+        return [part.name for part in self.parts] or ["x"]
 
     @property
     def named(self) -> str:
@@ -82,6 +94,8 @@ class Reading:
         Where a value of ``x`` lies in the file, in words, by its index.
     columns, rows
         Names of the values of a sample, and of the samples, where the file names them.
+    parts
+        Of a sample, where it has several.
     """
 
     x: np.ndarray
@@ -89,6 +103,7 @@ class Reading:
     place: Callable[[tuple[int, ...]], str] = unplaced
     columns: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 def refuse_more_samples_than_memory(what: str, count: int, values: int, itemsize: int) -> None:

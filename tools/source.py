@@ -256,7 +256,7 @@ def read_source(design: Design, source: Source, named: Named = NOTHING_NAMED) ->
         if named.spec is None:
             raise ValueError(f"{said} (convert with --weights, or name it with --model)")
         differs = (said,)
-    network = import_network(module, samples.x, name=design.name)
+    network = import_network(module, samples.x, name=design.name, inputs=samples.parts)
     return FloatModel(network=network, calibrate=samples, differs=differs)
 
 

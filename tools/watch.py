@@ -113,7 +113,10 @@ def _of_line(design: Design, line: str | bytes) -> Sample:
     expected = None
     if text[0] in "[{":
         value = _of_json(text)
-        if isinstance(value, dict):
+        if isinstance(value, dict) and design.inputs and "x" not in value:
+            arrays = {k: np.array([v]) for k, v in value.items() if k != "y"}
+            expected, value = _expected(design, value.get("y")), design.joined(arrays)[0]
+        elif isinstance(value, dict):
             if "x" not in value:
                 raise ValueError('an object holds a sample as "x", and its label as "y" if known')
             expected, value = _expected(design, value.get("y")), value["x"]

@@ -157,6 +157,7 @@ def calibrate(
             input_format=fmt,
             populations=populations,
             outputs=network.outputs,
+            inputs=network.inputs,
             provenance=provenance | {"layers": [summary(p) for p in populations]},
         )
     if like is not None:
@@ -203,6 +204,7 @@ def calibrate(
         input_format=fmt,
         populations=tuple(converted.populations),
         outputs=network.outputs,
+        inputs=network.inputs,
         provenance=provenance | {"layers": layers},
     )
     return pixel_after_pixel(design)

@@ -16,8 +16,9 @@ import numpy as np
 
 from ..model.codes import RateCode
 from ..model.heads import Head, Output, default_head
+from ..model.inputs import Part, joined
 from ..model.name import check_name
-from ..model.network import FUNCTIONS, INPUT, READOUT, check_graph, check_head
+from ..model.network import FUNCTIONS, INPUT, READOUT, check_graph, check_head, check_inputs
 from ..model.several import SEVERAL
 from ..model.ties import DOWN, EVEN, TIES
 from .file import (
@@ -68,6 +69,8 @@ class Design:
     outputs
         What the logits mean to the user; none: what the read-out's shape suggests. Not part of the
         hash: the hardware gives the same logits whatever the host makes of them.
+    inputs
+        The parts of a sample, where the model takes several; not part of the hash either.
     headroom
         Bits, 0..4, by which registers of sums and integrators are wider than these weights need, so
         that others fit later, see :mod:`signfire.gen.core.shape`. Not part of the hash.
@@ -87,6 +90,7 @@ class Design:
     dynamics: str = "signgd"
     channels_first: bool = False
     outputs: tuple[Output, ...] = ()
+    inputs: tuple[Part, ...] = ()
     headroom: int = 0
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -94,6 +98,7 @@ class Design:
         check_name(self.name)
         check_graph(self.populations)
         check_head(self.head, self.readout.size)
+        check_inputs(self.inputs, self.input.size)
         if self.firing not in FIRINGS:
             raise ValueError(f"firing must be settled or overlapped, not {self.firing!r}")
         if self.dynamics not in DYNAMICS:
@@ -362,6 +367,28 @@ class Design:
         shape = self.input.shape
         return (shape[-1], *shape[:-1]) if self.channels_first else shape
 
+    def joined(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return samples of an array for each input, by its name.
+
+        Raises
+        ------
+        ValueError
+            Where one is missing, is no input, or has another shape.
+        """
+        names = ", ".join(part.name for part in self.inputs) or "one, which has no name"
+        strange = sorted(set(arrays) - {part.name for part in self.inputs})
+        if strange:
+            raise ValueError(f"{self.name!r} has no input {strange[0]!r}; it has {names}")
+        for part in self.inputs:
+            if part.name not in arrays:
+                raise ValueError(f"the input {part.name!r} is missing; there are {names}")
+            shape = np.shape(arrays[part.name])
+            if shape[1:] != part.shape:
+                raise ValueError(
+                    f"the input {part.name!r} has samples of shape {part.shape}, not {shape[1:]}"
+                )
+        return joined([np.asarray(arrays[part.name]) for part in self.inputs])
+
     def given_order(self, raw: np.ndarray) -> np.ndarray:
         """Turn integers p as the hardware takes them, (n, size), to (n, *sample shape)."""
         taken = raw.reshape(len(raw), *self.input.shape)
@@ -439,7 +466,11 @@ class Design:
             "provenance": dict(self.provenance),
             "folding": {p.name: vars(p.folding) for p in self.populations if p.folding},
             "places": {p.name: p.place for p in self.populations},
-        } | ({"outputs": self.head.record()} if self.outputs else {})
+        }
+        if self.outputs:
+            beside["outputs"] = self.head.record()
+        if self.inputs:
+            beside["inputs"] = [part.record() for part in self.inputs]
         beside |= {"headroom": self.headroom} if self.headroom else {}
         write(Path(path), header | beside, arrays)
 
@@ -465,5 +496,6 @@ class Design:
             channels_first=header.get("channels_first", False),
             headroom=header.get("headroom", 0),
             outputs=Head.of_record(header["outputs"]).outputs if "outputs" in header else (),
+            inputs=tuple(Part.of_record(part) for part in header.get("inputs", ())),
             provenance=provenance_of(header["provenance"]),
         )

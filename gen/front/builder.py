@@ -12,6 +12,7 @@ import numpy as np
 
 from ..model.functions import UNARY
 from ..model.heads import Output
+from ..model.inputs import Part
 from ..model.maps import MAPS, Conv, Dense, Layout, LinearMap, Planes, Sliding
 from ..model.network import INPUT, LINEAR, MAX, READOUT, Network, Operand, Population, Projection
 from ..model.products import Product
@@ -52,8 +53,12 @@ class Builder:
     layouts: dict[str, list[Layout]] = field(default_factory=dict)
     positive: set[str] = field(default_factory=set)
 
-    def network(self, name: str, outputs: tuple[Output, ...] = ()) -> Network:
-        return Network(name=name, populations=tuple(self.populations), outputs=outputs)
+    def network(
+        self, name: str, outputs: tuple[Output, ...] = (), inputs: tuple[Part, ...] = ()
+    ) -> Network:
+        return Network(
+            name=name, populations=tuple(self.populations), outputs=outputs, inputs=inputs
+        )
 
     def __getitem__(self, name: str) -> Population:
         return next(p for p in self.populations if p.name == name)

@@ -5,7 +5,7 @@ walks. What was read is compared with the model.
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -14,11 +14,12 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from ..model.heads import Output
+from ..model.inputs import Part, starts
 from ..model.name import check_name
 from ..model.network import Network
 from ..model.samples import check_magnitudes
 from .attention import opened
-from .graph import Graph, as_float64, flatten
+from .graph import Graph, Placed, as_float64, flatten
 from .messages import in_one_line, place_of_error, silence
 from .operators import OPERATORS
 from .quantised import frozen
@@ -31,7 +32,10 @@ SELF_CHECK_EPS = 32  # ... or this many times the precision of the model's numbe
 
 
 def import_network(
-    model: nn.Module | ExportedProgram, sample: np.ndarray, name: str = "network"
+    model: nn.Module | ExportedProgram,
+    sample: np.ndarray,
+    name: str = "network",
+    inputs: Sequence[Part] = (),
 ) -> Network:
     """Read a model into a Network.
 
@@ -43,6 +47,10 @@ def import_network(
         (n, *input shape), n >= 1: user's data as the model takes them.
     name
         The network's name.
+    inputs
+        Where ``forward`` takes several: the parts of a sample, see
+        :mod:`signfire.gen.model.inputs`. They go to the arguments of their names, or in their
+        order where the names are others.
 
     Raises
     ------
@@ -59,37 +67,64 @@ def import_network(
     if isinstance(model, ExportedProgram):
         with silence():
             program = model.run_decompositions({})  # in-place operators become plain ones
-        return Graph(program, sample.shape[1:], name, OPERATORS).network()
+        return Graph(program, sample.shape[1:], name, OPERATORS, placed(inputs)).network()
     with evaluation(model), frozen(model), torch.no_grad(), silence():
-        tensor = like_parameters(model, batch)
-        expected = run(model, tensor)
+        parts = in_order(model, placed(inputs))
+        rows = batch.reshape(BATCH, -1)
+        arrays = [rows[:, p.start : p.start + p.size].reshape(BATCH, *p.shape) for p in parts]
+        tensors = [like_parameters(model, array) for array in arrays or [batch]]
+        expected = run(model, tensors)
         with opened(model):
-            program = export(model, tensor)
-        network = Graph(program, sample.shape[1:], name, OPERATORS).network()
-        check_batch_sizes(model, tensor, expected)
+            program = export(model, tensors)
+        network = Graph(program, sample.shape[1:], name, OPERATORS, parts).network()
+        check_batch_sizes(model, tensors, expected)
     check_against(network, batch, expected)
     return network
 
 
-def check_batch_sizes(model: nn.Module, batch: torch.Tensor, expected: object) -> None:
+def placed(inputs: Sequence[Part]) -> tuple[Placed, ...]:
+    """Return parts with where they begin in a sample."""
+    found = zip(inputs, starts(inputs), strict=True)
+    return tuple(Placed(name=p.name, shape=p.shape, start=start) for p, start in found)
+
+
+def in_order(model: nn.Module, parts: tuple[Placed, ...]) -> tuple[Placed, ...]:
+    """Return parts in the order of the arguments of ``forward``, if they bear their names."""
+    names = arguments_of(model)
+    by_name = {part.name: part for part in parts}
+    if set(names) != set(by_name):
+        return parts
+    return tuple(by_name[name] for name in names)
+
+
+def arguments_of(model: nn.Module) -> list[str]:
+    """Return the arguments that ``forward`` must be given."""
+    return [
+        p.name
+        for p in inspect.signature(model.forward).parameters.values()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+
+
+def check_batch_sizes(model: nn.Module, tensors: Sequence[torch.Tensor], expected: object) -> None:
     """Refuse a model that answers a sample otherwise in a batch of another size.
 
     In hardware a sample stands alone; what forward makes of ``len(x)`` would be frozen at the size
     that torch.export saw.
     """
     for size in OTHER_SIZES:
-        repeated = batch.repeat(-(-size // len(batch)), *[1] * (batch.ndim - 1))
+        repeated = [t.repeat(-(-size // BATCH), *[1] * (t.ndim - 1))[:size] for t in tensors]
         try:
-            answers = model(repeated[:size])
+            answers = model(*repeated)
         except Exception as error:
             if size == 1:  # squeeze() takes the axis of the batch away, and all is as it should be
                 continue
-            refusal = by_batch_size(size, len(batch), place_of_error(error))
+            refusal = by_batch_size(size, BATCH, place_of_error(error))
             raise UnsupportedModel([refusal]) from error
-        if same_answers(answers, size, expected, len(batch)):
+        if same_answers(answers, size, expected, BATCH):
             continue
-        if same_answers(model(batch.clone()), len(batch), expected, len(batch)):
-            raise UnsupportedModel([by_batch_size(size, len(batch))])
+        if same_answers(model(*(t.clone() for t in tensors)), BATCH, expected, BATCH):
+            raise UnsupportedModel([by_batch_size(size, BATCH)])
 
 
 def same_answers(got: object, size: int, wanted: object, other: int) -> bool:
@@ -140,29 +175,33 @@ def like_parameters(model: nn.Module, batch: np.ndarray) -> torch.Tensor:
     return tensor
 
 
-def run(model: nn.Module, batch: torch.Tensor) -> object:
+def run(model: nn.Module, tensors: Sequence[torch.Tensor]) -> object:
     """Call the model once, so that its own errors are told from those of the export."""
-    inputs = [
-        p.name
-        for p in inspect.signature(model.forward).parameters.values()
-        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    if len(inputs) > 1:
+    names = arguments_of(model)
+    if len(names) > len(tensors):
+        listed = ", ".join(names)
+        given = "one" if len(tensors) == 1 else len(tensors)
         raise UnsupportedModel(
-            [Refusal(f"forward with {len(inputs)} inputs, {', '.join(inputs)}, not with one")]
+            [
+                Refusal(
+                    f"forward with {len(names)} inputs, {listed}, not with {given}",
+                    "",
+                    f"give an array of each: --inputs {','.join(names)}",
+                )
+            ]
         )
     try:
-        return model(batch.clone())
+        return model(*(tensor.clone() for tensor in tensors))
     except Exception as error:
-        shape = tuple(batch.shape[1:])
+        shapes = " and ".join(str(tuple(tensor.shape[1:])) for tensor in tensors)
         raise ValueError(
-            f"the model fails on samples of shape {shape}: {in_one_line(error)}"
+            f"the model fails on samples of shape {shapes}: {in_one_line(error)}"
         ) from error
 
 
-def export(model: nn.Module, batch: torch.Tensor) -> ExportedProgram:
+def export(model: nn.Module, tensors: Sequence[torch.Tensor]) -> ExportedProgram:
     try:
-        program = torch.export.export(model, (batch,), strict=False)
+        program = torch.export.export(model, tuple(tensors), strict=False)
         return program.run_decompositions({})  # in-place operators become plain ones
     except Exception as error:
         if "data-dependent" in str(error):

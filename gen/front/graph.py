@@ -19,8 +19,9 @@ from torch.fx.node import map_aggregate
 
 from ..model.functions import UNARY
 from ..model.heads import Output
+from ..model.inputs import Part
 from ..model.network import LINEAR, READOUT, Network
-from .affine import Affine
+from .affine import Affine, Gather
 from .builder import Builder, Site, is_plain
 from .messages import innermost
 from .planes import Entangled
@@ -247,6 +248,13 @@ def could_be_registered(node: Node, arguments: dict[str, Value]) -> bool:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Placed(Part):
+    """An input, and where it begins among the elements of a sample."""
+
+    start: int
+
+
 # -- the walk --------------------------------------------------------------------------------
 
 
@@ -264,16 +272,20 @@ class Graph:
         Of the network.
     operators
         Handlers by name.
+    parts
+        What of a sample goes to each input; empty where there is one.
     """
 
     program: ExportedProgram
     shape: tuple[int, ...]
     name: str
     operators: Mapping[str, Handler]
+    parts: tuple["Placed", ...] = ()
     builder: Builder = field(default_factory=Builder)
     refusals: list[Refusal] = field(default_factory=list)
     values: dict[Node, Value] = field(default_factory=dict)
     tails: list[Tail] = field(default_factory=list)
+    sample: Affine | None = None  # all inputs
     batch: object = None  # size of the batch axis: an int, or a symbol in a dynamic program
 
     def network(self) -> Network:
@@ -287,13 +299,26 @@ class Graph:
                 self.values[node] = self.value(node)
         if self.refusals:
             raise UnsupportedModel(self.refusals)
-        return self.builder.network(self.name, self.add_readout())
+        return self.builder.network(self.name, self.add_readout(), self.inputs)
+
+    @property
+    def inputs(self) -> tuple[Part, ...]:
+        """The parts of a sample, in the order in which they lie in it."""
+        ordered = sorted(self.parts, key=lambda part: part.start)
+        return tuple(Part(name=part.name, shape=part.shape) for part in ordered)
 
     def refuse_signature(self) -> None:
         signature = self.program.graph_signature
-        names = signature.user_inputs
-        if len(names) != 1:
-            self.refusals.append(Refusal(f"forward with {len(names)} inputs, not with one"))
+        count, wanted = len(signature.user_inputs), max(1, len(self.parts))
+        if count != wanted:
+            given = "one" if wanted == 1 else str(wanted)
+            self.refusals.append(
+                Refusal(
+                    f"forward with {count} inputs, not with {given}",
+                    "",
+                    "give an array of each: --inputs A,B",
+                )
+            )
         for spec in signature.output_specs:
             if spec.kind == OutputKind.BUFFER_MUTATION:
                 self.refusals.append(
@@ -304,13 +329,12 @@ class Graph:
 
     def fill_placeholders(self) -> None:
         placeholders = {n.name: n for n in self.program.graph.nodes if n.op == "placeholder"}
+        inputs = 0
         for spec in self.program.graph_signature.input_specs:
             node = placeholders[spec.arg.name]
             if spec.kind == InputKind.USER_INPUT:
-                if self.batch is None:
-                    self.values[node] = self.add_input(node)
-                else:
-                    self.values[node] = UNKNOWN
+                self.values[node] = self.input_value(node, inputs)
+                inputs += 1
             elif spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
                 assert spec.target is not None, "parameters and buffers have a name"
                 known: dict[str, Any] = {**self.program.constants, **self.program.state_dict}
@@ -318,15 +342,29 @@ class Graph:
             else:
                 self.values[node] = UNKNOWN
 
-    def add_input(self, node: Node) -> Affine:
+    def input_value(self, node: Node, number: int) -> Value:
+        """Return the value of one input; the first one makes the population of all."""
         shape = node.meta["val"].shape
-        if not shape or tuple(str(n) for n in shape[1:]) != tuple(str(n) for n in self.shape):
+        if len(self.program.graph_signature.user_inputs) != max(1, len(self.parts)):
+            self.batch = shape[0] if shape else None
+            return UNKNOWN  # which is refused itself
+        part = self.parts[number] if self.parts else Placed(name="", shape=self.shape, start=0)
+        if not shape or tuple(str(n) for n in shape[1:]) != tuple(str(n) for n in part.shape):
+            which = f" as {part.name!r}" if part.name else ""
             raise ValueError(
-                f"the program takes samples of shape ({', '.join(str(n) for n in shape[1:])}), "
-                f"the data have {self.shape}"
+                f"the program takes samples of shape ({', '.join(str(n) for n in shape[1:])})"
+                f"{which}, the data have {part.shape}"
             )
-        self.batch = shape[0]
-        return self.builder.add_input(self.shape)
+        if number == 0:
+            self.batch = shape[0]
+            self.sample = self.builder.add_input(self.shape)
+        assert self.sample is not None, "the first input made the population"
+        if not self.parts:
+            return self.sample
+        places = np.arange(part.start, part.start + part.size).reshape(part.shape)
+        value = self.sample.rearranged(places)
+        self.builder.note_layout(value)
+        return value
 
     def needed(self) -> set[Node]:
         """Every node that the logits depend on."""
@@ -426,7 +464,7 @@ class Graph:
         return self.settled(handler, node)
 
     def settle(self, node: Node) -> bool:
-        """Turn a node's value into a population; whether it was more than one's values before.
+        """Turn a node's value into a population; whether it was anything but one's values before.
 
         Where it is what others read too, but scaled or in another order, that is what is turned.
         """
@@ -441,7 +479,7 @@ class Graph:
             for step in reversed(chain[:-1]):
                 self.values[step] = self.value(step)
             return True
-        if not isinstance(value, Affine) or is_plain(value):
+        if not isinstance(value, Affine) or (is_plain(value) and not is_part(value)):
             return False
         function = "relu" if self.builder.is_positive(value) else LINEAR
         self.values[node] = self.builder.add_population([value], function, site_of(node))
@@ -463,6 +501,11 @@ class Graph:
         except Refused as reason:
             raise UnsupportedModel([Refusal("output", site.place, reason.way_out)]) from reason
         return tuple(tail.output(int(starts[tail.node])) for tail in self.tails)
+
+
+def is_part(value: Affine) -> bool:
+    """Whether a value holds some elements of a population, as one of several inputs does."""
+    return any(isinstance(form, Gather) and form.n_out < form.n_in for form in value.terms.values())
 
 
 def side_by_side(values: list[Affine]) -> Affine:

@@ -5,7 +5,7 @@ A population applies its function to its operands; an operand sums projections o
 populations and a bias: x = bias + Σ_k map_k(population_k).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from .functions import UNARY
 from .heads import Head, Output, default_head
+from .inputs import Part
 from .maps import LinearMap
 from .products import Product
 from .several import SEVERAL
@@ -153,6 +154,8 @@ class Network:
     ----------
     outputs
         What the read-out's values mean; none: what its shape suggests.
+    inputs
+        The parts of a sample, where there are several.
 
     Raises
     ------
@@ -164,10 +167,12 @@ class Network:
     name: str
     populations: tuple[Population, ...]
     outputs: tuple[Output, ...] = ()
+    inputs: tuple[Part, ...] = ()
 
     def __post_init__(self) -> None:
         check_graph(self.populations)
         check_head(self.head, self.readout.size)
+        check_inputs(self.inputs, self.input.size)
 
     @cached_property
     def head(self) -> Head:
@@ -226,6 +231,16 @@ def check_head(head: Head, logits: int) -> None:
     """Raise ValueError where outputs are not runs of so many logits."""
     if head.size != logits:
         raise ValueError(f"the outputs reach over {head.size} logits, and there are {logits}")
+
+
+def check_inputs(inputs: Sequence[Part], size: int) -> None:
+    """Raise ValueError where parts are none of samples of so many values."""
+    if inputs and sum(part.size for part in inputs) != size:
+        raise ValueError(
+            f"the inputs have {sum(part.size for part in inputs)} values, and a sample {size}"
+        )
+    if len({part.name for part in inputs}) != len(inputs):
+        raise ValueError("two inputs have one name")
 
 
 def check_graph(populations) -> None:
