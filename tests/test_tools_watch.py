@@ -11,6 +11,9 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from signfire.gen.convert.calibrate import calibrate
+from signfire.gen.model.maps import Dense
+from signfire.gen.model.network import Network, Operand, Population, Projection
 from signfire.hdl.protocol import Command
 from signfire.sim import golden
 from signfire.tools import cli, console, watch
@@ -28,6 +31,35 @@ def data(design):
     rng = np.random.default_rng(5)
     x = rng.integers(0, 256, (6, 12))
     return Dataset(path="", x=x, y=golden.run(design, x).labels)
+
+
+def perceptron_of(x):
+    """Return the design of a network that standardises three features."""
+    rng = np.random.default_rng(1)
+    weights = rng.normal(size=(4, 3)) / x.std(axis=0)
+    return calibrate(two_layers(weights, -weights @ x.mean(axis=0)), x)
+
+
+def two_layers(weights, bias):
+    """Return a network of one hidden layer, of ReLU, of three real features."""
+    rng = np.random.default_rng(2)
+
+    def operand(source, matrix, constants):
+        projection = Projection(source=source, map=Dense(matrix, (matrix.shape[1],)))
+        return (Operand(projections=(projection,), bias=constants),)
+
+    hidden, last = (
+        operand("input", weights, bias),
+        operand("fc1", rng.normal(size=(2, 4)), np.zeros(2)),
+    )
+    return Network(
+        name="table",
+        populations=(
+            Population(name="input", shape=(3,), function="input"),
+            Population(name="fc1", shape=(4,), function="relu", operands=hidden),
+            Population(name="fc2", shape=(2,), function="readout", operands=last),
+        ),
+    )
 
 
 class Reached:
@@ -438,3 +470,31 @@ def test_infer_names_both_designs_where_they_differ(signfire, files, design, por
 
     assert console.USER == status
     assert f"the board runs design {design.hash[:12]} (random0), not {other.hash[:12]}" in err
+
+
+def test_a_stream_in_other_units_is_told_once(pretended_board, pretended_port):
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(60, 3)) * [1e-3, 40, 1] + [0, 300, 0]).astype(np.float32)
+    design = perceptron_of(x)
+    lines = [json.dumps((1000 * row).tolist()) for row in x]
+
+    for count, expected in ((40, 1), (5, 0), (30, 1)):
+        reached = Reached(pretended_board(design), pretended_port, design)
+        samples = watch.of_lines(design, lines[:count])
+        watch.infer(design, samples, reached.reach, reached.records.append)
+
+        told = [r["warning"] for r in reached.records if r.get("status") == "unlike"]
+        assert expected == len(told)
+        assert all("3 of 3 features are unlike" in words for words in told)
+
+
+def test_lines_are_encoded_by_each_features_scale_and_offset():
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(60, 3)) * [1e-3, 40, 1] + [0, 300, 0]).astype(np.float32)
+    design = perceptron_of(x)
+
+    whole, real = watch.of_lines(design, ["0 300 1", "[0.0, 300.0, 1.0]"])
+
+    assert whole.raw.tolist() == real.raw.tolist()
+    assert np.array_equal(real.raw, design.raw_samples(np.array([[0.0, 300.0, 1.0]]))[0])
+    assert 0 < real.raw.min() and real.raw.max() < 255

@@ -27,6 +27,7 @@ import numpy as np
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from ..gen.design.calibrated import UnlikeCalibration
 from ..gen.front.messages import advice_of, is_library, said
 
 DONE = 0
@@ -212,13 +213,15 @@ def users_warnings(name: str) -> Iterator[None]:
     """Show warnings of the user's own code in a line each, and keep those of libraries back.
 
     What a library warns of is either none of the user's business or told by signfire; its advice
-    may switch off a protection.
+    may switch off a protection. Samples that are not like those of the calibration are told.
     """
 
     def show(
         message: Warning | str, category: type, file: str, line: int, *_: object, **__: object
     ) -> None:
-        if is_users(file) and not advice_of(message):
+        if issubclass(category, UnlikeCalibration):
+            click.echo(f"{name}: warning: {visible(str(message))}", err=True)
+        elif is_users(file) and not advice_of(message):
             click.echo(f"{name}: warning: {said(message)} ({Path(file).name}:{line})", err=True)
 
     with warnings.catch_warnings():

@@ -24,6 +24,7 @@ CHUNK = 1 << 16
 VALUE_BYTES = 64  # that a number and what stands around it may take in a line
 MARGIN = 1 << 20  # bytes of a line beside its numbers
 SHOWN = 60  # characters of a line that a message repeats
+FIRST = 32  # samples of a stream that are compared with those of the calibration
 PAUSE_S = 1.0  # between two tries to reach a board
 Emit = Callable[[dict[str, Any]], None]
 
@@ -83,9 +84,10 @@ def of_lines(design: Design, lines: Iterable[str | bytes]) -> Iterator[Sample]:
     """Yield the samples of lines as they come: one a line, empty lines left out.
 
     A line is a JSON array of numbers, nested or flat; a JSON object ``{"x": [...], "y": label}``,
-    where ``y`` may be missing; or numbers with commas or spaces between them. Whole numbers are
-    taken as the hardware's integers, others as real values, as in a data file. Whatever else a line
-    holds, it is a sample with an error, and the next line is read.
+    where ``y`` may be missing; or numbers with commas or spaces between them. They are real values
+    in the units of the calibration, as in a data file; the host encodes them, each feature by its
+    own scale and offset where the design has such. Whatever else a line holds, it is a sample with
+    an error, and the next line is read.
     """
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -313,9 +315,11 @@ def infer(
     model, every logit); ``probability``, ``value``, ``score`` or ``error`` as the output gives
     them, by output where there are several; and ``expected`` and ``correct`` where the label is
     known; or ``index`` and ``error``. Where something was lost on the line, a record with the
-    board's own counters follows. The last one is the tally.
+    board's own counters follows. Where the first samples of a stream of lines are not like those
+    that calibrated the design, a record says so. The last one is the tally.
     """
     tally, form = Tally(), SampleFormat.of(design)
+    first: list[np.ndarray] = []
     try:
         reach.begin()
         for index, sample in enumerate(samples):
@@ -349,6 +353,9 @@ def infer(
                     tally.labelled, tally.correct = tally.labelled + 1, tally.correct + correct
                     record["correct"] = correct
             emit(record)
+            if sample.given is not None and len(first) < FIRST:
+                first.append(np.ravel(sample.given))
+                _tell_unlike(design, first if len(first) == FIRST else [], emit)
             if reach.repeats > before:
                 emit({"status": "repeated", "index": index} | _of_status(reach))
     except KeyboardInterrupt:
@@ -359,6 +366,7 @@ def infer(
     finally:
         reach.end()
         tally.repeats, tally.reconnects = reach.repeats, reach.reconnects
+    _tell_unlike(design, first if len(first) < FIRST else [], emit)
     emit({"status": "done"} | asdict(tally))
     return tally
 
@@ -378,6 +386,13 @@ def _answers(design: Design, logits: np.ndarray, sample: Sample) -> dict[str, An
         if not design.head.is_single:
             found[output.name] = own
     return found
+
+
+def _tell_unlike(design: Design, given: list[np.ndarray], emit: Emit) -> None:
+    """Tell where samples are not like those that calibrated the design; none say nothing."""
+    unlike = design.unlike_calibration(np.stack(given)) if given else None
+    if unlike is not None:
+        emit({"status": "unlike", "warning": unlike})
 
 
 def _of_status(reach: Reach) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
+from ..design.calibrated import Calibrated
 from ..design.design import Design
 from ..design.features import Features
 from ..design.pixels import pixel_after_pixel
@@ -118,7 +119,9 @@ def calibrate(
     -------
     Design
         Not folded yet. ``provenance["layers"]`` tells of every layer its steps, widths, the real
-        value of its range and of zero, and its signal-to-noise ratio against the float network.
+        value of its range and of zero, and its signal-to-noise ratio against the float network;
+        ``provenance["calibrated"]`` of the range of the samples, see
+        :mod:`signfire.gen.design.calibrated`.
 
     Raises
     ------
@@ -142,6 +145,8 @@ def calibrate(
         features = choose_features(network, samples, options)
     else:
         features = like.input_format.features
+    shape = None if features is None else features.shape
+    provenance["calibrated"] = Calibrated.of(samples, shape).record()
     if features is not None:
         network, samples = reading_steps(network, features), features.steps(samples)
         outputs[network.input.name] = samples

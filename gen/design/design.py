@@ -5,6 +5,7 @@ an ``.npz`` that holds one JSON text and plain integer arrays (never a pickle), 
 version and a content hash.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,6 +22,7 @@ from ..model.name import check_name
 from ..model.network import FUNCTIONS, INPUT, READOUT, check_graph, check_head, check_inputs
 from ..model.several import SEVERAL
 from ..model.ties import DOWN, EVEN, TIES
+from .calibrated import Calibrated, UnlikeCalibration
 from .file import (
     Arrays,
     Content,
@@ -398,15 +400,29 @@ class Design:
         """Turn real samples into the integers p that the hardware takes, (n, size) int64.
 
         Real values become the nearest p, those outside the range its ends. Where p are the samples
-        themselves, integers are taken as they are, and refused outside the range.
+        themselves, integers are taken as they are, and refused outside the range. Samples that are
+        not like those that calibrated the design are warned of, :class:`.UnlikeCalibration`.
         """
         self.check_samples(x)
+        unlike = self.unlike_calibration(x)
+        if unlike is not None:
+            warnings.warn(unlike, UnlikeCalibration, stacklevel=2)
         given, fmt = x.reshape(len(x), *self.sample_shape), self.input_format
         whole = x.dtype.kind in "biu" and fmt.takes_integers
         raw = given.astype(np.int64) if whole else fmt.encode(given)
         if self.channels_first:
             raw = np.moveaxis(raw, 1, -1)
         return raw.reshape(len(x), self.input.size)
+
+    def unlike_calibration(self, x: np.ndarray) -> str | None:
+        """Say how samples are not like those that calibrated the design; ``None`` if they are.
+
+        Few values say nothing, nor does a design that does not know.
+        """
+        known = Calibrated.read(self.provenance.get("calibrated"))
+        if known is None:
+            return None
+        return known.differs(x.reshape(len(x), *self.sample_shape), self.input_format)
 
     def check_samples(self, x: np.ndarray) -> None:
         """Raise ValueError where an array holds no samples of the design.
@@ -427,7 +443,13 @@ class Design:
         steps = ends if fmt.scale == 1 else np.rint(ends.astype(np.float64) / fmt.scale)
         if int(steps[0]) < fmt.low or int(steps[1]) > fmt.high:
             low, high = (f"{fmt.scale * end:.7g}" for end in (fmt.low, fmt.high))
-            raise ValueError(f"samples must lie in {low}..{high}, not {ends[0]}..{ends[1]}")
+            said = f"samples must lie in {low}..{high}, not {ends[0]}..{ends[1]}"
+            if fmt.scale != 1:
+                said += (
+                    " (give them in the units of the calibration, or convert again with samples "
+                    "like these)"
+                )
+            raise ValueError(said)
 
     def check_sample_shape(self, shape: tuple[int, ...]) -> None:
         """Raise ValueError where arrays of this shape, (n, ...), hold no samples of the design."""
