@@ -2,11 +2,13 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
 import pytest
 
+from signfire.gen.design.features import Features
 from signfire.gen.design.folding import Folding
 from signfire.hdl.names import is_legal
 from signfire.sim import golden
@@ -112,6 +114,32 @@ def test_lanes_lie_side_by_side_the_first_lowest(embedding):
 
     assert (3, 8, [0, 8, 16]) == tuple(samples[f"lane{n}"] for n in ("s", "_width", "_offsets"))
     assert 24 == samples["ports"][0]["width"]
+
+
+def test_the_manifest_says_in_words_and_in_code_how_real_values_are_encoded(tmp_path):
+    rng = np.random.default_rng(0)
+    scales = np.where(np.arange(12) == 5, 0, rng.uniform(1e-4, 9, 12))
+    features = Features.of(scales, rng.normal(size=12))
+    fmt = replace(DESIGN.input_format, features=features)
+    design = replace(DESIGN, input_format=fmt)
+    x = fmt.real(rng.uniform(-20, 280, (40, 12)))
+
+    found = generate(design, tmp_path)
+
+    samples = found.content["samples"]
+    numbers = {name: np.array(samples[name]) for name in ("scale", "offset")}
+    limits = {name: samples[name] for name in ("low", "high")}
+    coded = eval(samples["encode_python"], {"numpy": np}, {"x": x, **numbers, **limits})
+    moves = np.arange(12) != 5  # what a constant becomes meets weights of 0
+    assert np.array_equal(design.raw_samples(x)[:, moves], coded[:, moves])
+    assert samples["encode"].startswith("element = (x - offset) / scale of a real value x")
+    assert "(x - offset) / scale to nearest" in found.verilog.read_text()
+    assert "lrint((x[i] - offset[i]) / scale[i])" in found.example.read_text()
+
+
+def test_where_elements_are_the_samples_themselves_there_is_no_word_of_a_scale(embedding):
+    assert (1.0, 0.0) == tuple(embedding.content["samples"][n] for n in ("scale", "offset"))
+    assert "scale" not in embedding.verilog.read_text() + embedding.example.read_text()
 
 
 def test_the_verilog_says_first_how_it_is_used(embedding):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 from amaranth.hdl import Shape
 
 from ..gen.core.core import Core, core_timing, to_verilog
@@ -92,7 +93,7 @@ def manifest(
             "order": "elements in C order, lane 0 first; no framing, samples follow each other",
             "low": fmt.low,
             "high": fmt.high,
-            "scale": fmt.scale,
+            **_encoding(design),
         },
         "results": {
             "ports": _ports("results", core.result_layout.size, into=False),
@@ -105,6 +106,30 @@ def manifest(
         "latency_means": "from taking the first word of a sample to its class, which comes with "
         "the last logit, the core idle and neither end waiting",
         "first_logit_cycles": first,
+    }
+
+
+def _encoding(design: Design) -> dict[str, Any]:
+    """Say how real values become the integers that the core takes, in words and in code.
+
+    ``scale`` and ``offset`` are numbers, or nested lists that broadcast to ``shape``. What a
+    constant feature is divided by does not matter: its weights are 0.
+    """
+    features = design.input_format.features
+    scale: Any = design.input_format.scale
+    offset: Any = 0.0
+    if features is not None:
+        arrays = [np.where(features.scale > 0, features.scale, 1.0), features.offset]
+        if design.channels_first:
+            arrays = [np.moveaxis(array, 0, -1) for array in arrays]
+        scale, offset = (array.tolist() for array in arrays)
+    return {
+        "scale": scale,
+        "offset": offset,
+        "encode": "element = (x - offset) / scale of a real value x in the units of the "
+        "calibration, rounded to nearest and clipped to low..high; scale and offset broadcast to "
+        "shape",
+        "encode_python": "numpy.clip(numpy.rint((x - offset) / scale), low, high).astype(int)",
     }
 
 
