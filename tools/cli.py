@@ -182,6 +182,14 @@ def cli() -> None:
     help="Percentile of the magnitudes of float samples that the input reaches to; what lies "
     "beyond is taken for the end. Below 100 where a few values lie far from all others.",
 )
+@click.option(
+    "--input-scales",
+    type=click.Choice(["auto", "one", "each"]),
+    default="auto",
+    show_default=True,
+    help="one: a scale for the whole input; each: a scale and an offset for every feature, or "
+    "channel of planes; auto: by the error that the samples predict.",
+)
 @click.option("--input-schedule", help="Schedule of the input; by default as --schedule.")
 @click.option(
     "--input-code",

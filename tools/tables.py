@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 MOST_MISMATCHES = 20
 SHOWN_ANSWERS, SHOWN_VALUES = 10, 12  # rows, and numbers of a row
+SHOWN_FEATURES = 8  # that a note lists by number
 UNLIMITED = 10_000  # columns of a terminal
 
 
@@ -297,7 +298,39 @@ def of_conversion(design: Design, path: Path) -> list[RenderableType]:
 
 def notes(design: Design) -> list[str]:
     """Say what a code, a padding or a function cannot express exactly."""
-    return [*zero_notes(design), *border_notes(design), *function_notes(design)]
+    return [
+        *input_notes(design),
+        *zero_notes(design),
+        *border_notes(design),
+        *function_notes(design),
+    ]
+
+
+def input_notes(design: Design) -> list[str]:
+    """Say what ranges features have where these are their own, and which never change."""
+    fmt = design.input_format
+    if fmt.features is None:
+        return []
+    low, high = (fmt.real(np.full(fmt.features.shape, p)).ravel() for p in (fmt.low, fmt.high))
+    if len(low) == 1:
+        return [
+            f"the input reaches over {low[0]:.4g}..{high[0]:.4g}, and takes others for its ends"
+        ]
+    width = np.where(high > low, high - low, np.inf)
+    first, last = int(width.argmin()), int(np.where(np.isinf(width), 0, width).argmax())
+    found = [
+        f"each of {len(low)} features has a range of its own, from {low[first]:.4g}.."
+        f"{high[first]:.4g} (feature {first}) to {low[last]:.4g}..{high[last]:.4g} (feature {last})"
+    ]
+    still = np.flatnonzero(high <= low)
+    if len(still):
+        listed = ", ".join(map(str, still[:SHOWN_FEATURES]))
+        more = f" and {len(still) - SHOWN_FEATURES} more" if len(still) > SHOWN_FEATURES else ""
+        found.append(
+            f"never changed in the calibration samples, and taken as constant whatever comes: "
+            f"feature {listed}{more}"
+        )
+    return found
 
 
 def border_notes(design: Design) -> list[str]:
