@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -664,3 +665,46 @@ def test_a_build_in_the_shape_of_a_design_of_other_layers_is_refused(
 
     assert 2 == status
     assert "the layers must be input 12 input, fc1 6 relu" in only_json(out)["error"]
+
+
+SMALL = """
+import torch
+
+def net():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3))
+"""
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Write a perceptron of 6-4-3, and samples of 0..1 and of 0..8 with zeros."""
+    (tmp_path / "small.py").write_text(SMALL)
+    rng = np.random.default_rng(2)
+    x = rng.random((60, 6)) * (rng.random((60, 6)) > 0.3)
+    for name, scale in (("unit", 1), ("wide", 8)):
+        np.savez(tmp_path / f"{name}.npz", x=(scale * x).astype(np.float32))
+    return tmp_path
+
+
+def test_paper_sets_the_conventions_of_its_authors(signfire, small) -> None:
+    model = [f"{small}/small.py:net", "--paper", "--input-bits", "6", "-o", small / "d.npz"]
+
+    status, _, _ = signfire("convert", *model, "--calibrate", small / "unit.npz", "--json")
+    design = api.load_design(small / "d.npz")
+    wide = ["--calibrate", small / "wide.npz"]
+    told, shown, _ = signfire("convert", *model, *wide)
+    reached = "exponential:" + re.search(r"ETA0 of ([\d.]+)", " ".join(shown.split()))[1]
+    after, shown_after, _ = signfire("convert", *model, *wide, "--schedule", reached)
+    refused, _, error = signfire("convert", *model, *wide, "--firing", "settled")
+
+    assert (status, told, after, refused) == (0, 0, 0, 2)
+    codes = [p.spike_code for p in design.populations[:-1]]
+    assert {(c.steps, c.rest, c.schedule, c.kind) for c in codes} == {
+        (32, 0, "exponential", "centred")
+    }
+    assert all(c.eta[0] * c.unit == pytest.approx(0.15, rel=1e-10) for c in codes)
+    assert [p.ties for p in design.populations] == ["up", "down", "down"]
+    assert design.firing == "overlapped"
+    assert "'input' met values up to 7" in shown and "'input' met" not in shown_after
+    assert "the paper's firing is overlapped, not settled (leave one of both out)" in error

@@ -32,6 +32,7 @@ from .options import (
     given_data,
     head_options,
     headroom_option,
+    is_told,
     link_option,
     model_options,
     needs_record,
@@ -75,7 +76,10 @@ def cli() -> None:
         "    --layer fc1:steps=3 --layer fc2:weight_bits=8 -o design.npz",
         "signfire convert cnn.py:make_net --weights cnn.pth --calibrate train.npz --steps 6 \\",
         "    --weight-bits auto --budget-bits 5 -o design.npz",
-        "the paper's dynamics:",
+        "as the paper's authors run their code:",
+        "signfire convert model.py:make_net --weights net.pth --calibrate train.npz --paper \\",
+        "    --weight-bits 8 -o design.npz",
+        "the paper's dynamics with our scales:",
         "signfire convert model.py:make_net --weights net.pth --calibrate train.npz --steps 32 \\",
         "    --firing overlapped --schedule exponential:0.15,0.95 --code centred -o design.npz",
         "integrate-and-fire neurons with a rate code, to compare with:",
@@ -145,6 +149,13 @@ def cli() -> None:
     show_default=True,
     help="if, lif: the baseline of integrate-and-fire neurons with a rate code, and of leaky ones, "
     "for networks of ReLU (lif in the golden model alone); T and --percentile say all about them.",
+)
+@click.option(
+    "--paper",
+    is_flag=True,
+    help="The conventions of the paper's authors, exactly: overlapped firing from 0, step sizes "
+    "0.15 * 0.95^t in real numbers (--schedule takes others), T = 32, the input as it is, a scale "
+    "for every ReLU, and their ties (see docs/paper.md).",
 )
 @click.option(
     "--leak",
@@ -245,6 +256,7 @@ def convert(
     board: str | None,
     like: Path | None,
     headroom: int | None,
+    paper: bool,
     **settings: Any,
 ) -> Outcome:
     """Turn a trained torch model into a design in integers.
@@ -252,12 +264,14 @@ def convert(
     MODEL is path/to/file.py:factory, where the factory returns an nn.Module, or a .pt2 program
     saved by torch.export. What is not supported is refused by name before anything else runs.
     """
-    from ..gen.convert.options import Options, parse_layer, parse_schedule
+    from ..gen.convert.options import Options, paper_options, parse_layer, parse_schedule
     from . import api, tables
 
-    options = Options(
+    settings["schedule"] = parse_schedule(schedule)
+    if paper:
+        settings = {key: value for key, value in settings.items() if is_told(key)}
+    options = (paper_options if paper else Options)(
         **weight_options(weight_bits, budget_bits),
-        schedule=parse_schedule(schedule),
         input_schedule=None if input_schedule is None else parse_schedule(input_schedule),
         layers=dict(parse_layer(word) for word in layers),
         **settings,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from .console import DIFFERENCE, DONE, Outcome, progress, working
 
@@ -362,6 +363,12 @@ def tell_random_weights(model: "Model") -> None:
             f"random, unless it loads some itself",
             soft_wrap=True,
         )
+
+
+def is_told(option: str) -> bool:
+    """Whether the running command was given an option, by the name of its parameter."""
+    source = click.get_current_context().get_parameter_source(option)
+    return source is not ParameterSource.DEFAULT
 
 
 class InOrder(click.Group):

@@ -13,6 +13,7 @@ from ..boards.boards import Board
 from ..boards.budget import holds_networks
 from ..boards.reweight import Reweighted
 from ..boards.toolchain import OK, Tool
+from ..gen.convert.summary import zero_of
 from ..gen.design.border import border_of
 from ..gen.design.design import Design
 from ..gen.model.heads import Answers, Classes, Head, Output, Reconstruction, Threshold
@@ -303,6 +304,7 @@ def notes(design: Design) -> list[str]:
         *zero_notes(design),
         *border_notes(design),
         *function_notes(design),
+        *reach_notes(design),
     ]
 
 
@@ -330,6 +332,22 @@ def input_notes(design: Design) -> list[str]:
             f"never changed in the calibration samples, and taken as constant whatever comes: "
             f"feature {listed}{more}"
         )
+    return found
+
+
+def reach_notes(design: Design) -> list[str]:
+    """Say of every layer of the paper's mode, which rescales ReLU alone, what it cannot say."""
+    found = []
+    for layer in design.provenance.get("layers", ()):
+        seen, clip = layer.get("seen", 0), layer["clip"]
+        if seen and seen > clip:
+            code = design[layer["name"]].spike_code
+            needed = code.eta[0] * code.unit * seen / clip
+            found.append(
+                f"{layer['name']!r} met values up to {seen:.3g} in calibration, and the paper's "
+                f"step sizes reach {clip:.3g}: the rest is cut off (give --schedule an ETA0 of "
+                f"{needed * 1.005:.3g}, or samples in less)"
+            )
     return found
 
 
@@ -387,10 +405,10 @@ def function_notes(design: Design) -> list[str]:
 def zero_notes(design: Design) -> list[str]:
     """Say of every code that cannot express 0 which value 0 becomes."""
     return [
-        f"0 becomes {p.code.zero * p.code.unit:+.4g} in {p.name!r}: its code, {p.code.kind} with "
+        f"0 becomes {zero_of(p) * p.code.unit:+.4g} in {p.name!r}: its code, {p.code.kind} with "
         f"{p.code.schedule} steps, cannot express 0"
         for p in design.populations
-        if p.code is not None and p.code.zero != 0
+        if p.code is not None and zero_of(p) != 0
     ]
 
 

@@ -24,6 +24,7 @@ from .equalise import equalise
 from .features import choose_features, reading_steps
 from .operand import by_channel
 from .options import LayerOptions, LayerSettings, Options
+from .paper import as_paper, paper_input, scaled, ties_of
 from .population import (
     code_kind,
     convert_population,
@@ -134,7 +135,7 @@ def calibrate(
     options = _with_input_steps(network, as_trained(network, asked))
     if seen is None and like is None and options.dynamics == "signgd":
         checked = _check_samples(network, samples)
-        if network.input.step is None:
+        if network.input.step is None and not options.paper:
             check_input_steps(raw_range_of(network, checked, options), options.of_input)
     samples, outputs, operands = seen or forward(network, samples, options)
     outputs, operands = dict(outputs), dict(operands)
@@ -168,6 +169,8 @@ def calibrate(
     if like is not None:
         _check_like(network, like)
         options = replace(options, weight_bits=widest_weights(like), budget_bits=None)
+        if dict(like.provenance.get("options") or {}).get("paper"):  # its scales are the paper's
+            options = as_paper(options, like.input.spike_code.steps)
     network, outputs, operands = equalised(network, outputs, operands, options)
     room = room or Room()
     if like is not None:
@@ -179,7 +182,9 @@ def calibrate(
         fmt, code = like.input_format, like.input.spike_code
         raw = np.clip(np.rint(samples / fmt.scale), fmt.low, fmt.high).astype(np.int64)
     name, shape = network.input.name, network.input.shape
-    ties = DOWN if like is None else like.input.ties
+    ties = ties_of(INPUT) if options.paper else DOWN
+    if like is not None:
+        ties = like.input.ties
     first = DesignPopulation(name=name, shape=shape, function=INPUT, code=code, ties=ties)
     converted = Converted(options.firing if like is None else like.firing, fmt, first, raw)
     layers = [report(first, outputs[name], converted.values[name] * code.unit)]
@@ -203,6 +208,9 @@ def calibrate(
         sums = converted.integrators(integers, converted.values)
         said = sums[0] * by_channel(integers.operands[0].scale, integers.shape)
         layers.append(report(integers, exact[0], said))
+    if options.paper:
+        for layer in layers[:-1]:
+            layer["seen"] = float(np.abs(outputs[str(layer["name"])]).max())
     design = Design(
         name=network.name,
         firing=converted.firing,
@@ -304,6 +312,8 @@ def _input(
     """Return raw samples, and the input's format and code."""
     low, high, scale = ends = raw_range_of(network, samples, options, features)
     raw = np.clip(np.rint(samples / scale), low, high).astype(np.int64)
+    if options.paper:
+        return raw, *paper_input(ends, options.of_input)
     trained = network.input.step is not None
     code = trained_code(network.input, options.of_input) if trained else None
     if code is not None:  # one raw step is two units of v
@@ -344,6 +354,8 @@ def equalised(
     options: Options,
 ) -> tuple[Network, dict[str, np.ndarray], dict[str, list[np.ndarray]]]:
     """Equalise a network, and what its populations say for the samples with it."""
+    if options.paper:
+        return _moved(outputs, operands, *scaled(network, outputs, options.percentile))
     strength = options.equalise
     if strength is None:
         bits = options.layer_bits if options.budget_bits is None else options.budget_bits

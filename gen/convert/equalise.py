@@ -10,7 +10,7 @@ requantisation factor and into the weights behind it.
 # Ref: M. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction",
 # ICCV 2019, section 4.1.
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +29,8 @@ def equalise(
     *,
     strength: float = 1.0,
     level: bool = True,
+    functions: Sequence[str] = HOMOGENEOUS,
+    turned: bool = False,
 ) -> tuple[Network, dict[str, np.ndarray]]:
     """Return the network with its channels rescaled, and k of each rescaled population.
 
@@ -44,6 +46,10 @@ def equalise(
         Exponent of k: 0 changes nothing.
     level
         Let k be about 1 in the middle of a population's channels; else it is the unit itself.
+    functions
+        Of the populations that are rescaled.
+    turned
+        Rescale those too that are read as if they had other channels; all of theirs need one k.
 
     Returns
     -------
@@ -53,11 +59,12 @@ def equalise(
     factors: dict[str, np.ndarray] = {}
     products = [(p.name, q) for p in network.populations for op in p.operands for q in op.products]
     bound = {name for own, q in products for name in (own, q.source, q.other)}  # no weights there
-    bound |= {q.source for p in network.populations for q in p.sources if turns(q.map)}
+    if not turned:
+        bound |= {q.source for p in network.populations for q in p.sources if turns(q.map)}
     for population in network.populations:
         if population.name in bound:
             continue
-        if population.function not in HOMOGENEOUS or population.limit is not None:
+        if population.function not in functions or population.limit is not None:
             continue
         found = _passed_on(population, factors) if population.function == MAX else units(population)
         if found is not None:
@@ -108,7 +115,8 @@ def _rescaled(population: Population, factors: Mapping[str, np.ndarray]) -> Popu
     def weighted(linear: LinearMap, source: str) -> LinearMap:
         weights = linear.weights / own[:, None]
         if source in factors:
-            weights = weights * factors[source][linear.sources_of_weights]
+            k = factors[source]
+            weights = weights * (k[0] if turns(linear) else k[linear.sources_of_weights])
         return linear.with_weights(weights)
 
     def operand(old: Operand) -> Operand:

@@ -108,7 +108,9 @@ def may_differ(network: Network, samples: np.ndarray, options: Options) -> bool:
     meets the input's own values, or a border would need biases that the neurons do not have.
     """
     name = network.input.name
-    if options.input_scales == ONE or network.input.step is not None or samples.dtype == bool:
+    if options.paper or options.input_scales == ONE:
+        return False
+    if network.input.step is not None or samples.dtype == bool:
         return False
     for population in network.populations[1:]:
         for operand in population.operands:

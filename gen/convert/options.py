@@ -109,6 +109,11 @@ class Options:
     samples
         Calibration samples used at most, drawn by ``seed`` where more are given. Of a network with
         many neurons fewer are used, so that memory suffices.
+    paper
+        The conventions of the paper's authors in the place of ours, see
+        :mod:`signfire.gen.convert.paper`: overlapped firing from v0 = 0, step sizes in real
+        numbers, the input as it is, a scale for every ReLU, strict ties. :func:`paper_options` says
+        the rest of what they use.
     layers
         Exceptions by layer name.
     """
@@ -134,6 +139,7 @@ class Options:
     multiplier_bits: int = 8
     samples: int = 5000
     seed: int = 0
+    paper: bool = False
     layers: Mapping[str, LayerOptions] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -170,6 +176,8 @@ class Options:
                 raise ValueError(f"{name}: clip must be positive, not {layer.clip}")
         if self.firing == "overlapped" or self.dynamics != "signgd":
             self._check_overlapped()
+        if self.paper:
+            self._check_paper()
         if self.dynamics == "signgd":
             self._check_steps()
 
@@ -187,6 +195,27 @@ class Options:
                 raise ValueError(
                     f"overlapped firing needs one T for all populations, but {name} has {steps} "
                     f"and the layers {self.layer_steps} (leave it out, or use settled firing)"
+                )
+
+    def _check_paper(self) -> None:
+        """Refuse what the paper's neurons do not do."""
+        codes = {"code": self.code, "input_code": self.input_code}
+        codes |= {f"code of {name}": layer.code for name, layer in self.layers.items()}
+        wanted = {"firing": "overlapped", "dynamics": "signgd"} | dict.fromkeys(codes, "centred")
+        given = {"firing": self.firing, "dynamics": self.dynamics} | codes
+        for what, value in given.items():
+            if value not in (wanted[what], AUTO, None):
+                raise ValueError(
+                    f"the paper's {what} is {wanted[what]}, not {value} (leave one of both out)"
+                )
+        if self.input_scales == EACH:
+            raise ValueError("the paper takes the input as it is (leave input_scales out)")
+        if self.equalise:
+            raise ValueError("the paper scales every ReLU by its own value (leave equalise out)")
+        for name, layer in self.layers.items():
+            if layer.clip is not None:
+                raise ValueError(
+                    f"the paper takes the greatest value of {name!r} for its scale (leave clip out)"
                 )
 
     @property
@@ -246,6 +275,19 @@ def _check_layer(where: str, steps: int | None, weight_bits: int | None, code: s
         _check_range(f"{where}weight_bits", weight_bits, WEIGHT_BITS[0], WEIGHT_BITS[-1])
     if code is not None and code not in (*CODES, AUTO):
         raise ValueError(f"{where}code must be one of {', '.join((*CODES, AUTO))}, not {code!r}")
+
+
+PAPER_SCHEDULE = Schedule(kind="exponential", eta0=0.15, gamma=0.95)
+PAPER_STEPS = 32
+
+
+def paper_options(**settings: Any) -> Options:
+    """Return the options with which the paper's authors run their code; ``settings`` change them.
+
+    T = 32, η(t) = 0.15·0.95^t, overlapped firing, v0 = 0.
+    """
+    usual = {"firing": "overlapped", "schedule": PAPER_SCHEDULE, "steps": PAPER_STEPS}
+    return Options(**usual | {"code": "centred", "paper": True} | settings)
 
 
 # -- as words ------------------------------------------------------------------------------------

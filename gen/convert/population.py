@@ -11,10 +11,11 @@ from ..model.functions import UNARY, FunctionTable, make_table, slope_below
 from ..model.maps import Window
 from ..model.network import MAX, READOUT, Network, Operand, Population
 from ..model.several import SEVERAL, Comparison, make_comparison
-from ..model.ties import DOWN
+from ..model.ties import DOWN, rounded
 from .converted import Converted
 from .operand import Purpose, Rounding, convert_operand
 from .options import AUTO, LayerSettings, Options
+from .paper import paper_code, ties_of
 from .ranges import choose_code
 
 ROUNDING = 1e-6  # of a step: a limit that is a step's value up to float precision is that step
@@ -60,15 +61,17 @@ def convert_population(
     """
     same = passed_on(network, population) if population.name not in options.layers else None
     if like is None:
-        code = None
+        code, ties = None, DOWN
         if population.function != READOUT:
             said = None if same is None else converted[same].spike_code
             code = said or _chosen_code(network, population, activations, options)
-        neurons = _neurons(population, code, exact, settled=options.firing == "settled")
+            ties = ties_of(population.function) if options.paper else DOWN
+        settled = options.firing == "settled"
+        neurons = _neurons(population, code, exact, settled=settled, ties=ties)
     else:
-        neurons = _taken_over(like)
+        neurons, ties = _taken_over(like), like.ties
     code, slope = neurons.code, slope_below(population.function, population.parameters)
-    multiplier_bits = options.multiplier_bits
+    multiplier_bits = 16 if options.paper else options.multiplier_bits  # the finer, the fewer ties
     if code is not None and slope is not None and slope >= 0:
         # The lesser slope needs as many bits as the code has.
         multiplier_bits = min(16, max(multiplier_bits, code.total.bit_length() + SLOPE_BITS))
@@ -101,7 +104,7 @@ def convert_population(
         limit=neurons.limit,
         table=neurons.table,
         comparison=neurons.comparison,
-        ties=DOWN if like is None else like.ties,
+        ties=ties,
     )
 
 
@@ -110,6 +113,8 @@ def _chosen_code(
 ) -> SpikeCode:
     """Return the code that suits what a population says, or was trained to say."""
     own = options.of(population.name)
+    if options.paper:
+        return paper_code(own)
     kind = code_kind(network, population, own)
     if population.step is None or own.clip is not None:
         return choose_code(activations, kind, own, options.percentile)
@@ -170,7 +175,12 @@ def trained_steps(population: Population) -> int:
 
 
 def _neurons(
-    population: Population, code: SpikeCode | None, exact: list[np.ndarray], *, settled: bool
+    population: Population,
+    code: SpikeCode | None,
+    exact: list[np.ndarray],
+    *,
+    settled: bool,
+    ties: str,
 ) -> Neurons:
     """Return what decides a population's function, for operands like those seen."""
     function, limit = population.function, None
@@ -178,12 +188,12 @@ def _neurons(
     if code is None:
         return Neurons(code=None, units=plain)
     if population.limit is not None:
-        limit = int(np.ceil(population.limit / code.unit - ROUNDING))
+        limit = int(rounded(np.array(population.limit / code.unit), ties, within=ROUNDING))
         if settled and code.high <= limit:
             limit = None  # the code ends before
     if function in UNARY and slope_below(function, population.parameters) is None:
         ends = float(exact[0].min()), float(exact[0].max())
-        table = make_table(UNARY[function], population.parameters, code, ends, limit)
+        table = make_table(UNARY[function], population.parameters, code, ends, limit, ties)
         return Neurons(code=code, limit=limit, table=table, units=(table.unit,))
     if function not in SEVERAL:
         return Neurons(code=code, limit=limit, units=plain)

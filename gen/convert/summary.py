@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..design.population import DesignPopulation
+from ..model.ties import DOWN, shifted
 
 
 def noise_db(exact: np.ndarray, seen: np.ndarray) -> float | None:
@@ -21,6 +22,13 @@ def report(population: DesignPopulation, exact: np.ndarray, seen: np.ndarray) ->
     return {**summary(population), "sqnr_db": noise_db(exact, seen)}
 
 
+def zero_of(population: DesignPopulation) -> int:
+    """Return the value that neurons settle at for 0, by their rule for ties."""
+    if population.ties == DOWN:
+        return population.train_code.zero
+    return int(population.spike_code.settle(shifted(np.array(0), 0, population.ties)))
+
+
 def summary(population: DesignPopulation) -> dict[str, object]:
     code, table = population.code, population.table
     return {
@@ -34,7 +42,7 @@ def summary(population: DesignPopulation) -> dict[str, object]:
         "schedule": None if code is None else code.schedule,
         "unit": None if code is None else code.unit,
         "clip": None if code is None else code.high * code.unit,
-        "zero": None if code is None else code.zero * code.unit,
+        "zero": None if code is None else zero_of(population) * code.unit,
         "sqnr_db": None,
         "table": None
         if table is None

@@ -16,6 +16,7 @@ from .features import Features
 from .folding import Folding
 
 MULTIPLIER_LIMIT = 1 << 16  # requantisation factors M are unsigned, at most 16 bits
+INPUT_MULTIPLIER_LIMIT = 1 << 32  # that of the input is a constant, and no block multiplies by it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class InputFormat:
     def __post_init__(self) -> None:
         if not self.low <= self.high or self.high <= 0:
             raise ValueError(f"an input range must reach above 0, not {self.low}..{self.high}")
-        if not 1 <= self.multiplier < MULTIPLIER_LIMIT or self.shift < 1:
+        if not 1 <= self.multiplier < INPUT_MULTIPLIER_LIMIT or self.shift < 1:
             raise ValueError(f"input factor {self.multiplier}/2^{self.shift} is out of range")
 
     @classmethod

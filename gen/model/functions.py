@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .codes import SpikeCode
+from .ties import DOWN, rounded
 
 Evaluate = Callable[..., np.ndarray]
 
@@ -240,6 +241,7 @@ def make_table(
     code: SpikeCode,
     seen: tuple[float, float],
     limit: int | None = None,
+    ties: str = DOWN,
 ) -> FunctionTable:
     """Return the smallest table whose input step costs no more than a quarter of a level.
 
@@ -254,6 +256,8 @@ def make_table(
         :data:`MARGIN` of their span, but no further than f changes within the code's range.
     limit
         Greatest target, in units of the code; ``None`` where nothing but the code bounds it.
+    ties
+        What happens where v = f, see :mod:`.ties`.
     """
     top = code.high + 1 if limit is None else min(code.high + 1, limit)
 
@@ -278,8 +282,9 @@ def make_table(
     unit = span / (n - 3)
     first = math.floor(x[a] / unit)
     middles = (first + np.arange(n) - 0.5) * unit
-    entries = np.ceil(units(middles) - ROUNDING).astype(np.int64)
-    entries[0], entries[-1] = np.ceil(y[[0, -1]] - ROUNDING).astype(np.int64)
+    exact = units(middles)
+    exact[0], exact[-1] = y[[0, -1]]
+    entries = np.minimum(rounded(exact, ties, within=ROUNDING), top).astype(np.int64)
     error, bound = measured(unary, parameters, code, first, entries, unit, limit)
     return FunctionTable(first=first, entries=entries, unit=unit, error=error, bound=bound)
 
