@@ -37,8 +37,9 @@ def technology_of(board: Board) -> str:
 def timeout_of(silence: int) -> int:
     """Return the cycles of silence after which the link gives up a core.
 
-    A core that works is silent for at most ``silence`` cycles, those to its first logit; the next
-    power of two above :data:`PATIENCE` times that is taken.
+    A core that works is silent for at most ``silence`` cycles, those to its first logit (of planes,
+    whose logits come line by line, those to the last one); the next power of two above
+    :data:`PATIENCE` times that is taken.
     """
     return 1 << (PATIENCE * silence - 1).bit_length()
 
@@ -68,7 +69,8 @@ class Accelerator(wiring.Component):
         technology = technology_of(board)
         timing = core_timing(shape, technology)
         latency, interval = steady(timing)
-        timeout_cycles = timeout_of(first_logit(timing))
+        planes = shape.readout.size > shape.readout.shape[0]
+        timeout_cycles = timeout_of(latency if planes else first_logit(timing))
         self.core = Core(design, technology, shape)
         self.clock_is_open = board.builds_bitstream and board.has_pll
         identity = identity_of(

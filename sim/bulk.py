@@ -314,7 +314,7 @@ class _Run:
     def __init__(self, design: Design, technology: Technology, folder: Path, expected: int) -> None:
         self.entry, plans = plan_layers(design, technology)
         self.bits = design.input_format.bits
-        self.outputs = plans[-1].outputs
+        self.outputs = plans[-1].population.size
         self.layout = result_layout(logit_width=plans[-1].x_width, outputs=self.outputs)
         self.folder, self.expected = folder.resolve(), expected
 

@@ -51,6 +51,16 @@ def requantise(
     return target
 
 
+def in_raster_order(planes: np.ndarray) -> np.ndarray:
+    """Return read-outs (n, *shape) as logits (n, outputs), in the order in which they are sent.
+
+    Those of planes go pixel after pixel, the channels of a pixel together.
+    """
+    if planes.ndim > 2:
+        planes = np.moveaxis(planes, 1, -1)
+    return planes.reshape(len(planes), -1)
+
+
 def sources_of(product: Product) -> tuple[str, str]:
     return product.source, product.other
 
@@ -120,7 +130,7 @@ class Trace:
     Members
     -------
     populations : by name, :class:`PopulationTrace`
-    logits : (outputs,) int64, the final integrators of the read-out
+    logits : (outputs,) int64, the final integrators of the read-out, planes pixel after pixel
     label : index of the first maximum
     """
 
@@ -232,7 +242,7 @@ def trace(design: Design, raw: np.ndarray) -> Trace:
                 target = each.target(design, raw)
                 for t in range(each.population.train_code.steps):
                     each.fire(t, target)
-    logits = neurons[design.readout.name].integrators[0][-1].reshape(-1)
+    logits = in_raster_order(neurons[design.readout.name].integrators[0][-1])[0]
     return Trace(
         populations={name: each.record() for name, each in neurons.items()},
         logits=logits,
@@ -243,7 +253,8 @@ def trace(design: Design, raw: np.ndarray) -> Trace:
 def _trace_integrate_fire(design: Design, raw: np.ndarray) -> Trace:
     """Return the same of integrate-and-fire neurons; ``targets`` are their thresholds."""
     records = integrate_fire.trace(design, raw)
-    logits = records[design.readout.name].membranes[-1]
+    last = records[design.readout.name].membranes[-1]
+    logits = in_raster_order(last.reshape(1, *design.readout.shape))[0]
     return Trace(
         populations={
             name: PopulationTrace(
@@ -268,7 +279,7 @@ class Result:
 
     Members
     -------
-    logits : (n, outputs) int64
+    logits : (n, outputs) int64, those of planes pixel after pixel
     labels : (n,) int64, the first maximum of each row
     events : by population name, (n,) int64, events that the population sent for each sample
     """
@@ -446,7 +457,7 @@ class ClosedForm:
         )
         readout = self.design.readout
         (logits,) = self._integrators(readout, values)
-        return logits.reshape(len(raw), -1), events
+        return in_raster_order(logits), events
 
     def _integrators(
         self, population: DesignPopulation, values: Mapping[str, np.ndarray]
@@ -507,7 +518,7 @@ class ClosedForm:
         def look(t: int, values: dict) -> None:
             if t in steps:
                 (logits,) = self._integrators(self.design.readout, values)
-                said[t] = logits.reshape(len(raw), -1)
+                said[t] = in_raster_order(logits)
 
         self._overlapped(raw, look, max(steps))
         return np.array([said[t] for t in steps])

@@ -177,7 +177,10 @@ class IntegrateFire:
                     if self.count_events:
                         counts[p.name] += np.count_nonzero(event.reshape(len(raw), -1), axis=1)
             if t in steps:
-                said[t] = m[design.readout.name].reshape(len(raw), -1).astype(np.int64)
+                last = m[design.readout.name].astype(np.int64)
+                if last.ndim > 2:  # planes, pixel after pixel
+                    last = np.moveaxis(last, 1, -1)
+                said[t] = last.reshape(len(raw), -1)
         return np.array([said[t] for t in steps]), counts if self.count_events else {}
 
     def _current(self, population: DesignPopulation, fired: dict[str, np.ndarray]) -> np.ndarray:

@@ -10,7 +10,7 @@ from signfire.gen.convert.options import LayerOptions
 from signfire.gen.core.plans import check_hardware, no_hardware, plan_layers
 from signfire.gen.design.folding import Folding as F
 from signfire.gen.layers.plan import FEEDBACK_CYCLES
-from signfire.gen.layers.readout.plan import READOUT_PACE
+from signfire.gen.layers.readout.plan import READOUT_PACE, ReadoutPlan
 from signfire.gen.model.codes import Schedule
 from signfire.gen.model.maps import Dense
 from signfire.gen.technology import TECHNOLOGIES, find_technology
@@ -260,13 +260,21 @@ def test_every_kind_of_map_without_two_operands_has_hardware():
 WINDOW = {"window": (3, 3), "padding": (1, 1, 1, 1)}
 
 
-def test_planes_for_outputs_have_no_hardware(make_windows):
+def test_planes_for_outputs_have_hardware(make_windows):
     design = make_windows(layers=({"conv": 4, **WINDOW}, {"pool": (2, 2)}))
+    design = design.with_folding({p.name: F() for p in design.populations[1:]})
 
-    assert no_hardware(design) == (
-        "there is no RTL for this network: 'pool2' has planes for outputs (the golden model runs "
-        "it: use signfire evaluate)"
-    )
+    _, (_, readout) = plans(design)
+
+    assert no_hardware(design) is None
+    assert readout.logits == 4 * 6 * 5
+
+
+def test_a_board_has_no_more_outputs_than_its_record_holds(make_windows):
+    design = make_windows(layers=({"conv": 4, **WINDOW}, {"pool": (2, 2)}))
+    wide = replace(design.readout, shape=(4, 128, 129))
+
+    assert ReadoutPlan.refuses(design, wide) == "has 66,048 outputs, and 65,535 are the most"
 
 
 def test_loops_of_windows_by_hand(make_windows):

@@ -274,7 +274,7 @@ class Design:
         return replace(self, outputs=head.outputs)
 
     def values(self, logits: np.ndarray, steps: int | None = None) -> np.ndarray:
-        """Return the real values that logits stand for, (n, outputs) float64.
+        """Return the real values that logits stand for, (n, outputs) float64 in C order.
 
         Logits of a rate code are sums over all steps, or averages of them that leak, so that what
         they are worth depends on the number of steps.
@@ -282,17 +282,18 @@ class Design:
         Parameters
         ----------
         logits
-            (n, outputs) integers.
+            (n, outputs) integers as they are sent: those of planes pixel after pixel.
         steps
             After which they were read; ``None`` is the end.
         """
         shape = self.readout.shape
-        scale = self.readout.operands[0].scale.reshape(-1, *[1] * (len(shape) - 1))
-        worth = np.broadcast_to(scale, shape).reshape(-1)
+        scale = self.readout.operands[0].scale
+        sent = logits.reshape(len(logits), *shape[1:], shape[0]) * scale  # pixel after pixel
+        found = np.moveaxis(sent, -1, 1).reshape(len(logits), -1)
         if self.dynamics == "signgd":
-            return logits * worth
+            return found
         code = self.input.rate_code
-        return logits * (worth / code.total(code.steps if steps is None else steps))
+        return found / code.total(code.steps if steps is None else steps)
 
     def with_folding(self, folding: Mapping[str, Folding]) -> "Design":
         """Return the same integers folded as ``folding`` says, by population name."""

@@ -7,7 +7,6 @@ from ..design.design import Design
 from ..design.population import DesignOperand, DesignPopulation
 from ..model.codes import RateCode, SpikeCode
 from ..model.maps import LinearMap
-from ..model.network import READOUT
 from ..readers.kinds import reader_kind
 
 
@@ -64,8 +63,6 @@ def _no_windows(
     found = reader_kind(design[source], linear).refuses(design[source], linear)
     if found:
         return found
-    if population.function == READOUT and population.size != population.shape[0]:
-        return "has planes for outputs"
     kinds = border_of(
         operand.bias,
         population.shape,

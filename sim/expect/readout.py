@@ -21,12 +21,17 @@ class Judge(Base):
         return {
             "sum": self.sums.totals(x),
             "integrator": self.sums.integrators(x),
-            "logit": self.words(sample.logits),
+            "logit": self.in_order(self.words(sample.logits)),
         }
 
+    def in_order(self, words: np.ndarray) -> np.ndarray:
+        """Return words as they are sent in the order of the neurons, planes after planes."""
+        shape = self.plan.population.shape
+        return np.moveaxis(words.reshape(*shape[1:], shape[0]), -1, 0).reshape(-1)
+
     def words(self, logits: np.ndarray) -> np.ndarray:
-        """Return the words of the result stream, (outputs,) unsigned Python integers."""
-        width, outputs = self.plan.x_width, self.plan.outputs
+        """Return the words of the result stream, (logits,) unsigned Python integers."""
+        width, outputs = self.plan.x_width, self.plan.logits
         return np.array(
             [
                 (int(logit) & (1 << width) - 1)

@@ -24,6 +24,12 @@ class RateReadoutPlan(RateSums, ReadoutPlan):
         return design.dynamics != "signgd" and population.function == READOUT
 
     @classmethod
+    def refuses(cls, design: Design, population: DesignPopulation) -> str:
+        if population.size != population.shape[0]:
+            return "has planes for outputs, which integrate-and-fire read-outs do not"
+        return super().refuses(design, population)
+
+    @classmethod
     def of(cls, given: Given, **numbers: Any) -> Self:
         return super().of(given, weighted=False, **numbers)
 

@@ -20,6 +20,7 @@ from ..observation import RESULT, Observation
 from ..plan import LayerPlan
 from ..refusals import no_sums
 
+MOST_LOGITS = 2**16 - 1  # that a board says it has
 READOUT_PACE = 2  # cycles between two logits, for a comparison with a register of its own
 
 
@@ -38,11 +39,18 @@ class ReadoutPlan(LayerPlan):
 
     @classmethod
     def refuses(cls, design: Design, population: DesignPopulation) -> str:
+        if population.size > MOST_LOGITS:
+            return f"has {population.size:,} outputs, and {MOST_LOGITS:,} are the most"
         return no_sums(design, population)
 
     @property
     def pace(self) -> int:
         return READOUT_PACE
+
+    @property
+    def logits(self) -> int:
+        """Words of the result: those of planes pixel after pixel, the channels of one together."""
+        return self.population.size
 
     def lane_options(self, following: int) -> list[int]:
         return [1]
@@ -50,7 +58,7 @@ class ReadoutPlan(LayerPlan):
     @property
     def result_bits(self) -> int:
         """Bits of a word of the result stream."""
-        return result_bits(logit_width=self.x_width, outputs=self.outputs)
+        return result_bits(logit_width=self.x_width, outputs=self.logits)
 
     def cost(self) -> dict[str, Resources]:
         return sums_of_trains(self) | {"neurons": readout_cost(self)}
@@ -72,9 +80,9 @@ class ReadoutPlan(LayerPlan):
 
 def readout_cost(plan: ReadoutPlan) -> Resources:
     """Logits on their way, the comparison with the best, the index."""
-    x, index = plan.x_width, address_bits(plan.outputs)
+    x, index = plan.x_width, address_bits(plan.logits)
     return Resources(
-        lut=carry_luts(plan.technology, x) + 2 * counter_luts(plan.outputs) + 6,
+        lut=carry_luts(plan.technology, x) + 2 * counter_luts(plan.logits) + 6,
         ff=4 * x + 4 * index + 8,
         lone_ff=4 * x + 3 * index,
     )

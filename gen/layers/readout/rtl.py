@@ -39,7 +39,7 @@ class ReadoutTail(wiring.Component):
 
     def __init__(self, plan: ReadoutPlan) -> None:
         self.plan = plan
-        self.layout = result_layout(logit_width=plan.x_width, outputs=plan.outputs)
+        self.layout = result_layout(logit_width=plan.x_width, outputs=plan.logits)
         super().__init__(
             {
                 "x_valid": In(1),
@@ -53,7 +53,7 @@ class ReadoutTail(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.readout = readout = Readout(
-            logit_width=self.plan.x_width, outputs=self.plan.outputs
+            logit_width=self.plan.x_width, outputs=self.plan.logits
         )
         m.d.comb += [
             readout.valid.eq(self.x_valid),
