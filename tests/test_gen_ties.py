@@ -7,7 +7,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from signfire.gen.convert.converted import Converted
 from signfire.gen.design.design import Design
+from signfire.gen.design.linkformat import SampleFormat
 from signfire.gen.model.codes import SpikeCode
 from signfire.gen.model.several import SEVERAL
 from signfire.gen.model.ties import TIES, rounded, shifted
@@ -122,6 +124,41 @@ def test_overlapped_neurons_send_an_event_on_a_tie_that_goes_up():
     samples = np.array([raw, raw + 255])
     traced = [golden.trace(up, one).logits.tolist() for one in samples]
     assert golden.run(up, samples).logits.tolist() == traced
+
+
+@pytest.mark.parametrize(
+    ("firing", "ties"), [("settled", "even"), ("settled", "up"), ("overlapped", "up")]
+)
+def test_calibration_follows_the_rule_of_the_golden_model(firing, ties):
+    design = random_design(seed=3, steps=3, input_range=(-8, 7), code="offset", firing=firing)
+    design = with_ties(design, ties)
+    design = replace(design, input_format=replace(design.input_format, multiplier=1, shift=1))
+    raw = np.random.default_rng(2).integers(-8, 8, (20, 8))
+
+    found = Converted(firing, design.input_format, design.input, raw)
+    found.append(design["fc1"])
+
+    for n, sample in enumerate(raw):
+        traced = golden.trace(design, sample).populations
+        for name in ("input", "fc1"):
+            assert found.values[name][n].tolist() == traced[name].membranes[-1].tolist()
+
+
+def test_host_link_takes_raw_values_of_one_train_for_one_by_the_rule():
+    plain = random_design(input_range=(-100, 100), code="offset", input_steps=3)
+    fmt = replace(plain.input_format, multiplier=1, shift=4)
+    up = with_ties(replace(plain, input_format=fmt), "up")
+    raw = np.arange(-100, 101)
+    targets = golden.input_target(up, raw)
+
+    table = SampleFormat.of(up).first
+
+    trains = up.input.spike_code.trains(targets)
+    starts = [
+        int(p) for p, a, b in zip(raw[1:], trains, trains[1:], strict=False) if (a != b).any()
+    ]
+    assert list(table) == [-100, *starts]
+    assert table != SampleFormat.of(with_ties(up, "down")).first
 
 
 def test_ties_of_two_operands_reach_the_golden_model():

@@ -12,7 +12,16 @@ from typing import Any
 
 import click
 
-from . import api, bench_beyond, bench_chip, bench_conv, bench_house, bench_perceptron, proof
+from . import (
+    api,
+    bench_beyond,
+    bench_chip,
+    bench_conv,
+    bench_house,
+    bench_paper,
+    bench_perceptron,
+    proof,
+)
 from .cli import cli
 from .console import progress, run_program, to_json
 from .measure import BENCHES, ROOT, SEED, TOOLS, Bench
@@ -28,6 +37,7 @@ GROUPS = {
     "C": bench_conv.TITLE,
     "D": bench_beyond.TITLE,
     "E": bench_house.TITLE,
+    "F": bench_paper.TITLE,
 }
 
 
