@@ -231,7 +231,7 @@ def network_of(function) -> Network:
             lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True),
             "scaled_dot_product_attention at {} (a causal mask is not supported)",
         ),
-        (lambda x: x - x.var(1, keepdim=True), "var at {} (only over the last axis)"),
+        (lambda x: x - x.var(0, keepdim=True), "var at {} (the batch axis must stay the first)"),
         (
             lambda x: 3 / (x * x + 1),
             "reciprocal at {} (register_neuron can make it a neuron function)",

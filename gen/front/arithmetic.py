@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -95,7 +96,21 @@ def batch_norm(call: Call) -> Value:
 @handles("add", "sub", "rsub")
 def sums(call: Call) -> Value:
     """Add what has a common order; else what is read more often becomes a population before."""
-    return in_order(call, added)
+    return guarded(call) or in_order(call, added)
+
+
+def guarded(call: Call) -> Root | None:
+    """Return a root with a positive number added, which it takes along; ``None`` for others."""
+    roots = [call[name] for name in ("self", "other") if isinstance(call[name], Root)]
+    if call.name != "add" or len(roots) != 1 or roots[0].inverse:
+        return None
+    number = "other" if isinstance(call["self"], Root) else "self"
+    if isinstance(call[number], Affine):
+        return None
+    added = np.unique(call.constant(number) * (float(call["alpha"]) if number == "other" else 1.0))
+    if len(added) != 1 or added[0] < 0 or roots[0].value.shape != call.features:
+        return None
+    return replace(roots[0], guard=roots[0].guard + float(added[0]))
 
 
 def in_order(call: Call, compute: Callable[[Call], Affine]) -> Affine:
@@ -113,15 +128,15 @@ def added(call: Call) -> Affine:
     signs = {"add": (1, alpha), "sub": (1, -alpha), "rsub": (-alpha, 1)}
     result = None
     for name, sign in zip(("self", "other"), signs[call.name], strict=True):
-        value = call[name]
-        if isinstance(value, Affine):
+        if isinstance(call[name], Affine | Root):
+            value = call.affine(name)
             if len(value.shape) != len(call.features):
                 raise Refused("the batch axes do not meet")
             value = value.scaled(np.float64(sign)).broadcast(call.features)
             result = value if result is None else result.plus(value)
     assert result is not None, "an operand depends on the input"
     for name, sign in zip(("self", "other"), signs[call.name], strict=True):
-        if not isinstance(call[name], Affine):
+        if not isinstance(call[name], Affine | Root):
             result = result.shifted(sign * call.per_feature(name))
     return result
 
@@ -132,15 +147,29 @@ def product(call: Call) -> Value:
         return call.neuron("square")
     for one, other in (("self", "other"), ("other", "self")):
         if isinstance(call[one], Root) and call[one].inverse and isinstance(call[other], Affine):
-            return several(call, "divide_root", [call[other], call[one].value])
+            return over_root(call, call[other], call[one])
     if all(isinstance(call[name], Affine | Root) for name in ("self", "other")):
         return several(call, "multiply", [call.affine("self"), call.affine("other")])
+    for one, other in (("self", "other"), ("other", "self")):
+        if isinstance(call[one], Root):
+            found = scaled_root(call[one], call.constant(other))
+            return in_order(call, multiple) if found is None else found
     return in_order(call, multiple)
+
+
+def scaled_root(root: Root, factor: np.ndarray) -> Root | None:
+    """Return a root times one positive number; ``None`` for other factors."""
+    numbers = np.unique(factor)
+    if len(numbers) != 1 or not numbers[0] > 0:
+        return None
+    k = float(1 / numbers[0] if root.inverse else numbers[0])  # of what stands below
+    return replace(root, value=root.value.scaled(np.float64(k * k)), guard=k * root.guard)
 
 
 def multiple(call: Call) -> Affine:
     """Return a value times a constant."""
-    x, factor = ("other", "self") if isinstance(call["other"], Affine) else ("self", "other")
+    given = isinstance(call["other"], Affine | Root)
+    x, factor = ("other", "self") if given else ("self", "other")
     scale = call.per_feature(factor)
     return call.affine(x).broadcast(call.features).scaled(scale)
 
@@ -152,18 +181,33 @@ def quotient(call: Call) -> Value:
     divisor = call["other"]
     if isinstance(divisor, Affine | Root):
         if not isinstance(call["self"], Affine | Root):
-            if isinstance(divisor, Root) and (call.constant("self") == 1).all():
-                return Root(divisor.value, not divisor.inverse)
+            if isinstance(divisor, Root):
+                turned = replace(divisor, inverse=not divisor.inverse)
+                found = scaled_root(turned, call.constant("self"))
+                if found is not None:
+                    return found
             raise Refused("a constant divided by a value that depends on the input")
         if isinstance(divisor, Root) and not divisor.inverse:
-            return several(call, "divide_root", [call.affine("self"), divisor.value])
+            return over_root(call, call.affine("self"), divisor)
         return several(call, "divide", [call.affine("self"), call.affine("other")])
+    if isinstance(call["self"], Root):
+        found = scaled_root(call["self"], 1 / call.constant("other"))
+        if found is not None:
+            return found
     return call.affine("self").broadcast(call.features).scaled(1 / call.per_feature("other"))
 
 
 @handles("neg")
 def negative(call: Call) -> Value:
     return call.affine("self").scaled(np.float64(-1))
+
+
+def over_root(call: Call, x: Affine, root: Root) -> Affine:
+    """Make a population of a value over a root."""
+    if any(len(value.shape) != len(call.features) for value in (x, root.value)):
+        raise Refused("the batch axes do not meet")
+    name = f"{call.site.path or x.origin or 'divide_root'}_divide_root"
+    return call.over_root(x.broadcast(call.features), root, name)
 
 
 def several(call: Call, function: str, operands: list[Affine]) -> Affine:

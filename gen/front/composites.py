@@ -52,15 +52,17 @@ def variance(call: Call) -> Value:
     """Mean of squares about the mean; the root of it waits for what it divides."""
     x = call.affine("self")
     given = call.arguments.get("dim")
-    given = [given] if isinstance(given, int) else given or []
-    if sorted(d % (len(x.shape) + 1) for d in given) != [len(x.shape)]:
-        raise Refused("only over the last axis")
-    n = x.shape[-1]
+    given = [given] if isinstance(given, int) else given or range(1, len(x.shape) + 1)
+    axes = sorted({int(d) % (len(x.shape) + 1) - 1 for d in given})
+    if axes[0] < 0:
+        raise Refused("the batch axis must stay the first")
+    rest = [d for d in range(len(x.shape)) if d not in axes]
+    n = math.prod(x.shape[d] for d in axes)
     lost = call.arguments.get("correction", None)
     if "unbiased" in call.arguments:
         lost = int(bool(call["unbiased"]))
     lost = 1 if lost is None else int(lost)
-    columns = by_columns(x, 1)
+    columns = x.rearranged(x.places.transpose(*rest, *axes).reshape(-1, n).T)
     first = call.builder.mixed(columns, np.eye(n) - 1 / n, fixed=True)
     squares = call.neuron("square", x=first)
     found = call.builder.mixed(squares, np.full((1, n), 1 / (n - lost)), fixed=True)

@@ -1,5 +1,7 @@
 """Neuron functions of one operand."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..model.functions import UNARY
@@ -77,7 +79,7 @@ def root(call: Call) -> Value:
 def reciprocal(call: Call) -> Value:
     value = call["self"]
     if isinstance(value, Root):
-        return Root(value.value, not value.inverse)
+        return replace(value, inverse=not value.inverse)
     if "reciprocal" not in UNARY:
         raise Refused(REGISTER)
     return registered(call)

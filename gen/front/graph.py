@@ -7,7 +7,7 @@ populations through the :class:`.builder.Builder`.
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -106,10 +106,14 @@ UNKNOWN = Unknown()
 
 @dataclass(frozen=True, eq=False)
 class Root:
-    """The square root of a value, or its reciprocal: it waits for what it divides or multiplies."""
+    """√value + guard, or its reciprocal: it waits for what it divides or multiplies.
+
+    The guard, as in ``x / (x.std() + 1e-6)``, keeps a divisor from 0.
+    """
 
     value: Affine
     inverse: bool
+    guard: float = 0.0
 
 
 Value = Any  # Affine, Root, Constant, Unknown, a tuple of them, or a plain Python value
@@ -169,15 +173,31 @@ class Call:
 
     def affine(self, name: str) -> Affine:
         """Return an argument that must depend on the input."""
-        value = self[name]
+        return self.as_affine(self[name])
+
+    def as_affine(self, value: Value) -> Affine:
+        """Return a value that must depend on the input; a root becomes a population."""
         if isinstance(value, Root):
             if value.inverse:
                 raise Refused("a reciprocal root has to be multiplied with a value at once")
             both = [value.value, value.value]  # √x = x/√x
-            return self.population(both, "divide_root")
+            return self.population(both, "divide_root").shifted(np.float64(value.guard))
         if not isinstance(value, Affine):
             raise Refused("its argument must depend on the input")
         return value
+
+    def over_root(self, x: Affine, root: Root, name: str) -> Affine:
+        """Make a population of x/(√value + guard).
+
+        A guard far below the root is one beneath it, x/√(value + guard²), and needs no neurons of
+        its own; the graph is asked which is right.
+        """
+        if root.guard and self.graph.exact_roots:
+            divisor = self.as_affine(replace(root, inverse=False)).broadcast(self.features)
+            return self.population([x, divisor], "divide", name=name)
+        self.graph.guarded |= root.guard != 0
+        below = root.value.broadcast(self.features).shifted(np.float64(root.guard**2))
+        return self.population([x, below], "divide_root", name=name)
 
     def constant(self, name: str) -> np.ndarray:
         """Return an argument that must not depend on the input, float64."""
@@ -274,6 +294,8 @@ class Graph:
         Handlers by name.
     parts
         What of a sample goes to each input; empty where there is one.
+    exact_roots
+        Divide by √value + guard as it stands, whatever the guard.
     """
 
     program: ExportedProgram
@@ -281,6 +303,8 @@ class Graph:
     name: str
     operators: Mapping[str, Handler]
     parts: tuple["Placed", ...] = ()
+    exact_roots: bool = False
+    guarded: bool = False  # a guard beside a root was put beneath it
     builder: Builder = field(default_factory=Builder)
     refusals: list[Refusal] = field(default_factory=list)
     values: dict[Node, Value] = field(default_factory=dict)
@@ -297,6 +321,8 @@ class Graph:
         for node in self.program.graph.nodes:
             if node.op not in ("placeholder", "output") and node in needed:
                 self.values[node] = self.value(node)
+        for tail in self.tails:
+            self.settle_root(tail.node)
         if self.refusals:
             raise UnsupportedModel(self.refusals)
         return self.builder.network(self.name, self.add_readout(), self.inputs)
@@ -306,6 +332,16 @@ class Graph:
         """The parts of a sample, in the order in which they lie in it."""
         ordered = sorted(self.parts, key=lambda part: part.start)
         return tuple(Part(name=part.name, shape=part.shape) for part in ordered)
+
+    def settle_root(self, node: Node) -> None:
+        """Make a population of a root that is an answer itself."""
+        value = self.values.get(node)
+        if not isinstance(value, Root):
+            return
+        try:
+            self.values[node] = Call(self, node, {}).as_affine(value)
+        except Refused as reason:
+            self.refusals.append(Refusal(operator_name(node), place_of(node), reason.way_out))
 
     def refuse_signature(self) -> None:
         signature = self.program.graph_signature

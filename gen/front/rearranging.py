@@ -1,11 +1,12 @@
 """Rearranging: what moves, repeats, joins or leaves out elements."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from .graph import Call, Constant, Handlers, Value, as_float64
+from .graph import Call, Constant, Handlers, Root, Value, as_float64
 from .refusals import Refused
 
 handles = Handlers()
@@ -35,6 +36,8 @@ def dropout(call: Call) -> Value:
 )
 def reshaped(call: Call) -> Value:
     """Keep the elements in C order; the batch axis stays in front, so a sample keeps its own."""
+    if isinstance(call["self"], Root):
+        return replace(call["self"], value=call["self"].value.reshaped(call.features))
     value = call.affine("self").reshaped(call.features)
     call.builder.note_layout(value)
     return value
@@ -85,7 +88,8 @@ def rearranged(call: Call) -> Value:
 @handles("cat", "concatenate", "stack")
 def concatenated(call: Call) -> Value:
     """Sum the parts, each with zeros where the others stand."""
-    parts = call["tensors"]
+    given = call["tensors"]
+    parts = [part if isinstance(part, Constant) else call.as_affine(part) for part in given]
     axis = int(call["dim"])
     shapes = [
         tuple(part.tensor.shape[1:]) if isinstance(part, Constant) else part.shape for part in parts

@@ -1,8 +1,12 @@
 """Rectifiers: what compares a value with a number or with another: ReLU, clamps, maxima."""
 
+from dataclasses import replace
+
+import numpy as np
+
 from ..model.network import MAX
 from .affine import Affine
-from .graph import Call, Handlers, Value
+from .graph import Call, Handlers, Root, Value
 from .refusals import Refused
 
 handles = Handlers()
@@ -23,11 +27,25 @@ def clamp(call: Call) -> Value:
         if not ends[0] < ends[1]:
             raise Refused(f"a clamp needs its start below its end, not {ends[0]:g} and {ends[1]:g}")
         return call.neuron("clamp", ends, call.affine("self"))
+    if isinstance(call["self"], Root) and limit is None and start is not None:
+        return kept_from(call, call["self"], start)
     if start is None or start.any():
         raise Refused("only a clamp from 0 up, or one with a number at each end, is supported")
     if limit is not None and (limit.size != 1 or not float(limit.ravel()[0]) > 0):
         raise Refused("a clamp needs one number above 0 as its end")
     return rectified(call, call.affine("self"), None if limit is None else float(limit.ravel()[0]))
+
+
+def kept_from(call: Call, root: Root, least: np.ndarray) -> Root:
+    """Return max(√value, least), as a guard of a divisor; far below the root it is one beneath."""
+    if root.inverse or root.guard or least.size != 1 or not float(least.ravel()[0]) > 0:
+        raise Refused("only a root itself is kept from 0, by one number above it")
+    square = np.float64(float(least.ravel()[0]) ** 2)
+    if call.graph.exact_roots:
+        above = rectified(call, root.value.shifted(-square))
+        return replace(root, value=above.shifted(square))
+    call.graph.guarded = True
+    return replace(root, value=root.value.shifted(square))
 
 
 @handles("relu6")

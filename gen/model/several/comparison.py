@@ -11,6 +11,11 @@ SHARE = 1 / 16  # of a level: what the rounding of each operand may cost
 MOST_BITS = 30  # of a fraction, so that squares stay within 63 bits
 DIVISOR_SHARE = 0.001  # of the divisors seen that may be less than the least that is provided for
 
+STILL = 1e-12  # of the greatest divisor: less is the rounding of 0
+FINEST = (
+    2.0**-14
+)  # of the greatest divisor: the least that is provided for, however small others are
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
@@ -60,9 +65,11 @@ def make_comparison(
     level = float(np.diff(values).max() if len(values) > 1 else 2 * code.total) * code.unit
     least = None
     if function.divides:
-        if not x2.min() > 0:
+        if not x2[x1 != 0].min(initial=np.inf) > 0 or x2.min() < 0:
             raise ValueError(f"a divisor must be positive, and is {x2.min():g}")
-        least = float(np.quantile(x2, DIVISOR_SHARE))
+        moves = x2[x2 > STILL * x2.max()]  # where a divisor is 0, so is what it divides
+        least = float(np.quantile(moves, DIVISOR_SHARE)) if len(moves) else 1.0
+        least = max(least, FINEST * float(x2.max()))
     extent = Extent(
         ends=(float(np.abs(x1).max()) or 1.0, float(np.abs(x2).max()) or 1.0),
         least=least,

@@ -18,7 +18,9 @@ class DivideRoot(Several):
     domain = ((-4.0, 4.0), (0.05, 9.0))
 
     def evaluate(self, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
-        return x1 / np.sqrt(x2)
+        """Return x1/√x2; 0/√0 is 0, as the deviation √0 of what does not vary."""
+        still = (x1 == 0) & (x2 == 0)
+        return x1 / np.sqrt(np.where(still, 1.0, x2))
 
     def target(self, f1: np.ndarray, f2: np.ndarray, p: int, ties: str = DOWN) -> np.ndarray:
         """Return the target of F1 / (√F2·2^p): the quotient rounded up, or down and one more.
