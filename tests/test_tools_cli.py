@@ -138,7 +138,7 @@ def test_a_conversion_is_recorded_and_can_be_repeated(signfire, tmp_path) -> Non
     layer = "fc1:steps=3,weight_bits=5,schedule=exponential:0.2,0.9"
 
     status, out, _ = signfire(
-        "convert", *MODEL, *CALIBRATE, "--layer", layer, "-o", design, "--json"
+        *("convert", *MODEL, *CALIBRATE, "--layer", layer, "--accept", 100, "-o", design, "--json")
     )
     result = only_json(out)
     loaded = api.load_design(design)
@@ -147,7 +147,7 @@ def test_a_conversion_is_recorded_and_can_be_repeated(signfire, tmp_path) -> Non
     assert result["design_hash"] == loaded.hash
     assert loaded["fc1"].code.steps == 3
     assert loaded["fc1"].code.schedule == "exponential"
-    again = api.convert(api.model_of(loaded), options=api.options_of(loaded))
+    again = api.convert(api.model_of(loaded), options=api.options_of(loaded), judge=False)
     assert again.design.hash == loaded.hash
 
 
@@ -580,7 +580,8 @@ def test_residual_network_is_converted_evaluated_and_reported(signfire, cnn) -> 
     widths = ["--weight-bits", "auto", "--budget-bits", 5]
 
     status, out, err = signfire(
-        "convert", f"{cnn}/cnn.py:Net", "--calibrate", data, "--steps", 5, *widths, "-o", design
+        *("convert", f"{cnn}/cnn.py:Net", "--calibrate", data, "--steps", 5, *widths),
+        *("--accept", 100, "-o", design),
     )
 
     assert status == 0, err

@@ -101,7 +101,7 @@ def test_fewest_that_serves_is_found_with_few_looks():
 
 
 def test_conversion_takes_and_records_the_choice(monkeypatch):
-    monkeypatch.setattr(api, "loaded", lambda model, x, name=None: (network(), None))
+    monkeypatch.setattr(api, "loaded", lambda model, x, **_: (network(), None))
     data = api.Dataset(path="memory", x=FINE, y=None)
 
     found = api.convert(None, data, Options(weight_bits=8, steps=6), judge=False)

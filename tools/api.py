@@ -30,7 +30,7 @@ from ..gen.core.plans import no_hardware
 from ..gen.core.shape import refuse_unlike
 from ..gen.cost import link_cost
 from ..gen.design.design import Design
-from ..gen.design.folding import EVENTS
+from ..gen.design.folding import EVENTS, divisors
 from ..gen.fold.fold import ANY, CHOICES, auto_fold, parse_fold, split_synapse
 from ..gen.layers.cycles import first_logit, steady
 from ..gen.model.codes import Schedule
@@ -41,7 +41,7 @@ from ..gen.model.name import check_name
 from ..gen.model.network import Network
 from ..gen.technology import TECHNOLOGIES
 from ..sim import golden
-from . import input_steps, source, verdict
+from . import cure, input_steps, source, verdict
 from .claim import claiming
 from .clock import Clock, assumed_clock
 from .dataset import Dataset
@@ -107,6 +107,7 @@ LARGER = (
     "would help"
 )
 SMALLER = "fewer steps (signfire convert --steps) or a smaller layer would help"
+ACCEPTED = 1.0  # per cent of the answers that may differ
 DEFAULT_BOARD = "ulx3s-25f"  # whose size and technology serve where no board was named
 DISTRIBUTIONS = (
     "signfire",
@@ -193,6 +194,8 @@ def convert(
     head: HeadOptions | None = None,
     command: str = "",
     judge: bool = True,
+    accept: float | None = ACCEPTED,
+    board: Board | str | None = None,
     progress: Callable[[str], None] = lambda doing: None,
 ) -> Conversion:
     """Turn a float model into a Design in integers, calibrated on samples.
@@ -225,6 +228,12 @@ def convert(
         Recorded in the Design: how it was made.
     judge
         Measure what is lost, which takes a few conversions more where there are few samples.
+    accept
+        Answers of a hundred that may differ, or of values the variance in % that may be left
+        unexplained: where more is lost, the verdict says which population loses most and what
+        cures it, see :mod:`signfire.tools.cure`. ``None`` does not look for a cure.
+    board
+        For which a cure is priced.
     progress
         Told what is being done.
     """
@@ -257,6 +266,9 @@ def convert(
         parts = verdict.split(len(samples), network, options)
         judged = verdict.judge(network, samples, parts, converted, progress)
         told["verdict"] = verdict.record(judged.how, judged.found)
+        if accept is not None and judged.found.loss > accept and like is None:
+            cured = cured_of(network, samples, parts, options, judged, accept, board, progress)
+            told["verdict"] |= {"accept": accept, "cure": cured}
     design = converted(calibrate.x) if judged is None else judged.design
     if like is not None:
         design = fitted(design, like)
@@ -273,6 +285,82 @@ def convert(
         judged=judged,
         notes=settled.notes,
     )
+
+
+def cured_of(
+    network: Network,
+    samples: np.ndarray,
+    parts: verdict.Split,
+    options: Options,
+    judged: Judged,
+    accept: float,
+    board: Board | str | None,
+    progress: Callable[[str], None],
+) -> dict[str, Any] | None:
+    """Return what a design's provenance keeps of what loses most, and of its cure."""
+    if parts.how == verdict.SEEN:
+        return None  # too few samples to tell
+    noise = {
+        layer["name"]: layer["sqnr_db"]
+        for layer in judged.design.provenance["layers"]
+        if layer["sqnr_db"] is not None
+    }
+    found = cure.find(network, samples, parts, options, accept, noise, progress)
+    prices = None
+    if found.judged is not None:
+        progress("pricing the cure")
+        prices = priced(judged.design, found.judged.design, board)
+    return cure.record(found, cure.sentences(found, accept, prices), prices)
+
+
+def priced(
+    design: Design, other: Design, board: Board | str | None = None
+) -> list[dict[str, Any]] | None:
+    """Return latency, interval and block RAMs of two Designs of one network by the estimate.
+
+    Both have the lanes of the first, which the search folds for the board, by default
+    :data:`DEFAULT_BOARD`; a large network, and one that does not fit it, has one lane a layer.
+    ``None`` where there is no hardware for one of them.
+    """
+    if no_hardware(design) is not None or no_hardware(other) is not None:
+        return None
+    target = find_board(board or DEFAULT_BOARD) if not isinstance(board, Board) else board
+    size = sum(p.size for p in design.populations)
+    try:
+        alone = design if size >= verdict.LARGE else choose_fold(design, ("auto",), target).design
+    except ValueError:
+        alone = design
+    first = serial(alone)
+    found = []
+    for each in (first, refolded(other, first)):
+        costs = core_timing(each, technology_of(target))
+        latency, interval = steady(costs)
+        resources = estimate(each, technology_of(target)).resources
+        found.append(
+            {
+                "board": target.name,
+                "latency_cycles": latency,
+                "interval_cycles": interval,
+                "block_ram": resources.block_ram,
+            }
+        )
+    return found
+
+
+def refolded(design: Design, like: Design) -> Design:
+    """Return a Design of other T with the lanes of a folded one, and as many steps at once."""
+    folding = {}
+    for p in design.populations:
+        own = like[p.name].folding
+        if own is None:
+            continue
+        sources = [design[q.source].train_code.steps for q in p.sources]
+        if sources and own.multiplies:
+            own = replace(own, unroll=sources[0])
+        elif sources:
+            own = replace(own, unroll=max(d for d in divisors(sources[0]) if d <= own.unroll))
+        folding[p.name] = own
+    return design.with_folding(folding)
 
 
 def convert_network(network: Network, model: Model, *, like: Design) -> Design:

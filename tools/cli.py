@@ -235,6 +235,15 @@ def cli() -> None:
     "coarser scale.",
 )
 @headroom_option
+@click.option(
+    "--accept",
+    type=Finite(0, 100),
+    default=1.0,
+    show_default=True,
+    metavar="PERCENT",
+    help="Answers of a hundred that may differ from the float network's: where more do, convert "
+    "says which population loses most, and what cures it.",
+)
 @verb
 def convert(
     model: str,
@@ -255,6 +264,7 @@ def convert(
     fold: tuple[str, ...],
     board: str | None,
     like: Path | None,
+    accept: float,
     headroom: int | None,
     paper: bool,
     **settings: Any,
@@ -294,6 +304,8 @@ def convert(
             name=name,
             like=like,
             headroom=headroom,
+            accept=accept,
+            board=board,
             head=head,
             command=command_line(),
             progress=doing,

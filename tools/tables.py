@@ -294,7 +294,7 @@ def of_conversion(design: Design, path: Path) -> list[RenderableType]:
     lines += notes_of(design.head)
     lines.append(f"{path}: design {design.hash[:12]}, {design.manner}")
     said = said_of(design)
-    return lines if said is None else [*lines, f"verdict: {said}"]
+    return [*lines, *(f"verdict: {line}" for line in said[:1]), *said[1:]]
 
 
 def notes(design: Design) -> list[str]:

@@ -300,8 +300,12 @@ def record(how: str, found: Agreement) -> dict[str, Any]:
     return {"how": how, **vars(found), "agreement": found.agreement, "said": sentence(how, found)}
 
 
-def said_of(design: Design) -> str | None:
-    """Return the verdict that a design's file keeps, in words; ``None`` where there is none."""
+def said_of(design: Design) -> list[str]:
+    """Return the verdict that a design's file keeps, in words; nothing where there is none."""
     kept = design.provenance.get("verdict")
-    said = kept.get("said") if isinstance(kept, dict) else None
-    return said if isinstance(said, str) else None
+    if not isinstance(kept, dict):
+        return []
+    cure = kept.get("cure")
+    more = cure.get("said") if isinstance(cure, dict) else None
+    said = [kept.get("said"), *(more if isinstance(more, list) else [])]
+    return said if all(isinstance(line, str) for line in said) else []
