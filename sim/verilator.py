@@ -37,6 +37,8 @@ RUNTIME = ("verilated.cpp", "verilated_dpi.cpp", "verilated_threads.cpp", "veril
 HURRY = {"OPT_FAST": "-O0", "OPT_SLOW": "-O0"}
 # Bytes of C++ up to which a model is compiled as one file: so g++ reads the headers once.
 ONE_FILE_BYTES = 1_500_000
+# Without optimisation g++ needs less memory and time for a file: the headers are most of it.
+UNOPTIMISED_FILES = 4  # times as many bytes
 
 PROGRAMS = ("g++",)  # what a compilation needs of the system
 
@@ -102,7 +104,7 @@ class Program:
                 "flags": [list(self.flags), list(self.defines), list(self.link)],
                 "optimisation": OPTIMISATION | dict(self.optimisation),
                 "packages": [[name, version(name)] for name in self.packages],
-                "one file": ONE_FILE_BYTES,
+                "one file": [ONE_FILE_BYTES, UNOPTIMISED_FILES],
                 "runtime": _made_with(),
             }
         )
@@ -213,7 +215,9 @@ class _Build:
             files = {"OPT_FAST": [*files["OPT_SLOW"], *files["OPT_FAST"]]}
         commands = {}
         for speed, sources in files.items():
-            units = _units(work / "model", sources)
+            plain = self.optimisation[speed] == "-O0"
+            limit = ONE_FILE_BYTES * (UNOPTIMISED_FILES if plain else 1)
+            units = _units(work / "model", sources, limit)
             if speed == "OPT_FAST":
                 units[-1] += self._harness()
             headers = self._precompiled(self.optimisation[speed], macros)
@@ -281,9 +285,9 @@ class _Build:
             raise RuntimeError(f"Verilator could not compile the {what}; see {self.log}")
 
 
-def _units(folder: Path, files: list[str]) -> list[str]:
-    """Return the C++ of each file to compile: all of a model in one, or many of a large one."""
-    if sum((folder / file).stat().st_size for file in files) <= ONE_FILE_BYTES:
+def _units(folder: Path, files: list[str], limit: int) -> list[str]:
+    """Return the C++ of each file to compile: one for up to ``limit`` bytes, else one a file."""
+    if sum((folder / file).stat().st_size for file in files) <= limit:
         return [_includes(files)]
     return [_includes([file]) for file in files]
 

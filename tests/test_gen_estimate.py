@@ -43,7 +43,7 @@ from signfire.gen.technology import TECHNOLOGIES
 from signfire.hdl.storage import Ram, Rom
 from signfire.sim.cache import available, key_of
 from signfire.sim.specimens.chains import behind_means, random_design, random_windows
-from signfire.sim.specimens.joins import RESIDUAL, random_joins
+from signfire.sim.specimens.joins import random_joins
 from signfire.sim.specimens.minima import random_minima
 from signfire.sim.specimens.rate import as_rate
 from signfire.sim.specimens.repeated import random_repeated
@@ -311,16 +311,16 @@ def cost_of(cells: Counter) -> Resources:
 
 def dense_layers(function: str = "relu") -> Design:
     return random_design(
-        sizes=(24, 16, 6),
+        sizes=(12, 8, 4),
         steps=4,
         weight_bits=4,
         function=function,
         code=CODES.get(function, "silent"),
     ).with_folding(
         {
-            "input": Folding(pe=4),
-            "fc1": Folding(pe=4, simd=8, unroll=2),
-            "fc2": Folding(pe=2, simd=4, unroll=1),
+            "input": Folding(pe=2),
+            "fc1": Folding(pe=2, simd=4, unroll=2),
+            "fc2": Folding(pe=2, simd=2, unroll=1),
         }
     )
 
@@ -328,19 +328,17 @@ def dense_layers(function: str = "relu") -> Design:
 def windows() -> Design:
     window = {"window": (3, 3), "padding": (1, 1, 1, 1)}
     return random_windows(
-        shape=(12, 12),
+        shape=(8, 8),
         layers=(
-            {"conv": 8, **window},
+            {"conv": 4, **window},
             {"depthwise": True, **window, "stride": (2, 2)},
-            {"conv": 8, "window": (1, 1)},
-            {"dense": 6},
+            {"dense": 4},
         ),
         steps=4,
         folding={
-            "conv1": Folding(pe=4),
-            "depthwise2": Folding(pe=4),
-            "conv3": Folding(pe=4, simd=4, unroll=2),
-            "dense4": Folding(pe=2, simd=8),
+            "conv1": Folding(pe=2, unroll=2),
+            "depthwise2": Folding(pe=2),
+            "dense3": Folding(pe=2, simd=2),
         },
     )
 
@@ -351,16 +349,24 @@ def normalised() -> Design:
 
 
 def joins() -> Design:
-    """Return a residual network: an identity, a 1x1 convolution, a slice among zeros."""
-    wide = {"steps": 4, "weight_bits": 6, "shape": (12, 12)}
-    narrow = {name: Folding(pe=2, simd=2) for name in RESIDUAL}
-    folding = {
-        "first": Folding(pe=4),
-        "join1": Folding(pe=4, simd=4, unroll=2),
-        "join2": Folding(pe=3, simd=2),
-        "out": Folding(pe=1, simd=4),
+    """Return a residual network: an identity, 1x1 convolutions, a slice among zeros."""
+    one, halved = {"window": (1, 1)}, {"stride": (2, 2)}
+    layers = {
+        "first": [("input", {"conv": 4, "window": (3, 3), "padding": (1, 1, 1, 1)})],
+        "join1": [("first", {"conv": 4, **one}), ("first", {"pick": (0, 1, 2, 3), "bits": 9})],
+        "join2": [
+            ("join1", {"conv": 6, **one, **halved}),
+            ("join1", {"pick": (-1, 0, 1, 2, 3, -1), "bits": 7, **halved}),
+        ],
+        "out": [("join2", {"pooled": 3})],
     }
-    return random_joins(**wide, folding=narrow | folding)
+    folding = {
+        "first": Folding(pe=2),
+        "join1": Folding(pe=2, simd=4, unroll=2),
+        "join2": Folding(pe=3, simd=2),
+        "out": Folding(pe=1, simd=2),
+    }
+    return random_joins(shape=(6, 6), layers=layers, steps=4, weight_bits=6, folding=folding)
 
 
 def minima() -> Design:
@@ -370,14 +376,14 @@ def minima() -> Design:
 
 
 def mixing() -> Design:
-    """Return 24 tokens of 16 channels that are mixed beside an identity."""
-    tokens, one = tuple(range(24)), {"window": (1, 1)}
+    """Return 12 tokens of 8 channels that are mixed beside an identity."""
+    tokens, one = tuple(range(12)), {"window": (1, 1)}
     return random_joins(
-        shape=(1, 24, 4),
+        shape=(1, 12, 4),
         layers={
-            "emb": [("input", {"conv": 16, **one})],
+            "emb": [("input", {"conv": 8, **one})],
             "mix": [
-                ("emb", {"conv": 24, **one, "turned": True}),
+                ("emb", {"conv": 12, **one, "turned": True}),
                 ("emb", {"pick": tokens, "turned": True, "bits": 6}),
             ],
             "inner": [("mix", {"conv": 8, **one, "turned": True})],
@@ -385,10 +391,10 @@ def mixing() -> Design:
         },
         steps=4,
         folding={
-            "emb": Folding(pe=2, simd=4),
-            "mix": Folding(pe=4, simd=6, unroll=2),
-            "inner": Folding(pe=4, simd=4, unroll=2),
-            "out": Folding(simd=8),
+            "emb": Folding(pe=2, simd=2),
+            "mix": Folding(pe=2, simd=4, unroll=2),
+            "inner": Folding(pe=2, simd=2, unroll=2),
+            "out": Folding(simd=4),
         },
     )
 
@@ -396,27 +402,32 @@ def mixing() -> Design:
 def repeated() -> Design:
     """Return a decoder: windows over pixels that stand twice and three times."""
     return random_repeated(
-        planes=(8, 6, 6),
+        planes=(4, 4, 4),
         repeat=(2, 3),
-        reader={"conv": 8, "window": (3, 3), "padding": (1, 1, 1, 1)},
+        reader={"conv": 4, "window": (3, 3), "padding": (1, 1, 1, 1)},
         outputs=6,
         steps=4,
         input_steps=4,
         folding={
-            "source": Folding(pe=4),
-            "behind": Folding(pe=4, simd=4, unroll=2),
-            "out": Folding(pe=2, simd=4),
+            "source": Folding(pe=2),
+            "behind": Folding(pe=2, simd=2, unroll=2),
+            "out": Folding(pe=2, simd=2),
         },
     )
 
 
 def rates() -> Design:
     folding = {
-        "input": Folding(pe=4),
-        "fc1": Folding(pe=4, simd=8),
-        "fc2": Folding(pe=2, simd=4),
+        "input": Folding(pe=2),
+        "fc1": Folding(pe=2, simd=4),
+        "fc2": Folding(pe=2, simd=2),
     }
-    return as_rate(random_design(sizes=(24, 16, 6), folding=folding), steps=8)
+    return as_rate(random_design(sizes=(12, 8, 4), folding=folding), steps=8)
+
+
+def deeper(make, first: str, *more: str) -> list:
+    """Return the Design in one family, and in more of them with --deep: all have its parts."""
+    return [(first, make), *(pytest.param(name, make, marks=pytest.mark.deep) for name in more)]
 
 
 def multiplying(make) -> Design:
@@ -435,10 +446,10 @@ def multiplying(make) -> Design:
         ("ecp5", partial(multiplying, windows)),
         ("ecp5", joins),
         ("ecp5", mixing),
-        *((name, minima) for name in ("ecp5", "ice40-hx")),
-        *((name, normalised) for name in ("ecp5", "ice40-up")),
-        *((name, repeated) for name in ("ecp5", "ice40-up")),
-        *((name, rates) for name in SYNTHESIS),
+        *deeper(minima, "ecp5", "ice40-hx"),
+        *deeper(normalised, "ecp5", "ice40-up"),
+        *deeper(repeated, "ice40-up", "ecp5"),
+        *deeper(rates, "ice40-hx", "gowin", "ecp5", "ice40-up"),
         *((name, windows) for name in SYNTHESIS),
     ],
 )

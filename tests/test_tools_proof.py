@@ -75,7 +75,8 @@ def logits_with(weights: np.ndarray, board: str, folder: Path) -> dict[tuple[int
     set_weights(netlist, target, weights)
     path = synthesis / "changed.json"
     path.write_text(json.dumps(netlist))
-    with powered(netlist_chip(path, target), folder / "changed") as exchange:
+    chip, samples = netlist_chip(path, target), len(DATA.x)
+    with powered(chip, folder / "changed", requests=samples) as exchange:
         raw = DESIGN.raw_samples(DATA.x)
         result = check_link(DESIGN, raw, exchange, technology=technology_of(target))
     assert not result.passed
