@@ -201,7 +201,11 @@ def test_an_overlapped_neuron_obeys_its_equation_for_moving_targets(
 
 
 def requantiser_property(requantiser) -> Module:
-    """F is the least integer with F·2^S >= X·M, and with ReLU not below 0."""
+    """F is the least integer with F·2^S >= X·M, and with ReLU not below 0.
+
+    With ties up it is the least with F·2^S > X·M; with ties to even levels too, where X·M / 2^S is
+    a whole number of which the level below is odd.
+    """
     m = Module()
     m.submodules.dut = requantiser
     latency, shift = requantiser.LATENCY, requantiser.shift
@@ -212,9 +216,15 @@ def requantiser_property(requantiser) -> Module:
         factor = delayed(m, requantiser.factor[lane], latency, name=f"factor_{lane}")
         exact = x * factor
         target = requantiser.target[lane]
-        least = ((target << shift) >= exact) & (((target - 1) << shift) < exact)
+        reached, below = target << shift, (target - 1) << shift
+        least = (reached >= exact) & (below < exact)
+        above = (reached > exact) & (below <= exact)
+        whole = (exact >> shift) << shift == exact
+        turned = {"down": 0, "up": 1, "even": whole & ((exact >> shift) % 4 == 3)}
+        holds = Mux(turned[requantiser.ties], above, least)
+        positive = exact >= 0 if requantiser.ties == "up" else exact > 0
         with m.If(began == latency):
-            m.d.comb += Assert(Mux(exact > 0, least, target == 0) if requantiser.relu else least)
+            m.d.comb += Assert(Mux(positive, holds, target == 0) if requantiser.relu else holds)
     expected = delayed(m, requantiser.valid, latency, name="valid")
     m.d.comb += Assert(requantiser.target_valid == expected)
     return m
@@ -226,7 +236,7 @@ def requantiser_property(requantiser) -> Module:
     [("dsp", 6, 6, 7), ("dsp", 9, 3, 1), ("lut", 5, 4, 3), ("lut", 6, 3, 6), ("lut", 4, 1, 1)],
 )
 def test_requantisation_rounds_up_for_all_x_and_factors(
-    kind, x_width, factor_bits, shift, relu, tmp_path
+    kind, x_width, factor_bits, shift, relu, tmp_path, ties="down"
 ):
     """Induction over the whole pipeline."""
     dut = requantise.Requantiser(
@@ -237,12 +247,19 @@ def test_requantisation_rounds_up_for_all_x_and_factors(
         target_width=x_width + factor_bits,
         kind=kind,
         relu=relu,
+        ties=ties,
     )
     depth = dut.LATENCY + 2
 
     proof = prove(requantiser_property(dut), tmp_path, component=dut, depth=depth, induction=True)
 
     assert () == proof.failed
+
+
+@pytest.mark.parametrize(("ties", "relu"), [("up", True), ("even", False)])
+def test_requantisation_settles_ties_for_all_x_and_factors(ties, relu, tmp_path):
+    """Induction over the whole pipeline."""
+    test_requantisation_rounds_up_for_all_x_and_factors("lut", 5, 4, 3, relu, tmp_path, ties)
 
 
 SETTLED_FAULTS = {
@@ -312,7 +329,10 @@ def test_an_overlapped_neuron_with_a_fault_is_refuted(fault, mutated, tmp_path):
 
 REQUANTISER_FAULTS = {
     "rounded down": ("(value + ((1 << shift) - 1 - (first << shift)))", "value"),
-    "rounded to nearest": ("(1 << shift) - 1 -", "(1 << (shift - 1)) -"),
+    "rounded to nearest": (
+        "((1 << shift) - 1 - (first << shift))) >>",
+        "((1 << (shift - 1)) - (first << shift))) >>",
+    ),
     "a negative target": ("~rounded[-1].replicate", "rounded[-1].replicate"),
     "valid too late": ("m, self.valid, self.LATENCY,", "m, self.valid, self.LATENCY + 1,"),
 }
