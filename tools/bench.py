@@ -20,6 +20,7 @@ from . import (
     bench_house,
     bench_paper,
     bench_perceptron,
+    bench_tables,
     proof,
 )
 from .cli import cli
@@ -39,6 +40,7 @@ GROUPS = {
     "E": bench_house.TITLE,
     "F": bench_paper.TITLE,
 }
+BESIDE = (bench_tables,)  # modules of a group whose title another one has
 
 
 # -- records -----------------------------------------------------------------------------------
