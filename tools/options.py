@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -33,6 +33,7 @@ class Finite(click.FloatRange):
         return found
 
 
+Command = TypeVar("Command", bound=Callable[..., Any] | click.Command)
 FILE = click.Path(path_type=Path)
 NEW_FILE = click.Path(path_type=Path, dir_okay=False)
 COUNT = click.IntRange(0)

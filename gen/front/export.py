@@ -7,11 +7,13 @@ walks. What was read is compared with the model.
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 
 import numpy as np
 import torch
 from torch import nn
 from torch.export import ExportedProgram
+from torch.fx import GraphModule
 
 from ..model.heads import Output
 from ..model.inputs import Part, starts
@@ -19,8 +21,8 @@ from ..model.name import check_name
 from ..model.network import Network
 from ..model.samples import check_magnitudes
 from .attention import opened
-from .graph import Graph, Placed, as_float64, flatten
-from .messages import in_one_line, place_of_error, silence
+from .graph import Graph, Placed, another_shape, as_float64, flatten
+from .messages import in_one_line, place_of_error, said, silence
 from .operators import OPERATORS
 from .quantised import frozen
 from .refusals import Refusal, UnsupportedModel
@@ -43,7 +45,8 @@ def import_network(
     Parameters
     ----------
     model
-        Any module (read in eval mode, left as it was) or an exported program.
+        Any module (read in eval mode, left as it was), an exported program or the module of one,
+        or a TorchScript module.
     sample
         (n, *input shape), n >= 1: user's data as the model takes them.
     name
@@ -65,15 +68,13 @@ def import_network(
         raise ValueError(f"a sample batch has shape (n, features...), not {sample.shape}")
     check_magnitudes(sample)
     batch = np.resize(sample[:BATCH], (BATCH, *sample.shape[1:])).astype(np.float32)
-    if isinstance(model, ExportedProgram):
-        with silence():
-            program = model.run_decompositions({})  # in-place operators become plain ones
-        return walked(program, sample, name, placed(inputs))
+    program = exported(model, batch, placed(inputs))
+    if program is not None:
+        return read_program(program, sample, name, placed(inputs))
+    assert isinstance(model, nn.Module), "what is no module is a program"
     with evaluation(model), frozen(model), torch.no_grad(), silence():
         parts = in_order(model, placed(inputs))
-        rows = batch.reshape(BATCH, -1)
-        arrays = [rows[:, p.start : p.start + p.size].reshape(BATCH, *p.shape) for p in parts]
-        tensors = [like_parameters(model, array) for array in arrays or [batch]]
+        tensors = arguments_for(model, batch, parts)
         expected = run(model, tensors)
         with opened(model):
             program = export(model, tensors)
@@ -81,6 +82,104 @@ def import_network(
         check_batch_sizes(model, tensors, expected)
     check_against(network, batch, expected)
     return network
+
+
+def exported(
+    model: nn.Module | ExportedProgram, batch: np.ndarray, parts: tuple[Placed, ...]
+) -> ExportedProgram | None:
+    """Return the program that a model is, or was made of; ``None`` of a plain module.
+
+    What ``torch.export`` and ``convert_pt2e`` give is a module of one graph, which knows no modes
+    and perhaps one size of batch; ``torch.jit`` gives a program of another kind.
+    """
+    if isinstance(model, ExportedProgram):
+        return model
+    if isinstance(model, torch.jit.ScriptModule):
+        return of_script(model, batch, parts)
+    if not isinstance(model, GraphModule) or has_modes(model):
+        return None
+    nodes = [node for node in model.graph.nodes if node.op == "placeholder"]
+    shapes = [getattr(node.meta.get("val"), "shape", None) for node in nodes]
+    with torch.no_grad(), silence():
+        tensors = arguments_for(model, batch, parts, shapes[0] if shapes else None)
+        for tensor, shape, part in zip_longest(tensors, shapes, parts):
+            taken = None if shape is None else tuple(map(str, shape[1:]))
+            if tensor is not None and taken not in (None, tuple(map(str, tensor.shape[1:]))):
+                name = "" if part is None else part.name
+                raise another_shape(shape[1:], tuple(tensor.shape[1:]), name)
+        run(model, tensors)
+        try:
+            return torch.export.export(model, tuple(tensors), strict=False)
+        except Exception as error:
+            raise not_exported(error) from error
+
+
+def arguments_for(
+    model: nn.Module,
+    batch: np.ndarray,
+    parts: tuple[Placed, ...],
+    shape: Sequence[object] | None = None,
+) -> list[torch.Tensor]:
+    """Return what a model is called with, of as many rows as ``shape`` says, where it says one."""
+    rows = shape[0] if shape and isinstance(shape[0], int) else len(batch)
+    batch = np.resize(batch, (rows, *batch.shape[1:]))
+    flat = batch.reshape(rows, -1)
+    arrays = [flat[:, p.start : p.start + p.size].reshape(rows, *p.shape) for p in parts]
+    return [like_parameters(model, array) for array in arrays or [batch]]
+
+
+def has_modes(model: nn.Module) -> bool:
+    """Whether a module can be set to eval mode, which the graphs of torch.export cannot."""
+    try:
+        model.train(model.training)
+    except NotImplementedError:
+        return False
+    return True
+
+
+def of_script(
+    model: torch.jit.ScriptModule, batch: np.ndarray, parts: tuple[Placed, ...]
+) -> ExportedProgram:
+    """Return the program of a TorchScript module."""
+    with torch.no_grad(), silence():
+        model.eval()
+        tensors = arguments_for(model, batch, parts)
+        run(model, tensors)
+        try:
+            from torch._export.converter import TS2EPConverter
+
+            return TS2EPConverter(model, tuple(tensors)).convert()
+        except Exception as error:
+            raise UnsupportedModel(
+                [
+                    Refusal(
+                        f"TorchScript that torch cannot turn into a program ({said(error)})",
+                        way_out="give the module before torch.jit.trace or torch.jit.script",
+                    )
+                ]
+            ) from error
+
+
+def read_program(
+    program: ExportedProgram, sample: np.ndarray, name: str, parts: tuple[Placed, ...]
+) -> Network:
+    """Read an exported program, and compare what was read with what the program computes."""
+    with torch.no_grad(), silence():
+        plain = program.run_decompositions({})  # in-place operators become plain ones
+        network = walked(plain, sample, name, parts)
+        module = program.module()
+        batch = np.resize(sample[:BATCH], (BATCH, *sample.shape[1:])).astype(np.float32)
+        tensors = arguments_for(module, batch, parts, input_shape(program))
+        expected = run(module, tensors)
+    check_against(network, np.resize(batch, (len(tensors[0]), *batch.shape[1:])), expected)
+    return network
+
+
+def input_shape(program: ExportedProgram) -> tuple[int | torch.SymInt, ...]:
+    """Return the shape of a program's first input; a size that is free is a symbol."""
+    name = next(iter(program.graph_signature.user_inputs))
+    node = next(n for n in program.graph.nodes if n.op == "placeholder" and n.name == name)
+    return tuple(node.meta["val"].shape)
 
 
 def walked(
@@ -118,9 +217,13 @@ def in_order(model: nn.Module, parts: tuple[Placed, ...]) -> tuple[Placed, ...]:
 
 def arguments_of(model: nn.Module) -> list[str]:
     """Return the arguments that ``forward`` must be given."""
+    try:
+        parameters = inspect.signature(model.forward).parameters.values()
+    except ValueError:  # a traced forward has none
+        return []
     return [
         p.name
-        for p in inspect.signature(model.forward).parameters.values()
+        for p in parameters
         if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
 
@@ -223,11 +326,16 @@ def export(model: nn.Module, tensors: Sequence[torch.Tensor]) -> ExportedProgram
         program = torch.export.export(model, tuple(tensors), strict=False)
         return program.run_decompositions({})  # in-place operators become plain ones
     except Exception as error:
-        if "data-dependent" in str(error):
-            what = "control flow that depends on the data"
-        else:
-            what = f"what torch.export refuses: {str(error).strip().splitlines()[0]}"
-        raise UnsupportedModel([Refusal(what, place_of_error(error))]) from error
+        raise not_exported(error) from error
+
+
+def not_exported(error: Exception) -> UnsupportedModel:
+    """Return the refusal of what torch.export refuses."""
+    if "data-dependent" in str(error):
+        what = "control flow that depends on the data"
+    else:
+        what = f"what torch.export refuses: {said(error)}"
+    return UnsupportedModel([Refusal(what, place_of_error(error))])
 
 
 def check_against(network: Network, batch: np.ndarray, expected: object) -> None:

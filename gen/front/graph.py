@@ -275,6 +275,15 @@ class Placed(Part):
     start: int
 
 
+def another_shape(wanted: Iterable[object], given: tuple[int, ...], name: str = "") -> ValueError:
+    """Return the error of samples, or of an input called ``name``, that a program does not take."""
+    which = f" as {name!r}" if name else ""
+    return ValueError(
+        f"the program takes samples of shape ({', '.join(map(str, wanted))}){which}, the data have "
+        f"{given}"
+    )
+
+
 # -- the walk --------------------------------------------------------------------------------
 
 
@@ -386,11 +395,7 @@ class Graph:
             return UNKNOWN  # which is refused itself
         part = self.parts[number] if self.parts else Placed(name="", shape=self.shape, start=0)
         if not shape or tuple(str(n) for n in shape[1:]) != tuple(str(n) for n in part.shape):
-            which = f" as {part.name!r}" if part.name else ""
-            raise ValueError(
-                f"the program takes samples of shape ({', '.join(str(n) for n in shape[1:])})"
-                f"{which}, the data have {part.shape}"
-            )
+            raise another_shape(shape[1:], part.shape, part.name)
         if number == 0:
             self.batch = shape[0]
             self.sample = self.builder.add_input(self.shape)

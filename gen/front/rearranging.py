@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .affine import Affine
 from .graph import Call, Constant, Handlers, Root, Value, as_float64
 from .refusals import Refused
 
@@ -48,6 +49,7 @@ def reshaped(call: Call) -> Value:
 @handles("pixel_shuffle", "pixel_unshuffle", "channel_shuffle")
 @handles("pad", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "replication_pad1d")
 @handles("replication_pad2d", "unbind", "split", "split_with_sizes", "chunk")
+@handles("index", "gather", "take_along_dim")
 def rearranged(call: Call) -> Value:
     """Apply the same operator to the elements' numbers, and gather by the result."""
     first = next(iter(call.arguments))
@@ -55,8 +57,10 @@ def rearranged(call: Call) -> Value:
     fill = call.arguments.get("value") or 0
     numbers = torch.from_numpy(x.places + 1.0).unsqueeze(0)
     resolved = list(call.graph.resolve(call.node.args))
-    marked = [numbers, *resolved[1:]]
-    keywords = dict(call.graph.resolve(call.node.kwargs))
+    marked = [numbers, *(plainly(call, value) for value in resolved[1:])]
+    keywords = {
+        key: plainly(call, value) for key, value in call.graph.resolve(call.node.kwargs).items()
+    }
     if "value" in call.arguments and fill:  # the number 0 marks what padding adds
         if len(marked) > 3:
             marked[3] = 0.0
@@ -64,7 +68,10 @@ def rearranged(call: Call) -> Value:
             marked[2] = 0.0
         keywords |= {"value": 0.0} if "value" in keywords else {}
     target: Any = call.node.target  # an overload of torch's
-    moved = target(*marked, **keywords)
+    try:
+        moved = target(*marked, **keywords)
+    except (IndexError, RuntimeError) as error:  # of one sample it takes more than that one
+        raise Refused("the batch axis must stay the first") from error
     shapes = call.node.meta["val"]
     several = isinstance(moved, list | tuple)
     results = []
@@ -83,6 +90,28 @@ def rearranged(call: Call) -> Value:
         call.builder.note_layout(result)
         results.append(result)
     return tuple(results) if several else results[0]
+
+
+def plainly(call: Call, value: Value) -> Value:
+    """Return an argument as torch takes it: indices that are constants as tensors, for one sample.
+
+    Raises
+    ------
+    Refused
+        For indices that depend on the input, or differ from sample to sample.
+    """
+    if isinstance(value, list | tuple):
+        return [plainly(call, each) for each in value]
+    if isinstance(value, Affine):
+        raise Refused("indices that depend on the input")
+    if not isinstance(value, Constant):
+        return value
+    index = value.tensor
+    if call.name in ("gather", "take_along_dim"):  # whose indices have the batch axis too
+        if not (index == index[:1]).all():
+            raise Refused("indices must be the same for every sample")
+        index = index[:1]
+    return index
 
 
 @handles("cat", "concatenate", "stack")
