@@ -199,9 +199,10 @@ def test_raw_samples_take_integers_as_they_are_and_round_and_clip_floats(make_de
         (lambda d: replace(d, firing="overlapped"), "overlapped firing needs one T for all "
          "populations, not input 2, fc1 4"),
         (lambda d: with_operand(d, "fc1", shift=0), "requantisation factors of 'fc1' must lie in "
-         "1..65535 with a shift of at least 1, not 9..9 / 2^0"),
-        (lambda d: with_operand(d, "fc1", multiplier=np.full(6, 65536)), "requantisation factors "
-         "of 'fc1' must lie in 1..65535 with a shift of at least 1, not 65536..65536 / 2^5"),
+         "1..2^32 - 1 with a shift of at least 1, not 9..9 / 2^0"),
+        (lambda d: with_operand(d, "fc1", multiplier=np.full(6, 2**32)), "requantisation factors "
+         "of 'fc1' must lie in 1..2^32 - 1 with a shift of at least 1, not 4294967296..4294967296 "
+         "/ 2^5"),
         (lambda d: with_operand(d, "fc1", projections=(
             replace(d["fc1"].operands[0].projections[0], weight_bits=3),)),
          "a weight of 'fc1' exceeds 3, the limit of 3 bits"),
@@ -346,7 +347,7 @@ def test_numbers_of_functions_are_checked():
         replace(table, entries=entries[:3])
     with pytest.raises(
         ValueError,
-        match=r"^factors for X < 0 of 'fc1' must lie in 0\.\.65535, or turn the others' sign$",
+        match=r"^factors for X < 0 of 'fc1' must lie in 0\.\.2\^32 - 1, or turn the others' sign$",
     ):
         with_operand(leaky, "fc1", below=-leaky["fc1"].operands[0].below)
 

@@ -118,6 +118,19 @@ def cli() -> None:
     "4, or as many as weights take that were trained with quantisation.",
 )
 @click.option(
+    "--multiplier-bits",
+    type=click.IntRange(4, 32),
+    default=8,
+    show_default=True,
+    help="Bits of the factors that scale sums; scales that were trained take 16 at least.",
+)
+@click.option(
+    "--ties",
+    type=click.Choice(["down", "up", "even"]),
+    help="Where neurons go that are exactly between two levels; by default down, or as the model "
+    "was trained.",
+)
+@click.option(
     "--budget-bits",
     type=REAL,
     metavar="N",

@@ -87,7 +87,7 @@ def knobs(network: Network, samples: np.ndarray, options: Options) -> list[Knob]
             )
             for p in network.populations
             if any(not q.map.fixed for q in p.sources)
-            and not any(trained_step(q.map) for q in p.sources)
+            and not any(trained_step(q) for q in p.sources)
         ]
     return found
 

@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -33,7 +33,6 @@ class Finite(click.FloatRange):
         return found
 
 
-Command = TypeVar("Command", bound=Callable[..., Any] | click.Command)
 FILE = click.Path(path_type=Path)
 NEW_FILE = click.Path(path_type=Path, dir_okay=False)
 COUNT = click.IntRange(0)
@@ -167,6 +166,7 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
         )
         return function(*args, named=named, **rest)
 
+    found: Any = run
     for option in reversed(
         (
             click.option(
@@ -180,8 +180,8 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
             argument_option("Its factory's argument; by default likewise. May be repeated."),
         )
     ):
-        run = option(run)
-    return run
+        found = option(found)
+    return found
 
 
 def argument_option(help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -305,6 +305,7 @@ def notes(design: Design) -> list[str]:
         *border_notes(design),
         *function_notes(design),
         *reach_notes(design),
+        *training_notes(design),
     ]
 
 
@@ -348,6 +349,26 @@ def reach_notes(design: Design) -> list[str]:
                 f"step sizes reach {clip:.3g}: the rest is cut off (give --schedule an ETA0 of "
                 f"{needed * 1.005:.3g}, or samples in less)"
             )
+    return found
+
+
+def training_notes(design: Design) -> list[str]:
+    """Say of layers that were trained with quantisation what they say otherwise, and of ties."""
+    layers = design.provenance.get("layers", [])
+    found = []
+    for layer in layers:
+        if layer.get("unlike"):
+            found.append(
+                f"{layer['name']}: {layer['unlike']:.2%} of its integers are not those of the "
+                f"training, for the calibration samples (--multiplier-bits 24 comes closer where "
+                f"scales are no powers of two)"
+            )
+    met = {layer["name"]: layer["ties_met"] for layer in layers if layer.get("ties_met")}
+    known = any(layer.get("unlike") is not None or layer.get("ties") == "even" for layer in layers)
+    if met and known:
+        rules = sorted({layer["ties"] for layer in layers if layer["name"] in met})
+        listed = ", ".join(f"{name} {share:.2%}" for name, share in met.items())
+        found.append(f"exactly between two levels, which go {' or '.join(rules)}: {listed}")
     return found
 
 

@@ -15,7 +15,7 @@ from ..design.features import Features
 from ..design.pixels import pixel_after_pixel
 from ..design.population import DesignPopulation, InputFormat
 from ..model.codes import Schedule, SpikeCode
-from ..model.network import INPUT, MAX, Network, Population
+from ..model.network import INPUT, MAX, Network, Population, Projection
 from ..model.samples import check_magnitudes
 from ..model.ties import DOWN
 from . import rate, widths
@@ -182,7 +182,7 @@ def calibrate(
         fmt, code = like.input_format, like.input.spike_code
         raw = np.clip(np.rint(samples / fmt.scale), fmt.low, fmt.high).astype(np.int64)
     name, shape = network.input.name, network.input.shape
-    ties = ties_of(INPUT) if options.paper else DOWN
+    ties = ties_of(INPUT) if options.paper else options.ties or DOWN
     if like is not None:
         ties = like.input.ties
     first = DesignPopulation(name=name, shape=shape, function=INPUT, code=code, ties=ties)
@@ -207,7 +207,11 @@ def calibrate(
         converted.append(integers)
         sums = converted.integrators(integers, converted.values)
         said = sums[0] * by_channel(integers.operands[0].scale, integers.shape)
-        layers.append(report(integers, exact[0], said))
+        layers.append(report(integers, exact[0], said) | converted.counted(integers, sums[0]))
+        if population.step is not None and integers.code is not None:
+            levels = np.rint(outputs[population.name] / integers.code.unit)
+            unlike = float((converted.values[population.name] != levels).mean())
+            layers[-1]["unlike"] = unlike
     if options.paper:
         for layer in layers[:-1]:
             layer["seen"] = float(np.abs(outputs[str(layer["name"])]).max())
@@ -366,7 +370,7 @@ def equalised(
     def units(population: Population) -> np.ndarray | None:
         own = options.of(population.name)
         readers = [p for q in network.populations for p in q.sources if p.source == population.name]
-        if own.clip is not None or any(trained_step(p.map) for p in readers):
+        if own.clip is not None or any(trained_step(p) for p in readers):
             return None  # the range is given in the network's own numbers, or the weights are
         kind = code_kind(network, population, own)
         seen = np.moveaxis(outputs[population.name], 1, 0).reshape(population.shape[0], -1)
@@ -397,7 +401,7 @@ def in_units_of(
     def is_free(name: str) -> bool:
         """Whether weights that are rounded anyway read a population, through maxima or not."""
         return all(
-            is_free(p.name) if p.function == MAX else not (q.map.fixed or trained_step(q.map))
+            is_free(p.name) if p.function == MAX else not (q.map.fixed or trained_step(q))
             for p in network.populations
             for q in p.sources
             if q.source == name
@@ -451,8 +455,11 @@ def with_widths(network: Network, samples: np.ndarray, options: Options) -> Opti
     return replace(options, budget_bits=None, layers={**options.layers, **layers})
 
 
-def trained_step(linear) -> bool:
+def trained_step(projection: Projection) -> bool:
     """Whether weights lie on a grid that they share with what they were trained for."""
+    linear = projection.map
+    if projection.common is not None:
+        return True
     return not linear.fixed and not linear.apart and grid(linear.weights) is not None
 
 

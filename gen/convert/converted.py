@@ -62,6 +62,20 @@ class Converted:
             found.append(sum((product.apply(values) for product in operand.products), x))
         return found
 
+    def counted(self, population: DesignPopulation, x: np.ndarray) -> dict[str, float | None]:
+        """Return the share of neurons that were exactly between two levels, ``ties_met``.
+
+        ``None`` where that is no question: in overlapped firing, of other schedules than the
+        binary one, and where more than one integrator X decides.
+        """
+        code = population.code
+        plain = population.table is None and len(population.operands) == 1
+        if code is None or not code.is_binary or not plain or self.firing != "settled":
+            return {"ties_met": None}
+        f = x * factors_of(population.operands[0], x, population.shape)
+        met = (f % 2 == 1) & (f > code.low) & (f < code.high)
+        return {"ties_met": float(met.mean())}
+
     def _target(self, population, values, encoded) -> np.ndarray:
         if population.function == INPUT:
             return encoded.reshape(len(encoded), *population.shape)

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..model.maps import LinearMap
-from ..model.network import INPUT, LINEAR, MAX, Network, Operand, Population, Projection
+from ..model.network import INPUT, LINEAR, MAX, Network, Operand, Population
 
 # f(x/k) = f(x)/k for every k > 0
 HOMOGENEOUS = ("relu", LINEAR, MAX, "leaky_relu", "abs")
@@ -121,9 +121,7 @@ def _rescaled(population: Population, factors: Mapping[str, np.ndarray]) -> Popu
 
     def operand(old: Operand) -> Operand:
         return Operand(
-            projections=tuple(
-                Projection(source=p.source, map=weighted(p.map, p.source)) for p in old.projections
-            ),
+            projections=tuple(replace(p, map=weighted(p.map, p.source)) for p in old.projections),
             bias=old.bias / own.reshape(-1, *[1] * (len(population.shape) - 1)),
             products=old.products,
         )

@@ -21,7 +21,10 @@ from .quantise import QuantisedRows, Rounder, grid, quantise_rows, widest_scales
 BIAS_REACH = 2.0**24  # units of X that the greatest bias of an operand is worth at most
 IDLE_BIAS = 2.0**10  # units of X that the greatest bias of a read-out without weights is worth
 IDLE_FINE = 16.0  # units of X in one of v, of neurons without weights
+TRAINED_BITS = 16  # of the factors of trained scales, at least
+SHARED_BITS = 12  # of weights that were trained with a step an output and share one scale
 WIDEST = 8  # bits of a trained weight
+PRECISION = 2.0**-23  # of 32-bit floats, twice over
 WHOLE = 2.0**-21  # of a number: a product of 32-bit floats this near to a whole one is that
 FIXED_LIMIT = 2**15 - 1  # greatest fixed coefficient: 16 bits
 FIXED_FINE = 2**11 - 1  # greatest of an operand that has no others: 12 bits, an error of 1/4094
@@ -65,7 +68,7 @@ class Factors:
     @classmethod
     def reaching(cls, name: str, unit: float, greatest: float, bits: int) -> "Factors":
         """Return the finest factors of ``bits`` bits, else of 16, that reach ``greatest``."""
-        for top in (2**bits - 1, MULTIPLIER_LIMIT - 1):
+        for top in (2**bits - 1, max(2**bits, MULTIPLIER_LIMIT) - 1):
             shift = int(np.floor(np.log2(top * unit / greatest)))
             if shift >= 1:
                 return cls(unit=unit, shift=shift, top=top)
@@ -77,6 +80,12 @@ class Factors:
     def multiplier(self, scale: np.ndarray) -> np.ndarray:
         """M of each scale, int64."""
         return np.clip(np.rint(scale / self.unit * 2**self.shift), 1, self.top).astype(np.int64)
+
+    def reduced(self, scale: np.ndarray) -> "Factors":
+        """Return factors without the bits that those of all ``scale`` lack at their end."""
+        every = int(np.bitwise_or.reduce(self.multiplier(scale)))
+        spare = min((every & -every).bit_length() - 1, self.shift - 1)
+        return replace(self, shift=self.shift - spare, top=self.top >> spare)
 
     def snap(self, scale: np.ndarray) -> np.ndarray:
         return self.multiplier(scale) * (self.unit / 2**self.shift)
@@ -250,7 +259,11 @@ def convert_operand(
     else:
         assert coefficients is not None
         found, factors = _fixed(
-            population.name, greatest_bias, coefficients, unit, exact=rounding.exact
+            population.name,
+            greatest_bias,
+            coefficients,
+            unit,
+            multiplier_bits=max(TRAINED_BITS, rounding.multiplier_bits) if rounding.exact else None,
         )
     made: dict[int, DesignProjection] = {}
     start = 0
@@ -390,7 +403,12 @@ def _trained(
     """Search scales and integers of trained weights, (channels, fan_in) in ``rows``."""
     unit, like = purpose.unit, purpose.like
     limits = np.full(rows.shape[1], 2.0 ** (rounding.weight_bits - 1) - 1)
-    steps = grid(rows, shared=unit is None)
+    common = projections[0].common if len(projections) == 1 else None
+    steps = grid(rows, shared=unit is None, common=common)
+    if unit is None and steps is None and like is None and rounding.as_trained:
+        found = shared_by_all(rows, grid(rows, common=common))
+        if found is not None and greatest_bias <= found.scale.min() * BIAS_REACH:
+            return found, None
     if like is None and steps is not None:
         weights = np.rint(rows / steps[:, None]).astype(np.int64)
         bits, most = width_of(weights), WIDEST if rounding.as_trained else rounding.weight_bits
@@ -398,7 +416,8 @@ def _trained(
             if unit is not None:
                 alone = ~weights.any(axis=1)
                 steps[alone] = np.minimum(steps[alone], unit / IDLE_FINE)
-            return _taken_over(name, weights, steps, unit)
+            bits = max(TRAINED_BITS, rounding.multiplier_bits)
+            return _taken_over(name, weights, steps, unit, bits)
     if rounding.blind:
         met = np.eye(rows.shape[1])
     else:
@@ -447,6 +466,28 @@ def width_of(weights: np.ndarray) -> int:
     return max(2, bits_for(min(int(weights.min(initial=0)), -1), int(weights.max(initial=0))))
 
 
+def shared_by_all(rows: np.ndarray, steps: np.ndarray | None) -> QuantisedRows | None:
+    """Return the integers of a read-out whose outputs were trained with a step each.
+
+    Logits are compared, so that their scale is one. Where all steps are multiples of one, weights
+    are whole at that, of 12 bits at most; else they are rounded at a scale that gives them 4 bits
+    more than they had.
+
+    Parameters
+    ----------
+    rows, steps
+        (channels, fan_in) weights, and (channels,) their steps; ``None`` where they have none.
+    """
+    if steps is None:
+        return None
+    bits = min(SHARED_BITS, width_of(np.rint(rows / steps[:, None])) + 4)
+    step = common_step(steps[rows.any(axis=1)], 2**SHARED_BITS)
+    if step is None or width_of(np.rint(rows / step)) > SHARED_BITS:
+        step = float(np.abs(rows).max()) / (2 ** (bits - 1) - 1)
+    weights = np.rint(rows / step).astype(np.int64)
+    return QuantisedRows(weights=weights, scale=np.full(len(rows), step), as_trained=True)
+
+
 def between_levels(bias: np.ndarray, level: np.ndarray) -> np.ndarray:
     """Return whole biases B that leave every neuron at the level that the real ones leave it at.
 
@@ -470,19 +511,19 @@ def between_levels(bias: np.ndarray, level: np.ndarray) -> np.ndarray:
     nearest = np.rint(bias)
     parity = np.rint(level) % 2
     plain = np.abs(level - np.rint(level)) <= WHOLE * level
-    settled = np.abs(bias - nearest) <= np.maximum(WHOLE, np.abs(bias) * WHOLE)
+    settled = np.abs(bias - nearest) <= PRECISION * np.maximum(1, np.abs(bias))
     settled &= nearest % 2 == parity
     halfway = 2 * np.floor((bias - parity) / 2) + parity + 1
     return np.where(plain & (level >= 0.5) & ~settled, halfway, nearest).astype(np.int64)
 
 
 def _taken_over(
-    name: str, weights: np.ndarray, steps: np.ndarray, unit: float | None
+    name: str, weights: np.ndarray, steps: np.ndarray, unit: float | None, multiplier_bits: int
 ) -> tuple[QuantisedRows, Factors | None]:
     """Keep the integers and the scales that the weights were trained with."""
     if unit is None:
         return QuantisedRows(weights=weights, scale=steps, as_trained=True), None
-    factors = Factors.reaching(name, unit, float(steps.max()), 16)
+    factors = Factors.reaching(name, unit, float(steps.max()), multiplier_bits).reduced(steps)
     return QuantisedRows(weights=weights, scale=factors.snap(steps), as_trained=True), factors
 
 
@@ -549,12 +590,18 @@ def _power(projection: Projection, sources: Sources) -> np.ndarray:
 
 
 def _fixed(
-    name: str, greatest_bias: float, rows: np.ndarray, unit: float | None, *, exact: bool
+    name: str,
+    greatest_bias: float,
+    rows: np.ndarray,
+    unit: float | None,
+    *,
+    multiplier_bits: int | None,
 ) -> tuple[QuantisedRows, Factors | None]:
     """Choose the scales of an operand of fixed coefficients alone; its ``weights`` stay unused.
 
-    Coefficients of one magnitude become 1, exactly; others are worth up to 2047 units, or, of
-    sources that are ``exact``, whole multiples of a common step where there is one.
+    Coefficients of one magnitude become 1, exactly; others are worth up to 2047 units, or,
+    where ``multiplier_bits`` are said, of sources as they were trained, whole multiples of a common
+    step where there is one.
     """
     sizes = np.unique(np.abs(rows[rows != 0]))
     greatest = np.abs(rows).max(axis=1)
@@ -562,11 +609,13 @@ def _fixed(
     greatest = np.where(greatest == 0, greatest.max() or idle, greatest)
     even = len(sizes) == 1 or np.allclose(sizes, sizes[0], rtol=1e-12)
     scale = greatest if even else greatest / FIXED_FINE
+    exact = multiplier_bits is not None
     if exact and not even:
         scale = np.array(
             [common_step(row, FIXED_LIMIT) or s for row, s in zip(rows, scale, strict=True)]
         )
     if unit is None:
         return QuantisedRows(weights=rows, scale=np.full(len(rows), scale.max())), None
-    factors = Factors.reaching(name, unit, float(scale.max()), 16)
+    factors = Factors.reaching(name, unit, float(scale.max()), multiplier_bits or 16)
+    factors = factors.reduced(scale) if exact else factors
     return QuantisedRows(weights=rows, scale=factors.snap(scale)), factors

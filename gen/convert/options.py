@@ -6,6 +6,7 @@ from typing import Any
 
 from ..design.design import DYNAMICS, FIRINGS
 from ..model.codes import CODES, MAX_LEAK, MAX_STEPS, Schedule, check_steps
+from ..model.ties import TIES
 
 AUTO = "auto"
 ONE, EACH = "one", "each"
@@ -105,7 +106,12 @@ class Options:
         activations but spreads the weights behind them. ``None`` is 0 for networks without
         convolutions, else what the weights can bear: 1 from 7 bits on, 1/2 below.
     multiplier_bits
-        Bits of the requantisation factors M, 4..16; more are used where a scale needs them.
+        Bits of the requantisation factors M, 4..32; more, up to 16, are used where a scale needs
+        them, and for scales that were trained. From 17 on trained scales that are no powers of two
+        are met the closer, by multipliers of several DSP blocks.
+    ties
+        What neurons do where they are exactly between two levels, ``down``, ``up`` or ``even``;
+        ``None`` is down, or what the training did.
     samples
         Calibration samples used at most, drawn by ``seed`` where more are given. Of a network with
         many neurons fewer are used, so that memory suffices.
@@ -137,6 +143,7 @@ class Options:
     bias_correction: bool = True
     equalise: float | None = None
     multiplier_bits: int = 8
+    ties: str | None = None
     samples: int = 5000
     seed: int = 0
     paper: bool = False
@@ -156,7 +163,9 @@ class Options:
                 f"input_scales must be one of {', '.join(INPUT_SCALES)}, not {self.input_scales!r}"
             )
         _check_range("input_bits", self.input_bits, 1, 16)
-        _check_range("multiplier_bits", self.multiplier_bits, 4, 16)
+        _check_range("multiplier_bits", self.multiplier_bits, 4, 32)
+        if self.ties is not None and self.ties not in TIES:
+            raise ValueError(f"ties must be {', '.join(TIES)}, not {self.ties!r}")
         _check_range("leak", self.leak, 1, MAX_LEAK)
         _check_range("percentile", self.percentile, 50, 100)
         _check_range("input_percentile", self.input_percentile, 50, 100)

@@ -11,7 +11,7 @@ from ..model.functions import UNARY, FunctionTable, make_table, slope_below
 from ..model.maps import Window
 from ..model.network import MAX, READOUT, Network, Operand, Population
 from ..model.several import SEVERAL, Comparison, make_comparison
-from ..model.ties import DOWN, rounded
+from ..model.ties import DOWN, EVEN, rounded
 from .converted import Converted
 from .operand import Purpose, Rounding, convert_operand
 from .options import AUTO, LayerSettings, Options
@@ -65,16 +65,18 @@ def convert_population(
         if population.function != READOUT:
             said = None if same is None else converted[same].spike_code
             code = said or _chosen_code(network, population, activations, options)
-            ties = ties_of(population.function) if options.paper else DOWN
+            ties = asked_ties(population.function, options)
         settled = options.firing == "settled"
         neurons = _neurons(population, code, exact, settled=settled, ties=ties)
+        if options.ties is None and not options.paper:
+            ties = trained_ties(population, neurons, options)
     else:
         neurons, ties = _taken_over(like), like.ties
     code, slope = neurons.code, slope_below(population.function, population.parameters)
     multiplier_bits = 16 if options.paper else options.multiplier_bits  # the finer, the fewer ties
     if code is not None and slope is not None and slope >= 0:
         # The lesser slope needs as many bits as the code has.
-        multiplier_bits = min(16, max(multiplier_bits, code.total.bit_length() + SLOPE_BITS))
+        multiplier_bits = max(multiplier_bits, min(16, code.total.bit_length() + SLOPE_BITS))
     rounding = Rounding.of(
         options,
         population.name,
@@ -106,6 +108,26 @@ def convert_population(
         comparison=neurons.comparison,
         ties=ties,
     )
+
+
+def asked_ties(function: str, options: Options) -> str:
+    """Return where ``options`` send neurons that are exactly between two levels, ``down`` unsaid.
+
+    A quotient knows no even levels.
+    """
+    if options.paper:
+        return ties_of(function)
+    divides = function in SEVERAL and SEVERAL[function].divides
+    return DOWN if options.ties is None or (divides and options.ties == EVEN) else options.ties
+
+
+def trained_ties(population: Population, neurons: Neurons, options: Options) -> str:
+    """Return where neurons went in training, where its levels are theirs and X alone decides."""
+    code = neurons.code
+    plain = neurons.table is None and population.function not in (MAX, *SEVERAL)
+    if code is None or population.ties is None or not plain or options.firing != "settled":
+        return DOWN
+    return population.ties if code.is_binary and code.low % 2 == 0 else DOWN
 
 
 def _chosen_code(

@@ -166,21 +166,31 @@ def quantise_rows(
     return best
 
 
-def grid(rows: np.ndarray, *, shared: bool = False, most: int = 128) -> np.ndarray | None:
+def grid(
+    rows: np.ndarray,
+    *,
+    shared: bool = False,
+    most: int = 128,
+    common: np.ndarray | None = None,
+) -> np.ndarray | None:
     """Return the step of each row that all of its weights are whole multiples of, (channels,).
 
     Weights that were trained with quantisation lie on such a grid, of at most ``most`` steps either
     way; ``None`` where some row does not, or where so few weights might by chance. ``shared`` asks
-    for one step for all rows.
+    for one step for all rows. Where the training is known, ``common`` are the greatest common
+    divisors of its integers by row, which tell its step from a multiple of it.
     """
-    if rows.shape[0] * (rows.shape[1] - 1) < GRID_EVIDENCE:
+    if common is None and rows.shape[0] * (rows.shape[1] - 1) < GRID_EVIDENCE:
         return None
+    divisors = np.ones(len(rows), np.int64) if common is None else np.maximum(1, common)
+    if shared and common is not None:
+        divisors = np.full(len(rows), max(1, int(np.gcd.reduce(common))))
     seen = rows.reshape(1, -1) if shared else rows
     widest = np.abs(seen).max(axis=1)
     known = np.flatnonzero(widest > 0)
     if not len(known):
         return None
-    steps = np.where(widest > 0, 0.0, widest.max() or 1.0)
+    steps = np.where(widest > 0, 0.0, widest.max())
     for count in range(1, most + 1):
         multiples = seen[known] / widest[known, None] * count
         off = np.abs(multiples - np.rint(multiples)).max(axis=1, initial=0)
@@ -188,5 +198,5 @@ def grid(rows: np.ndarray, *, shared: bool = False, most: int = 128) -> np.ndarr
         steps[known[fits]] = widest[known[fits]] / count
         known = known[~fits]
         if not len(known):
-            return np.broadcast_to(steps, len(rows)).copy()
+            return np.broadcast_to(steps, len(rows)) / divisors
     return None

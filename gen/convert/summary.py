@@ -44,6 +44,9 @@ def summary(population: DesignPopulation) -> dict[str, object]:
         "clip": None if code is None else code.high * code.unit,
         "zero": None if code is None else zero_of(population) * code.unit,
         "sqnr_db": None,
+        "ties": None if code is None else population.ties,
+        "ties_met": None,  # share of the neurons that were exactly between two levels
+        "unlike": None,  # share of those that say another level than in training
         "table": None
         if table is None
         else {

@@ -37,7 +37,7 @@ from .file import (
 from .folding import EVENTS, SYNAPSES, Folding
 from .parallel import check_folding, has_synapses, whole
 from .population import (
-    MULTIPLIER_LIMIT,
+    FACTOR_LIMIT,
     DesignPopulation,
     InputFormat,
 )
@@ -193,11 +193,11 @@ class Design:
             and (
                 below.shape != operands[0].multiplier.shape
                 or below.min() < 0
-                or below.max() >= MULTIPLIER_LIMIT
+                or below.max() >= FACTOR_LIMIT
             )
         ):
             raise ValueError(
-                f"factors for X < 0 of {name!r} must lie in 0..65535, or turn the others' sign"
+                f"factors for X < 0 of {name!r} must lie in 0..2^32 - 1, or turn the others' sign"
             )
 
     def _check_ties(self, population: DesignPopulation) -> None:
@@ -245,11 +245,9 @@ class Design:
                     )
             m = operand.multiplier
             plain = population.function == READOUT or self.dynamics != "signgd"
-            if not plain and not (
-                m.min() >= 1 and m.max() < MULTIPLIER_LIMIT and operand.shift >= 1
-            ):
+            if not plain and not (m.min() >= 1 and m.max() < FACTOR_LIMIT and operand.shift >= 1):
                 raise ValueError(
-                    f"requantisation factors of {population.name!r} must lie in 1..65535 with a "
+                    f"requantisation factors of {population.name!r} must lie in 1..2^32 - 1 with a "
                     f"shift of at least 1, not {m.min()}..{m.max()} / 2^{operand.shift}"
                 )
 

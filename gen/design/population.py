@@ -15,7 +15,8 @@ from ..model.ties import DOWN
 from .features import Features
 from .folding import Folding
 
-MULTIPLIER_LIMIT = 1 << 16  # requantisation factors M are unsigned, at most 16 bits
+MULTIPLIER_LIMIT = 1 << 16  # requantisation factors M are unsigned, mostly of at most 16 bits
+FACTOR_LIMIT = 1 << 32  # where trained scales ask for more, of several DSP blocks
 INPUT_MULTIPLIER_LIMIT = 1 << 32  # that of the input is a constant, and no block multiplies by it
 
 
@@ -106,11 +107,11 @@ class DesignOperand:
     scale
         (channels,) float64, real value of one unit of X; not used by hardware.
     multiplier
-        (channels,) int64 in 1..65535; all ones for the read-out, which is not requantised.
+        (channels,) int64 in 1..2^32 - 1; all ones for the read-out, which is not requantised.
     shift
         S >= 1 (0 for the read-out).
     below
-        (channels,) int64, the multiplier where X < 0, in 0..65535, or -multiplier for abs; ``None``
+        (channels,) int64, the multiplier where X < 0, from 0 on, or -multiplier for abs; ``None``
         where it is ``multiplier``.
     products
         Of values of two populations, in the place of projections.

@@ -206,6 +206,11 @@ def total(a: Form, b: Form, *, apart: bool) -> Form:
     return Sum(tuple(parts))
 
 
+def is_nothing(form: Form) -> bool:
+    """Whether a form is 0 of everything."""
+    return isinstance(form, Gather) and not form.scale.any()
+
+
 def applied(form: Form, x: np.ndarray) -> np.ndarray:
     """Return form(x) of one vector, (n_in,) to (n_out,)."""
     if isinstance(form, Gather):
@@ -288,6 +293,8 @@ class Affine:
             known = terms.get(name)
             apart = len(self.shape) > 1
             terms[name] = form if known is None else total(known, form, apart=apart)
+            if known is not None and is_nothing(terms[name]):  # as in x + (round(x) - x)
+                del terms[name]
         origin = self.origin or other.origin
         return replace(self, terms=terms, bias=self.bias + other.bias, origin=origin)
 

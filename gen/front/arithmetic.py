@@ -63,7 +63,12 @@ def weight_name(call: Call, argument: str) -> str:
     value = call[argument]
     name = value.name if isinstance(value, Constant) else ""
     name = re.sub(r"(^|\.)(parametrizations\.weight\..*|weight(_[gv])?)$", "", name)
-    return name or call.site.path
+    name = "" if re.fullmatch(r"_frozen_param\d+", name) else name  # of convert_pt2e
+    name = name or call.site.path
+    if name and isinstance(value, Constant) and value.integers is not None:
+        rows = value.integers if argument == "weight" else value.integers.T  # x @ weight
+        call.builder.note_integers(name, rows.reshape(len(rows), -1).numpy())
+    return name
 
 
 @handles(

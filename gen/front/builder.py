@@ -4,7 +4,7 @@ What is linear folds into the values (:mod:`.affine`); a neuron function makes t
 and a linear one stands where two linear maps in a row do not become one.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import permutations
 
@@ -17,6 +17,7 @@ from ..model.maps import MAPS, Conv, Dense, Layout, LinearMap, Planes, Sliding
 from ..model.network import INPUT, LINEAR, MAX, READOUT, Network, Operand, Population, Projection
 from ..model.products import Product
 from ..model.several import SEVERAL
+from ..model.ties import EVEN
 from .affine import Affine, Form, Gather, Matrix, Sum, Turned, summed
 from .planes import Entangled, alike, lined_up
 from .refusals import Refused
@@ -47,18 +48,34 @@ class Builder:
     populations : made so far, the input first
     layouts : ways to see a population as planes, by name
     positive : names of populations that are never below 0
+    integers : of weights that were trained with quantisation, by the name of their layer, (n_out,)
+        greatest common divisor of each row's; ``None`` where two layers have one name
     """
 
     populations: list[Population] = field(default_factory=list)
     layouts: dict[str, list[Layout]] = field(default_factory=dict)
     positive: set[str] = field(default_factory=set)
+    integers: dict[str, np.ndarray | None] = field(default_factory=dict)
 
     def network(
         self, name: str, outputs: tuple[Output, ...] = (), inputs: tuple[Part, ...] = ()
     ) -> Network:
-        return Network(
-            name=name, populations=tuple(self.populations), outputs=outputs, inputs=inputs
-        )
+        """Return the network, without populations that nothing reads."""
+        read = {self.populations[0].name, self.populations[-1].name}
+        for population in reversed(self.populations):
+            if population.name in read:
+                read |= {p.source for p in population.sources}
+                products = (q for operand in population.operands for q in operand.products)
+                read |= {name for q in products for name in (q.source, q.other)}
+        kept = [p for p in self.populations if p.name in read]
+        names = self.of_copies([p for p in self.populations if p.name not in read], kept)
+        populations = tuple(renamed(p, names) for p in kept)
+        return Network(name=name, populations=populations, outputs=outputs, inputs=inputs)
+
+    def of_copies(self, unread: list[Population], kept: list[Population]) -> dict[str, str]:
+        """Return the names of populations that nothing reads for those of their copies."""
+        copies = {p.name: [c for c in kept if c.operands is p.operands] for p in unread}
+        return {found[0].name: name for name, found in copies.items() if len(found) == 1}
 
     def __getitem__(self, name: str) -> Population:
         return next(p for p in self.populations if p.name == name)
@@ -115,7 +132,10 @@ class Builder:
                 function=function,
                 operands=tuple(
                     Operand(
-                        projections=tuple(Projection(source=s, map=m) for s, m in found),
+                        projections=tuple(
+                            Projection(source=s, map=m, common=self.common(operand, m))
+                            for s, m in found
+                        ),
                         bias=per_channel(operand.bias, shape),
                     )
                     for operand, found in zip(operands, maps, strict=True)
@@ -138,6 +158,20 @@ class Builder:
             result = result.rearranged(np.argsort(order.ravel()).reshape(whole.shape))
             self.note_layout(result)
         return result
+
+    def note_integers(self, name: str, rows: np.ndarray) -> None:
+        """Remember the integers of quantised weights, (n_out, n_in), of the layer ``name``."""
+        divisors = np.gcd.reduce(rows.astype(np.int64), axis=1)
+        known = self.integers.setdefault(name, divisors)
+        if known is not None and not np.array_equal(known, divisors):
+            self.integers[name] = None
+
+    def common(self, value: Affine, linear: LinearMap) -> np.ndarray | None:
+        """Return what the rows of a map's trained integers have for their common divisors."""
+        divisors = self.integers.get(value.origin)
+        if divisors is None or linear.fixed or len(divisors) != len(linear.weights):
+            return None
+        return divisors
 
     def add_products(self, product: Product, site: Site, name: str = "") -> Affine:
         """Append a population of sums of products and return its value, (b, n, m)."""
@@ -187,10 +221,12 @@ class Builder:
             value = self.add_population([value], function, site)
             found = self[next(iter(value.terms))]
         elif not alone:
-            value, found = self.copied(value, found)
+            value, found = self.copied(value, found, ends, step)
+        if found.step is not None:
+            return value  # of a copy that there was
         low = max(0.0, ends[0]) if found.name in self.positive else ends[0]
         high = ends[1] if found.limit is None else min(ends[1], found.limit)
-        levelled = replace(found, low=low, limit=high, step=step)
+        levelled = replace(found, low=low, limit=high, step=step, ties=EVEN)
         self.populations[self.populations.index(found)] = levelled
         return value
 
@@ -205,13 +241,18 @@ class Builder:
         slack = step / 4
         return ends[0] - slack <= found.low and found.limit <= ends[1] + slack
 
-    def copied(self, value: Affine, found: Population) -> tuple[Affine, Population]:
-        """Append a population like ``found``, and return ``value`` as that of the copy."""
-        copy = replace(found, name=self.unique(found.name))
-        self.populations.append(copy)
-        self.layouts[copy.name] = list(self.layouts.get(found.name, []))
-        if found.name in self.positive:
-            self.positive.add(copy.name)
+    def copied(
+        self, value: Affine, found: Population, ends: tuple[float, float], step: float
+    ) -> tuple[Affine, Population]:
+        """Return ``value`` as that of a population like ``found``, and that, made once."""
+        alike = (p for p in self.populations if p.operands is found.operands and p is not found)
+        copy = next((p for p in alike if self.has_levels(p, ends, step)), None)
+        if copy is None:
+            copy = replace(found, name=self.unique(found.name))
+            self.populations.append(copy)
+            self.layouts[copy.name] = list(self.layouts.get(found.name, []))
+            if found.name in self.positive:
+                self.positive.add(copy.name)
         (form,) = value.terms.values()
         return replace(value, terms={copy.name: form}), copy
 
@@ -413,6 +454,30 @@ class Builder:
             fixed=fixed,
         )
         return self.through_planes((len(matrix), columns), x, outer, name)
+
+
+def renamed(population: Population, names: Mapping[str, str]) -> Population:
+    """Return a population with other names for itself and for what it reads."""
+    if not names:
+        return population
+
+    def operand(old: Operand) -> Operand:
+        return replace(
+            old,
+            projections=tuple(
+                replace(p, source=names.get(p.source, p.source)) for p in old.projections
+            ),
+            products=tuple(
+                replace(q, source=names.get(q.source, q.source), other=names.get(q.other, q.other))
+                for q in old.products
+            ),
+        )
+
+    return replace(
+        population,
+        name=names.get(population.name, population.name),
+        operands=tuple(map(operand, population.operands)),
+    )
 
 
 def planes_of_windows(parts: Iterable[Form]) -> Iterator[Planes]:

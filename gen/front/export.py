@@ -103,8 +103,9 @@ def exported(
     with torch.no_grad(), silence():
         tensors = arguments_for(model, batch, parts, shapes[0] if shapes else None)
         for tensor, shape, part in zip_longest(tensors, shapes, parts):
-            taken = None if shape is None else tuple(map(str, shape[1:]))
-            if tensor is not None and taken not in (None, tuple(map(str, tensor.shape[1:]))):
+            if shape is None or tensor is None:
+                continue
+            if tuple(map(str, shape[1:])) != tuple(map(str, tensor.shape[1:])):
                 name = "" if part is None else part.name
                 raise another_shape(shape[1:], tuple(tensor.shape[1:]), name)
         run(model, tensors)

@@ -23,6 +23,7 @@ from ..model.inputs import Part
 from ..model.network import LINEAR, READOUT, Network
 from .affine import Affine, Gather
 from .builder import Builder, Site, is_plain
+from .integers import MOVING, integers_of
 from .messages import innermost
 from .planes import Entangled
 from .refusals import Refusal, Refused, UnsupportedModel
@@ -91,10 +92,14 @@ def as_float64(tensor: torch.Tensor) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A tensor that does not depend on the input, with the parameter's name that it came from."""
+    """A tensor that does not depend on the input, with the parameter's name that it came from.
+
+    ``integers`` are those that quantised weights are multiples of, float64 of the tensor's shape.
+    """
 
     tensor: torch.Tensor
     name: str = ""
+    integers: torch.Tensor | None = None
 
 
 class Unknown:
@@ -114,6 +119,14 @@ class Root:
     value: Affine
     inverse: bool
     guard: float = 0.0
+
+
+class Waiting:
+    """A value whose population is made once it is known what follows."""
+
+    def continued(self, call: "Call") -> "Value":
+        """Return what an operator makes of it, which alone reads it."""
+        raise NotImplementedError
 
 
 Value = Any  # Affine, Root, Constant, Unknown, a tuple of them, or a plain Python value
@@ -431,8 +444,11 @@ class Graph:
         name = operator_name(node)
         flat = list(flatten(arguments.values()))
         try:
-            if not any(isinstance(v, Affine | Root | Unknown) for v in flat):
+            if not any(isinstance(v, Affine | Root | Unknown | Waiting) for v in flat):
                 return self.evaluate(node, arguments)
+            waiting = next(iter(arguments.values()), None)
+            if isinstance(waiting, Waiting):
+                return waiting.continued(Call(self, node, arguments))
             handler = self.operators.get(name, registered if name in UNARY else None)
             if handler is None:
                 way_out = WAYS_OUT.get(name, "")
@@ -479,8 +495,20 @@ class Graph:
         result = node.target(*plain[0], **plain[1])
         name = next((a.name for a in flatten(arguments.values()) if isinstance(a, Constant)), "")
         if isinstance(result, torch.Tensor):
-            return Constant(result, name)
+            return Constant(result, name, self.integers(node, arguments, result))
         return tuple(Constant(r, name) for r in result)
+
+    def integers(
+        self, node: Node, arguments: dict[str, Value], result: torch.Tensor
+    ) -> torch.Tensor | None:
+        """Return the integers of a quantised constant, see :func:`.levels.integers_of`."""
+        name = operator_name(node)
+        first = next(iter(arguments.values()), None)
+        if name in MOVING and isinstance(first, Constant) and first.integers is not None:
+            target: Any = node.target  # an overload of torch's
+            moved = target(first.integers, *self.resolve(node.args[1:]))
+            return moved.double() if moved.shape == result.shape else None
+        return integers_of(name, arguments, result)
 
     # -- what becomes a population in between ----------------------------------------------------
 

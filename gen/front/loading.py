@@ -22,6 +22,10 @@ from .refusals import Refusal, UnsupportedModel
 from .states import fill, load_state, refuse_damage
 
 ATEN = re.compile(r"torch\.ops\.aten\.\w+\.\w+|_operator\.\w+")
+QUANTISED = re.compile(  # of torchao's convert_pt2e; torch has them once their module is imported
+    r"torch\.ops\.quantized_decomposed\.(de)?quantize_per_(tensor|channel)\.\w+"
+)
+QUANTISED_MODULE = "torch.ao.quantization.fx._decomposed"
 PLAIN_SIZE = re.compile(  # Mul(Integer(2), Symbol('s7', integer=True)) or 2*s7: no other call
     r"((Symbol|Integer|Add|Mul)\(|'\w+'|\w+=True|-?\d+|, |\))*|\w+( ?[-+*] ?\w+)*"
 )
@@ -219,7 +223,11 @@ def check_archive(path: Path) -> None:
             raise ValueError(f"it holds the size {entry['expr_str']!r}, which could run code")
         if "as_operator" in entry:
             strangers.append(Refusal(str(entry["as_operator"])))
-        if {"inputs", "target"} <= entry.keys() and not ATEN.fullmatch(entry["target"]):
+        if not {"inputs", "target"} <= entry.keys() or ATEN.fullmatch(entry["target"]):
+            continue
+        if QUANTISED.fullmatch(entry["target"]):
+            importlib.import_module(QUANTISED_MODULE)
+        else:
             strangers.append(Refusal(entry["target"].removeprefix("torch.ops.")))
     if strangers:
         raise UnsupportedModel(strangers)

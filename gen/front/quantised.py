@@ -5,6 +5,7 @@ torch.export cannot follow. While a model is read, each one is replaced by the p
 the scale that training left.
 """
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,8 @@ from torch.ao.quantization import FakeQuantizeBase
 
 from .affine import Affine
 from .graph import Call, Handlers, Value, operator_name
-from .refusals import Refused
+from .messages import said
+from .refusals import Refusal, Refused, UnsupportedModel
 
 handles = Handlers()
 ROUNDING = ("fake_quantize_per_tensor_affine", "quantized_decomposed::quantize_per_tensor")
@@ -30,7 +32,7 @@ class Frozen(nn.Module):
         What it stands for.
     """
 
-    def __init__(self, module: FakeQuantizeBase) -> None:
+    def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self._take(module)
 
@@ -55,20 +57,52 @@ class Frozen(nn.Module):
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Replace every fake-quantise module by its :class:`Frozen` form, and put it back."""
+    """Let the quantisers of a model compute with plain operators, and put them back.
+
+    Every fake-quantise module of torch and torchao is replaced by its :class:`Frozen` form;
+    Brevitas has a mode of its own.
+    """
     replaced = [
         (parent, name, child)
         for parent in model.modules()
         for name, child in parent.named_children()
-        if isinstance(child, FakeQuantizeBase)
+        if is_fake_quantiser(child)
     ]
     try:
         for parent, name, child in replaced:
             setattr(parent, name, Frozen(child))
-        yield
+        with of_brevitas(model):
+            yield
     finally:
         for parent, name, child in replaced:
             setattr(parent, name, child)
+
+
+def is_fake_quantiser(module: nn.Module) -> bool:
+    """Whether a module is a fake-quantise module of fixed scale, of torch or torchao."""
+    held = ("fake_quant_enabled", "scale", "zero_point", "quant_min", "quant_max")
+    return isinstance(module, FakeQuantizeBase) or all(hasattr(module, name) for name in held)
+
+
+@contextmanager
+def of_brevitas(model: nn.Module) -> Iterator[None]:
+    """Enter Brevitas' mode of inference where a model has its layers."""
+    if not any(type(module).__module__.startswith("brevitas.") for module in model.modules()):
+        yield
+        return
+    try:
+        mode = importlib.import_module("brevitas.export.inference").quant_inference_mode
+    except ImportError as error:
+        raise UnsupportedModel(
+            [
+                Refusal(
+                    f"a Brevitas model without brevitas.export ({said(error)})",
+                    way_out="pip install brevitas onnx onnxscript",
+                )
+            ]
+        ) from error
+    with mode(model):
+        yield
 
 
 @handles(*ROUNDING)

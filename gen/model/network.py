@@ -36,10 +36,15 @@ FORWARD_BATCH = 64  # samples whose populations are held at a time where only an
 
 @dataclass(frozen=True, kw_only=True)
 class Projection:
-    """One linear map from a population, by name."""
+    """One linear map from a population, by name.
+
+    ``common`` is known of weights that were trained with quantisation: (channels,) int64, the
+    greatest common divisor of the integers of each row, 0 of a row of zeros.
+    """
 
     source: str
     map: LinearMap
+    common: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +89,10 @@ class Population:
         Where the user's source defines it, ``file:line``; empty if unknown.
     limit
         The greatest value, 6 for ReLU6; ``None`` for no limit.
-    low, step
-        Of a population that was trained with quantisation: its least value, and the step that its
-        values are multiples of; ``None`` for any other.
+    low, step, ties
+        Of a population that was trained with quantisation: its least value, the step that its
+        values are multiples of, and where values halfway between two go, see :mod:`.ties`; ``None``
+        for any other.
     """
 
     name: str
@@ -97,6 +103,7 @@ class Population:
     limit: float | None = None
     low: float | None = None
     step: float | None = None
+    ties: str | None = None
     parameters: tuple[float, ...] = ()
 
     @property
