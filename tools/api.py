@@ -41,7 +41,7 @@ from ..gen.model.name import check_name
 from ..gen.model.network import Network
 from ..gen.technology import TECHNOLOGIES
 from ..sim import golden
-from . import cure, input_steps, source, verdict
+from . import cheapest, cure, input_steps, knobs, source, verdict
 from .claim import claiming
 from .clock import Clock, assumed_clock
 from .dataset import Dataset
@@ -195,6 +195,9 @@ def convert(
     command: str = "",
     judge: bool = True,
     accept: float | None = ACCEPTED,
+    loss: float | None = None,
+    trials: int = cheapest.TRIALS,
+    trial_record: Path | str | None = None,
     board: Board | str | None = None,
     progress: Callable[[str], None] = lambda doing: None,
 ) -> Conversion:
@@ -232,6 +235,11 @@ def convert(
         Answers of a hundred that may differ, or of values the variance in % that may be left
         unexplained: where more is lost, the verdict says which population loses most and what
         cures it, see :mod:`signfire.tools.cure`. ``None`` does not look for a cure.
+    loss
+        Accuracy in points that may be lost: the cheapest settings that keep it are searched, see
+        :mod:`signfire.tools.cheapest`. T and bits that the options give are then the most.
+    trials, trial_record
+        Of that search: how many settings are tried, and the file of those that are finished.
     board
         For which a cure is priced.
     progress
@@ -250,8 +258,20 @@ def convert(
     like = None if like is None else load_design(like)
     options = options or Options()
     told: dict[str, Any] = {"command": command, "versions": versions(), "model": record}
-    if like is None and input_steps.is_open(network, options):
-        chosen = input_steps.choose(network, calibrate.x, options, progress)
+    samples, judged = np.asarray(calibrate.x), None
+    if loss is not None:
+        if like is not None:
+            raise ValueError("a design like another one has its settings: leave out --loss")
+        kept = None if trial_record is None else Path(trial_record)
+        search = cheapest.Search(
+            network, samples, loss, base=options, record=kept, progress=progress
+        )
+        best = search.run(trials)
+        asked, options, judged = options, best.options, best.judged
+        words = knobs.words(network, samples, asked, options)
+        told["search"] = cheapest.record(best, loss, words)
+    elif like is None and input_steps.is_open(network, options):
+        chosen = input_steps.choose(network, samples, options, progress)
         options = replace(options, input_steps=chosen.steps)
         told["input_steps"] = chosen.record()
 
@@ -260,13 +280,13 @@ def convert(
             return converted_like(network, samples, options, like, progress)
         return calibrate_network(network, samples, options)
 
-    judged = None
-    if judge:
-        samples = np.asarray(calibrate.x)
-        parts = verdict.split(len(samples), network, options)
+    parts = verdict.split(len(samples), network, options)
+    if judge and judged is None:
         judged = verdict.judge(network, samples, parts, converted, progress)
+    if judged is not None:
         told["verdict"] = verdict.record(judged.how, judged.found)
-        if accept is not None and judged.found.loss > accept and like is None:
+        lacks = accept is not None and judged.found.loss > accept
+        if accept is not None and lacks and like is None and loss is None:
             cured = cured_of(network, samples, parts, options, judged, accept, board, progress)
             told["verdict"] |= {"accept": accept, "cure": cured}
     design = converted(calibrate.x) if judged is None else judged.design

@@ -257,6 +257,16 @@ def cli() -> None:
     help="Answers of a hundred that may differ from the float network's: where more do, convert "
     "says which population loses most, and what cures it.",
 )
+@click.option(
+    "--loss",
+    type=Finite(0, 100, max_open=True),
+    metavar="POINTS",
+    help="Search the cheapest settings (T of every population and of the input, bits of weights, "
+    "codes, ranges) with which no more accuracy is expected to be lost; --steps, --weight-bits and "
+    "--input-steps are then the most that is tried. Finished trials are kept beside the design: "
+    "the same command goes on, and Ctrl-C takes the best so far.",
+)
+@click.option("--trials", type=click.IntRange(1), default=80, show_default=True, help="Of --loss.")
 @verb
 def convert(
     model: str,
@@ -278,6 +288,8 @@ def convert(
     board: str | None,
     like: Path | None,
     accept: float,
+    loss: float | None,
+    trials: int,
     headroom: int | None,
     paper: bool,
     **settings: Any,
@@ -318,11 +330,15 @@ def convert(
             like=like,
             headroom=headroom,
             accept=accept,
+            loss=loss,
+            trials=trials,
+            trial_record=None if loss is None else output.with_suffix(".loss.jsonl"),
             board=board,
             head=head,
             command=command_line(),
             progress=doing,
         )
+    search = result.design.provenance.get("search")
     tell_random_weights(source)
     for note in result.notes:
         progress.print(f"warning: {note}", soft_wrap=True)
@@ -338,8 +354,10 @@ def convert(
             "layers": design.provenance["layers"],
             "input_steps": design.provenance.get("input_steps"),
             "verdict": design.provenance["verdict"],
+            "search": search,
         },
         text=tables.of_conversion(design, output),
+        status=DONE if search is None or search["met"] else DIFFERENCE,
     )
 
 

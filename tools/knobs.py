@@ -174,30 +174,39 @@ def words(network: Network, samples: np.ndarray, old: Options, new: Options) -> 
     before, after = knobs(network, samples, old), knobs(network, samples, new)
     pairs = [(a, b) for a, b in zip(before, after, strict=True) if a.now != b.now]
     found: list[str] = []
-    for family, option in ((STEPS, "--steps"), (WEIGHTS, "--weight-bits")):
-        every = [b.now for b in after if b.family == family]
+    single: dict[str, list[str]] = {}
+    for family, option, key in (
+        (STEPS, "--steps", "steps"),
+        (WEIGHTS, "--weight-bits", "weight_bits"),
+    ):
+        every = {b.now for b in after if b.family == family}
         changed = [b for _, b in pairs if b.family == family]
-        plain = all(
-            getattr(own, "steps" if family == STEPS else "weight_bits") is None
-            for own in old.layers.values()
-        )
-        if changed and len(set(every)) == 1 and plain:
-            found += [option, str(every[0])]
-        else:
-            key = "steps" if family == STEPS else "weight_bits"
-            for knob in changed:
-                for name in knob.populations:
-                    found += ["--layer", f"{name}:{key}={knob.now}"]
-        found += [
-            word
-            for knob in changed
-            if knob.has_input and old.input_steps is not None
-            for word in ("--input-steps", str(knob.now))
-        ]
-    for _, knob in pairs:
-        if knob.family == INPUT:
-            found += ["--input-steps", str(knob.now)]
+        plain = all(getattr(own, key) is None for own in old.layers.values())
+        if changed and len(every) == 1 and plain:
+            found += [option, str(every.pop())]
+            continue
+        for knob in changed:
+            for name in knob.populations:
+                single.setdefault(name, []).append(f"{key}={knob.now}")
+    summed = [b for _, b in pairs if b.has_input and old.input_steps is not None]
+    for knob in (*summed, *(b for _, b in pairs if b.family == INPUT)):
+        found += ["--input-steps", str(knob.now)]
+    if new.code != old.code:
+        found += ["--code", new.code]
+    for name, own in new.layers.items():
+        if own.clip is not None and own.clip != old.layers.get(name, LayerOptions()).clip:
+            single.setdefault(name, []).append(f"clip={own.clip:g}")
+    for name, said in single.items():
+        found += ["--layer", f"{name}:{','.join([*_kept(old, name, said), *said])}"]
     return found
+
+
+def _kept(options: Options, name: str, words: Sequence[str]) -> list[str]:
+    """Return what options say of a layer already, but for what ``words`` say anew."""
+    own, anew = options.layers.get(name, LayerOptions()), {w.partition("=")[0] for w in words}
+    kept = {"steps": own.steps, "weight_bits": own.weight_bits, "code": own.code}
+    kept["clip"] = own.clip
+    return [f"{k}={v}" for k, v in kept.items() if v is not None and k not in anew]
 
 
 @dataclass(frozen=True, kw_only=True)

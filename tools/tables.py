@@ -289,6 +289,9 @@ def of_conversion(design: Design, path: Path) -> list[RenderableType]:
         )
     headers = ["layer", "function", "neurons>", "fan-in>", "weight bits>", "T>", "code", "SQNR>"]
     lines: list[RenderableType] = [table(headers, rows), *notes(design)]
+    if "search" in design.provenance:
+        found = design.provenance["search"]
+        lines.append(f"{found['said']} ({' '.join(found['options'])})")
     if "input_steps" in design.provenance:
         lines.append(design.provenance["input_steps"]["said"])
     lines += notes_of(design.head)

@@ -34,6 +34,7 @@ from ..gen.design.design import Design
 from ..gen.model.codes import Schedule
 from ..gen.model.network import Network
 from ..sim import golden
+from .trial_record import TrialRecord
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -439,13 +440,18 @@ class Search:
             raise ValueError(f"answers must be compared for at least 8 samples, not {images}")
         self.network, self.samples, self.goal = network, samples, goal
         self.base = base or Options(weight_bits=8)
-        self.firings, self.free, self.seed, self.record = tuple(firings), free, seed, record
+        self.firings, self.free, self.seed = tuple(firings), free, seed
         rng = np.random.default_rng(seed)
         chosen = rng.permutation(len(samples))[: min(images, len(samples))]
         self.judge = Judge.of(network, samples[chosen])
         self.stops = sorted({max(1, round(share * len(chosen))) for share in RUNGS})
         self.quick: dict[str, tuple[Network, Seen]] = {}
-        self.kept = self._read()
+        self.record = TrialRecord(record, self.key)
+
+    @property
+    def kept(self) -> list[dict[str, Any]]:
+        """The trials that are finished."""
+        return self.record.entries
 
     @property
     def key(self) -> str:
@@ -462,38 +468,6 @@ class Search:
         digest.update(self.judge.x.tobytes())
         digest.update(self.judge.log_shares.round(6).tobytes())
         return digest.hexdigest()
-
-    def _read(self) -> list[dict[str, Any]]:
-        """Return the trials of the record; a last line that was cut off does not count."""
-        if self.record is None or not self.record.is_file():
-            return []
-        lines = []
-        for line in self.record.read_text(errors="replace").splitlines():
-            try:
-                lines.append(json.loads(line))
-            except (ValueError, RecursionError):
-                break
-        if not all(isinstance(line, dict) for line in lines) or (
-            not lines or lines[0].get("search") != self.key
-        ):
-            raise ValueError(
-                f"{self.record} is the record of another search (name another file, or remove it)"
-            )
-        return lines[1:]
-
-    def _keep(self, entry: Mapping[str, Any]) -> None:
-        self.kept.append(dict(entry))
-        if self.record is None:
-            return
-        self.record.parent.mkdir(parents=True, exist_ok=True)
-        lines = [{"search": self.key}, *self.kept]
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        partial = self.record.with_name(f"{self.record.name}.part")
-        try:
-            partial.write_text(text)
-            partial.replace(self.record)
-        finally:
-            partial.unlink(missing_ok=True)
 
     def _quick(self, options: Options) -> Design:
         """Convert without a look at what the integers say."""
@@ -568,14 +542,14 @@ class Search:
             entry = self.kept[number]
             if entry["params"] != json.loads(json.dumps(trial.params)):
                 raise ValueError(
-                    f"trial {number} of {self.record} is not the one that its seed gives (another "
-                    f"version of Optuna, or another number of trials? remove the record)"
+                    f"trial {number} of {self.record.path} is not the one that its seed gives "
+                    f"(another version of Optuna, or another number of trials? remove the record)"
                 )
             for stop, score in enumerate(entry["scores"]):
                 trial.report(score, stop)
         else:
             entry = {"number": number, "params": trial.params, **self._evaluate(trial, options)}
-            self._keep(entry)
+            self.record.keep(entry)
         if entry["pruned"]:
             lane.study.tell(trial, state=optuna.trial.TrialState.PRUNED)
             return None

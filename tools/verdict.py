@@ -27,7 +27,8 @@ import numpy as np
 from ..gen.convert.calibrate import drawn, most_samples
 from ..gen.convert.options import Options
 from ..gen.design.design import Design
-from ..gen.model.heads import Output
+from ..gen.model.heads import Classes, Output, Pixels, Reconstruction
+from ..gen.model.heads.links import sigmoid, softmax
 from ..gen.model.heads.measures import deviation
 from ..gen.model.network import Network
 from ..sim import golden
@@ -43,6 +44,7 @@ JUDGED_VALUES = 2**25  # neurons times samples
 PARTS, PARTS_OF_LARGE = 4, 2
 LARGE = 2**15  # neurons of a network whose conversion takes its time
 FEWEST_IN_TURN = 8
+SURER = 2.0  # times as sure as it says, of the accuracy that a float network may lose
 RARER = 0.05  # share of the samples on the rarer side of a threshold that was guessed
 Z95 = 1.959964  # standard deviations on either side: 95 %
 RESAMPLES = 1000
@@ -116,6 +118,8 @@ class Agreement:
     agreement : 1 less that, with ``low`` and ``high``, its 95 % interval
     rmse, rmse_low, rmse_high : root mean square error of the outputs, in their own unit
     r2, correlation : of the outputs, ``None`` where they do not vary
+    points, points_error : accuracy that is expected to be lost, in points, and its standard error;
+        see :func:`expected`
     """
 
     samples: int
@@ -127,6 +131,8 @@ class Agreement:
     rmse_high: float
     r2: float | None
     correlation: float | None
+    points: float
+    points_error: float
 
     @property
     def agreement(self) -> float | None:
@@ -158,10 +164,12 @@ def compare(
     share = None if apart is None else float(apart.mean())
     low, high = (None, None) if share is None else wilson(1 - share, len(exact))
     squared = ((said - exact) ** 2).mean(axis=1)
+    deviates = deviation(said, exact)
+    lost = expected(network, exact, said, given)
+    points = 100 * max(0.0, 1 - (deviates["r2"] or 0.0)) if lost is None else float(lost.mean())
     rng = np.random.default_rng(0)
     again = rng.multinomial(len(exact), np.full(len(exact), 1 / len(exact)), RESAMPLES)
     ends = np.percentile(np.sqrt(again @ squared / len(exact)), [2.5, 97.5])
-    deviates = deviation(said, exact)
     return Agreement(
         samples=len(exact),
         differing=share,
@@ -172,6 +180,8 @@ def compare(
         rmse_high=float(ends[1]),
         r2=deviates["r2"],
         correlation=deviates["correlation"],
+        points=points,
+        points_error=0.0 if lost is None else float(lost.std() / len(lost) ** 0.5),
     )
 
 
@@ -196,6 +206,44 @@ def differing(
             found = output.disagreement(other, own, given)
             apart += [] if found is None else [found]
     return np.max(apart, axis=0) if apart else None
+
+
+def expected(
+    network: Network, exact: np.ndarray, said: np.ndarray, given: np.ndarray | None = None
+) -> np.ndarray | None:
+    """Return of each sample the accuracy that is expected to be lost, (n,) in points.
+
+    A decision that differs is not a right one that is lost: the float network wavers most where
+    decisions change. It counts by how much surer the float network is of its own than of the
+    other: the difference of their probabilities, of logits taken :data:`SURER` times, since
+    networks that were trained with smoothed labels or noise know more than they say. ``None`` where
+    nothing decides.
+    """
+    lost = []
+    for output in network.head:
+        own, other = network.head.part(exact, output), network.head.part(said, output)
+        if decides(output, own, given):
+            lost.append(100 * _surer(output, own, other, given))
+    return np.max(lost, axis=0) if lost else None
+
+
+def _surer(
+    output: Output, own: np.ndarray, other: np.ndarray, given: np.ndarray | None
+) -> np.ndarray:
+    """Return by how much surer the first network is of its decisions, mean of each sample."""
+    axis = output.axis + 1
+    if output.kind == Classes.kind or (output.kind == Pixels.kind and own.shape[axis] > 1):
+        share = softmax(SURER * own, axis)
+        pairs = (np.expand_dims(x.argmax(axis), axis) for x in (own, other))
+        first, second = (np.take_along_axis(share, k, axis) for k in pairs)
+        return (first - second).reshape(len(own), -1).mean(axis=1)
+    threshold = getattr(output, "threshold", None)
+    if output.kind == Reconstruction.kind or threshold is None:
+        found = output.disagreement(other, own, given)
+        return np.zeros(len(own)) if found is None else found
+    sure = np.abs(2 * sigmoid(SURER * (own - threshold)) - 1)
+    unlike = (own > threshold) != (other > threshold)
+    return (sure * unlike).reshape(len(own), -1).mean(axis=1)
 
 
 def decides(output: Output, exact: np.ndarray, given: np.ndarray | None = None) -> bool:

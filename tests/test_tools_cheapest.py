@@ -1,0 +1,164 @@
+"""The search of the cheapest settings: what it keeps, what it saves, and how it goes on."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from signfire.gen.convert.calibrate import calibrate
+from signfire.gen.convert.options import LayerOptions, Options, parse_layer
+from signfire.gen.model.heads import output_of
+from signfire.gen.model.maps import Dense
+from signfire.gen.model.network import Network, Operand, Population, Projection
+from signfire.tools import api, cheapest, knobs, tables, verdict
+
+SAMPLES = np.random.default_rng(0).uniform(0, 1, (160, 8))
+TRIALS = 18
+
+
+def network() -> Network:
+    rng = np.random.default_rng(2)
+
+    def layer(name, function, source, n_in, n_out):
+        linear = Dense(rng.normal(0, 2.5 * n_in**-0.5, (n_out, n_in)), (n_in,))
+        projection = Projection(source=source, map=linear)
+        operand = Operand(projections=(projection,), bias=rng.normal(0, 0.2, n_out))
+        return Population(name=name, shape=(n_out,), function=function, operands=(operand,))
+
+    return Network(
+        name="net",
+        populations=(
+            Population(name="input", shape=(8,), function="input"),
+            layer("fc1", "relu", "input", 8, 12),
+            layer("fc2", "readout", "fc1", 12, 4),
+        ),
+    )
+
+
+def search(loss: float = 2.0, **settings) -> cheapest.Search:
+    return cheapest.Search(network(), SAMPLES, loss, **settings)
+
+
+@pytest.fixture(scope="module")
+def found() -> cheapest.Cheapest:
+    return search().run(TRIALS)
+
+
+# -- what is lost ------------------------------------------------------------------------------
+
+
+def test_answers_that_differ_count_by_how_sure_the_float_network_was():
+    exact = np.log(np.array([[0.5, 0.3, 0.1, 0.1], [0.8, 0.1, 0.05, 0.05], [0.4, 0.3, 0.2, 0.1]]))
+    said = exact.copy()
+    said[1] = said[1, [1, 0, 2, 3]]
+
+    lost = verdict.expected(network(), exact, said)
+
+    squares = np.array([0.8, 0.1, 0.05, 0.05]) ** 2
+    assert lost == pytest.approx([0, 100 * (squares[0] - squares[1]) / squares.sum(), 0])
+
+
+def test_a_threshold_counts_likewise():
+    output = output_of("threshold", shape=(1,), threshold=1.0)
+    one = replace(network(), populations=network().populations, outputs=())
+    exact, said = np.array([[2.0], [1.5], [0.0]]), np.array([[0.5], [1.2], [0.9]])
+
+    lost = verdict._surer(output, exact, said, None)
+
+    assert lost == pytest.approx([np.tanh(1.0), 0, 0])
+    assert one.head.is_single
+
+
+# -- the search --------------------------------------------------------------------------------
+
+
+def test_settings_are_cheap_and_keep_the_loss(found):
+    seen = found.judged.found
+
+    assert found.met and seen.points <= 2 and 100 * seen.differing <= 20
+    assert found.trials == TRIALS and 0 < found.kept <= TRIALS
+    finest = knobs.effort(network(), search().options({}))
+    assert found.effort.product < 0.3 * finest.product
+    assert found.effort == knobs.effort(network(), found.options)
+    assert found.judged.design.hash == calibrate(network(), SAMPLES, found.options).hash
+
+
+def test_no_loss_is_dearer_than_some(found):
+    strict = search(loss=0.2).run(TRIALS)
+
+    assert strict.effort.product > found.effort.product
+
+
+def test_what_was_given_is_the_most_that_is_tried():
+    base = Options(
+        steps=5, weight_bits=6, input_steps=4, layers={"fc2": LayerOptions(weight_bits=7)}
+    )
+    bounded = search(base=base)
+
+    assert {k.said: bounded._values(k) for k in bounded.knobs} == {
+        "the steps of the input": (1, 2, 3, 4),
+        "the steps of 'fc1'": (2, 3, 4, 5),
+        "the weights of 'fc1'": (2, 3, 4, 5, 6),
+    }
+    options = bounded.options({"steps": 9, "weights": 8, "input": 1})
+    assert (options.of("fc1").steps, options.of("fc1").weight_bits) == (5, 6)
+    assert (options.of_input.steps, options.of("fc2").weight_bits) == (1, 7)
+
+
+def test_search_goes_on_where_it_was_interrupted(tmp_path, found):
+    record, told = tmp_path / "d.loss.jsonl", []
+
+    def interrupt(said: str) -> None:
+        told.append(said)
+        if said.startswith("trial 10 "):
+            raise KeyboardInterrupt
+
+    cut = search(record=record, progress=interrupt).run(TRIALS)
+    resumed = search(record=record)
+    assert cut.interrupted and cut.trials == 9 and len(resumed.record.entries) == 9
+
+    again = resumed.run(TRIALS)
+
+    assert again.options == found.options and not again.interrupted
+    lines = record.read_text().splitlines()
+    assert len(lines) == TRIALS + 1 and "search" in json.loads(lines[0])
+    with pytest.raises(ValueError, match="is the record of another search"):
+        search(loss=1.0, record=record)
+
+
+def test_nothing_left_to_choose_is_refused():
+    layers = {"fc1": LayerOptions(steps=4, weight_bits=4), "fc2": LayerOptions(weight_bits=4)}
+
+    with pytest.raises(ValueError, match=r"^nothing of 'net' is left to choose"):
+        search(base=Options(input_steps=1, layers=layers))
+
+
+def test_conversion_says_what_was_found_and_how_to_make_it_again(monkeypatch, tmp_path, found):
+    monkeypatch.setattr(api, "loaded", lambda model, x, **_: (network(), None))
+    data = api.Dataset(path="memory", x=SAMPLES, y=None)
+
+    design = api.convert(None, data, loss=2.0, trials=TRIALS).design
+
+    kept = design.provenance["search"]
+    assert design.hash == found.judged.design.hash and kept["met"]
+    words = kept["options"]
+    given = {words[i]: words[i + 1] for i in range(0, len(words), 2) if words[i] != "--layer"}
+    layers = [words[i + 1] for i in range(0, len(words), 2) if words[i] == "--layer"]
+    again = Options(
+        steps=int(given.get("--steps", 4)),
+        weight_bits=int(given.get("--weight-bits", 4)),
+        input_steps=int(given.get("--input-steps", 2)),
+        code=given.get("--code", "auto"),
+        layers=dict(parse_layer(word) for word in layers),
+    )
+    assert calibrate(network(), SAMPLES, again).hash == design.hash
+    assert any(kept["said"] in str(line) for line in tables.of_conversion(design, tmp_path / "d"))
+
+
+def test_a_design_like_another_is_not_searched(monkeypatch, found):
+    monkeypatch.setattr(api, "loaded", lambda model, x, **_: (network(), None))
+    data = api.Dataset(path="memory", x=SAMPLES, y=None)
+
+    with pytest.raises(ValueError, match="a design like another one has its settings"):
+        api.convert(None, data, loss=1.0, like=found.judged.design)
