@@ -14,8 +14,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 from ..sim.chip import Chip
 from .boards import Board
@@ -56,6 +57,16 @@ def netlist_of(chip: "_Chip", board: Board) -> "_Netlist":
     return _Netlist(chip, pads, rest=int(pins.get("reset", ("", False))[1]))
 
 
+@cache
+def _database(device: str) -> Any:
+    """Return apycula's database of a device, which takes a second to read; it is not changed."""
+    from apycula import chipdb
+
+    source = importlib.resources.files("apycula") / f"{device}.msgpack.xz"
+    with importlib.resources.as_file(source) as path:
+        return chipdb.load_chipdb(str(path))
+
+
 class _Chip:
     """Fuses of one file, tile by tile, and what they connect."""
 
@@ -66,9 +77,7 @@ class _Chip:
         self.chipdb, self.pack, self.unpack = chipdb, gowin_pack, gowin_unpack
         package, variant = self._variant(board)
         device = variant.replace("NR-", "N-").replace("AR-", "A-")
-        source = importlib.resources.files("apycula") / f"{device}.msgpack.xz"
-        with importlib.resources.as_file(source) as path:
-            self.db = chipdb.load_chipdb(str(path))
+        self.db = _database(device)
         self.pinout = self.db.pinout[variant][package]
         gowin_unpack._device = gowin_pack.device = device
         self.device = device
@@ -83,6 +92,7 @@ class _Chip:
         self.contents = bitmap[self.db.height :]
         self.tiles = chipdb.tile_bitmap(self.db, bitmap, empty=True)
         self.sources: dict[str, str] = {}
+        self._tables: dict[int, tuple[dict, list]] = {}
         self.bels: dict[Place, dict[str, set[str]]] = {}
         for place, tile in self.tiles.items():
             self._read_tile(place, tile)
@@ -93,9 +103,7 @@ class _Chip:
         family = re.match(r"(GW\w+)-\w+?(\d+)", part)
         assert family is not None
         for name in ("GW1N-9C", "GW2A-18C"):
-            source = importlib.resources.files("apycula") / f"{name}.msgpack.xz"
-            with importlib.resources.as_file(source) as path:
-                found = self.chipdb.load_chipdb(str(path)).packages.get(part)
+            found = _database(name).packages.get(part)
             if found is not None:
                 return found[0], found[1]
         raise ReadbackError(f"gowin_unpack does not know the part {part} of {board.name}")
@@ -105,28 +113,37 @@ class _Chip:
         bels, _, _ = self.unpack.parse_tile_(self.db, row, col, tile, self.tiles, noiostd=False)
         self.bels[place] = bels
         data = self.db[row, col]
+        on = {(y, x) for y, fuses in enumerate(tile) for x, fuse in enumerate(fuses) if fuse}
         for table in (data.pips, data.clock_pips):
-            for target, choices in table.items():
-                mask = set().union(*choices.values())
-                burnt = {(y, x) for y, x in mask if tile[y][x]}
-                fitting = [
-                    source
-                    for source, bits in choices.items()
-                    if bits == burnt and (bits or table is data.pips)
-                ]
+            for target, mask, sources in self._choices(table):
+                burnt = mask & on
+                fitting = sources.get(frozenset(burnt), ()) if burnt or table is data.pips else ()
                 # The four spines of a tap have the same fuses: the one that runs by is meant.
                 near = [source for source in fitting if (row, col, source) in self._on_nodes]
                 for source in near if table is data.clock_pips and near else fitting:
                     self._connect(place, target, source, strong=bool(burnt))
+
+    def _choices(self, table: dict) -> list[tuple[str, set, dict[frozenset, list[str]]]]:
+        """Return of each target all fuses that choose its source, and the sources by fuses."""
+        known = self._tables.get(id(table))
+        if known is None:
+            found = []
+            for target, choices in table.items():
+                sources: dict[frozenset, list[str]] = {}
+                for source, bits in choices.items():
+                    sources.setdefault(frozenset(bits), []).append(source)
+                found.append((target, set().union(*choices.values()), sources))
+            known = self._tables[id(table)] = (table, found)  # the table lives as long as its id
+        return known[1]
 
     @cached_property
     def _on_nodes(self) -> set[tuple[int, int, str]]:
         return set().union(*(wires for _, wires in self.db.nodes.values()))
 
     def _connect(self, place: Place, target: str, source: str, *, strong: bool) -> None:
-        end, begin = self.net(place, target), self.net(place, source)
+        end = self.net(place, target)
         if strong or end not in self.sources:
-            self.sources[end] = begin
+            self.sources[end] = self.net(place, source)
 
     @cached_property
     def _aliases(self) -> dict[str, str]:

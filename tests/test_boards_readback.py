@@ -180,9 +180,14 @@ def test_a_gowin_bitstream_with_block_ram_and_multipliers_answers_as_golden(
     assert {"SP", "SPX9", "SDPB", "SDPX9B"} & result.cells.keys(), sorted(result.cells)
 
 
-def test_a_flipped_bit_of_a_block_ram_is_seen_on_gowin(built, design, samples) -> None:
-    bitstream = built("tang-nano-9k")
-    chip = _Chip(bitstream, find_board("tang-nano-9k"))
+@pytest.fixture(scope="module")
+def fuses(built) -> _Chip:
+    """Read the fuses of the bitstream once."""
+    return _Chip(built("tang-nano-9k"), find_board("tang-nano-9k"))
+
+
+def test_a_flipped_bit_of_a_block_ram_is_seen_on_gowin(built, fuses, design, samples) -> None:
+    bitstream, chip = built("tang-nano-9k"), fuses
     row, column = next(
         (row, column)
         for row, bits in enumerate(chip.contents)
@@ -208,9 +213,8 @@ def passing_tables(chip: _Chip):
                 yield at, k
 
 
-def test_inverted_look_up_tables_are_seen_on_gowin(built, design, samples) -> None:
-    bitstream = built("tang-nano-9k")
-    chip = _Chip(bitstream, find_board("tang-nano-9k"))
+def test_inverted_look_up_tables_are_seen_on_gowin(built, fuses, design, samples) -> None:
+    bitstream, chip = built("tang-nano-9k"), fuses
     passing = list(passing_tables(chip))
     chosen = np.random.default_rng(3).choice(len(passing), TABLES, replace=False)
     flips = []  # of some such tables together, as no single one of them need matter to a sample

@@ -25,6 +25,7 @@ from signfire.hdl.storage import Rom
 
 OUTPUTS, ELEMENTS = 3, 6
 TIMEOUT = 512
+QUIET = 3 * TIMEOUT  # cycles after which nothing will move any more
 RECORD = bytes(range(100, 100 + HASH_OFFSET + HASH_BYTES + 5))
 HASH = RECORD[HASH_OFFSET : HASH_OFFSET + HASH_BYTES]
 
@@ -71,8 +72,9 @@ def converse(
 ) -> list[bytes]:
     """Send bytes (``int`` entries are cycles of silence), return the frames that come back.
 
-    The line takes a byte in twelve cycles both ways, and loses what the link does not take;
-    no byte is taken from the link in the first ``stalled`` cycles.
+    It ends after ``cycles``, or where nothing has moved for a long time. The line takes a byte in
+    twelve cycles both ways, and loses what the link does not take; no byte is taken from the link
+    in the first ``stalled`` cycles.
     """
     dut = Link(
         elements=ELEMENTS,
@@ -87,20 +89,25 @@ def converse(
     )
     received = bytearray()
     lost = 0
+    moved = stalled  # the cycle in which something did last
 
     async def line(ctx):
-        nonlocal lost
+        nonlocal lost, moved
         pending = [b for part in talk for b in ([part] if isinstance(part, int) else [*part])]
         kinds = [
             k for part in talk for k in ([True] if isinstance(part, int) else [False] * len(part))
         ]
         wait, down, offered = 0, stalled, False
-        for _ in range(cycles):
+        for cycle in range(cycles):
+            if pending or offered:
+                moved = max(moved, cycle)
+            elif cycle > moved + QUIET:
+                return
             taken = ctx.get(dut.rx.ready) and offered
             ctx.set(dut.tx.ready, down == 0)
             if down == 0 and ctx.get(dut.tx.valid):
                 received.append(ctx.get(dut.tx.payload))
-                down = 12
+                down, moved = 12, max(moved, cycle)
             await ctx.tick()
             down = max(0, down - 1)
             wait = max(0, wait - 1)
@@ -121,6 +128,8 @@ def converse(
         answer: list[int] = []
         wait = 0
         for cycle in range(cycles):
+            if cycle > moved + QUIET:
+                return
             dead = core.latency and core.of(core.latency) is None
             ready = not answer and len(codes) < core.of(core.words)
             ctx.set(dut.samples.ready, ready)
