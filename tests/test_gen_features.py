@@ -117,6 +117,33 @@ def test_constant_features_are_taken_off_and_told_as_constants():
     assert logits_db(model, design, x) > 30
 
 
+@pytest.mark.parametrize("clipped", [False, True])
+def test_a_constant_divided_by_nothing_is_no_trained_grid_for_the_others(clipped):
+    x = table()
+    x[:, 4] = 7.0  # 1e8 times its weight; those of the others are nothing beside it
+    inner = Standardised(x, "std and epsilon").eval()
+    model = inner
+    if clipped:
+        model = nn.Sequential(Absorbed(inner), nn.Hardtanh(-3, 3), inner.net).eval()
+
+    design = converted(model, x)
+
+    features = design.input_format.features
+    assert np.flatnonzero(np.array(features.scales) == 0).tolist() == [4]
+    assert logits_db(model, design, x) > 25
+
+
+class Absorbed(nn.Module):
+    """What a model standardises, alone."""
+
+    def __init__(self, model: Standardised) -> None:
+        super().__init__()
+        self.mean, self.std = model.mean, model.std
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - self.mean) / (self.std + 1e-8)
+
+
 def test_a_rare_feature_costs_the_others_no_resolution():
     rng = np.random.default_rng(3)
     x = rng.normal(size=(400, 8)).astype(np.float32)

@@ -175,3 +175,22 @@ def test_designs_of_other_steps_keep_their_lanes():
     assert folded["fc1"].folding == Folding(pe=3, simd=4, unroll=3)
     assert folded["fc2"].folding == Folding(pe=4, unroll=2)
     assert folded["fc3"].folding == Folding(simd=2, unroll=3)
+
+
+def test_settings_that_the_integers_cannot_hold_are_passed_over(monkeypatch):
+    def narrow(network, samples, options):
+        if options.of("fc1").steps > 4:
+            raise ValueError("one unit would be worth too many of the others")
+        return calibrate(network, samples, options)
+
+    options = replace(FINE, layers={"fc1": LayerOptions(steps=2)})
+    assert cure_of(options) > 4
+    monkeypatch.setattr(cure, "calibrate", narrow)
+
+    assert cure_of(options) <= 4
+
+
+def cure_of(options: Options) -> int:
+    """Return T of fc1 by the cure of an option that loses too much there, 0 where there is none."""
+    options = found(options, accept=0.2).options
+    return 0 if options is None else options.of("fc1").steps

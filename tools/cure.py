@@ -56,22 +56,25 @@ class Looks:
 
     def __post_init__(self) -> None:
         self.exact = self.network.answers(self.judges)
-        self.known: dict[str, verdict.Agreement] = {}
+        self.known: dict[str, tuple[float, float]] = {}
 
-    def at(self, options: Options) -> verdict.Agreement:
-        """Return how far a conversion agrees."""
+    def rank(self, options: Options) -> tuple[float, float]:
+        """Return what is small where little is lost: loss in per cent, root mean square error.
+
+        Infinite where the integers cannot be: units of a quotient that are finer than its factors.
+        """
         key = repr(options)
         if key not in self.known:
             self.progress(f"looking for what loses most, conversion {len(self.known) + 1}")
-            design = calibrate(self.network, self.calibrate, options)
-            said = verdict.outputs(design, self.judges)
-            self.known[key] = verdict.compare(self.network, self.exact, said, self.judges)
+            try:
+                design = calibrate(self.network, self.calibrate, options)
+            except ValueError:
+                self.known[key] = np.inf, np.inf
+            else:
+                said = verdict.outputs(design, self.judges)
+                found = verdict.compare(self.network, self.exact, said, self.judges)
+                self.known[key] = found.loss, found.rmse
         return self.known[key]
-
-    def rank(self, options: Options) -> tuple[float, float]:
-        """Return what is small where little is lost."""
-        found = self.at(options)
-        return found.loss, found.rmse
 
 
 def looks(
@@ -128,9 +131,12 @@ def find(
     scopes = [*([[worst]] if worst is not None else []), *there.values(), every]
     for turned in cheapest_first(network, options, accept, scopes, seen):
         progress("measuring the cure")
-        judged = verdict.judge(
-            network, samples, chosen, lambda x, o=turned: calibrate(network, x, o)
-        )
+        try:
+            judged = verdict.judge(
+                network, samples, chosen, lambda x, o=turned: calibrate(network, x, o)
+            )
+        except ValueError:  # what few samples allowed, all do not
+            continue
         if judged.found.loss <= accept:
             changed = tuple(knobs.words(network, samples, options, turned))
             return Cure(worst=worst, options=turned, words=changed, judged=judged)
@@ -154,7 +160,7 @@ def cheapest_first(
         far = max(len(knob.finer) for knob in scope)
 
         def serves(by: int, scope: Sequence[Knob] = scope) -> bool:
-            return seen.at(knobs.raised(options, scope, by)).loss <= accept
+            return seen.rank(knobs.raised(options, scope, by))[0] <= accept
 
         if serves(far):
             turn = fewest(range(1, far + 1), serves)

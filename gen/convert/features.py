@@ -36,7 +36,7 @@ from ..design.features import Features
 from ..model.maps import LinearMap
 from ..model.network import MAX, Network, Operand, Population
 from .options import AUTO, ONE, Options
-from .quantise import grid
+from .quantise import GRID_EVIDENCE, grid
 
 WORTH = 2.0  # times less error are worth other ranges than a scale for all
 APART = 1.3  # times less are worth a range for each feature, in place of one for all
@@ -119,12 +119,19 @@ def may_differ(network: Network, samples: np.ndarray, options: Options) -> bool:
             for q in operand.projections:
                 if q.source != name:
                     continue
-                trained = not q.map.fixed and not q.map.apart and grid(q.map.weights) is not None
-                if trained or population.function == MAX:
+                if on_trained_grid(q.map) or population.function == MAX:
                     return False
                 if options.dynamics != "signgd" and q.map.padded:
                     return False
     return True
+
+
+def on_trained_grid(of: LinearMap) -> bool:
+    """Whether weights were trained with quantisation; a row with one weight alone tells nothing."""
+    if of.fixed or of.apart:
+        return False
+    told = np.maximum(np.count_nonzero(of.weights, axis=1) - 1, 0).sum()
+    return bool(told >= GRID_EVIDENCE) and grid(of.weights) is not None
 
 
 def groups_of(readers: list[Reader]) -> np.ndarray:

@@ -18,6 +18,7 @@ FRACTIONS = np.linspace(0.4, 1.0, 16)  # of the scale that takes the largest wei
 BLOCK = 64  # columns whose errors go to the columns after them in one matrix product
 GRID_EVIDENCE = 12  # weights beyond the first of each row that must lie on a grid
 GRID_TOLERANCE = 1e-4  # of a step: float32 weights of trained scales come within that
+GRID_NOTHING = 1e-12  # of a step: what is 0 but for rounding
 DAMPING = 0.01  # of the mean of H's diagonal, so that inputs which never fire do no harm
 
 
@@ -176,9 +177,10 @@ def grid(
     """Return the step of each row that all of its weights are whole multiples of, (channels,).
 
     Weights that were trained with quantisation lie on such a grid, of at most ``most`` steps either
-    way; ``None`` where some row does not, or where so few weights might by chance. ``shared`` asks
-    for one step for all rows. Where the training is known, ``common`` are the greatest common
-    divisors of its integers by row, which tell its step from a multiple of it.
+    way; ``None`` where some row does not, or where so few weights might by chance. A weight far
+    below a step is off it, or one huge weight would make a grid of all. ``shared`` asks for one
+    step for all rows. Where the training is known, ``common`` are the greatest common divisors of
+    its integers by row, which tell its step from a multiple of it.
     """
     if common is None and rows.shape[0] * (rows.shape[1] - 1) < GRID_EVIDENCE:
         return None
@@ -193,7 +195,9 @@ def grid(
     steps = np.where(widest > 0, 0.0, widest.max())
     for count in range(1, most + 1):
         multiples = seen[known] / widest[known, None] * count
-        off = np.abs(multiples - np.rint(multiples)).max(axis=1, initial=0)
+        nearest = np.rint(multiples)
+        lost = (nearest == 0) & (np.abs(multiples) > GRID_NOTHING)
+        off = np.where(lost, np.inf, np.abs(multiples - nearest)).max(axis=1, initial=0)
         fits = off < GRID_TOLERANCE * np.maximum(1, count / 16)
         steps[known[fits]] = widest[known[fits]] / count
         known = known[~fits]
