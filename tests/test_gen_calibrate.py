@@ -415,7 +415,8 @@ def test_wrong_options_are_refused(make, sentence):
         (np.zeros((3, 5, 5)), {}, ValueError,
          "a calibration sample needs 24 values (shape (24,)), not shape (5, 5)"),
         (np.full((3, 24), np.nan), {}, ValueError,
-         "calibration samples must be finite; there is a NaN or an infinity among them"),
+         "calibration samples must be finite: row 0 holds nan at value 0 (counted from 0; leave "
+         "the row out, or fill it in)"),
         (np.full((3, 24), "a"), {}, TypeError, "calibration samples must be numbers, not <U1"),
         (np.ones((3, 24)), {"fc9": LayerOptions(steps=2)}, ValueError,
          "there is no layer 'fc9' to set options for; there are fc1, fc2, fc3"),

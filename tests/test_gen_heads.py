@@ -1,5 +1,6 @@
 """What the host makes of logits: links, kinds of output and their figures."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -339,6 +340,27 @@ def test_logits_before_the_end_are_worth_as_much() -> None:
 
     slope = np.polyfit(network.answers(x).ravel(), design.values(early, 128).ravel(), 1)[0]
     assert slope == pytest.approx(1, abs=0.06)
+
+
+def test_a_design_predicts_what_its_values_say(tmp_path) -> None:
+    design, x = small(steps=6, weight_bits=8, input_steps=8)
+    values = design.values(golden.run(design, design.raw_samples(x)).logits)
+    pair = Head(
+        outputs=(
+            Classes(shape=(2,), name="cls", link="softmax", names=("good", "bad")),
+            Values(shape=(1,), name="size", start=2),
+        )
+    )
+
+    alone = design.predict(x)
+    both = design.with_head(pair).predict(x, output=tmp_path / "answers.json")
+
+    assert np.array_equal(alone["output"], values)
+    assert alone["label"].tolist() == values.argmax(axis=1).tolist()
+    assert np.array_equal(both["size"]["value"], values[:, 2])
+    first, *_ = json.loads((tmp_path / "answers.json").read_text())
+    assert first["cls"]["class"] == ("good", "bad")[int(values[0, 1] > values[0, 0])]
+    assert first["size"] == {"value": values[0, 2]}
 
 
 def test_a_head_lies_in_the_file_and_not_in_the_hash(tmp_path) -> None:

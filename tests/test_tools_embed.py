@@ -10,6 +10,7 @@ import pytest
 
 from signfire.gen.design.features import Features
 from signfire.gen.design.folding import Folding
+from signfire.gen.model.heads import Head, Threshold
 from signfire.hdl.names import is_legal
 from signfire.sim import golden
 from signfire.sim.bulk import pack
@@ -182,3 +183,18 @@ def test_ports_of_the_manifest_are_those_of_the_verilog_and_legal_in_vhdl(embedd
     assert all(is_legal(name) for name in named)
     example = embedding.example.read_text()
     assert all(f".{name}(" in example for name in named)
+
+
+@pytest.mark.parametrize("threshold", [-0.31, 0.0, 0.2])
+def test_the_manifest_says_above_which_logit_it_is_yes(make_design, tmp_path, threshold) -> None:
+    design = make_design(sizes=(12, 8, 1), folding={"fc1": Folding(), "fc2": Folding()})
+    output = Threshold(shape=(1,), threshold=threshold * design.readout.operands[0].scale[0] * 100)
+    design = design.with_head(Head(outputs=(output,)))
+
+    (said,) = generate(design, tmp_path).content["results"]["outputs"]
+
+    logits = np.arange(-50, 50)[:, None]
+    yes = output.decisions(design.values(logits))
+    assert yes is not None and said["kind"] == "threshold"
+    assert said["worth"] == [pytest.approx(design.readout.operands[0].scale[0])]
+    assert (logits[:, 0] > said["yes_above"]).astype(int).tolist() == yes.tolist()

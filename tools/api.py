@@ -29,6 +29,7 @@ from ..gen.core.estimate import estimate
 from ..gen.core.plans import no_hardware
 from ..gen.core.shape import refuse_unlike
 from ..gen.cost import link_cost
+from ..gen.design.answers import write as write_answers
 from ..gen.design.design import Design
 from ..gen.design.folding import EVENTS, divisors
 from ..gen.fold.fold import ANY, CHOICES, auto_fold, parse_fold, split_synapse
@@ -898,8 +899,6 @@ def predict(
     output
         File to write the answers to: ``.npz``, ``.csv`` or ``.json``.
     """
-    from .prediction import write
-
     design = load_design(design)
     if isinstance(data, Mapping):
         data = design.joined(data)
@@ -909,7 +908,7 @@ def predict(
     said = answered(design, replace(data, y=None, others={}), values)
     found = {name: each.answers for name, each in said.items()}
     if output is not None:
-        write(Path(output), found, design.head, data.rows)
+        write_answers(Path(output), found, design.head, data.rows)
     return found
 
 

@@ -449,10 +449,11 @@ def predict(
     Labels are not needed and not looked at. A board that runs DESIGN gives the same logits, so the
     same answers.
     """
-    from . import api, heads, prediction, tables
+    from ..gen.design import answers as files
+    from . import api, heads, tables
 
     if output is not None:
-        prediction.check_file(output)
+        files.check_file(output)
     loaded = heads.rethresholded(api.load_design(design), thresholds)
     found = api.load_data(
         data,
@@ -468,7 +469,7 @@ def predict(
         data={
             "design_hash": loaded.hash,
             "samples": len(found),
-            "answers": prediction.records(answers, loaded.head, found.rows),
+            "answers": files.records(answers, loaded.head, found.rows),
             "file": output,
         },
         text=tables.of_prediction(answers, loaded.head, found.rows, output),

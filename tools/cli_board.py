@@ -109,7 +109,8 @@ def infer(
     tell what else happened; a board that is unplugged is looked for, and goes on where it was.
     """
     from ..boards.boards import BAUD, find_board
-    from . import api, prediction, tables
+    from ..gen.design.answers import records
+    from . import api, tables
 
     if data is None and not watch:
         raise click.UsageError("--data is needed, or --watch to read samples from standard input")
@@ -130,7 +131,7 @@ def infer(
             "accuracy": None if result.correct is None else result.correct / len(found),
             "outputs": tables.by_output(result.figures),
             "labels": result.labels,
-            "answers": prediction.records(result.answers, loaded.head, found.rows),
+            "answers": records(result.answers, loaded.head, found.rows),
             "first_logit_cycles": result.first_logit_cycles,
             "latency_cycles": result.latency_cycles,
             "seconds": result.seconds,

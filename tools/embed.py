@@ -19,6 +19,7 @@ from ..gen.design.design import Design
 from ..gen.design.population import DesignPopulation
 from ..gen.layers.cycles import first_logit, steady
 from ..gen.model.codes import RateCode, SpikeCode
+from ..gen.model.heads import Labels, Output, Pixels, Threshold
 from ..hdl.names import is_legal, port_name
 from .claim import BRIEF_S, claiming
 from .console import to_json
@@ -99,7 +100,8 @@ def manifest(
             "ports": _ports("results", core.result_layout.size, into=False),
             "fields": fields,
             "words_per_sample": design.readout.size,
-            "order": "one word a logit; label is the class in the word with last = 1",
+            "order": _order(design),
+            "outputs": [_output(design, output) for output in design.head],
         },
         "latency_cycles": latency,
         "interval_cycles": interval,
@@ -131,6 +133,32 @@ def _encoding(design: Design) -> dict[str, Any]:
         "shape",
         "encode_python": "numpy.clip(numpy.rint((x - offset) / scale), low, high).astype(int)",
     }
+
+
+def _order(design: Design) -> str:
+    """Say in words in which order logits come."""
+    if design.readout.size > design.readout.shape[0]:
+        return (
+            "one word a logit, pixel after pixel, the channels of a pixel together; label means "
+            "nothing"
+        )
+    return "one word a logit; label is the class in the word with last = 1"
+
+
+def _output(design: Design, output: Output) -> dict[str, Any]:
+    """Describe an output: what it is, what a unit of its logits is worth, and where it decides.
+
+    A logit is ``worth`` so much in real numbers, one number a channel of the read-out;
+    ``yes_above`` is the greatest logit that is still no, where one threshold decides.
+    """
+    worth = design.values(np.ones((1, design.readout.size), np.int64))[0]
+    own = worth[output.start : output.start + output.size]
+    found = output.record() | {"worth": np.unique(own).tolist()}
+    if isinstance(output, Threshold | Labels | Pixels) and not (
+        isinstance(output, Pixels) and output.planes > 1
+    ):
+        found["yes_above"] = int(np.floor(output.threshold / own[0]))
+    return found
 
 
 def _layer(population: DesignPopulation) -> dict[str, Any]:

@@ -6,12 +6,12 @@ version and a content hash.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from ..model.name import check_name
 from ..model.network import FUNCTIONS, INPUT, READOUT, check_graph, check_head, check_inputs
 from ..model.several import SEVERAL
 from ..model.ties import DOWN, EVEN, TIES
+from .answers import write as write_answers
 from .calibrated import Calibrated, UnlikeCalibration
 from .file import (
     Arrays,
@@ -95,6 +96,10 @@ class Design:
     inputs: tuple[Part, ...] = ()
     headroom: int = 0
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    # Gives logits of raw samples: the golden model, which enters itself when it is imported, for
+    # the generator imports no simulation.
+    answered_by: ClassVar[Callable[["Design", np.ndarray], np.ndarray] | None] = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -367,6 +372,36 @@ class Design:
         """Shape of a sample as it is given to :meth:`raw_samples`."""
         shape = self.input.shape
         return (shape[-1], *shape[:-1]) if self.channels_first else shape
+
+    def predict(
+        self, samples: np.ndarray | Mapping[str, np.ndarray], output: Path | str | None = None
+    ) -> dict[str, Any]:
+        """Return what the integers answer, arrays by name, a row a sample.
+
+        There are ``label`` where the output decides, and ``probability``, ``output``, ``value``,
+        ``score`` or ``error``, see :mod:`signfire.gen.model.heads`; by output where there are
+        several. A board gives the same logits, hence the same answers.
+
+        Parameters
+        ----------
+        samples
+            (n, ...) as :meth:`raw_samples` takes them, or an array for each input by its name.
+        output
+            File to write the answers to: ``.npz``, ``.csv`` or ``.json``.
+
+        Raises
+        ------
+        RuntimeError
+            If the golden model, which answers, was not imported (``import signfire.sim.golden``).
+        """
+        if Design.answered_by is None:
+            raise RuntimeError("the golden model answers for designs: import signfire.sim.golden")
+        x = self.joined(samples) if isinstance(samples, Mapping) else np.asarray(samples)
+        values = self.values(Design.answered_by(self, self.raw_samples(x)))
+        found = {o.name: o.answers(self.head.part(values, o), x) for o in self.head}
+        if output is not None:
+            write_answers(Path(output), found, self.head)
+        return found[self.head.outputs[0].name] if self.head.is_single else found
 
     def joined(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return samples of an array for each input, by its name.

@@ -22,8 +22,11 @@ def check_magnitudes(samples: np.ndarray) -> None:
     if samples.dtype.kind != "f" or not samples.size:
         return
     if not np.isfinite(samples).all():
+        row, *place = (int(k) for k in np.argwhere(~np.isfinite(samples))[0])
+        value = place[0] if len(place) == 1 else tuple(place)
         raise ValueError(
-            "calibration samples must be finite; there is a NaN or an infinity among them"
+            f"calibration samples must be finite: row {row} holds {samples[(row, *place)]} at "
+            f"value {value} (counted from 0; leave the row out, or fill it in)"
         )
     greatest = np.abs(samples).max()
     if greatest > MOST or 0 < greatest < LEAST:

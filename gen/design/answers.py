@@ -1,15 +1,17 @@
-"""Answers in a file: arrays in an ``.npz``, rows of a ``.csv``, or JSON."""
+"""Answers of a Design in a file: arrays in an ``.npz``, rows of a ``.csv``, or JSON."""
 
 import csv
 import io
+import json
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..gen.model.heads import Answers, Head, Output
-from .console import to_json
-from .report import write_text
+from ..model.heads import Answers, Head, Output
 
 SUFFIXES = (".npz", ".csv", ".json")
 
@@ -21,7 +23,7 @@ def check_file(path: Path) -> None:
 
 
 def write(path: Path, answers: Mapping[str, Answers], head: Head, rows: Sequence[str] = ()) -> None:
-    """Write answers, a row a sample.
+    """Write answers, a row a sample; the file appears whole or not at all.
 
     Parameters
     ----------
@@ -35,22 +37,33 @@ def write(path: Path, answers: Mapping[str, Answers], head: Head, rows: Sequence
         Names of the samples, where they have some.
     """
     check_file(path)
+    suffix = path.suffix.lower()
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix.lower() == ".json":
-        write_text(path, to_json(records(answers, head, rows), indent=2) + "\n")
-        return
-    if path.suffix.lower() == ".csv":
-        write_text(path, as_table(answers, head, rows))
-        return
-    arrays = {}
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            if suffix == ".npz":
+                _write_arrays(file, answers, head, rows)
+            elif suffix == ".csv":
+                file.write(as_table(answers, head, rows).encode())
+            else:
+                text = json.dumps(records(answers, head, rows), indent=2, allow_nan=False)
+                file.write(f"{text}\n".encode())
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+
+
+def _write_arrays(
+    file: BinaryIO, answers: Mapping[str, Answers], head: Head, rows: Sequence[str]
+) -> None:
+    arrays: dict[str, Any] = {"file": np.array(rows)} if rows else {}
     for name, found in answers.items():
-        output = head[name]
-        for key, array in _with_classes(found, output).items():
+        for key, array in _with_classes(found, head[name]).items():
             arrays[f"{name}_{key}" if name else key] = array
-    if rows:
-        arrays["file"] = np.array(rows)
-    with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    np.savez_compressed(file, **arrays)
 
 
 def _with_classes(answers: Answers, output: Output) -> Answers:
@@ -70,12 +83,19 @@ def records(
     result = []
     for k in range(count):
         of = {
-            name: {key: array[k].tolist() for key, array in found.items()}
+            name: {key: _finite(array[k].tolist()) for key, array in found.items()}
             for name, found in named.items()
         }
         record: dict[str, object] = {"file": rows[k]} if rows else {}
         result.append(record | (of[""] if "" in of else of))
     return result
+
+
+def _finite(value: Any) -> Any:
+    """Return numbers with ``None`` in the place of those that JSON cannot say."""
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def as_table(answers: Mapping[str, Answers], head: Head, rows: Sequence[str] = ()) -> str:
