@@ -6,7 +6,8 @@ walks. What was read is compared with the model.
 
 import inspect
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from itertools import zip_longest
 
 import numpy as np
@@ -324,7 +325,8 @@ def run(model: nn.Module, tensors: Sequence[torch.Tensor]) -> object:
 
 def export(model: nn.Module, tensors: Sequence[torch.Tensor]) -> ExportedProgram:
     try:
-        program = torch.export.export(model, tuple(tensors), strict=False)
+        with redirect_stderr(StringIO()):  # where it refuses, it prints the graph so far
+            program = torch.export.export(model, tuple(tensors), strict=False)
         return program.run_decompositions({})  # in-place operators become plain ones
     except Exception as error:
         raise not_exported(error) from error
