@@ -378,7 +378,7 @@ def test_layer_options_are_read_from_words(text, expected):
          "not 'up'"),
         (lambda: Options(samples=0), "samples must be at least 1, not 0"),
         (lambda: Options(input_percentile=20), "input_percentile must lie in 50..100, not 20"),
-        (lambda: Options(multiplier_bits=17), "multiplier_bits must lie in 4..16, not 17"),
+        (lambda: Options(multiplier_bits=33), "multiplier_bits must lie in 4..32, not 33"),
         (lambda: Options(layers={"fc1": LayerOptions(weight_bits=1)}),
          "fc1: weight_bits must lie in 2..8, not 1"),
         (lambda: Options(layers={"fc1": LayerOptions(clip=0)}),

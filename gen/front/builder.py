@@ -230,6 +230,23 @@ class Builder:
         self.populations[self.populations.index(found)] = levelled
         return value
 
+    def rectified(self, value: Affine, limit: float | None, *, alone: bool) -> bool:
+        """Whether a ReLU of ``value`` is done by the population that rounds it, which is told so.
+
+        That of rounded values is the rounded one of a ReLU. Only where nothing else reads them.
+        """
+        found = self[next(iter(value.terms))] if alone and is_plain(value) else None
+        if found is None or found.step is None or found.function != LINEAR:
+            return False
+        assert found.low is not None and found.limit is not None, "a step has both ends"
+        top = found.limit if limit is None else min(found.limit, limit)
+        if top <= 0 or abs(top / found.step - round(top / found.step)) > 1e-6:
+            return False
+        levelled = replace(found, function="relu", low=max(0.0, found.low), limit=top)
+        self.populations[self.populations.index(found)] = levelled
+        self.positive.add(found.name)
+        return True
+
     def has_levels(self, found: Population, ends: tuple[float, float], step: float) -> bool:
         """Whether a population's values are multiples of ``step`` between ``ends`` already."""
         if found.function == MAX and found.step is None and not found.operands[0].bias.any():

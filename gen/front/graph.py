@@ -141,10 +141,12 @@ WORDS = {  # what the user wrote, where the graph says it otherwise
     "native_dropout": "dropout",
 }
 ONLY_AT_THE_END = "it is taken off at the end of forward, over an axis of a sample, and only there"
+UPSAMPLE = "train nn.Upsample(scale_factor=N, mode='nearest') and a convolution in its place"
 WAYS_OUT = {
     "argmax": ONLY_AT_THE_END,
-    "convolution": "only convolutions over one or two axes are supported, and no transposed ones",
-    "conv_transpose2d": "write it as a convolution of a padded or repeated value",
+    "convolution": "only convolutions over one or two axes are supported",
+    "conv_transpose1d": UPSAMPLE,
+    "conv_transpose2d": UPSAMPLE,
     "conv3d": "only convolutions over one or two axes are supported",
 }
 REGISTER = "register_neuron can make it a neuron function"

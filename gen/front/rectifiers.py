@@ -74,6 +74,10 @@ def rectified(call: Call, x: Affine, limit: float | None = None) -> Affine:
     """Make a ReLU population of x, unless x cannot be negative because it is one already."""
     if limit is None and x.terms and call.builder.is_positive(x):
         return x
+    sources = call.node.all_input_nodes
+    alone = len(sources) == 1 and len(sources[0].users) == 1
+    if x.terms and call.builder.rectified(x, limit, alone=alone):
+        return x
     return call.population([x], "relu", limit=limit)
 
 

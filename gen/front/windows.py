@@ -10,7 +10,7 @@ from ..model.network import LINEAR
 from .affine import Affine, Matrix
 from .arithmetic import weight_name
 from .builder import is_plain
-from .graph import UNKNOWN, Call, Handlers, Value, operator_name
+from .graph import UNKNOWN, UPSAMPLE, Call, Handlers, Value, operator_name
 from .rectifiers import larger
 from .refusals import Refused
 
@@ -45,7 +45,7 @@ def convolution(call: Call) -> Value:
     if len(planes_axes := x.shape[1:]) != axes or axes not in (1, 2):
         raise Refused(f"a kernel over {axes} axes on a value of {len(planes_axes)}")
     if call.arguments.get("transposed"):
-        raise Refused("a transposed convolution is not supported")
+        raise Refused(UPSAMPLE)
     dilation = along(call["dilation"], axes, 1)
     size = kernel.shape[2:] if axes == 2 else (1, kernel.shape[2])
     if any(d != 1 and k > 1 for d, k in zip(dilation, size, strict=True)):
