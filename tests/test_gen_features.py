@@ -10,6 +10,7 @@ from torch import nn
 from signfire.gen.convert.calibrate import calibrate
 from signfire.gen.convert.features import choose_features, groups_of, readers_of, reading_steps
 from signfire.gen.convert.options import Options
+from signfire.gen.convert.quantise import grid
 from signfire.gen.convert.summary import noise_db
 from signfire.gen.design.design import Design
 from signfire.gen.design.features import Features
@@ -216,6 +217,35 @@ def test_weights_on_a_trained_grid_keep_it():
     design = converted(net, table(), FINE)
 
     assert design.input_format.features is None
+
+
+def test_rows_that_one_column_outweighs_lie_on_no_grid():
+    rng = np.random.default_rng(6)
+    weights = rng.normal(size=(16, 8)) * [1e6, *[1.0] * 7]
+
+    assert grid(weights) is None
+    assert grid(np.rint(weights / 1e5) * 0.5) is not None  # all but the first column are 0
+
+
+class Squares(nn.Module):
+    """Standardised features beside their squares, which read each feature alone."""
+
+    def __init__(self, x: np.ndarray) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.register_buffer("mean", torch.tensor(x.mean(axis=0)))
+        self.register_buffer("std", torch.tensor(x.std(axis=0)))
+        self.fc = nn.Linear(12, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = (x - self.mean) / self.std
+        return self.fc(torch.cat([x, x * x], 1))
+
+
+def test_one_weight_a_row_is_no_trained_grid():
+    model = Squares(table()).eval()
+
+    assert logits_db(model, converted(model, table()), table(200, seed=1)) > 20
 
 
 # -- the network that reads steps ------------------------------------------------------------------

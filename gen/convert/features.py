@@ -34,7 +34,7 @@ import numpy as np
 
 from ..design.features import Features
 from ..model.maps import LinearMap
-from ..model.network import MAX, Network, Operand, Population
+from ..model.network import MAX, Network, Operand, Population, Projection
 from .options import AUTO, ONE, Options
 from .quantise import GRID_EVIDENCE, grid
 
@@ -119,19 +119,22 @@ def may_differ(network: Network, samples: np.ndarray, options: Options) -> bool:
             for q in operand.projections:
                 if q.source != name:
                     continue
-                if on_trained_grid(q.map) or population.function == MAX:
+                if on_trained_grid(q) or population.function == MAX:
                     return False
                 if options.dynamics != "signgd" and q.map.padded:
                     return False
     return True
 
 
-def on_trained_grid(of: LinearMap) -> bool:
+def on_trained_grid(projection: Projection) -> bool:
     """Whether weights were trained with quantisation; a row with one weight alone tells nothing."""
-    if of.fixed or of.apart:
+    linear, weights = projection.map, projection.map.weights
+    if linear.fixed or linear.apart:
         return False
-    told = np.maximum(np.count_nonzero(of.weights, axis=1) - 1, 0).sum()
-    return bool(told >= GRID_EVIDENCE) and grid(of.weights) is not None
+    told = np.maximum(np.count_nonzero(weights, axis=1) - 1, 0).sum()
+    if projection.common is None and told < GRID_EVIDENCE:
+        return False
+    return grid(weights, common=projection.common) is not None
 
 
 def groups_of(readers: list[Reader]) -> np.ndarray:
@@ -403,7 +406,7 @@ def reading_steps(network: Network, features: Features) -> Network:
             if q.source == name:
                 constant = constant + q.map.apply(offset[None])[0]
                 own = Reader(map=q.map, bits=0, shared=False).per_weight(scale)
-                q = replace(q, map=q.map.with_weights(q.map.weights * own))
+                q = replace(q, map=q.map.with_weights(q.map.weights * own), common=None)
             projections.append(q)
         bias = per_channel(old.bias + constant, constant, population.shape)
         return replace(old, projections=tuple(projections), bias=bias)
