@@ -21,6 +21,7 @@ from . import (
     bench_paper,
     bench_perceptron,
     bench_tables,
+    bench_verdict,
     proof,
 )
 from .cli import cli
@@ -40,7 +41,7 @@ GROUPS = {
     "E": bench_house.TITLE,
     "F": bench_paper.TITLE,
 }
-BESIDE = (bench_tables,)  # modules of a group whose title another one has
+BESIDE = (bench_tables, bench_verdict)  # modules of a group whose title another one has
 
 
 # -- records -----------------------------------------------------------------------------------
