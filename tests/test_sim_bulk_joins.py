@@ -1,6 +1,7 @@
 """The bulk check of joins and of maximum pooling, stalled at random, and faults that it sees."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from signfire.sim.specimens.joins import CONCATENATION, RESIDUAL, WIDE, random_j
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 STALLS = (0.3, 0.5)
+COUNT = 20  # samples
 DESIGNS = {
     "residual sums by identity, 1x1 and slice": random_joins(
         shape=(6, 5),
@@ -68,14 +70,14 @@ def samples(design, count: int) -> np.ndarray:
 @pytest.mark.parametrize("name", DESIGNS)
 def test_every_word_is_equal_whatever_the_stalls(name, directory):
     design = DESIGNS[name]
-    raw = samples(design, 60)
+    raw = samples(design, COUNT)
 
-    options = {"technology": "ice40-up", "verilog": to_verilog(Core(design, "ice40-up"), bulk.TOP)}
+    options = {"technology": "ice40-up", "verilog": verilog_of(name)}
     free = run_bulk(design, raw, directory, **options)
     stalled = run_bulk(design, raw, directory, **options, stalls=STALLS, seed=5)
 
     assert free.mismatches == stalled.mismatches == ()
-    assert free.words == stalled.words == 60 * design.readout.size
+    assert free.words == stalled.words == COUNT * design.readout.size
     assert stalled.labels.tolist() == golden.run(design, raw).labels.tolist()
     assert stalled.cycles > free.cycles
 
@@ -94,7 +96,7 @@ def test_a_branch_that_is_not_added_is_seen(name, layer, branch, directory):
     design = DESIGNS[name]
     faulty = without(design, layer, branch)
 
-    assert "logit" in {m.what for m in against(design, faulty, directory).mismatches}
+    assert "logit" in {m.what for m in against(name, faulty, directory).mismatches}
 
 
 def test_a_maximum_that_misses_the_last_of_its_window_is_seen(directory):
@@ -102,16 +104,23 @@ def test_a_maximum_that_misses_the_last_of_its_window_is_seen(directory):
     less = with_operands(design, "max2", design["max2"].operands[:-1])
 
     assert len(design["max2"].operands) == 4
-    assert "logit" in {m.what for m in against(design, less, directory).mismatches}
+    assert "logit" in {m.what for m in against("maximum pooling", less, directory).mismatches}
 
 
-def against(design, expected, directory):
+@cache
+def verilog_of(name: str) -> str:
+    """Return the RTL of a design, made once."""
+    return to_verilog(Core(DESIGNS[name], "ice40-up"), bulk.TOP)
+
+
+def against(name: str, expected, directory):
     """Run the RTL of a design, stalled, and compare it with what another one should answer."""
+    design = DESIGNS[name]
     return run_bulk(
         expected,
-        samples(design, 60),
+        samples(design, COUNT),
         directory,
-        verilog=to_verilog(Core(design, "ice40-up"), bulk.TOP),
+        verilog=verilog_of(name),
         shape=design,
         stalls=STALLS,
         seed=5,

@@ -1,6 +1,7 @@
 """The bulk check of neurons of two operands, stalled at random, and faults that it sees."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from signfire.sim.specimens.pairs import random_pairs
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 STALLS = (0.3, 0.5)
+COUNT = 20  # samples
 DESIGNS = {
     "LayerNorm of rows within a residual sum": random_pairs(
         rows=(2, 3),
@@ -50,23 +52,30 @@ def samples(design, count: int) -> np.ndarray:
     return np.random.default_rng(3).integers(fmt.low, fmt.high + 1, (count, design.input.size))
 
 
+@cache
+def verilog_of(name: str) -> str:
+    """Return the RTL of a design, made once."""
+    return to_verilog(Core(DESIGNS[name], "ecp5"), bulk.TOP)
+
+
 @pytest.mark.parametrize("name", DESIGNS)
 def test_every_word_is_equal_whatever_the_stalls(name, directory):
     design = DESIGNS[name]
-    raw = samples(design, 60)
+    raw = samples(design, COUNT)
 
-    options = {"technology": "ecp5", "verilog": to_verilog(Core(design, "ecp5"), bulk.TOP)}
+    options = {"technology": "ecp5", "verilog": verilog_of(name)}
     free = run_bulk(design, raw, directory, **options)
     stalled = run_bulk(design, raw, directory, **options, stalls=STALLS, seed=5)
 
     assert free.mismatches == stalled.mismatches == ()
-    assert free.words == stalled.words == 60 * design.readout.size
+    assert free.words == stalled.words == COUNT * design.readout.size
     assert stalled.labels.tolist() == golden.run(design, raw).labels.tolist()
 
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_an_operand_a_little_off_is_seen(number, directory):
-    design = DESIGNS["LayerNorm of rows within a residual sum"]
+    name = "LayerNorm of rows within a residual sum"
+    design = DESIGNS[name]
     pair = design["pair"]
     operands = list(pair.operands)
     operands[number] = replace(operands[number], multiplier=operands[number].multiplier * 9 // 10)
@@ -77,10 +86,10 @@ def test_an_operand_a_little_off_is_seen(number, directory):
 
     result = run_bulk(
         faulty,
-        samples(design, 60),
+        samples(design, COUNT),
         directory,
         technology="ecp5",
-        verilog=to_verilog(Core(design, "ecp5"), bulk.TOP),
+        verilog=verilog_of(name),
         shape=design,
     )
 

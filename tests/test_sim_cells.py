@@ -23,7 +23,8 @@ class BlockRam:
 
     def __init__(self, *, byte, widths, modes=(0, 0), writes=(True, True), seed=0):
         self.byte, self.widths, self.modes, self.writes = byte, widths, modes, writes
-        self.bits = [random.Random(seed).getrandbits(1) for _ in range(2048 * byte)]
+        numbers = random.Random(seed)
+        self.bits = [numbers.getrandbits(1) for _ in range(2048 * byte)]
         self.init = list(self.bits)
         self.out = [0, 0]
 
