@@ -117,6 +117,14 @@ def test_the_class_is_the_first_maximum_and_has_its_probability() -> None:
     assert head.figures(values, np.array([1, 2]))["accuracy"] == 0.5
 
 
+def test_classes_may_be_one_hot() -> None:
+    labels = np.array([[0, 1.0, 0], [0, 0, 1]])
+
+    assert Classes(shape=(3,)).truth(labels, "net").tolist() == [1, 2]
+    with pytest.raises(ValueError, match=r"^labels must be a vector of integer classes, not float"):
+        Classes(shape=(3,)).truth(labels * 2, "net")
+
+
 def test_two_classes_have_an_area_too() -> None:
     values = np.array([[0, 3], [0, 1], [0, 2], [0, -1.0]])
 
@@ -246,6 +254,7 @@ FITTED = [
     ((3,), [0, 1, 2], "classes"),
     ((3,), [[0.1, 0.2, 0.3]] * 2, "values"),
     ((3,), [[0, 1, 1]] * 2, "labels"),
+    ((3,), [[0, 1, 0], [1, 0, 0]], "classes"),
     ((3, 2, 2), np.zeros((2, 2, 2), int), "pixels"),
     ((3, 2, 2), np.full((2, 3, 2, 2), 0.5), "values"),
     ((1, 2, 2), np.ones((2, 1, 2, 2)), "pixels"),

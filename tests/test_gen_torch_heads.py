@@ -51,6 +51,8 @@ ENDS = {
     "sigmoid, then squeeze": (lambda x: torch.sigmoid(x).squeeze(-1), "sigmoid", 1),
     "squeeze": (lambda x: x.squeeze(-1), "", 1),
     "view": (lambda x: x.view(-1), "", 1),
+    "a column": (lambda x: torch.sigmoid(x)[:, 0], "sigmoid", 1),
+    "another word for it": (lambda x: torch.special.expit(x), "sigmoid", 1),
     "float64": (lambda x: torch.softmax(x, 1).double(), "softmax", 3),
 }
 
@@ -114,6 +116,19 @@ def test_a_sigmoid_that_is_not_the_end_is_a_neuron() -> None:
 
     assert network.head.outputs[0].link == ""
     assert "sigmoid" in [p.function for p in network.populations]
+
+
+@pytest.mark.parametrize("end", [torch.relu, F.softplus, torch.exp])
+def test_what_is_never_below_0_is_a_value(end) -> None:
+    (output,) = import_network(Ends(end, 1), samples(5)).head
+
+    assert output.kind == "values" and output.guessed
+
+
+def test_planes_beside_other_outputs_are_values() -> None:
+    network = import_network(Planes(lambda x: (x, x.mean((2, 3)))), samples(1, 6, 6))
+
+    assert [output.kind for output in network.head] == ["values", "classes"]
 
 
 def test_rounding_that_is_no_decision_is_refused() -> None:

@@ -8,6 +8,7 @@ the network, see :mod:`signfire.gen.model.heads`.
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ LINKS = {
     "log_softmax": "log_softmax",
     "_log_softmax": "log_softmax",
     "sigmoid": "sigmoid",
+    "special_expit": "sigmoid",
     "log_sigmoid": "log_sigmoid",
     "log_sigmoid_forward": "log_sigmoid",
     "tanh": "tanh",
@@ -35,6 +37,10 @@ SAME_ELEMENTS = (  # operators that change the shape or the type of a value at m
     "_to_copy", "type_as", "view", "_unsafe_view", "reshape", "flatten", "unflatten", "squeeze",
     "unsqueeze", "view_as",
 )  # fmt: skip
+
+
+PICKING = ("select", "slice", "narrow")  # where nothing is left out
+NOT_BELOW_0 = ("relu", "softplus", "exp", "square", "abs")  # an end of values, and of no yes or no
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +73,8 @@ class Tail:
         shape = shape_of(self.node)
         if self.threshold is None:
             settings: dict[str, Any] = {"link": self.link, "axis": self.axis}
+            if name_of(_before(self.node)) in NOT_BELOW_0 and not self.decides:
+                settings["kind"] = "values"
             return guessed(shape, name=self.name, start=start, decides=self.decides, **settings)
         found = guessed(shape, name=self.name, start=start, link=self.link or "sigmoid")
         return replace(found, link=self.link, decides=True, guessed=False, threshold=self.threshold)
@@ -163,8 +171,12 @@ def _without_rounding(behind: Tail, plain: Tail) -> Tail:
 
 def _before(node: Node) -> Node:
     """Return the node whose elements a node gives in another shape or type."""
-    while name_of(node) in SAME_ELEMENTS and len(node.all_input_nodes) == 1:
-        node = node.all_input_nodes[0]
+    while len(node.all_input_nodes) == 1:
+        (source,) = node.all_input_nodes
+        picks = name_of(node) in PICKING and prod(shape_of(node)) == prod(shape_of(source))
+        if name_of(node) not in SAME_ELEMENTS and not picks:
+            break
+        node = source
     return node
 
 

@@ -44,6 +44,8 @@ class Classes(Output):
         last = self.size - 1
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
+        if labels.shape[1:] == (self.size,) and is_one_hot(labels):
+            labels = labels.argmax(axis=1)
         if labels.ndim != 1 or labels.dtype.kind not in "biu":
             raise ValueError(
                 f"labels must be a vector of integer classes, not {labels.dtype} of shape "
@@ -68,3 +70,10 @@ class Classes(Output):
         if self.size == 2:
             found["auc"] = area_under_curve(rows[:, 1] - rows[:, 0], truth == 1)
         return found
+
+
+def is_one_hot(labels: np.ndarray) -> bool:
+    """Whether each row of labels, (n, classes), holds a 1 and nothing else but 0."""
+    if labels.ndim != 2 or labels.dtype.kind not in "biuf":
+        return False
+    return bool(((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all())

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .classes import Classes
+from .classes import Classes, is_one_hot
 from .labels import Labels
 from .output import Figures, Output
 from .pixels import Pixels
@@ -32,16 +32,21 @@ def output_of(kind: str, **settings: Any) -> Output:
     return KINDS[kind](**settings)
 
 
-def guessed(shape: tuple[int, ...], **settings: Any) -> Output:
-    """Return an output of the kind that its shape and its link suggest."""
+def guessed(shape: tuple[int, ...], kind: str = "", **settings: Any) -> Output:
+    """Return an output of the kind that its shape and its link suggest, if not of a ``kind``.
+
+    Planes beside other outputs are values, as a detector's are.
+    """
     link, size = settings.get("link", ""), int(np.prod(shape))
-    if size == 1:
+    known = "softmax" in link or settings.get("decides", False)
+    if kind:
+        known = False
+    elif size == 1:
         kind = "threshold"
     elif max(shape) < size:
-        kind = "pixels"
+        kind = "values" if settings.get("name") and not known else "pixels"
     else:
         kind = "labels" if link in ("sigmoid", "log_sigmoid") else "classes"
-    known = "softmax" in link or settings.get("decides", False)
     return output_of(kind, shape=shape, guessed=not known, **settings)
 
 
@@ -78,14 +83,18 @@ def _kind_of(output: Output, labels: np.ndarray) -> str | None:
         if not one_each:
             return None
         return Threshold.kind if two else Values.kind
+    planes = max(output.shape) < output.size
     if one_each:
-        return Classes.kind if max(output.shape) == output.size else None
+        return None if planes else Classes.kind
     if labels.size == len(labels) * output.size:
         binary = whole and labels.min() >= 0 and labels.max() <= 1
-        if output.kind == Pixels.kind:
-            return Pixels.kind if binary and min(output.shape) == 1 else Values.kind
+        if planes:
+            return Pixels.kind if binary and output.shape[output.axis] == 1 else Values.kind
+        if binary and output.kind == Classes.kind and is_one_hot(labels):
+            return Classes.kind
         return Labels.kind if binary else Values.kind
-    return None
+    places = output.size // output.shape[output.axis]
+    return Pixels.kind if planes and labels.size == len(labels) * places else None
 
 
 @dataclass(frozen=True, kw_only=True)
