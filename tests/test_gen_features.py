@@ -12,6 +12,7 @@ from signfire.gen.convert.features import choose_features, groups_of, readers_of
 from signfire.gen.convert.options import Options
 from signfire.gen.convert.quantise import grid
 from signfire.gen.convert.summary import noise_db
+from signfire.gen.core.plans import no_hardware
 from signfire.gen.design.design import Design
 from signfire.gen.design.features import Features
 from signfire.gen.front.export import import_network
@@ -334,6 +335,7 @@ def test_every_reader_of_features_stays_near_the_floats(name):
     design = converted(model, x, replace(FINE, input_scales="each"))
 
     assert logits_db(model, design, x) > 25
+    assert no_hardware(design) is None
 
 
 def test_elements_that_share_a_weight_share_a_scale():

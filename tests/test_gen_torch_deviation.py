@@ -71,6 +71,29 @@ def test_what_a_deviation_divides_is_that_of_the_model(name):
     assert noise_db(exact, said * design.readout.operands[0].scale) > 22
 
 
+@pytest.mark.parametrize("shape", [(4, 16), (1, 8, 8)])
+def test_a_whole_sample_is_standardised_before_a_convolution(shape):
+    class Whole(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            kind = nn.Conv1d if len(shape) == 2 else nn.Conv2d
+            self.conv, self.fc = kind(shape[0], 4, 3, padding=1), nn.Linear(4 * 64 // shape[0], 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            axes = tuple(range(1, x.ndim))
+            mean, std = x.mean(axes, keepdim=True), x.std(axes, keepdim=True)
+            return self.fc(torch.relu(self.conv((x - mean) / (std + 1e-6))).flatten(1))
+
+    x = (np.random.default_rng(2).normal(size=(60, *shape)) * 3 + 5).astype(np.float32)
+    model = Whole().eval()
+
+    network = import_network(model, x)
+
+    exact = model(torch.tensor(x)).detach().numpy()
+    assert network.answers(x) == pytest.approx(exact, rel=1e-4, abs=1e-4)
+
+
 VALUES = {
     "beside the mean": (lambda x: torch.cat([x.mean(2), x.std(2)], 1), 8),
     "stacked": (lambda x: torch.stack([x.std(2), x.mean(2)], 1).flatten(1), 8),

@@ -212,7 +212,17 @@ def over_root(call: Call, x: Affine, root: Root) -> Affine:
     if any(len(value.shape) != len(call.features) for value in (x, root.value)):
         raise Refused("the batch axes do not meet")
     name = f"{call.site.path or x.origin or 'divide_root'}_divide_root"
-    return call.over_root(x.broadcast(call.features), root, name)
+    x = x.broadcast(call.features)
+    try:
+        return call.over_root(x, root, name)
+    except Refused:
+        if root.value.size > 1:
+            raise
+    # A whole sample by its own deviation: a row of values, whatever planes it is seen as.
+    flat = replace(root, value=root.value.reshaped((1,)))
+    found = call.over_root(x.reshaped((x.size,)), flat, name).reshaped(call.features)
+    call.builder.note_layout(found)
+    return found
 
 
 def several(call: Call, function: str, operands: list[Affine]) -> Affine:

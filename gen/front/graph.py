@@ -208,10 +208,10 @@ class Call:
         its own; the graph is asked which is right.
         """
         if root.guard and self.graph.exact_roots:
-            divisor = self.as_affine(replace(root, inverse=False)).broadcast(self.features)
+            divisor = self.as_affine(replace(root, inverse=False)).broadcast(x.shape)
             return self.population([x, divisor], "divide", name=name)
         self.graph.guarded |= root.guard != 0
-        below = root.value.broadcast(self.features).shifted(np.float64(root.guard**2))
+        below = root.value.broadcast(x.shape).shifted(np.float64(root.guard**2))
         return self.population([x, below], "divide_root", name=name)
 
     def constant(self, name: str) -> np.ndarray:
