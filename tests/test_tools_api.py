@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import sliplib
 
+from signfire.gen.model.heads import Head, Threshold
 from signfire.hdl.protocol import Command
 from signfire.sim import golden
 from signfire.sim.specimens.chains import random_design
-from signfire.tools import api, host
+from signfire.tools import api, host, watch
 from signfire.tools.host import decode_frame, encode_frame
 
 DESIGN = random_design(sizes=(12, 6, 4), input_steps=2)
@@ -76,3 +77,38 @@ def test_rows_of_the_confusion_are_the_truth_and_columns_the_answers() -> None:
 )
 def test_a_lone_flip_flop_costs_a_lut_where_the_two_share_a_site(board, shared) -> None:
     assert api.budget_of(api.find_board(board)).shared_cells is shared
+
+
+def test_the_host_decides_for_one_logit_what_the_board_cannot(
+    monkeypatch, pretended_board, pretended_port
+) -> None:
+    """The class that the hardware sends is the first maximum of one: always 0."""
+    plain = random_design(sizes=(12, 6, 1), input_steps=2)
+    values = plain.values(golden.run(plain, RAW).logits)[:, 0]
+    middle = float(np.median(values))
+    output = Threshold(shape=(1,), link="sigmoid", threshold=middle, names=("fine", "faulty"))
+    design = plain.with_head(Head(outputs=(output,)))
+    truth = (values > middle).astype(int)
+    data = api.Dataset(path="", x=RAW, y=np.r_[1 - truth[:1], truth[1:]])
+    board = pretended_board(design)
+    monkeypatch.setattr(host, "open_port", lambda port, baud: nullcontext(pretended_port(board)))
+
+    found = api.infer(design, "port", data)
+
+    assert 0 < truth.sum() < 6
+    assert (found.equal, found.correct) == (6, 5)
+    assert found.labels.tolist() == truth.tolist()
+    assert found.figures[""]["accuracy"] == pytest.approx(5 / 6)
+    shares = 1 / (1 + np.exp(-values))
+    assert found.answers[""]["probability"] == pytest.approx(shares)
+    told: list[dict] = []
+    reach = watch.Reach(
+        lambda: nullcontext(pretended_port(board)), design, tries=0, emit=told.append
+    )
+    tally = watch.infer(design, watch.of_data(design, data), reach, told.append)
+    answers = [record for record in told if "index" in record]
+    assert (tally.samples, tally.equal, tally.correct) == (6, 6, 5)
+    assert [a["label"] for a in answers] == truth.tolist()
+    assert [a["class"] for a in answers] == [("fine", "faulty")[k] for k in truth]
+    assert [a["probability"] for a in answers] == pytest.approx(shares.tolist())
+    assert [a["correct"] for a in answers] == [False] + [True] * 5
