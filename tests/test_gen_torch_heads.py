@@ -216,22 +216,41 @@ def test_planes_are_classes_of_pixels(end, planes: int, link: str) -> None:
     assert np.allclose(network.head.part(network.answers(x), output), wanted, atol=1e-4)
 
 
-def test_logits_of_steps_lie_along_the_last_axis() -> None:
-    class Steps(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            torch.manual_seed(0)
-            self.fc = nn.Linear(4, 3)
+class Steps(nn.Module):
+    """Three logits of each of six steps."""
 
-        def forward(self, x: Tensor) -> Tensor:
-            return torch.softmax(self.fc(x), -1)
+    def __init__(self, end) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc = nn.Linear(4, 3)
+        self.end = end
 
-    model, x = Steps(), samples(6, 4)
+    def forward(self, x: Tensor) -> Tensor:
+        return self.end(self.fc(x))
 
-    (output,) = import_network(model, x).head
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda x: torch.softmax(x, -1),
+        lambda x: x.argmax(-1),
+        lambda x: torch.sigmoid(x).argmax(2),
+        lambda x: torch.softmax(x, 2).argmax(2),
+    ],
+)
+def test_logits_of_steps_lie_along_the_last_axis(end) -> None:
+    (output,) = import_network(Steps(end), samples(6, 4)).head
 
     assert isinstance(output, Pixels)
     assert (output.axis, output.places) == (1, (6,))
+
+
+def test_a_softmax_along_another_axis_than_the_argmax_is_no_link() -> None:
+    network = import_network(Steps(lambda x: torch.softmax(x, 2).argmax(1)), samples(6, 4))
+
+    (output,) = network.head
+    assert (output.link, output.axis, output.decides) == ("", 0, True)
+    assert "divide" in [p.function for p in network.populations]
 
 
 def test_a_program_says_its_outputs_too() -> None:

@@ -159,6 +159,8 @@ def tail_of(name: str, node: Node) -> Tail:
         if link in AMONG:
             return plain
     if decided is not None and decided.threshold is None:
+        if link in AMONG and axis != decided.axis:
+            return decided  # a softmax keeps the order along its own axis alone
         axis = decided.axis
     return replace(behind, node=source, link=link, axis=axis, threshold=threshold)
 
