@@ -1,5 +1,7 @@
 """Layers keep what they were trained for: steps, ranges, biases beside weights of nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -253,7 +255,10 @@ def test_a_common_step_is_found_where_there_is_one():
 
 
 def least_weights():
-    """Return a design of 4-bit weights that are -8, folded so that outputs share multipliers."""
+    """Return a design of 4-bit weights that are -8, and of a factor for each layer of 25 bits.
+
+    It is folded so that outputs would share multipliers.
+    """
     folding = {
         "input": Folding(pe=2),
         "fc1": Folding(pe=6, simd=4, synapse=MULTIPLY),
@@ -263,7 +268,14 @@ def least_weights():
     for name in ("fc1", "fc2"):
         (projection,) = design[name].sources
         projection.map.weights[::2, ::3] = -8  # in place: of this test's own
-    return design
+    hidden = design["fc1"]
+    (operand,) = hidden.operands
+    spread = np.arange(len(operand.multiplier)) * 12345
+    wide = replace(
+        operand, multiplier=(operand.multiplier << 20) + spread, shift=operand.shift + 20
+    )
+    populations = [replace(p, operands=(wide,)) if p is hidden else p for p in design.populations]
+    return replace(design, populations=tuple(populations))
 
 
 def test_weights_of_minus_two_to_the_power_compute_in_hardware_what_they_say(run_core):
@@ -275,6 +287,7 @@ def test_weights_of_minus_two_to_the_power_compute_in_hardware_what_they_say(run
 
     run = run_core(core, raw)
 
+    assert 2**20 < design["fc1"].operands[0].multiplier.max()
     assert [1, 1] == [layer.plan.packed for layer in core.layers]
     wanted = [golden.trace(design, sample).logits.tolist() for sample in raw]
     assert wanted == np.reshape([r["logit"] for r in run.results], (3, 4)).tolist()

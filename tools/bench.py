@@ -20,6 +20,7 @@ from . import (
     bench_house,
     bench_paper,
     bench_perceptron,
+    bench_quantised,
     bench_tables,
     bench_verdict,
     proof,
@@ -41,7 +42,11 @@ GROUPS = {
     "E": bench_house.TITLE,
     "F": bench_paper.TITLE,
 }
-BESIDE = (bench_tables, bench_verdict)  # modules of a group whose title another one has
+BESIDE = (
+    bench_tables,
+    bench_verdict,
+    bench_quantised,
+)  # modules of a group whose title another one has
 
 
 # -- records -----------------------------------------------------------------------------------

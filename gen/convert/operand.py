@@ -21,6 +21,7 @@ from .quantise import QuantisedRows, Rounder, grid, quantise_rows, widest_scales
 BIAS_REACH = 2.0**24  # units of X that the greatest bias of an operand is worth at most
 IDLE_BIAS = 2.0**10  # units of X that the greatest bias of a read-out without weights is worth
 IDLE_FINE = 16.0  # units of X in one of v, of neurons without weights
+EXACT_BITS = 22  # of fixed coefficients between trained levels, at most
 TRAINED_BITS = 16  # of the factors of trained scales, at least
 SHARED_BITS = 12  # of weights that were trained with a step an output and share one scale
 WIDEST = 8  # bits of a trained weight
@@ -609,13 +610,16 @@ def _fixed(
     greatest = np.where(greatest == 0, greatest.max() or idle, greatest)
     even = len(sizes) == 1 or np.allclose(sizes, sizes[0], rtol=1e-12)
     scale = greatest if even else greatest / FIXED_FINE
-    exact = multiplier_bits is not None
-    if exact and not even:
+    if multiplier_bits is not None and not even:
+        limit = 2.0 ** (min(multiplier_bits, EXACT_BITS) - 1) - 1
         scale = np.array(
-            [common_step(row, FIXED_LIMIT) or s for row, s in zip(rows, scale, strict=True)]
+            [
+                common_step(row, FIXED_LIMIT) or widest / limit
+                for row, widest in zip(rows, greatest, strict=True)
+            ]
         )
     if unit is None:
         return QuantisedRows(weights=rows, scale=np.full(len(rows), scale.max())), None
     factors = Factors.reaching(name, unit, float(scale.max()), multiplier_bits or 16)
-    factors = factors.reduced(scale) if exact else factors
+    factors = factors.reduced(scale) if multiplier_bits is not None else factors
     return QuantisedRows(weights=rows, scale=factors.snap(scale)), factors

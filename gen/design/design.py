@@ -39,6 +39,7 @@ from .folding import EVENTS, SYNAPSES, Folding
 from .parallel import check_folding, has_synapses, whole
 from .population import (
     FACTOR_LIMIT,
+    MULTIPLIER_LIMIT,
     DesignPopulation,
     InputFormat,
 )
@@ -117,6 +118,7 @@ class Design:
                     f"every population but the read-out has a code ({population.name})"
                 )
             self._check_numbers(population)
+            self._check_products(population)
             self._check_dynamics(population)
             self._check_function(population)
             self._check_ties(population)
@@ -254,6 +256,19 @@ class Design:
                 raise ValueError(
                     f"requantisation factors of {population.name!r} must lie in 1..2^32 - 1 with a "
                     f"shift of at least 1, not {m.min()}..{m.max()} / 2^{operand.shift}"
+                )
+
+    def _check_products(self, population: DesignPopulation) -> None:
+        """Refuse factors whose products with integrators 63 bits do not hold."""
+        for k, operand in enumerate(population.operands):
+            factor = int(operand.multiplier.max())
+            if factor < MULTIPLIER_LIMIT or self.dynamics != "signgd":
+                continue
+            bound = self.integrator_bound(population, k)
+            if bound * factor + 2**operand.shift >= 2**62:
+                raise ValueError(
+                    f"sums of {population.name!r} reach {bound}, and times a factor of {factor} "
+                    f"that passes 62 bits (take fewer multiplier_bits)"
                 )
 
     def __getitem__(self, name: str) -> DesignPopulation:
