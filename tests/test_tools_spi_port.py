@@ -171,7 +171,7 @@ def test_samples_through_the_pins_give_what_golden_says(monkeypatch, design, rat
 @pytest.mark.parametrize("lanes", [1, 4])
 def test_a_sample_loses_no_byte_at_the_rate_that_the_report_states(lanes, share, loses):
     folding = {"input": Folding(pe=lanes), "fc1": Folding(pe=2, simd=4), "fc2": Folding(pe=1)}
-    design = random_design(seed=2, sizes=(160, 4, 2), steps=2, input_steps=2, folding=folding)
+    design = random_design(seed=2, sizes=(96, 4, 2), steps=2, input_steps=2, folding=folding)
     simulated = SimulatedBoard(design)
     board = connect_to(simulated)
     board.identify()
@@ -190,9 +190,9 @@ def test_a_sample_loses_no_byte_at_the_rate_that_the_report_states(lanes, share,
 def test_two_hosts_at_once_both_get_their_own_answers(design):
     simulated = SimulatedBoard(design)
     board = connect_to(simulated)
-    x = some_samples(design, 3)
+    x = some_samples(design, 2)
     expected = golden.run(design, design.raw_samples(x))
-    asked = 3
+    asked = 2
     for sequence in range(asked):
         simulated.serial_up += encode_frame(Command.STATUS, 0x40 + sequence)
 
