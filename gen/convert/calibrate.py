@@ -28,6 +28,7 @@ from .paper import as_paper, paper_input, scaled, ties_of
 from .population import (
     code_kind,
     convert_population,
+    is_trained,
     passed_on,
     trained_code,
     trained_levels,
@@ -208,8 +209,8 @@ def calibrate(
         sums = converted.integrators(integers, converted.values)
         said = sums[0] * by_channel(integers.operands[0].scale, integers.shape)
         layers.append(report(integers, exact[0], said) | converted.counted(integers, sums[0]))
-        if population.step is not None and integers.code is not None:
-            levels = np.rint(outputs[population.name] / integers.code.unit)
+        if is_trained(network, population) and is_exact(network, population):
+            levels = np.rint(outputs[population.name] / integers.spike_code.unit)
             unlike = float((converted.values[population.name] != levels).mean())
             layers[-1]["unlike"] = unlike
     if options.paper:
@@ -225,6 +226,14 @@ def calibrate(
         provenance=provenance | {"layers": layers},
     )
     return pixel_after_pixel(design)
+
+
+def is_exact(network: Network, population: Population) -> bool:
+    """Whether all that a population sums was trained with quantisation: weights and sources."""
+    return all(
+        (q.map.fixed or q.common is not None) and is_trained(network, network[q.source])
+        for q in population.sources
+    )
 
 
 def as_trained(network: Network, options: Options) -> Options:
