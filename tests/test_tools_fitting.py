@@ -1,10 +1,14 @@
 """Fitting: retrained models take the place of others in hardware that was made for them."""
 
 import numpy as np
+import pytest
+import torch
+from torch import nn
 
 from signfire.gen.convert.calibrate import calibrate
 from signfire.gen.convert.options import Options
 from signfire.gen.core.shape import crowds, differences
+from signfire.gen.front.export import import_network
 from signfire.gen.model.maps import Dense
 from signfire.gen.model.network import Network, Operand, Population, Projection
 from signfire.sim import golden
@@ -56,6 +60,24 @@ def test_retrained_models_fit_and_answer_as_when_they_are_free():
 
         assert differing(net, design) <= differing(net, calibrate(net, SAMPLES, OPTIONS)) + 0.03
     assert refused, "these seeds show nothing"
+
+
+def pooled(seed: int) -> Network:
+    torch.manual_seed(seed)
+    layers = [nn.Unflatten(1, (1, 12)), nn.Conv1d(1, 2, 3, padding=1), nn.ReLU(), nn.MaxPool1d(2)]
+    module = nn.Sequential(*layers, nn.Flatten(), nn.Linear(12, 3))
+    return import_network(module, SAMPLES.astype(np.float32))
+
+
+def test_neurons_take_a_coarser_unit_where_factors_can_grow_no_more(monkeypatch):
+    shape = calibrate(pooled(0), SAMPLES, Options())
+    for seed in (3, 4):
+        api.fitted(fitting.converted_like(pooled(seed), SAMPLES, None, shape), shape)
+    monkeypatch.setattr(fitting, "beyond_factors", lambda *_: [0.0])
+
+    with pytest.raises(ValueError, match=r"of '1' reach"):
+        for seed in (3, 4):
+            api.fitted(fitting.converted_like(pooled(seed), SAMPLES, None, shape), shape)
 
 
 def test_ranges_of_another_training_take_the_units_that_are_there():

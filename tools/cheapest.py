@@ -44,6 +44,7 @@ JUDGED = 8  # settings that are judged at most
 APART = (-2, -1, 0, 1, 2)  # places of a knob beside what its family has
 REACHES = (1.0, 0.8, 1.25)  # times the range that the search of ranges takes
 CODES = (AUTO, "centred")
+IMPOSSIBLE = 1000.0  # points that settings lose whose integers cannot be
 MOST_DIFFERING = 10.0  # times the loss: of the answers that differ, whatever they are worth
 # T of populations, bits of weights, T of the input: what is tried first.
 LADDER = (
@@ -334,8 +335,8 @@ class Search:
             entry = {
                 "number": number,
                 "params": params,
-                "points": seen.points,
-                "differing": 100 * (seen.differing or 0.0),
+                "points": IMPOSSIBLE if seen is None else seen.points,
+                "differing": 0.0 if seen is None else 100 * (seen.differing or 0.0),
             }
             self.record.keep(entry)
         choice = Choice(

@@ -56,25 +56,29 @@ class Looks:
 
     def __post_init__(self) -> None:
         self.exact = self.network.answers(self.judges)
-        self.known: dict[str, tuple[float, float]] = {}
+        self.known: dict[str, verdict.Agreement | None] = {}
 
-    def rank(self, options: Options) -> tuple[float, float]:
-        """Return what is small where little is lost: loss in per cent, root mean square error.
+    def at(self, options: Options) -> verdict.Agreement | None:
+        """Return how far a conversion agrees.
 
-        Infinite where the integers cannot be: units of a quotient that are finer than its factors.
+        ``None`` where the integers cannot be: units of a quotient that are finer than its factors.
         """
         key = repr(options)
         if key not in self.known:
             self.progress(f"looking for what loses most, conversion {len(self.known) + 1}")
+            self.known[key] = None
             try:
                 design = calibrate(self.network, self.calibrate, options)
             except ValueError:
-                self.known[key] = np.inf, np.inf
-            else:
-                said = verdict.outputs(design, self.judges)
-                found = verdict.compare(self.network, self.exact, said, self.judges)
-                self.known[key] = found.loss, found.rmse
+                return None
+            said = verdict.outputs(design, self.judges)
+            self.known[key] = verdict.compare(self.network, self.exact, said, self.judges)
         return self.known[key]
+
+    def rank(self, options: Options) -> tuple[float, float]:
+        """Return what is small where little is lost: loss in per cent, root mean square error."""
+        found = self.at(options)
+        return (np.inf, np.inf) if found is None else (found.loss, found.rmse)
 
 
 def looks(

@@ -17,9 +17,9 @@ from ..gen.design.folding import Folding
 from ..gen.model.network import Network
 from ..gen.technology import TECHNOLOGIES
 
-TRIES = 8
+TRIES = 12
 SPARE = 1.003  # times as much room as is lacking: rounding may take some
-COARSEST = 2.0  # times the scale, or the unit, that suits
+COARSEST = 4.0  # times the unit that suits; the verdict says what that costs
 
 
 def converted_like(
@@ -42,7 +42,7 @@ def converted_like(
             break
         if [p.name for p in design.populations] != [p.name for p in shape.populations]:
             break
-        wanted = more_room(room, design, crowds(shape, design, technology))
+        wanted = more_room(room, design, like, crowds(shape, design, technology))
         if wanted is None:
             break
         progress("making room in the registers of the other design")
@@ -56,12 +56,17 @@ def serial(design: Design) -> Design:
     return design.with_folding({p.name: p.folding or Folding() for p in design.populations})
 
 
-def more_room(room: Room, design: Design, found: dict[str, Crowd]) -> Room | None:
-    """Return the room that a Design lacks, ``None`` where more of it would not help."""
+def more_room(room: Room, design: Design, like: Design, found: dict[str, Crowd]) -> Room | None:
+    """Return the room that a Design lacks, ``None`` where more of it would not help.
+
+    A scale is M units of the neurons over 2^S. Where M is as great as the other's bits hold, the
+    unit grows.
+    """
     least, coarser = dict(room.least), dict(room.coarser)
     for name, crowd in found.items():
-        if crowd.targets > 1:
-            coarser[name] = coarser.get(name, 1.0) * crowd.targets * SPARE
+        lacking = max(crowd.targets, *beyond_factors(design, like, name, crowd))
+        if lacking > 1:
+            coarser[name] = coarser.get(name, 1.0) * lacking * SPARE
         if any((each > 1).any() for each in crowd.operands):
             least[name] = [
                 operand.scale * np.where(each > 1, each * SPARE, 1.0)
@@ -73,3 +78,17 @@ def more_room(room: Room, design: Design, found: dict[str, Crowd]) -> Room | Non
     if any(factor > COARSEST for factor in coarser.values()):
         return None
     return Room(least=least, coarser=coarser)
+
+
+def beyond_factors(design: Design, like: Design, name: str, crowd: Crowd) -> list[float]:
+    """Return by how much the factors of each operand fall short of the scale that would fit."""
+    short = [0.0]
+    pairs = zip(design[name].operands, like[name].operands, strict=True)
+    for (operand, held), each in zip(pairs, crowd.operands, strict=False):
+        if design[name].code is None:
+            continue  # logits have no factors
+        top = 2 ** int(held.multiplier.max()).bit_length() - 1
+        full = each > 1
+        if full.any():
+            short.append(float((operand.multiplier * each * SPARE)[full].max() / top))
+    return short

@@ -115,6 +115,7 @@ def choose(
     found: dict[int, verdict.Agreement] = {}
 
     def look(steps: int) -> verdict.Agreement:
+        """Refuse as the conversion does, where the integers cannot be."""
         if steps not in found:
             progress(f"trying T = {steps} of the input")
             design = calibrate(network, some, replace(options, input_steps=steps))
@@ -122,11 +123,20 @@ def choose(
         return found[steps]
 
     candidates = ladder(network, samples, options)
+    while len(candidates) > 1:
+        try:
+            look(candidates[-1])
+            break
+        except ValueError:  # finer than the layers behind it can be
+            candidates.pop()
     finest = candidates[-1]
     best = look(finest)
 
     def serves(steps: int) -> bool:
-        seen = look(steps)
+        try:
+            seen = look(steps)
+        except ValueError:
+            return False
         return seen.rmse**2 <= MOST_ERROR * best.rmse**2 and seen.loss <= best.loss + MOST_DIFFERING
 
     steps = fewest(candidates, serves)

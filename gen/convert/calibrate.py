@@ -429,7 +429,7 @@ def in_units_of(
         factor = unit / code.unit * room.coarser.get(population.name, 1.0)
         return np.full(population.shape[0], factor)
 
-    return _moved(outputs, operands, *equalise(network, units, level=False))
+    return _moved(outputs, operands, *equalise(network, units, level=False, turned=True))
 
 
 def _moved(
