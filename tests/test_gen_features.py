@@ -332,7 +332,7 @@ def test_every_reader_of_features_stays_near_the_floats(name):
     first = next(network.populations[1].sources)
     assert first.source == network.input.name and spread.min() > 0
 
-    design = converted(model, x, replace(FINE, input_scales="each"))
+    design = converted(model, x, replace(FINE, steps=8, input_scales="each"))
 
     assert logits_db(model, design, x) > 25
     assert no_hardware(design) is None
