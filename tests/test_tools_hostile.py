@@ -499,7 +499,7 @@ def test_samples_that_no_32_bit_float_holds_do_not_calibrate(
         ("def net(: pass", "m.py cannot be imported: SyntaxError"),
         ("def net():\n    raise SystemExit", "net() of m.py fails: SystemExit"),
         ("def net():\n    return 3", "net() of m.py must return an nn.Module, not int"),
-        ("def net(x):\n    return x", "net() of m.py fails: TypeError"),
+        ("def net(x):\n    return x", "net() of m.py needs x (give --arg x=VALUE, or a default)"),
         ("\0", "m.py cannot be imported"),
     ],
 )
