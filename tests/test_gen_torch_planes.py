@@ -409,7 +409,8 @@ def test_third_party_models_are_read_as_they_are(name, weights, shape, populatio
         (
             lambda m, x: m[0](x),
             [nn.ConvTranspose2d(2, 4, 3)],
-            "conv_transpose2d at {} (write it as a convolution of a padded or repeated value)",
+            "conv_transpose2d at {} (train nn.Upsample(scale_factor=N, mode='nearest') and a "
+            "convolution in its place)",
         ),
         (
             lambda m, x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
