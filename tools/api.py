@@ -42,7 +42,7 @@ from ..gen.model.name import check_name
 from ..gen.model.network import Network
 from ..gen.technology import TECHNOLOGIES
 from ..sim import golden
-from . import cheapest, cure, input_steps, knobs, source, verdict
+from . import cheapest, cure, input_steps, knobs, source, value_steps, verdict
 from .claim import claiming
 from .clock import Clock, assumed_clock
 from .dataset import Dataset
@@ -207,7 +207,8 @@ def convert(
     What the integers lose is measured on samples that the calibration did not see, and stands in
     the design's provenance as ``verdict``; see :mod:`signfire.tools.verdict`. T of the input is
     chosen by measurement where the options leave it open, which stands there as ``input_steps``;
-    see :mod:`signfire.tools.input_steps`.
+    see :mod:`signfire.tools.input_steps`; and T and bits of weights where outputs are values, see
+    :mod:`signfire.tools.value_steps`.
 
     Parameters
     ----------
@@ -271,7 +272,12 @@ def convert(
         asked, options, judged = options, best.options, best.judged
         words = knobs.words(network, samples, asked, options)
         told["search"] = cheapest.record(best, loss, words)
-    elif like is None and input_steps.is_open(network, options):
+    if like is None and loss is None and value_steps.are_open(network, options):
+        fine = value_steps.choose(network, samples, options, progress)
+        if fine is not None:
+            options = replace(options, steps=fine.steps, weight_bits=fine.weight_bits)
+            told["value_steps"] = fine.record()
+    if like is None and loss is None and input_steps.is_open(network, options):
         chosen = input_steps.choose(network, samples, options, progress)
         options = replace(options, input_steps=chosen.steps)
         told["input_steps"] = chosen.record()

@@ -352,6 +352,7 @@ def convert(
             "name": design.name,
             "outputs": design.head.record(),
             "layers": design.provenance["layers"],
+            "value_steps": design.provenance.get("value_steps"),
             "input_steps": design.provenance.get("input_steps"),
             "verdict": design.provenance["verdict"],
             "search": search,

@@ -292,6 +292,8 @@ def of_conversion(design: Design, path: Path) -> list[RenderableType]:
     if "search" in design.provenance:
         found = design.provenance["search"]
         lines.append(f"{found['said']} ({' '.join(found['options'])})")
+    if "value_steps" in design.provenance:
+        lines.append(design.provenance["value_steps"]["said"])
     if "input_steps" in design.provenance:
         lines.append(design.provenance["input_steps"]["said"])
     lines += notes_of(design.head)
