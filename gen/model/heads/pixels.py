@@ -55,7 +55,7 @@ class Pixels(Output):
 
     def with_threshold(self, value: float) -> "Pixels":
         if self.planes > 1:
-            return super().with_threshold(value)  # pyright: ignore[reportReturnType]  # raises
+            super().with_threshold(value)  # which refuses it
         return replace(self, threshold=logit_threshold(self, value))
 
     def classes(self, values: np.ndarray) -> np.ndarray:
