@@ -414,3 +414,19 @@ def test_a_head_that_is_none_makes_no_design(record, message: str) -> None:
 
     with pytest.raises((TypeError, ValueError), match=f"^{message}"):
         design.with_head(Head.of_record(record))
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (Pixels(shape=(3, 2, 2)), "one of 3 classes for each of 2 x 2 pixels"),
+        (Classes(shape=(3,)), "one of 3 classes"),
+    ],
+)
+def test_first_maxima_have_no_threshold(head, said) -> None:
+    with pytest.raises(ValueError) as refused:
+        head.with_threshold(0.3)
+
+    assert str(refused.value) == f"the output gives {said}, for which there is no threshold"
+    plane = Pixels(shape=(1, 2, 2), link="sigmoid").with_threshold(0.3)
+    assert plane.shown == pytest.approx(0.3)

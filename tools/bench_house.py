@@ -280,8 +280,8 @@ def demonstration() -> Iterator[Measurement]:
         value=round(new / old, 3),
         unit="times",
         target="<= 0.6",
-        note=f"{new:.0f} s for {old:.0f} s, the lesser of two runs each; set-up compiles Verilator's "
-        "runtime, nothing else is compiled before",
+        note=f"{new:.0f} s for {old:.0f} s, the lesser of two runs each; set-up compiles "
+        "Verilator's runtime, nothing else is compiled before",
         details=runs,
     )
 

@@ -6,6 +6,7 @@ populations through the :class:`.builder.Builder`.
 
 import operator
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -121,12 +122,12 @@ class Root:
     guard: float = 0.0
 
 
-class Waiting:
+class Waiting(ABC):
     """A value whose population is made once it is known what follows."""
 
+    @abstractmethod
     def continued(self, call: "Call") -> "Value":
         """Return what an operator makes of it, which alone reads it."""
-        raise NotImplementedError
 
 
 Value = Any  # Affine, Root, Constant, Unknown, a tuple of them, or a plain Python value

@@ -1,28 +1,21 @@
 """Several yes or no at a time: each logit against a threshold."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from .links import LINKS
+from .above import Above
 from .measures import area_under_curve
-from .output import Answers, Figures, Output, ends, logit_threshold, whole
+from .output import Answers, Figures, ends, whole
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labels(Output):
-    """Each label applies where its logit is above a threshold.
-
-    Parameters
-    ----------
-    threshold
-        Of every logit, in real numbers; 0 is 0.5 behind a sigmoid.
-    """
+class Labels(Above):
+    """Each label applies where its logit is above a threshold."""
 
     kind = "labels"
     chief = "accuracy"
     names_of = "labels"
-    threshold: float = 0.0
 
     @property
     def named(self) -> int | None:
@@ -32,16 +25,8 @@ class Labels(Output):
     def unfit(cls, shape: tuple[int, ...]) -> str:
         return "" if int(np.prod(shape)) > 1 else "has one value, which is no set of labels"
 
-    @property
-    def shown(self) -> float:
-        """The threshold of what ``forward`` returns."""
-        return float(LINKS[self.link](np.array([self.threshold]), 0)[0])
-
     def said(self) -> str:
         return f"{self.size} labels, each yes above {self.shown:.4g}"
-
-    def with_threshold(self, value: float) -> "Labels":
-        return replace(self, threshold=logit_threshold(self, value))
 
     def answers(self, values: np.ndarray, given: np.ndarray | None = None) -> Answers:
         rows = values.reshape(len(values), -1)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -131,9 +131,13 @@ class Output(ABC):
         """Return the decisions, (n, ...) int64; ``None`` for a kind that decides nothing."""
         return self.answers(values, given).get("label")
 
-    def with_threshold(self, value: float) -> "Output":
+    def with_threshold(self, value: float) -> Self:
         """Return the output with a threshold of what ``forward`` returns."""
-        raise ValueError(f"{self.what} gives {self.said()}, for which there is no threshold")
+        raise self.without_threshold()
+
+    def without_threshold(self) -> ValueError:
+        """Return the refusal of a threshold."""
+        return ValueError(f"{self.what} gives {self.said()}, for which there is no threshold")
 
     # -- against what is true --------------------------------------------------------------------
 

@@ -1,29 +1,24 @@
 """A class for each pixel, or for each step of a sequence: planes of logits."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
-from .links import LINKS
+from .above import Above
 from .measures import confusion_of, intersections_over_unions
-from .output import Answers, Figures, Output, ends, logit_threshold, whole
+from .output import Answers, Figures, ends, whole
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pixels(Output):
+class Pixels(Above):
     """Along ``axis`` lie the classes; each place of the other axes gets the first maximum.
 
-    Where there is one plane, a pixel is 1 where its logit is above a threshold.
-
-    Parameters
-    ----------
-    threshold
-        Of the logit of one plane, in real numbers; 0 is 0.5 behind a sigmoid.
+    Where there is one plane, a pixel is 1 where its logit is above the threshold.
     """
 
     kind = "pixels"
     chief = "miou"
-    threshold: float = 0.0
 
     @property
     def planes(self) -> int:
@@ -42,21 +37,16 @@ class Pixels(Output):
     def unfit(cls, shape: tuple[int, ...]) -> str:
         return "" if len(shape) > 1 else f"has shape {shape}, and classes of pixels need planes"
 
-    @property
-    def shown(self) -> float:
-        """The threshold of what ``forward`` returns."""
-        return float(LINKS[self.link](np.array([self.threshold]), 0)[0])
-
     def said(self) -> str:
         size = " x ".join(map(str, self.places))
         if self.planes > 1:
             return f"one of {self.planes} classes for each of {size} pixels"
         return f"yes above {self.shown:.4g} for each of {size} pixels"
 
-    def with_threshold(self, value: float) -> "Pixels":
+    def with_threshold(self, value: float) -> Self:
         if self.planes > 1:
-            super().with_threshold(value)  # which refuses it
-        return replace(self, threshold=logit_threshold(self, value))
+            raise self.without_threshold()
+        return super().with_threshold(value)
 
     def classes(self, values: np.ndarray) -> np.ndarray:
         """Return the class of each pixel, (n, *places) int64."""

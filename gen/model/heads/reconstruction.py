@@ -1,6 +1,7 @@
 """A reconstruction of the sample: how far off it is tells what is unusual."""
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class Reconstruction(Output):
             return found
         return f"{found}, unusual where its mean squared error is above {self.threshold:.4g}"
 
-    def with_threshold(self, value: float) -> "Reconstruction":
+    def with_threshold(self, value: float) -> Self:
         if value <= 0:
             raise ValueError(
                 f"an error of reconstruction is compared with a number above 0, not {value:g}"

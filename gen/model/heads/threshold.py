@@ -1,27 +1,20 @@
 """A yes or no: one logit against a threshold."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from .links import LINKS
+from .above import Above
 from .measures import area_under_curve, confusion_of
-from .output import Answers, Figures, Output, ends, logit_threshold, whole
+from .output import Answers, Figures, ends, whole
 
 
 @dataclass(frozen=True, kw_only=True)
-class Threshold(Output):
-    """1 where the logit is above a threshold, else 0.
-
-    Parameters
-    ----------
-    threshold
-        Of the logit, in real numbers; 0 is 0.5 behind a sigmoid.
-    """
+class Threshold(Above):
+    """1 where the logit is above a threshold, else 0."""
 
     kind = "threshold"
     chief = "accuracy"
-    threshold: float = 0.0
 
     @property
     def named(self) -> int | None:
@@ -31,16 +24,8 @@ class Threshold(Output):
     def unfit(cls, shape: tuple[int, ...]) -> str:
         return "" if int(np.prod(shape)) == 1 else f"has shape {shape}, and a threshold needs one"
 
-    @property
-    def shown(self) -> float:
-        """The threshold of what ``forward`` returns."""
-        return float(LINKS[self.link](np.array([self.threshold]), 0)[0])
-
     def said(self) -> str:
         return f"yes above {self.shown:.4g}, else no"
-
-    def with_threshold(self, value: float) -> "Threshold":
-        return replace(self, threshold=logit_threshold(self, value))
 
     def answers(self, values: np.ndarray, given: np.ndarray | None = None) -> Answers:
         row = values.reshape(len(values))
