@@ -97,8 +97,8 @@ lint: $(ENV)
 	@PYTHONPATH=tests/typed lint-imports --no-logo --no-cache
 	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 pyright  # the wrapper would ask for a newer version
 
-# Faults planted by hand, each seen by the tests named beside it; or mutants that a library makes,
-# DRAWN of them by SEED, LIMIT seconds each; TESTS=COMMIT takes the tests of another commit.
+# Faults planted by hand, each seen by the tests named beside it; or DRAWN mutants that a library
+# makes by SEED, LIMIT seconds of the processor each; TESTS=COMMIT takes that commit's tests.
 mutants: $(TOOLS)
 ifeq ($(DRAWN),)
 	@python tests/mutants/plant.py $(ONLY)

@@ -53,7 +53,8 @@ def test_below():
 
 
 def test_slow():
-    time.sleep(60)
+    while True:
+        pass
 
 
 @given(st.lists(st.integers(), min_size=1))
@@ -138,7 +139,7 @@ def test_a_module_from_elsewhere_is_refused(copy) -> None:
 
 
 def test_a_run_without_a_verdict_is_neither_seen_nor_missed(copy) -> None:
-    assert LATE == copy.test(["tests/test_rule.py::test_slow"], limit=5).outcome
+    assert LATE == copy.test(["tests/test_rule.py::test_slow"], limit=3).outcome
     assert BROKEN == copy.test(["tests/test_none.py"]).outcome
     copy.write("gen/rule.py", "def fires(\n")
     assert BROKEN == copy.test(["tests/test_rule.py"]).outcome

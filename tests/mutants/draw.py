@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import older
-from copies import BROKEN, LATE, MISSED, SEEN, Copy, digest_of, tracked
+from copies import BROKEN, LATE, MISSED, SEEN, SLACK, Copy, digest_of, tracked
 from cosmic_ray import plugins
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
@@ -31,7 +31,7 @@ from plant import BUILD, JOBS, key_of, shared
 from table import ROOT
 
 ROOMS = ("hdl", "gen", "sim", "boards", "tools")
-LIMIT = 240.0  # seconds of one mutant
+LIMIT = 240.0  # seconds of the processor for one mutant
 MOST_FILES = 12  # of tests for one mutant
 UNTESTED = "no test"
 
@@ -188,7 +188,7 @@ class Judge:
     journal, tree
         For what is found, and the digest that it holds for.
     limit
-        Seconds of one mutant.
+        Seconds of the processor for one mutant.
     """
 
     def __init__(self, covering: Covering, journal: Journal, tree: str, limit: float) -> None:
@@ -204,11 +204,11 @@ class Judge:
         """Return what became of a mutant, and write it down."""
         sound = (copy.root / mutant.file).read_text()
         files = [f for f in self.covering.files(mutant.file) if self._collects(copy, f)]
-        left, outcome, by = self.limit, UNTESTED, ""
+        left, outcome, by = SLACK * self.limit, UNTESTED, ""
         while files and left > 0:
             copy.write(mutant.file, mutant.applied(sound))
             try:
-                verdict = copy.test(files, *self._deselected(files), limit=left)
+                verdict = copy.test(files, *self._deselected(files), limit=left / SLACK)
             finally:
                 copy.write(mutant.file, sound)
             left -= verdict.seconds
@@ -221,7 +221,11 @@ class Judge:
         else:
             outcome = LATE if files else UNTESTED
         return self.journal.keep(
-            self.key(mutant), **vars(mutant), outcome=outcome, by=by, seconds=self.limit - left
+            self.key(mutant),
+            **vars(mutant),
+            outcome=outcome,
+            by=by,
+            seconds=SLACK * self.limit - left,
         )
 
     def _collects(self, copy: Copy, file: str) -> bool:
@@ -253,7 +257,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("count", type=int, help="how many mutants")
     parser.add_argument("--seed", type=int, default=1, help="of the drawing")
     parser.add_argument("--tests", metavar="COMMIT", help="take the tests of another commit")
-    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds of one mutant")
+    parser.add_argument(
+        "--limit", type=float, default=LIMIT, help="seconds of the processor for one mutant"
+    )
     parser.add_argument("--jobs", type=int, default=JOBS, help="copies side by side")
     options = parser.parse_args(argv)
     counts = run(ROOT, options)
