@@ -94,9 +94,10 @@ class Ram(wiring.Component):
 
     read_data(c + 1) = the word last written to read_address(c) before cycle c
 
-    What a collision returns is left open by the users of this class (they keep the two ports on
-    different words), so synthesis may drop Amaranth's collision logic: `KEEP_OPEN` is the Yosys
-    command that says so, worth a comparator, a multiplexer and two registers a bit.
+    What a collision returns is left open by the users of this class: they keep the two ports on
+    different words, or pass over what such a read gives. So synthesis may drop Amaranth's collision
+    logic, a comparator, a choice a bit and two registers a bit, and :data:`KEEP_OPEN` is the Yosys
+    command that says so. It meets every clocked read of a memory with one write port.
 
     Parameters
     ----------
@@ -109,9 +110,10 @@ class Ram(wiring.Component):
     """
 
     LATENCY = 1
+    # Yosys compares a parameter with its width: Amaranth writes CLK_ENABLE as an integer of 32
+    # bits, and the mask as one bit for each write port.
     KEEP_OPEN = (
-        "setparam -set COLLISION_X_MASK 1'1 "
-        "t:$memrd_v2 r:CLK_ENABLE=1'1 %i r:COLLISION_X_MASK=1'0 %i"
+        "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:CLK_ENABLE=1 %i r:COLLISION_X_MASK=1'0 %i"
     )
 
     write_enable: Signal

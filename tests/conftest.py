@@ -11,6 +11,7 @@ import subprocess
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from importlib.metadata import version
 from operator import attrgetter
@@ -47,6 +48,7 @@ from signfire.hdl.protocol import (
     Command,
     Error,
 )
+from signfire.hdl.storage import Ram
 from signfire.sim import golden, verilator
 from signfire.sim.cache import available, key_of
 from signfire.sim.specimens.chains import random_design, random_windows
@@ -255,6 +257,27 @@ def plain(value):
     return {key: plain(value[key]) for key in keys}
 
 
+@contextmanager
+def open_collisions():
+    """Let a read of the word that is being written return now zeros, now ones."""
+    elaborate = Ram.elaborate
+
+    def opened(ram, platform):
+        m = elaborate(ram, platform)
+        collides, ones = Signal(), Signal()
+        m.d.sync += [
+            collides.eq(ram.write_enable.any() & (ram.write_address == ram.read_address)),
+            ones.eq(~ones),
+        ]
+        with m.If(collides):
+            m.d.comb += ram.read_data.eq(ones.replicate(ram.width))
+        return m
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ram, "elaborate", opened)
+        yield
+
+
 def play_ports(dut, stimuli: Sequence[Mapping[str, object]], outputs: Sequence[str]) -> list[dict]:
     """Drive the ports of ``dut`` and watch it, clock cycle by clock cycle.
 
@@ -270,11 +293,13 @@ def play_ports(dut, stimuli: Sequence[Mapping[str, object]], outputs: Sequence[s
 
     Returns
     -------
-    One entry a cycle: the settled value of every watched port, with that cycle's stimuli set.
+    One entry a cycle: the settled value of every watched port, with that cycle's stimuli set. What
+    a collision in a :class:`Ram` returns is left open, see :func:`open_collisions`.
     """
     m, reset = Module(), Signal()
     m.domains.sync = ClockDomain()
-    m.submodules.dut = ResetInserter(reset)(dut)
+    with open_collisions():
+        m.submodules.dut = Fragment.get(ResetInserter(reset)(dut), None)
     seen = []
 
     async def testbench(ctx):
@@ -330,7 +355,8 @@ class CoreRun:
         self.gaps = [0] * len(self.words) if gaps is None else gaps
         self.wanted = len(raw) * core.design.readout.size
         reset = Signal()
-        inner = Fragment.get(ResetInserter(reset)(core), None)
+        with open_collisions():
+            inner = Fragment.get(ResetInserter(reset)(core), None)
         # All inputs are one word, and so is what tells of this cycle: a simulator in Python takes
         # its time for every access.
         self.inputs = Signal(3 + len(payload))
