@@ -4,8 +4,10 @@ from importlib import import_module
 from typing import Any
 
 
-def hardware_of(kind: type) -> Any:
+def hardware_of(kind: type, what: str = "hardware") -> Any:
     """Return what a kind's ``hardware`` names, out of the module ``rtl`` beside the kind.
+
+    ``what`` is another attribute that names a class.
 
     A kind that names nothing itself is built as the one that it is derived from.
 
@@ -15,7 +17,7 @@ def hardware_of(kind: type) -> Any:
         If none of them names anything.
     """
     for base in kind.__mro__:
-        if "hardware" in vars(base):
+        if what in vars(base):
             package = base.__module__.rpartition(".")[0]
-            return getattr(import_module(f"{package}.rtl"), vars(base)["hardware"])
+            return getattr(import_module(f"{package}.rtl"), vars(base)[what])
     raise LookupError(f"{kind.__name__} names no hardware")

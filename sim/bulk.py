@@ -22,6 +22,7 @@ from ..gen.layers.cycles import CoreTiming, predict
 from ..gen.technology import Technology, find_technology
 from ..hdl.readout import result_layout
 from . import golden, verilator
+from .activity import busy_of
 from .mismatch import Mismatch
 from .verilator import COMPILE_FLAGS, HURRY, Program
 
@@ -141,7 +142,8 @@ def run_bulk(
     tell("expectation")
     pauses = _Pauses(design, len(raw), stalls, seed)
     timing = timing or core_timing(shape or design, technology)
-    expected = expect(design, raw, timing, pauses)
+    _, plans = plan_layers(design, technology, shape)
+    expected = expect(design, raw, timing, pauses, busy_of(design, plans, raw))
     if reset_at is not None and not 0 <= reset_at <= expected.cycle[-1]:
         raise ValueError(
             f"a reset must fall into the run, cycles 0 to {expected.cycle[-1]}, not {reset_at}"
@@ -202,7 +204,13 @@ class _Pauses:
         return self.ready is None or bool(self.ready[cycle % PATTERN_CYCLES])
 
 
-def expect(design: Design, raw: np.ndarray, timing: CoreTiming, pauses: _Pauses) -> Words:
+def expect(
+    design: Design,
+    raw: np.ndarray,
+    timing: CoreTiming,
+    pauses: _Pauses,
+    busy: Mapping[str, np.ndarray],
+) -> Words:
     """Lay golden model and cycle model over each other."""
     answer = golden.run(design, raw)
     outputs = design.readout.size
@@ -211,6 +219,7 @@ def expect(design: Design, raw: np.ndarray, timing: CoreTiming, pauses: _Pauses)
         len(raw),
         gaps=None if pauses.gaps is None else pauses.gaps.tolist(),
         ready=None if pauses.ready is None else pauses.is_ready,
+        busy=busy,
     )
     last = np.arange(len(raw) * outputs) % outputs == outputs - 1
     return Words(

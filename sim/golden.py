@@ -8,7 +8,7 @@ it takes X = B + W·v for the sums, so v(T) or v(t+1) stand for the trains that 
 # Ref: H. Oh, Y. Lee, "Sign Gradient Descent-based Neuronal Dynamics: ANN-to-SNN Conversion
 # Beyond ReLU Network", ICML 2024, arXiv 2407.01645.
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -326,6 +326,39 @@ def run(design: Design, raw: np.ndarray, *, batch: int = 512, count_events: bool
     )
 
 
+def events_of(
+    design: Design, raw: np.ndarray, names: Collection[str], *, batch: int = 512
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the events of populations, batch by batch.
+
+    Parameters
+    ----------
+    design
+        Any Design, folded or not.
+    raw
+        (n, input size) or (n, *input shape) integers p within the input format.
+    names
+        Of the populations.
+    batch
+        Samples held in memory at a time; of large networks fewer are.
+
+    Yields
+    ------
+    By name, (samples, T, neurons) bool, neurons in C order.
+    """
+    raw = _checked(design, raw)
+    if design.firing != "settled" or design.dynamics != "signgd":
+        for sample in raw:
+            seen = trace(design, sample).populations
+            yield {name: seen[name].events[None] for name in names}
+        return
+    _check_int64(design)
+    closed = ClosedForm(design, count_events=False)
+    batch = min(batch, max(1, BATCH_VALUES // most_held(design)))
+    for i in range(0, len(raw), batch):
+        yield closed.events(raw[i : i + batch], names)
+
+
 def _answerer(design: Design, count_events: bool = False):
     """Return what answers batches of raw samples: logits, and events by population."""
     if design.dynamics != "signgd":
@@ -496,14 +529,36 @@ class ClosedForm:
         """Return what those who read a population see of v(T), by the index of its target."""
         return self.stairs[population.name].values[index]
 
-    def _settled(self, raw: np.ndarray, *, keep: bool = False) -> tuple[dict, dict]:
-        """Return what the read-out reads; all values with ``keep``."""
+    def events(self, raw: np.ndarray, names: Collection[str]) -> dict[str, np.ndarray]:
+        """Return the events of settled populations, (samples, T, neurons) bool, C order."""
+        found: dict[str, np.ndarray] = {}
+
+        def look(name: str, index: np.ndarray) -> None:
+            if name in names:
+                sent = self.stairs[name].sent.T[index.reshape(len(raw), -1)]
+                found[name] = np.moveaxis(sent, -1, 1)
+
+        self._settled(raw, look=look)
+        return found
+
+    def _settled(
+        self,
+        raw: np.ndarray,
+        *,
+        keep: bool = False,
+        look: Callable[[str, np.ndarray], None] = lambda name, index: None,
+    ) -> tuple[dict, dict]:
+        """Return what the read-out reads; all values with ``keep``.
+
+        ``look`` is told of every population by name, and the indices of its targets.
+        """
         values: dict[str, np.ndarray] = {}
         events: dict[str, np.ndarray] = {}
         populations = self.design.populations[:-1]
         for population, done in zip(populations, last_readers(self.design), strict=False):
             stairs = self.stairs[population.name]
             index = stairs.index(self._target(population, values, raw))
+            look(population.name, index)
             values[population.name] = self.settled_value(population, index)
             if self.count_events:
                 events[population.name] = stairs.events[index].reshape(len(raw), -1).sum(axis=1)

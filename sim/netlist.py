@@ -13,12 +13,14 @@ import numpy as np
 import sliplib
 
 from ..gen.core.core import core_timing
+from ..gen.core.plans import plan_layers
 from ..gen.design.design import Design
 from ..gen.design.linkformat import SampleFormat
 from ..gen.layers.cycles import predict
-from ..gen.technology import Technology
+from ..gen.technology import Technology, find_technology
 from ..hdl.protocol import CHECKSUM, HEADER, REPLY, RESULT_TAIL, Command
 from . import golden
+from .activity import busy_of
 from .chip import Exchange
 from .mismatch import Mismatch
 
@@ -78,11 +80,14 @@ def check_link(
     answer = golden.run(design, raw)
     timing = core_timing(shape or design, technology)
     gaps = [_LINE_GAP] * timing.input_words
-    cycles = predict(timing, 1, gaps=gaps).answer()
+    _, plans = plan_layers(design, find_technology(technology), shape)
+    busy = busy_of(design, plans, raw)
     found: list[Mismatch] = []
     for n, packed in enumerate(SampleFormat.of(design).pack(raw)):
         reply, cycle = exchange(_frame(Command.INFER, n % 256, packed.tobytes()))
         got = _words(reply, n % 256, design.readout.size)
+        own = {name: words[n : n + 1] for name, words in busy.items()}
+        cycles = predict(timing, 1, gaps=gaps, busy=own).answer()
         expected = [*answer.logits[n].tolist(), int(answer.labels[n]), cycles]
         found += _compare(design, n, cycle, expected, got)
     words = len(raw) * (design.readout.size + 2)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from signfire.gen.core.core import Core, core_timing
+from signfire.gen.core.plans import plan_layers
 from signfire.gen.design.folding import Folding as F
 from signfire.gen.layers.cycles import (
     CoreTiming,
@@ -18,6 +19,8 @@ from signfire.gen.layers.cycles import (
 from signfire.gen.model.codes import Schedule
 from signfire.gen.model.maps import Band
 from signfire.gen.readers.reader import ReaderTiming
+from signfire.gen.technology import find_technology
+from signfire.sim.activity import busy_of
 
 DESIGNS = {  # arguments of random_design, technology
     "one by one": (dict(folding={"fc1": F(), "fc2": F()}), "ecp5"),
@@ -112,6 +115,35 @@ DESIGNS = {  # arguments of random_design, technology
         ),
         "ecp5",
     ),
+    "skipping, results slower than words": (
+        dict(
+            sizes=(12, 8, 4),
+            folding={
+                "input": F(pe=2),
+                "fc1": F(pe=4, simd=2, unroll=2, skips=True),
+                "fc2": F(pe=2, simd=4, skips=True),
+            },
+        ),
+        "ecp5",
+    ),
+    "skipping, multipliers": (
+        dict(
+            folding={
+                "fc1": F(pe=6, simd=2, synapse="multiply", skips=True),
+                "fc2": F(pe=2, simd=1, synapse="multiply", skips=True),
+            }
+        ),
+        "ice40-up",
+    ),
+    "skipping, every step by itself": (
+        dict(
+            firing="overlapped",
+            schedule="exponential",
+            steps=3,
+            folding={"fc1": F(pe=3, simd=1, skips=True), "fc2": F(pe=4, simd=2, skips=True)},
+        ),
+        "gowin",
+    ),
 }
 CONV = {"conv": 4, "window": (3, 3), "padding": (1, 1, 1, 1)}
 WINDOWS = {  # arguments of random_windows
@@ -149,12 +181,13 @@ STALLS = {"free": (0.0, 0.0), "stalled": (0.3, 0.6)}  # how often source and sin
 
 
 def check_transfers(design, technology: str, run_core, seed: int, stalls: str) -> None:
-    """Compare every transfer of a run with its prediction."""
+    """Compare every transfer of a run with its prediction; many words of it are silent."""
     count = 3 if len(design.input.shape) == 1 else 2  # planes are many words already
     core = Core(design, technology)
     rng = np.random.default_rng(seed)
     fmt = design.input_format
     raw = rng.integers(fmt.low, fmt.high + 1, (count, design.input.size))
+    raw[rng.random(raw.shape) < 0.5] = max(0, fmt.low)
     source, sink = STALLS[stalls]
     gaps = (rng.geometric(1 - source, raw.size // core.lanes) - 1).tolist()
     ready = (rng.random(5000) >= sink).tolist()
@@ -166,6 +199,7 @@ def check_transfers(design, technology: str, run_core, seed: int, stalls: str) -
         count,
         gaps=gaps,
         ready=lambda cycle: cycle >= len(ready) or ready[cycle],
+        busy=busy_of(design, core.plans, raw),
     )
     for place in ("accepted", "targets", "encoded"):
         assert getattr(predicted, place) == run.moved[place], place
@@ -234,6 +268,24 @@ def test_the_interval_has_settled(make_design, name):
     assert {interval} == set(later.intervals[-8:])
 
 
+@pytest.mark.parametrize("name", [name for name in DESIGNS if name.startswith("skipping")])
+def test_no_sample_takes_longer_than_one_without_silence(make_design, name):
+    arguments, technology = DESIGNS[name]
+    design = make_design(**arguments)
+    timing = core_timing(design, technology)
+    _, plans = plan_layers(design, find_technology(technology))
+    fmt, size = design.input_format, design.input.size
+    most = steady(timing)[0]
+
+    def latency(raw: np.ndarray) -> int:
+        return predict(timing, 1, busy=busy_of(design, plans, raw)).latency()
+
+    found = [latency(np.full((1, size), p)) for p in (fmt.high, max(0, fmt.low))]
+
+    assert max(found) <= most
+    assert found[1] < most
+
+
 def layer(**changes) -> LayerTiming:
     """One layer with round numbers: 2 tiles of 3 planes of 4 words in 5 cycles."""
     reader = dict(stream=0, rows=4, parts=2, banks=2, end=4)
@@ -268,11 +320,38 @@ def test_a_tile_by_hand():
     spec = layer()
 
     # the last words of the planes are read in cycles 103, 108, 113; the totals stand 10 later
-    assert [113, 118, 123] == total_cycles(spec, 100)
+    ends = spec.ends(100, None, 0)
+    assert [113, 118, 123] == total_cycles(spec, ends)
     # group 0 leaves the drain a cycle later, group 1 three cycles after it; X takes two
-    assert [[126, 129]] == x_cycles(spec, 100)
-    assert [129, 132] == result_cycles(spec, 100)
-    assert [[116, 119], [121, 124], [126, 129]] == x_cycles(layer(each_step=True), 100)
+    assert [[126, 129]] == x_cycles(spec, ends)
+    assert [129, 132] == result_cycles(spec, ends)
+    assert [[116, 119], [121, 124], [126, 129]] == x_cycles(layer(each_step=True), ends)
+
+
+def test_a_tile_that_skips_silent_words_by_hand():
+    spec = layer(skips=True, rest=6)
+
+    # two, one (of a silent step, a word of zeros) and three words
+    assert (101, 102, 105) == spec.ends(100, [2, 0, 3], -6)
+    # the results of the tile before leave until cycle 108, those of every step six cycles apart
+    assert (101, 102, 108) == spec.ends(100, [2, 0, 3], 102)
+    assert (103, 109, 115) == layer(skips=True, rest=6, each_step=True).ends(100, [2, 0, 3], 97)
+    # no word is silent
+    assert (103, 107, 111) == spec.ends(100, None, -6)
+    assert 12 == spec.tile_cycles < layer(skips=True, rest=13).tile_cycles
+
+
+def test_a_core_that_skips_silent_words_by_hand():
+    timing = CoreTiming(input_words=8, input_steps=2, layers=(layer(skips=True, rest=6),))
+
+    predicted = predict(timing, 2, busy={"fc": np.array([[[2, 0, 3]], [[4, 4, 4]]])})
+
+    # the first sample is there in cycle 24, see below; its second tile begins behind the first
+    assert [24, 30] == predicted.layers[0].begins[:2]
+    assert [(25, 26, 29), (31, 32, 35)] == predicted.layers[0].ends[:2]
+    assert 35 == predicted.layers[0].released[0]
+    begin = predicted.layers[0].begins[2]
+    assert [(begin + 3, begin + 7, begin + 11)] == predicted.layers[0].ends[2:3]
 
 
 def test_a_core_by_hand():

@@ -447,7 +447,7 @@ def _on_small(name: str, design: Design, board: Board, data: api.Dataset) -> Ite
         details={
             "interval": interval,
             "estimate": vars(needs),
-            "folding": {p.name: vars(p.folding) for p in folded.populations if p.folding},
+            "folding": {p.name: p.folding.record for p in folded.populations if p.folding},
             "design_hash": folded.hash,
         },
     )

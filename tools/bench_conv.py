@@ -211,7 +211,7 @@ def in_rtl(design: Design, data: api.Dataset, *, folder: str, least: int) -> Mea
             "differing": found.differing,
             "mismatches": [str(m) for m in found.mismatches],
             "design_hash": design.hash,
-            "folding": {p.name: vars(p.folding) for p in design.populations if p.folding},
+            "folding": {p.name: p.folding.record for p in design.populations if p.folding},
         },
     )
 

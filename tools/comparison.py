@@ -76,7 +76,7 @@ class Row:
         return {
             "name": self.name,
             "routed": self.routed,
-            "folding": {p.name: vars(p.folding) for p in self.design.populations if p.folding},
+            "folding": {p.name: p.folding.record for p in self.design.populations if p.folding},
             "latency_cycles": self.latency_cycles,
             "interval_cycles": self.interval_cycles,
             "lut": self.lut,

@@ -173,7 +173,7 @@ def _layer(population: DesignPopulation) -> dict[str, Any]:
         "weight_bits": max((p.weight_bits for p in population.sources), default=None),
         "steps": None if code is None else code.steps,
         "code": None if code is None else _code(code),
-        "folding": None if folding is None else vars(folding),
+        "folding": None if folding is None else folding.record,
     }
 
 

@@ -118,7 +118,7 @@ class Routed:
         return {
             "clock_hz": self.built.clock_hz,
             "utilisation": {cell: vars(use) for cell, use in self.built.utilisation.items()},
-            "folding": {p.name: vars(p.folding) for p in self.design.populations if p.folding},
+            "folding": {p.name: p.folding.record for p in self.design.populations if p.folding},
             "design_hash": self.design.hash,
         }
 

@@ -419,7 +419,7 @@ def fault_campaign(job: Job, stages: Stages, data: api.Dataset) -> dict[str, Any
 
 def hardware(job: Job) -> dict[str, Any]:
     """Return what the generated hardware depends on, JSON values."""
-    folding = {p.name: vars(p.folding) for p in job.design.populations if p.folding}
+    folding = {p.name: p.folding.record for p in job.design.populations if p.folding}
     return {
         "design": job.design.hash,
         "shape": None if job.shape is None else job.shape.hash,
@@ -623,7 +623,7 @@ def layer_record(population: Any, noise: Mapping[str, Any]) -> dict[str, Any]:
         "code": None if code is None else code.kind,
         "schedule": None if code is None else code.schedule,
         "steps": None if code is None else code.steps,
-        "folding": None if folding is None else vars(folding),
+        "folding": None if folding is None else folding.record,
         "cycles": None,
         "sqnr_db": noise.get("sqnr_db"),
         "table_entries": None if population.table is None else len(population.table.entries),

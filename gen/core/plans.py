@@ -87,6 +87,11 @@ def plan_layers(
     for population in design.populations[1:]:
         given = Given(design=design, population=population, stored=stored, technology=technology)
         bare.append(layer_kind(design, population).of(given))
+        if bare[-1].skips and not bare[-1].can_skip:
+            raise ValueError(
+                f"{population.name!r} cannot skip silent words: it has several sources, or reads "
+                f"windows of them (leave it at silent=read)"
+            )
     place = {p.name: k for k, p in enumerate(design.populations)}  # of its stream
     sources = [[place[reader.source.name] for reader in plan.readers] for plan in bare]
     if any(plan.is_join for plan in bare):

@@ -22,12 +22,14 @@ from ..model.name import check_name
 from ..model.network import FUNCTIONS, INPUT, READOUT, check_graph, check_head, check_inputs
 from ..model.several import SEVERAL
 from ..model.ties import DOWN, EVEN, TIES
+from .activity import Activity
 from .answers import write as write_answers
 from .calibrated import Calibrated, UnlikeCalibration
 from .file import (
     Arrays,
     Content,
     Header,
+    activities_of,
     content,
     digest,
     populations_of,
@@ -78,6 +80,9 @@ class Design:
     headroom
         Bits, 0..4, by which registers of sums and integrators are wider than these weights need, so
         that others fit later, see :mod:`signfire.gen.core.shape`. Not part of the hash.
+    activity
+        By population, how many words of its trains held an event in samples that were counted; none
+        where none were. Not part of the hash either: foldings are weighed with it.
     provenance
         Free JSON values (command, versions, noise, float accuracy); not part of the hash.
 
@@ -96,6 +101,7 @@ class Design:
     outputs: tuple[Output, ...] = ()
     inputs: tuple[Part, ...] = ()
     headroom: int = 0
+    activity: Mapping[str, Activity] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     # Gives logits of raw samples: the golden model, which enters itself when it is imported, for
@@ -112,6 +118,7 @@ class Design:
         if self.dynamics not in DYNAMICS:
             raise ValueError(f"dynamics must be {', '.join(DYNAMICS)}, not {self.dynamics!r}")
         self._check_headroom()
+        self._check_activity()
         for population in self.populations:
             if (population.code is None) != (population.function == READOUT):
                 raise ValueError(
@@ -141,6 +148,19 @@ class Design:
             raise ValueError(f"headroom must lie in 0..{MOST_HEADROOM} bits, not {self.headroom}")
         if self.headroom and self.dynamics != "signgd":
             raise ValueError("integrate-and-fire neurons have no headroom (leave it at 0)")
+
+    def _check_activity(self) -> None:
+        """Refuse counts of other trains than these."""
+        for name, activity in self.activity.items():
+            known = [p for p in self.populations if p.name == name and p.code is not None]
+            if not known or (known[0].size, known[0].train_code.steps) != (
+                activity.size,
+                activity.steps,
+            ):
+                raise ValueError(
+                    f"the activity of {name!r}, {activity.size} neurons in {activity.steps} steps, "
+                    f"is that of no population of {self.name!r}"
+                )
 
     @property
     def manner(self) -> str:
@@ -535,7 +555,7 @@ class Design:
         beside = {
             "hash": self.hash,
             "provenance": dict(self.provenance),
-            "folding": {p.name: vars(p.folding) for p in self.populations if p.folding},
+            "folding": {p.name: p.folding.record for p in self.populations if p.folding},
             "places": {p.name: p.place for p in self.populations},
         }
         if self.outputs:
@@ -543,6 +563,9 @@ class Design:
         if self.inputs:
             beside["inputs"] = [part.record() for part in self.inputs]
         beside |= {"headroom": self.headroom} if self.headroom else {}
+        if self.activity:
+            beside["activity"] = {name: f"activity_{name}" for name in self.activity}
+            arrays |= {f"activity_{name}": a.table for name, a in self.activity.items()}
         write(Path(path), header | beside, arrays)
 
     @classmethod
@@ -558,14 +581,16 @@ class Design:
 
     @classmethod
     def _of(cls, header: Header, arrays: Arrays) -> "Design":
+        populations = populations_of(header, arrays)
         return cls(
             name=header["name"],
             firing=header["firing"],
             dynamics=header["dynamics"],
             input_format=InputFormat.read(header["input"]),
-            populations=populations_of(header, arrays),
+            populations=populations,
             channels_first=header.get("channels_first", False),
             headroom=header.get("headroom", 0),
+            activity=activities_of(header.get("activity", {}), arrays, populations),
             outputs=Head.of_record(header["outputs"]).outputs if "outputs" in header else (),
             inputs=tuple(Part.of_record(part) for part in header.get("inputs", ())),
             provenance=provenance_of(header["provenance"]),

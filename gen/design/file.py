@@ -17,6 +17,7 @@ from ..model.maps import MAPS
 from ..model.products import Product
 from ..model.several import Comparison
 from ..model.ties import DOWN
+from .activity import Activity
 from .archive import Archive, in_words
 from .folding import EVENTS, Folding
 from .population import DesignOperand, DesignPopulation, DesignProjection
@@ -248,10 +249,30 @@ def _folding_of(header: dict | None) -> Folding | None:
     if header is None:
         return None
     synapse = _text(header.get("synapse", EVENTS))
-    numbers = {key: value for key, value in header.items() if key != "synapse"}
-    if any(type(value) is not int for value in numbers.values()):
+    skips = header.get("skips", False)
+    numbers = {key: value for key, value in header.items() if key not in ("synapse", "skips")}
+    if any(type(value) is not int for value in numbers.values()) or type(skips) is not bool:
         raise TypeError(f"a folding is whole numbers, not {header}")
-    return Folding(**numbers, synapse=synapse)
+    return Folding(**numbers, synapse=synapse, skips=skips)
+
+
+def activities_of(
+    keys: object, arrays: Arrays, populations: tuple[DesignPopulation, ...]
+) -> Mapping[str, Activity]:
+    """Return what was counted of the trains of populations, by the keys of its arrays."""
+    if not isinstance(keys, dict):
+        raise TypeError("its activity is no object")
+    found = {p.name: p for p in populations if p.code is not None and p.name in keys}
+    if set(found) != set(keys):
+        raise ValueError("its activity is of populations that it has not")
+    tables = {name: arrays[keys[name]] for name in found}
+    for name, table in tables.items():
+        if table.dtype != np.int64:
+            raise ValueError(f"its array {keys[name]!r} is {table.dtype}, not int64")
+    return {
+        name: Activity(size=p.size, steps=p.train_code.steps, table=tables[name])
+        for name, p in found.items()
+    }
 
 
 def provenance_of(record: object) -> Mapping[str, Any]:

@@ -26,12 +26,21 @@ class Folding:
         How weights meet inputs: ``events`` adds a weight where an event arrived, step by step;
         ``multiply`` multiplies it with what the whole train says, in DSP blocks where the device
         family has them, and ``multiply-lut`` in LUTs. The sums are the same.
+    skips
+        Words of a step (of ``simd`` inputs in ``unroll`` steps) that hold no event cost no cycles,
+        so that cycles depend on the sample.
     """
 
     pe: int = 1
     simd: int = 1
     unroll: int = 1
     synapse: str = EVENTS
+    skips: bool = False
+
+    @property
+    def record(self) -> dict[str, int | str | bool]:
+        """What is written of it: ``skips`` where it does."""
+        return {k: v for k, v in vars(self).items() if k != "skips" or v}
 
     @property
     def multiplies(self) -> bool:

@@ -18,14 +18,15 @@ from ..technology import Technology, find_technology
 from .foldings import LayerFoldings, all_foldings
 
 _WORD = re.compile(r"(?P<layer>[^:=,;\s]+):(?P<numbers>[^:;\s]+)")
-_KEYS = ("pe", "simd", "unroll", "synapse")
+_KEYS = ("pe", "simd", "unroll", "synapse", "silent")
+SILENT = {"read": False, "skip": True}  # what is done with words that hold no event
 
 
 def parse_fold(text: str, synapse: str = EVENTS) -> dict[str, Folding]:
     """Read ``fc1:pe=16,simd=16,unroll=2; fc2:pe=2`` by layer name; what is left out is 1.
 
     ``synapse=multiply`` puts multipliers in the place of event-gated adders; ``synapse`` is what a
-    word takes that says nothing of it.
+    word takes that says nothing of it. ``silent=skip`` leaves out words that hold no event.
 
     Raises
     ------
@@ -59,7 +60,8 @@ def _numbers(text: str, word: str) -> Iterator[tuple[str, Any]]:
         key, _, value = item.partition("=")
         if key not in _KEYS or key in seen:
             raise ValueError(
-                f"a folding has pe, simd, unroll and synapse, each once, not {item!r} ({word})"
+                f"a folding has pe, simd, unroll, synapse and silent, each once, not {item!r} "
+                f"({word})"
             )
         seen.add(key)
         if key == "synapse":
@@ -68,6 +70,11 @@ def _numbers(text: str, word: str) -> Iterator[tuple[str, Any]]:
                     f"synapse must be one of {', '.join(SYNAPSES)}, not {value!r} ({word})"
                 )
             yield key, value
+            continue
+        if key == "silent":
+            if value not in SILENT:
+                raise ValueError(f"silent must be {' or '.join(SILENT)}, not {value!r} ({word})")
+            yield "skips", SILENT[value]
             continue
         if not (value.isascii() and value.isdigit() and len(value) < 10) or int(value) < 1:
             raise ValueError(

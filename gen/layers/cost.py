@@ -192,6 +192,9 @@ def control_cost(plan: LayerPlan) -> Resources:
     events = inputs * fold.unroll if plan.technology.rom_registered else 0
     address = address_bits(plan.tiles * plan.weight_words)
     counters = address_bits(plan.tiles) + address_bits(plan.planes) + address_bits(plan.period)
+    if plan.skips:  # the row follows a cycle later, and its address another one
+        depth, events = depth + 2, events + 2 * inputs * fold.unroll
+        counters = sum(map(address_bits, (plan.tiles, plan.planes, plan.words, plan.rest)))
     return Resources(
         lut=3 * address + 2 * counters + 15,
         ff=2 * address + counters + 5 * depth + events,

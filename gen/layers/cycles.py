@@ -4,9 +4,11 @@ The machine is described by a few numbers a layer; from them, and from the stall
 cycle of every transfer follows by recurrences, sample by sample, without simulating a clock.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, product
+
+import numpy as np
 
 from ..model.maps import Band
 from ..readers.reader import ReaderTiming
@@ -45,6 +47,11 @@ class LayerTiming:
         Outputs of a result word.
     source_steps
         T of the sources.
+    skips
+        Words without an event are not read, so that a step takes as many cycles as it has others.
+    rest
+        Cycles between the last words of two tiles (of two steps with ``each_step``), where words
+        are skipped.
     """
 
     name: str
@@ -67,6 +74,8 @@ class LayerTiming:
     fires_each_step: bool = False
     lanes: int = 1
     source_steps: int = 1
+    skips: bool = False
+    rest: int = 1
 
     @property
     def bands(self) -> tuple[Band, ...]:
@@ -85,11 +94,37 @@ class LayerTiming:
 
     @property
     def tile_cycles(self) -> int:
+        """Cycles of a tile, of which every word is read."""
+        if self.skips:
+            pace = max(self.words, self.rest) if self.each_step else self.words
+            return max(self.planes * pace, self.rest)
         return self.planes * self.period
+
+    def ends(self, begin: int, busy: Sequence[int] | None, after: int) -> tuple[int, ...]:
+        """Return the cycle in which every step of a tile reads its last word.
+
+        Parameters
+        ----------
+        begin
+            First cycle of the tile.
+        busy
+            Words that hold an event, by step; ``None`` for all words.
+        after
+            Cycle of the last word of the tile before; far below 0 where there is none.
+        """
+        if not self.skips:
+            return tuple(last_read(self, begin, step) for step in range(self.planes))
+        found, cycle = [], begin - 1
+        for step in range(self.planes):
+            cycle += self.words if busy is None else max(1, int(busy[step]))
+            if self.each_step or step == self.planes - 1:
+                after = cycle = max(cycle, after + self.rest)
+            found.append(cycle)
+        return tuple(found)
 
     @property
     def busy(self) -> int:
-        """Cycles a sample keeps the layer's synapses busy: every tile of every window."""
+        """Cycles a sample keeps the layer's synapses busy at most: every tile of every window."""
         return self.windows * self.tiles * self.tile_cycles
 
     def machine(self) -> "LayerMachine":
@@ -112,33 +147,33 @@ class LayerTiming:
             return
         tile = {TOTAL: self._totals, X: self._x, TARGET: self._targets, FIRE: self._fire}[when]
         places = product(range(self.windows), range(self.tiles))
-        begins = cycles.begins[sample * self.windows * self.tiles :]
-        for (window, number), begin in zip(places, begins, strict=False):
-            for cycle, group, count, step in tile(begin):
+        each = cycles.ends[sample * self.windows * self.tiles :]
+        for (window, number), ends in zip(places, each, strict=False):
+            for cycle, group, count, step in tile(ends):
                 first = (number * self.groups + group) * self.lanes
                 yield Moment(
                     cycle=cycle, window=window, first=first, count=count * self.lanes, step=step
                 )
 
-    def _totals(self, begin: int) -> Iterator[tuple[int, int, int, int]]:
+    def _totals(self, ends: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
         """Yield (cycle, group, groups, step) of the accumulators of a tile."""
-        for step, cycle in enumerate(total_cycles(self, begin)):
+        for step, cycle in enumerate(total_cycles(self, ends)):
             yield cycle, 0, self.groups, step
 
-    def _x(self, begin: int) -> Iterator[tuple[int, int, int, int]]:
-        for k, groups in enumerate(x_cycles(self, begin)):
+    def _x(self, ends: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
+        for k, groups in enumerate(x_cycles(self, ends)):
             step = k if self.each_step else self.source_steps - 1
             for group, cycle in enumerate(groups):
                 yield cycle, group, 1, step
 
-    def _targets(self, begin: int) -> Iterator[tuple[int, int, int, int]]:
-        finished = x_cycles(self, begin)
+    def _targets(self, ends: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
+        finished = x_cycles(self, ends)
         for step, groups in enumerate(finished if self.fires_each_step else finished[-1:]):
             for group, cycle in enumerate(groups):
                 yield cycle + self.target, group, 1, step
 
-    def _fire(self, begin: int) -> Iterator[tuple[int, int, int, int]]:
-        for cycle, group, count, step in self._targets(begin):
+    def _fire(self, ends: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
+        for cycle, group, count, step in self._targets(ends):
             for t in range(self.fire_steps):
                 yield cycle + self.fire_offset + t, group, count, step + t
 
@@ -159,6 +194,7 @@ class LayerCycles:
     Members
     -------
     begins : first cycle of every tile
+    ends : of every tile, the cycle in which each step reads its last word
     pushed, taken : cycle in which every result word enters and leaves the FIFO
     released : cycle of the last read of every window
     freed : by source, the cycle in which every line is given back
@@ -166,6 +202,7 @@ class LayerCycles:
     """
 
     begins: list[int] = field(default_factory=list)
+    ends: list[tuple[int, ...]] = field(default_factory=list)
     pushed: list[int] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
@@ -227,8 +264,12 @@ def predict(
     *,
     gaps: Sequence[int] | None = None,
     ready: Callable[[int], bool] | None = None,
+    busy: Mapping[str, np.ndarray] | None = None,
 ) -> Prediction:
     """Predict every transfer of ``samples`` samples.
+
+    Where layers skip silent words, cycles depend on the samples; without ``busy`` no word is
+    silent, and no sample is slower.
 
     Parameters
     ----------
@@ -237,8 +278,13 @@ def predict(
         default.
     ready
         Whether the sink takes a logit in a cycle; always by default.
+    busy
+        By name of a layer that skips silent words, how many others each step of each window has:
+        (samples, windows, planes) integers.
     """
     machine = [spec.machine() for spec in timing.layers]
+    for layer in machine:
+        layer.busy = None if busy is None else busy.get(layer.spec.name)
     prediction = Prediction(samples=samples, layers=[layer.cycles for layer in machine])
     takers: list[list[Gather]] = [[] for _ in range(len(machine) + 1)]  # by stream
     for layer in machine:
@@ -256,15 +302,15 @@ def predict(
 def steady(timing: CoreTiming) -> tuple[int, int]:
     """Return (latency, interval) in cycles, at full speed on both ends.
 
-    The latency is that of a sample's class, :meth:`Prediction.latency`; the interval is that
-    between samples once the pipeline is full.
+    No sample takes longer, whatever its silence. The latency is that of a sample's class,
+    :meth:`Prediction.latency`; the interval is that between samples once the pipeline is full.
     """
     prediction = predict(timing, SAMPLES_TO_SETTLE)
     return prediction.latency(0), prediction.intervals[-1]
 
 
 def first_logit(timing: CoreTiming) -> int:
-    """Return the cycles from taking the first word of a sample to its first logit."""
+    """Return the cycles from taking the first word of a sample to its first logit, at most."""
     return predict(timing, 1).first_logit()
 
 
@@ -382,6 +428,7 @@ class LayerMachine:
             for reader, freed in zip(spec.readers, cycles.freed, strict=True)
         ]
         self.take: Callable[[int], int]
+        self.busy: np.ndarray | None = None  # (samples, windows, planes)
         self.sample = self.band = 0  # the row of windows that is read next
 
     def proceed(self) -> None:
@@ -407,17 +454,39 @@ class LayerMachine:
     def _window(self, held: int) -> None:
         """Read one window, whose lines are held from cycle ``held`` on."""
         spec, cycles = self.spec, self.cycles
+        busy = None
+        if self.busy is not None:
+            sample, window = divmod(len(cycles.released), spec.windows)
+            busy = self.busy[sample, window]
         for tile in range(spec.tiles):
-            begin = cycles.begins[-1] + spec.tile_cycles if cycles.begins else 0
-            if tile == 0:
-                begin = max(begin, held)
-            begin = max(begin, credit(cycles, spec.groups, spec.fifo_depth))
-            cycles.begins.append(begin)
-            for push in result_cycles(spec, begin):
+            begin = held if tile == 0 else 0
+            begin_tile(spec, cycles, begin, busy)
+            for push in result_cycles(spec, cycles.ends[-1]):
                 after = cycles.taken[-1] + 1 if cycles.taken else 0
                 cycles.pushed.append(push)
                 cycles.taken.append(self.take(max(push + 1, after)))
-        cycles.released.append(last_read(spec, cycles.begins[-1], spec.planes - 1))
+        cycles.released.append(cycles.ends[-1][-1])
+
+
+def begin_tile(
+    spec: LayerTiming, cycles: LayerCycles, earliest: int, busy: Sequence[int] | None = None
+) -> None:
+    """Note when the next tile begins and when its steps end.
+
+    Parameters
+    ----------
+    earliest
+        From which cycle on it may.
+    busy
+        Words of each step that hold an event, see :meth:`LayerTiming.ends`.
+    """
+    begin = max(earliest, credit(cycles, spec.groups, spec.fifo_depth))
+    after = -spec.rest
+    if cycles.begins:
+        after = cycles.ends[-1][-1]
+        begin = max(begin, after + 1 if spec.skips else cycles.begins[-1] + spec.tile_cycles)
+    cycles.begins.append(begin)
+    cycles.ends.append(spec.ends(begin, busy, after))
 
 
 def credit(cycles: LayerCycles, groups: int, depth: int) -> int:
@@ -431,20 +500,20 @@ def last_read(spec: LayerTiming, begin: int, step: int) -> int:
     return begin + step * spec.period + spec.words - 1
 
 
-def total_cycles(spec: LayerTiming, begin: int) -> list[int]:
+def total_cycles(spec: LayerTiming, ends: Sequence[int]) -> list[int]:
     """Cycles in which the accumulators of a tile stand complete, one for every plane."""
-    return [last_read(spec, begin, step) + spec.total for step in range(spec.planes)]
+    return [end + spec.total for end in ends]
 
 
-def x_cycles(spec: LayerTiming, begin: int) -> list[list[int]]:
+def x_cycles(spec: LayerTiming, ends: Sequence[int]) -> list[list[int]]:
     """Cycles in which X stands, for every finished step (the last alone if not each_step)."""
-    totals = total_cycles(spec, begin)
+    totals = total_cycles(spec, ends)
     return [
         [total + spec.drain + i * spec.pace + spec.x for i in range(spec.groups)]
         for total in (totals if spec.each_step else totals[-1:])
     ]
 
 
-def result_cycles(spec: LayerTiming, begin: int) -> list[int]:
+def result_cycles(spec: LayerTiming, ends: Sequence[int]) -> list[int]:
     """Cycles in which the results of a tile enter the FIFO."""
-    return [x + spec.target + spec.result for x in x_cycles(spec, begin)[-1]]
+    return [x + spec.target + spec.result for x in x_cycles(spec, ends)[-1]]

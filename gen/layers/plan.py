@@ -17,6 +17,7 @@ import numpy as np
 
 from ...hdl.words import packed_width
 from ..cost import Resources
+from ..design.activity import Activity
 from ..design.border import Border, border_of, pixel_biases
 from ..design.design import Design
 from ..design.folding import EVENTS, MULTIPLY, Folding, divisors
@@ -124,6 +125,8 @@ class LayerPlan(ABC):
         Cycles a step of a tile takes.
     technology
         Device family.
+    activity
+        Words of the source that were counted to hold events; ``None`` where none were.
     facts
         What does not depend on the folding.
     """
@@ -139,6 +142,7 @@ class LayerPlan(ABC):
     period: int = 1
     headroom: int = 0
     technology: Technology
+    activity: Activity | None = None
     facts: Facts = field(default_factory=Facts, repr=False, compare=False)
 
     kind: ClassVar[str]
@@ -182,6 +186,7 @@ class LayerPlan(ABC):
             "overlapped": overlapped,
             "weighted": overlapped or not readers[0].source_code.is_binary,
             "technology": given.technology,
+            "activity": given.design.activity.get(readers[0].source.name),
         }
         return cls(readers=readers, **usual | numbers)
 
@@ -332,12 +337,37 @@ class LayerPlan(ABC):
         return self.folding.pe // self.lanes
 
     @property
+    def can_skip(self) -> bool:
+        """Whether words without an event can be left out: of an only source that is read whole."""
+        return not self.is_join and bool(self.readers[0].queue) and not self.apart
+
+    @property
+    def skips(self) -> bool:
+        """Words without an event are left out, so that cycles depend on the sample."""
+        return self.folding.skips
+
+    @property
+    def rest(self) -> int:
+        """Cycles between two last words whose sums leave: of tiles, or of steps if weighted."""
+        drain = self.groups * self.pace
+        return max(drain, FEEDBACK_CYCLES) if self.weighted else drain
+
+    @property
+    def read_words(self) -> int:
+        """Words that a step reads; on average over the samples that were counted where it skips."""
+        if not self.skips or self.activity is None:
+            return self.words
+        read = self.activity.read(self.readers[0].word, self.folding.unroll)
+        return -int(-read // self.planes)
+
+    @property
     def tile_cycles(self) -> int:
+        """Cycles of a tile; see :attr:`read_words` where silent words are skipped."""
         return self.planes * self.period
 
     @property
     def interval(self) -> int:
-        """Cycles a sample keeps the synapses busy, or a buffer."""
+        """Cycles a sample keeps the synapses busy, or a buffer; see :attr:`read_words`."""
         buffers = (reader.least_cycles for reader in self.readers)
         return max(self.windows * self.tiles * self.tile_cycles, *buffers, 0)
 
@@ -429,8 +459,8 @@ class LayerPlan(ABC):
         def period(lanes: int) -> int:
             drain = self.folding.pe // lanes * self.pace
             if self.weighted:
-                return max(self.words, drain, FEEDBACK_CYCLES)
-            return max(self.words, -(-drain // self.planes))
+                return max(self.read_words, drain, FEEDBACK_CYCLES)
+            return max(self.read_words, -(-drain // self.planes))
 
         lanes = min(self.lane_options(following), key=lambda lanes: (period(lanes), lanes))
         return lanes, period(lanes)

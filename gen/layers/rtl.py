@@ -16,6 +16,7 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import Out
 
 from ...hdl.delay import delayed
+from ...hdl.event_sequencer import EventSequencer
 from ...hdl.integrator import (
     Accumulator,
     Drain,
@@ -194,6 +195,8 @@ class TiledLayer(LayerComponent):
             fires_each_step=each,
             lanes=plan.lanes,
             source_steps=plan.source_code.steps,
+            skips=plan.skips,
+            rest=plan.rest,
         )
 
     def elaborate(self, platform) -> Module:
@@ -208,6 +211,8 @@ class TiledLayer(LayerComponent):
     def _read(self, m: Module) -> None:
         """Let the readers take turns, and give the synapses what comes of them a cycle later."""
         sequencer, plan = self.sequencer, self.plan
+        if isinstance(sequencer, EventSequencer):
+            m.d.comb += sequencer.last.eq(self.readers[0].last)
         turn = Signal(range(len(self.readers)))  # whose words are read
         last_tile = sequencer.tile == plan.tiles - 1
         for k, (reader, end) in enumerate(zip(self.readers, plan.ends, strict=True)):
@@ -317,7 +322,8 @@ class SummingLayer(TiledLayer):
     def sums_latency(cls, plan: LayerPlan) -> int:
         """Cycles from reading a word to the accumulator that includes it."""
         return (
-            rom_latency(registered=plan.technology.rom_registered)
+            address_latency(plan)
+            + rom_latency(registered=plan.technology.rom_registered)
             + plan_synapse_latency(plan)
             + Accumulator.LATENCY
         )
@@ -329,14 +335,15 @@ class SummingLayer(TiledLayer):
         m.submodules.synapses = synapses = self.synapses
         m.submodules.accumulator = accumulator = self.accumulator
         m.submodules.drain = drain = self.drain
-        events = delayed(m, self.events, weights.LATENCY - 1, name="events", reset_less=True)
-        depth = weights.LATENCY + synapses.LATENCY
+        lead = address_latency(plan)
+        events = delayed(m, self.events, lead + weights.LATENCY - 1, name="events", reset_less=True)
+        depth = lead + weights.LATENCY + synapses.LATENCY
         first_step = sequencer.first_plane | plan.weighted
         step_done = sequencer.valid & sequencer.last_word
         tile_done = step_done & (sequencer.last_plane | plan.weighted)
         self.total_valid = delayed(m, step_done, depth + 1, name="step_done")
         m.d.comb += [
-            weights.address.eq(sequencer.address),
+            weights.address.eq(self._address(m)),
             synapses.weights.as_value().eq(weights.data),
             synapses.events.as_value().eq(events),
             accumulator.sums.eq(synapses.sums),
@@ -350,6 +357,16 @@ class SummingLayer(TiledLayer):
             drain.load.eq(delayed(m, tile_done, depth + 1, name="tile_done")),
             drain.results.eq(accumulator.total),
         ]
+
+    def _address(self, m: Module) -> Signal:
+        """Return where the weights of a word lie: the row follows the word out of a queue."""
+        sequencer, reader = self.sequencer, self.readers[0]
+        if isinstance(sequencer, Sequencer):
+            return sequencer.address
+        base = delayed(m, sequencer.base, 1, name="base", reset_less=True)
+        address = Signal.like(sequencer.base, name="address", reset_less=True)
+        m.d.sync += address.eq(base + reader.row)
+        return address
 
 
 class IntegratingLayer(SummingLayer):
@@ -418,6 +435,14 @@ def read_latency(plan: LayerPlan) -> int:
     return rom_latency(registered=plan.technology.rom_registered)
 
 
+def address_latency(plan: LayerPlan) -> int:
+    """Cycles from a place in a buffer to the address of its weights: a queue says which they are.
+
+    One to read the queue, one to add the row to the first of the tile.
+    """
+    return 2 if plan.skips else 0
+
+
 def integrator_latency(plan: LayerPlan) -> int:
     """Cycles from a group of sums to X."""
     registered = plan.technology.rom_registered
@@ -428,8 +453,17 @@ def integrator_latency(plan: LayerPlan) -> int:
     return weighted_latency(kind=kind, eta_bits=eta_bits, registered=registered)
 
 
-def make_sequencer(plan: LayerPlan) -> Sequencer:
+def make_sequencer(plan: LayerPlan) -> Sequencer | EventSequencer:
     """Loops over tiles, steps and words."""
+    if plan.skips:
+        return EventSequencer(
+            tiles=plan.tiles,
+            planes=plan.planes,
+            words=plan.words,
+            rows=plan.weight_words,
+            rest=plan.rest,
+            each_step=plan.weighted,
+        )
     return Sequencer(
         tiles=plan.tiles,
         planes=plan.planes,

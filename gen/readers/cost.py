@@ -23,6 +23,44 @@ def buffer_cost(reader: Reader, technology: Technology) -> Resources:
     return gather + memory + own
 
 
+def queued_row_bits(reader: Reader) -> int:
+    """Bits of the row of weights that is kept beside a word of a queue."""
+    return address_bits(reader.words // reader.repeats)
+
+
+def queue_cost(reader: Reader, technology: Technology) -> Resources:
+    """Row of trains under collection, the memory of words and rows, the ends of all lists.
+
+    A list of every step of every bank has a register of its end, and whether it holds an event at
+    all; the ends are chosen from once to write and once to read, and compared with.
+    """
+    steps, row_bits = reader.source_code.steps, queued_row_bits(reader)
+    row, width = reader.word * steps, reader.word * reader.folding.unroll
+    depth = buffer_depth(banks=reader.lines, rows=reader.line_words, planes=reader.planes)
+    style = technology.ram_style(depth, width + row_bits)
+    memory = ram_cost(technology, depth, width + row_bits, style)
+    place, lists = address_bits(reader.line_words), reader.lines * reader.planes
+    ends = lists * (place + 1)
+    choices = (2 * place + 1) * multiplexer_luts(lists)
+    counters = counter_luts(reader.line_words) + counter_luts(reader.planes)
+    counters += counter_luts(1 << row_bits) if reader.repeats > 1 else 0
+    shifting = row if reader.planes > 1 else 0
+    gather = gather_cost(technology, reader.word, reader.source_lanes, steps)
+    own = Resources(
+        lut=shifting
+        + counters
+        + round(choices)
+        + lists  # which list is written to
+        + 2 * place  # one on, or the first
+        + -(-width // 3)  # whether a word holds an event
+        + -(-2 * place // 3)
+        + 12,
+        ff=row + ends + 2 * place + row_bits + address_bits(reader.planes) + 5,
+        lone_ff=row - shifting + ends,
+    )
+    return gather + memory + own
+
+
 def walk_cost(reader: Reader) -> Resources:
     """Counters of windows, place and start in a line and in the planes, events of the padding.
 

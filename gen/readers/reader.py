@@ -99,6 +99,7 @@ class Reader(ABC):
 
     kind: ClassVar[str]
     hardware: ClassVar[str]  # class in the module rtl beside the kind
+    queue: ClassVar[str] = ""  # the class there that leaves silent words out; empty for none
 
     def __post_init__(self) -> None:
         of = self.facts.of(self.source, self.map, self.held_source, self.held_map)
@@ -148,11 +149,25 @@ class Reader(ABC):
 
     def component(self) -> Any:
         """Return the hardware's class, a :class:`.rtl.TrainReader`."""
-        return hardware_of(type(self))
+        return hardware_of(type(self), "queue" if self.folding.skips else "hardware")
 
     @abstractmethod
     def cost(self, technology: Technology) -> Resources:
         """Price the buffer and what leads its words out."""
+
+    def busy(self, events: np.ndarray) -> np.ndarray:
+        """Return how many words of each window hold an event, where silent ones can be left out.
+
+        Parameters
+        ----------
+        events
+            (samples, T, neurons) bool of the source, neurons in the order in which they are sent.
+
+        Returns
+        -------
+        (samples, windows, planes) int64.
+        """
+        raise TypeError(f"readers of the kind {self.kind!r} leave no word out")
 
     # -- what all kinds have -------------------------------------------------------------------
 

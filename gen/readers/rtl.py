@@ -11,6 +11,7 @@ from ...hdl.delay import delayed
 from ...hdl.window_walk import WindowWalk
 from ...hdl.words import buffer_depth
 from ..technology import Technology
+from .cost import queued_row_bits
 from .reader import Reader
 
 Read = TypeVar("Read", bound=Reader)
@@ -59,12 +60,17 @@ class TrainReader(wiring.Component, Generic[Read]):
                 "plane": In(range(reader.planes)),
                 "word": In(range(reader.words)),
                 "events": Out(data.ArrayLayout(width, fold.unroll)),
+                **self._more_members(),
             }
         )
 
     @abstractmethod
     def make_buffer(self, technology: Technology) -> Any:
         """Return what holds the trains, with ``trains``, ``plane``, ``release`` and ``events``."""
+
+    def _more_members(self) -> dict[str, Any]:
+        """Return the ports of a kind beside those that all have."""
+        return {}
 
     def make_walk(self, numbers: dict[str, Any]) -> WindowWalk:
         """Return what leads over windows, of the numbers that the reader states."""
@@ -147,10 +153,11 @@ def buffer_numbers(reader: Reader, technology: Technology) -> dict[str, Any]:
     """Return what train and line buffers take alike."""
     unroll = reader.folding.unroll
     depth = buffer_depth(banks=reader.lines, rows=reader.line_words, planes=reader.planes)
+    width = reader.word * unroll + (queued_row_bits(reader) if reader.folding.skips else 0)
     return {
         "simd": reader.word,
         "steps": reader.source_code.steps,
         "unroll": unroll,
         "lanes": reader.source_lanes,
-        "style": technology.ram_style(depth, reader.word * unroll),
+        "style": technology.ram_style(depth, width),
     }

@@ -16,6 +16,7 @@ from ...gen.layers.cycles import CoreTiming, LayerCycles, LayerTiming, Predictio
 from ...gen.layers.observation import Observation
 from ...gen.layers.plan import LayerPlan
 from ...hdl.names import port_name
+from ..activity import busy_words
 from ..golden import Trace, trace
 from .judge import Judge, judge_of, trains_of
 
@@ -158,13 +159,15 @@ def expect(
     gaps = tuple(int(g) for g in rng.geometric(1 - stalls[0], count) - 1)
     slack = 64 + 8 * len(raw) * plans[-1].outputs
     ready = tuple(bool(r) for r in rng.random(slack * 8) >= stalls[1]) if stalls[1] else ()
+    traces = [trace(design, sample) for sample in raw]
+    seen = ({name: p.events[None] for name, p in t.populations.items()} for t in traces)
     prediction = predict(
         timing,
         len(raw),
         gaps=gaps,
         ready=lambda cycle: cycle >= len(ready) or ready[cycle],
+        busy=busy_words(plans, seen),
     )
-    traces = [trace(design, sample) for sample in raw]
     probes = _encoder_probes(design, entry, raw, prediction, traces)
     for i, (plan, spec, cycles) in enumerate(
         zip(plans, timing.layers, prediction.layers, strict=True)

@@ -80,6 +80,10 @@ class MaximumPlan(LayerPlan):
         return self.groups * (1 + -(-(MAXIMUM_ALLOWANCE + self.groups) // self.tile_cycles))
 
     @property
+    def can_skip(self) -> bool:
+        return False
+
+    @property
     def together(self) -> bool:
         """Whole trains are read anyway."""
         return False

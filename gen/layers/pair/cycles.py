@@ -4,14 +4,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import product
 
+import numpy as np
+
 from ...model.maps import Band
 from ...readers.reader import ReaderTiming
 from ..cycles import (
     Gather,
     LayerCycles,
     LayerTiming,
+    begin_tile,
     credit,
-    last_read,
     result_cycles,
     result_moments,
 )
@@ -152,15 +154,11 @@ class Operand:
         """Return the first cycle in which the next word to be taken stands at the FIFO's end."""
         spec, cycles = self.spec, self.cycles
         while len(cycles.pushed) <= len(cycles.taken):
-            begin = cycles.begins[-1] + spec.tile_cycles if cycles.begins else 0
             tile = len(cycles.begins) % spec.tiles
-            if tile == 0:
-                begin = max(begin, self.held)
-            begin = max(begin, credit(cycles, spec.groups, spec.fifo_depth))
-            cycles.begins.append(begin)
-            cycles.pushed += result_cycles(spec, begin)
+            begin_tile(spec, cycles, self.held if tile == 0 else 0)
+            cycles.pushed += result_cycles(spec, cycles.ends[-1])
             if tile == spec.tiles - 1:
-                cycles.released.append(last_read(spec, begin, spec.planes - 1))
+                cycles.released.append(cycles.ends[-1][-1])
         return cycles.pushed[len(cycles.taken)] + 1
 
 
@@ -176,6 +174,7 @@ class PairMachine:
         self.gathers = [gather for operand in self.operands for gather in operand.gathers]
         self.cycles.freed = [gather.freed for gather in self.gathers]
         self.take: Callable[[int], int]
+        self.busy: np.ndarray | None = None  # they read every word
         self.sample = self.band = 0  # the row of windows that is read next
 
     def proceed(self) -> None:

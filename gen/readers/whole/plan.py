@@ -1,20 +1,27 @@
 """Numbers of whole samples."""
 
+import numpy as np
+
 from ...cost import Resources
+from ...design.activity import busy_words
 from ...design.population import DesignPopulation
 from ...design.reading import WHOLE_SAMPLE, is_turned, places_of
 from ...model.maps import Band, LinearMap
 from ...model.network import INPUT
 from ...technology import Technology
-from ..cost import buffer_cost
+from ..cost import buffer_cost, queue_cost
 from ..reader import BANKS, Reader
 
 
 class WholeReader(Reader):
-    """A dense map, or a sum of pixels that come in their order: whole samples, word after word."""
+    """A dense map, or a sum of pixels that come in their order: whole samples, word after word.
+
+    Words that hold no event may be left out.
+    """
 
     kind = "whole"
     hardware = "WholeSamples"
+    queue = "QueuedSamples"
 
     @classmethod
     def claims(cls, source: DesignPopulation, linear: LinearMap) -> bool:
@@ -34,4 +41,9 @@ class WholeReader(Reader):
         return max(self.skew, BANKS)
 
     def cost(self, technology: Technology) -> Resources:
+        if self.folding.skips:
+            return queue_cost(self, technology)
         return buffer_cost(self, technology)
+
+    def busy(self, events: np.ndarray) -> np.ndarray:
+        return busy_words(events, self.word, self.folding.unroll)[:, None]

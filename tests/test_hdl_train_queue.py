@@ -1,0 +1,193 @@
+"""The queue of words that hold events: every list of every sample, on its cycle."""
+
+import random
+from itertools import product
+
+import pytest
+from amaranth.sim import Simulator
+
+from signfire.hdl.train_queue import TrainQueue
+
+SHAPES = [  # size, simd, steps, unroll, lanes, repeats, banks
+    (1, 1, 1, 1, 1, 1, 2),
+    (6, 3, 2, 2, 1, 1, 2),
+    (6, 2, 3, 1, 2, 3, 2),
+    (12, 2, 4, 2, 1, 2, 3),
+    (8, 4, 2, 1, 4, 1, 1),
+]
+
+
+def queued(trains: list[int], simd: int, unroll: int, steps: int, repeats: int) -> list[list]:
+    """Return for every plane the (row of weights, events) that are read, one at least.
+
+    Events are an integer of ``unroll`` times ``simd`` bits. A plane without events gives a word of
+    zeros, whose row does not matter: ``None``.
+    """
+    rows, lists = len(trains) // simd, []
+    for plane in range(steps // unroll):
+        found = []
+        for row in range(rows):
+            own = trains[row * simd : (row + 1) * simd]
+            bits = [t >> plane * unroll + u & 1 for u in range(unroll) for t in own]
+            word = sum(bit << k for k, bit in enumerate(bits))
+            if word:
+                found.append((row % (rows // repeats), word))
+        lists.append(found or [(None, 0)])
+    return lists
+
+
+def test_lists_by_hand():
+    # neurons 2 and 3 fire in step 0, neuron 3 in step 1 too; the rows of weights come twice
+    trains = [0b00, 0b00, 0b01, 0b11]
+
+    assert [[(0, 0b01), (0, 0b01)], [(0, 0b01)]] == [
+        [(row, word) for row, word in each] for each in queued(trains, 1, 1, 2, 4)
+    ]
+    assert [[(1, 0b1011)]] == [each[-1:] for each in queued(trains, 2, 2, 2, 1)]
+    assert [[(None, 0)], [(None, 0)]] == queued([0, 0], 1, 1, 2, 1)
+
+
+def every_sample(size: int, steps: int, most: int) -> list[list[int]]:
+    """Return every sample there is, in random order, or ``most`` of them, half of them sparse."""
+    rng = random.Random(size)
+    if steps * size <= 6:
+        found = [list(s) for s in product(range(1 << steps), repeat=size)]
+        rng.shuffle(found)
+        return found
+    dense = [[rng.getrandbits(steps) for _ in range(size)] for _ in range(most)]
+    return [s if k % 2 else [t * (rng.random() < 0.2) for t in s] for k, s in enumerate(dense)]
+
+
+class Bench:
+    """A queue between a source and a reader that both stall at random."""
+
+    def __init__(self, shape: tuple, stalls: float) -> None:
+        size, simd, steps, unroll, lanes, repeats, banks = shape
+        self.rng, self.stalls, self.lanes = random.Random(repr(shape)), stalls, lanes
+        self.dut = TrainQueue(
+            size=size, simd=simd, steps=steps, unroll=unroll, lanes=lanes, repeats=repeats,
+            banks=banks,
+        )  # fmt: skip
+        self.samples = every_sample(size, steps, 40)
+        self.read: list[list[list]] = []
+        self.taken: list[int] = []
+        self.full: list[int] = []
+        self.released: list[int] = []
+
+    def run(self) -> "Bench":
+        simulator = Simulator(self.dut)
+        simulator.add_clock(1e-6)
+        simulator.add_testbench(self._reader)
+        simulator.add_testbench(self._source, background=True)
+        simulator.run()
+        return self
+
+    async def _source(self, ctx):
+        cycle, trains, rng = 0, self.dut.trains, random.Random(1)
+        for word in (
+            s[i : i + self.lanes] for s in self.samples for i in range(0, len(s), self.lanes)
+        ):
+            while rng.random() < self.stalls:
+                ctx.set(trains.valid, 0)
+                await ctx.tick()
+                cycle += 1
+            ctx.set(trains.valid, 1)
+            ctx.set(trains.payload, word)
+            while not ctx.get(trains.ready):
+                await ctx.tick()
+                cycle += 1
+            self.taken.append(cycle)
+            await ctx.tick()
+            cycle += 1
+        ctx.set(trains.valid, 0)
+
+    async def _reader(self, ctx):
+        cycle, dut = 0, self.dut
+        for _ in self.samples:
+            while not ctx.get(dut.full):
+                await ctx.tick()
+                cycle += 1
+            self.full.append(cycle)
+            while self.rng.random() < self.stalls:
+                await ctx.tick()
+                cycle += 1
+            lists = []
+            for plane in range(dut.planes):
+                lists.append([])
+                last = place = 0
+                while not last:
+                    ctx.set(dut.plane, plane)
+                    ctx.set(dut.place, place)
+                    last = ctx.get(dut.last)
+                    if last and plane == dut.planes - 1:
+                        ctx.set(dut.release, 1)
+                        self.released.append(cycle)
+                    await ctx.tick()
+                    cycle += 1
+                    ctx.set(dut.release, 0)
+                    word = int(ctx.get(dut.events.as_value()))
+                    lists[-1].append((ctx.get(dut.row) if word else None, word))
+                    place += 1
+            self.read.append(lists)
+
+
+@pytest.mark.parametrize("stalls", [0.0, 0.4])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_list_holds_the_words_with_events_and_no_others(shape, stalls):
+    _, simd, steps, unroll, _, repeats, _ = shape
+
+    bench = Bench(shape, stalls).run()
+
+    assert [queued(s, simd, unroll, steps, repeats) for s in bench.samples] == bench.read
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_words_and_samples_move_in_the_cycles_of_a_train_buffer(shape):
+    size, simd, steps, unroll, lanes, _, banks = shape
+    bench = Bench(shape, 0.0).run()
+    planes, words, parts = steps // unroll, size // lanes, simd // lanes
+
+    free, full = 0, []
+    for number, taken in enumerate(bench.taken):
+        after = bench.taken[number - 1] + 1 if number else 0
+        assert max(after, free) == taken
+        sample, word = divmod(number, words)
+        if (word + 1) % parts == 0:
+            freed = bench.released[sample - banks] + 1 if sample >= banks else 0
+            begin = max(taken + 1, freed)
+            free = begin + planes - 1
+            if word == words - 1:
+                full.append(begin + planes)
+    read = [0] + [cycle + 1 for cycle in bench.released[:-1]]
+    assert [max(a, b) for a, b in zip(full, read, strict=True)] == bench.full
+
+
+def test_reset_forgets_what_was_gathered(play):
+    dut = TrainQueue(size=4, simd=2, steps=2, unroll=2, lanes=1)
+    word = {"trains.valid": 1, "trains.payload": [3]}
+
+    seen = play(
+        dut,
+        [*[word] * 5, {"reset": 1, "trains.valid": 0}, {"reset": 0}]
+        + [{"trains.valid": 1, "trains.payload": [0]}] * 4
+        + [{"trains.valid": 0}] * 3,
+        ["full", "last", "events", "trains.ready"],
+    )
+
+    assert (0, 1) == (seen[6]["full"], seen[6]["trains.ready"])
+    assert (1, 1, [0, 0]) == tuple(seen[-1][k] for k in ("full", "last", "events"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"simd": 5}, "simd must divide 12, not 5"),
+        ({"unroll": 3}, "unroll must divide 4, not 3"),
+        ({"lanes": 3}, "lanes must divide 4, not 3"),
+        ({"repeats": 2}, "repeats must divide 3, not 2"),
+    ],
+)
+def test_parts_that_do_not_divide_are_refused(wrong, message):
+    numbers = {"size": 12, "simd": 4, "steps": 4, "unroll": 2, "lanes": 2}
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        TrainQueue(**numbers | wrong)
