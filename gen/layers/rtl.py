@@ -30,7 +30,7 @@ from ...hdl.multiplier_array import MultiplierArray, multiplier_latency, shared_
 from ...hdl.sequencer import Sequencer
 from ...hdl.storage import Rom, rom_latency
 from ...hdl.synapses import SynapseArray, synapse_latency
-from ..readers.rtl import make_reader, trains_members
+from ..readers.rtl import QueueReader, make_reader, trains_members
 from .cycles import LayerTiming
 from .observation import Observation
 from .plan import FEEDBACK_CYCLES, LayerPlan
@@ -211,8 +211,9 @@ class TiledLayer(LayerComponent):
     def _read(self, m: Module) -> None:
         """Let the readers take turns, and give the synapses what comes of them a cycle later."""
         sequencer, plan = self.sequencer, self.plan
-        if isinstance(sequencer, EventSequencer):
-            m.d.comb += sequencer.last.eq(self.readers[0].last)
+        first = self.readers[0]
+        if isinstance(sequencer, EventSequencer) and isinstance(first, QueueReader):
+            m.d.comb += sequencer.last.eq(first.last)
         turn = Signal(range(len(self.readers)))  # whose words are read
         last_tile = sequencer.tile == plan.tiles - 1
         for k, (reader, end) in enumerate(zip(self.readers, plan.ends, strict=True)):
@@ -363,6 +364,7 @@ class SummingLayer(TiledLayer):
         sequencer, reader = self.sequencer, self.readers[0]
         if isinstance(sequencer, Sequencer):
             return sequencer.address
+        assert isinstance(reader, QueueReader), "words that hold events come out of a queue"
         base = delayed(m, sequencer.base, 1, name="base", reset_less=True)
         address = Signal.like(sequencer.base, name="address", reset_less=True)
         m.d.sync += address.eq(base + reader.row)

@@ -139,6 +139,23 @@ class TrainReader(wiring.Component, Generic[Read]):
         return picked
 
 
+class QueueReader(TrainReader[Read]):
+    """Trains of which silent words are left out; ports of :class:`TrainReader` and two more.
+
+    Members
+    -------
+    last : Out, no word of the step follows the one that ``word`` counts; in the same cycle
+    row : Out, of the weights within a tile's, with ``events``
+    """
+
+    last: Signal
+    row: Signal
+
+    def _more_members(self) -> dict[str, Any]:
+        reader = self.reader
+        return {"last": Out(1), "row": Out(range(reader.words // reader.repeats))}
+
+
 def make_reader(reader: Reader, technology: Technology) -> TrainReader:
     """Return the hardware of a reader."""
     return reader.component()(reader, technology)

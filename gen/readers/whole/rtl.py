@@ -1,14 +1,11 @@
 """RTL of whole samples."""
 
-from typing import Any
-
-from amaranth.hdl import Module, Signal
-from amaranth.lib.wiring import Out
+from amaranth.hdl import Module
 
 from ....hdl.train_buffer import TrainBuffer
 from ....hdl.train_queue import TrainQueue
 from ...technology import Technology
-from ..rtl import TrainReader, buffer_numbers
+from ..rtl import QueueReader, TrainReader, buffer_numbers
 from .plan import WholeReader
 
 
@@ -31,20 +28,11 @@ class WholeSamples(TrainReader[WholeReader]):
         ]
 
 
-class QueuedSamples(TrainReader[WholeReader]):
+class QueuedSamples(QueueReader[WholeReader]):
     """Read the words of a sample that hold an event out of a :class:`TrainQueue`.
 
-    Ports of :class:`TrainReader`, where ``word`` counts the words of a step that hold an event, and
-    beside them:
-
-    Members
-    -------
-    last : Out, no word of the step follows; in the same cycle
-    row : Out, of the weights within a tile's, with ``events``
+    Ports of :class:`QueueReader`.
     """
-
-    last: Signal
-    row: Signal
 
     def make_buffer(self, technology: Technology) -> TrainQueue:
         reader = self.reader
@@ -54,9 +42,6 @@ class QueuedSamples(TrainReader[WholeReader]):
             repeats=reader.repeats,
             **buffer_numbers(reader, technology),
         )
-
-    def _more_members(self) -> dict[str, Any]:
-        return {"last": Out(1), "row": Out(self.buffer.row.shape())}
 
     def _read(self, m: Module) -> None:
         buffer = self.buffer
