@@ -11,6 +11,7 @@ PYTHON ?= python3
 PIP_FLAGS ?=
 BOARD ?=
 BENCH ?=
+ROWS ?=
 TESTS ?=
 N ?= 20
 ONLY ?=
@@ -37,7 +38,7 @@ help:
 	@echo "make fuzz  [N=20 SEED=1] random networks through the whole flow (build/fuzz)"
 	@echo "make mutants [ONLY=name | DRAWN=200 SEED=1]  plant faults; the tests must see them"
 	@echo "make lint                rules and format, order of imports, types"
-	@echo "make bench [BENCH=name]  measure bars, record them, rewrite the README's tables"
+	@echo "make bench [BENCH=name ROWS="C1 C3"]  measure bars (or rows of one), record them, rewrite the README's tables"
 	@echo "make env                 only create or update .venv"
 	@echo "make clean               remove build/ and caches; .venv stays"
 
@@ -107,7 +108,7 @@ else
 endif
 
 bench: $(TOOLS)
-	@python -m signfire.tools.bench $(BENCH)
+	@python -m signfire.tools.bench $(BENCH) $(foreach row,$(ROWS),--row $(row))
 
 readme: $(ENV)
 	@python -m signfire.tools.bench --readme

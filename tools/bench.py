@@ -6,7 +6,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,12 @@ from . import (
 )
 from .cli import cli
 from .console import progress, run_program, to_json
-from .measure import BENCHES, ROOT, SEED, TOOLS, Bench
+from .measure import BENCHES, ROOT, SEED, TOOLS, Bench, Measurement
 from .report import write_text
 
 RESULTS = TOOLS / "bench_results.json"
 README = ROOT / "README.md"
+KEPT = ROOT / "build" / "bench" / "rows"  # rows of benches that were interrupted
 BLOCKS = ("commands", "promises", "bars", "peers")  # of the README, between comments that name them
 # Each module registers the benches of its group.
 GROUPS = {
@@ -59,6 +60,11 @@ def load_records(path: Path = RESULTS) -> list[dict[str, Any]]:
 
 def measure(chosen: Bench) -> list[dict[str, Any]]:
     """Run a bench and return its records."""
+    return as_records(chosen, chosen.run())
+
+
+def as_records(chosen: Bench, measured: Iterable[Measurement]) -> list[dict[str, Any]]:
+    """Return what a bench found as records."""
     found = api.versions()
     return [
         {
@@ -74,8 +80,48 @@ def measure(chosen: Bench) -> list[dict[str, Any]]:
             "note": m.note,
             "details": m.details or {},
         }
-        for m in chosen.run()
+        for m in measured
     ]
+
+
+def measure_rows(
+    chosen: Bench, wanted: Sequence[str] = (), folder: Path = KEPT
+) -> Iterator[list[dict[str, Any]]]:
+    """Measure the rows of a bench that were not kept, and yield the records after each.
+
+    Each row is kept as soon as it is there, so that an interrupted bench goes on. Once all are
+    there nothing is kept any more: the next run measures them anew.
+
+    Parameters
+    ----------
+    wanted
+        Names of the rows, all of them if empty.
+
+    Raises
+    ------
+    ValueError
+        If the bench has no rows, or none of that name.
+    """
+    rows = chosen.rows
+    if rows is None:
+        raise ValueError(f"bench {chosen.bar} has no rows (leave out --row)")
+    for name in wanted:
+        if name not in rows.names:
+            raise ValueError(
+                f"bench {chosen.bar} has no row {name!r}; there are {', '.join(rows.names)}"
+            )
+    path = folder / f"{chosen.bar}.json"
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for name in wanted or rows.names:
+        if name not in found:
+            progress.print(f"  {name}")
+            found[name] = rows.measure(name)
+            write_text(path, to_json(found, indent=1) + "\n")
+        there = {name: found[name] for name in rows.names if name in found}
+        if len(there) == len(rows.names):
+            path.unlink(missing_ok=True)
+        yield as_records(chosen, rows.sum_up(there))
 
 
 def merge(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -213,9 +259,12 @@ def rewrite_readme(text: str, records: Sequence[Mapping[str, Any]]) -> str:
 
 @click.command()
 @click.argument("names", nargs=-1)
+@click.option(
+    "--row", "rows", multiple=True, help="Only these rows of a bench that is measured row by row."
+)
 @click.option("--readme", is_flag=True, help="Only rewrite the README's tables.")
 @click.option("--list", "list_only", is_flag=True, help="Only list the benches.")
-def program(names: tuple[str, ...], readme: bool, list_only: bool) -> int:
+def program(names: tuple[str, ...], rows: tuple[str, ...], readme: bool, list_only: bool) -> int:
     """Measure bars (A3), groups of bars (A) or all of them, and record the figures."""
     if list_only:
         for name in sorted(BENCHES, key=_order):
@@ -224,15 +273,15 @@ def program(names: tuple[str, ...], readme: bool, list_only: bool) -> int:
     status = 0
     for chosen in [] if readme else choose(names):
         progress.print(f"{chosen.bar}  {chosen.title}", style="bold")
-        new = measure(chosen)
+        new: list[dict[str, Any]] = []
+        for new in measure_rows(chosen, rows) if chosen.rows or rows else [measure(chosen)]:
+            write_text(RESULTS, to_json(merge(load_records(), new), indent=1) + "\n")
         for record in new:
             verdict = {True: "holds", False: "DOES NOT HOLD", None: ""}[record["holds"]]
             bar = f"(bar {record['target']}) " if record["target"] else ""
             what = record["what"].removeprefix(f"{chosen.title}: ")
             click.echo(f"  {what}: {record['value']:,} {record['unit']} {bar}{verdict}")
             status = max(status, int(record["holds"] is False))
-        merged = merge(load_records(), new)
-        write_text(RESULTS, to_json(merged, indent=1) + "\n")
     write_text(README, rewrite_readme(README.read_text(), load_records()))
     return status
 

@@ -1,9 +1,10 @@
 """Benches of what a conversion says of itself, of the cheapest settings, and of retrainings."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,16 @@ from ..gen.model.network import Network
 from ..sim import golden
 from . import api, bench_beyond, bench_conv, cheapest, demo, fitting, knobs, verdict
 from .console import progress
-from .measure import ROOT, Measurement, bench, example, open_data, routed
+from .measure import (
+    ROOT,
+    Measurement,
+    Rows,
+    bench,
+    bench_of_rows,
+    example,
+    open_data,
+    routed,
+)
 from .mnist_mlp import mlp32
 
 OVERLAPPING = 400  # samples of a test set that a slow network answers
@@ -136,42 +146,68 @@ def say(line: str) -> None:
     progress.print(f"  {line}")
 
 
-@bench("F2", "The agreement that convert states, against samples that it never saw")
-def stated() -> Iterator[Measurement]:
-    """Convert A1, C1 to C6, D2 and D9 to D11 at the settings of their benches."""
-    inside = 0
-    for bar, make in CASES.items():
-        case = make()
-        found = api.convert(case.model, case.calibrate, case.options, accept=None)
-        assert found.judged is not None
-        said = found.judged.found
-        x = case.unseen.x if case.alike is None else case.unseen.x[case.alike]
-        exact = found.network.answers(x)
-        seen = verdict.compare(found.network, exact, verdict.outputs(found.design, x), x)
-        if said.agreement is None or said.low is None or said.high is None:
-            value, unit, low, high = seen.rmse, "", said.rmse_low, said.rmse_high
-            what, stands = "root mean square error", f"{said.rmse:.4g}"
-        else:
-            value, unit = 100 * (1 - (seen.differing or 0.0)), "%"
-            low, high = 100 * said.low, 100 * said.high
-            what, stands = "agreement", f"{100 * said.agreement:.2f}"
-        inside += low <= value <= high
-        say(f"{bar}: stated {stands}, {low:.4g} to {high:.4g}; unseen {value:.4g}")
+def stated(bar: str) -> dict[str, Any]:
+    """Convert a model at the settings of its bench; return what is stated and what is seen."""
+    case = CASES[bar]()
+    found = api.convert(case.model, case.calibrate, case.options, accept=None)
+    assert found.judged is not None
+    said = found.judged.found
+    x = case.unseen.x if case.alike is None else case.unseen.x[case.alike]
+    exact = found.network.answers(x)
+    seen = verdict.compare(found.network, exact, verdict.outputs(found.design, x), x)
+    if said.agreement is None or said.low is None or said.high is None:
+        what, unit, value, stands = "root mean square error", "", seen.rmse, said.rmse
+        low, high = said.rmse_low, said.rmse_high
+    else:
+        what, unit, stands = "agreement", "%", 100 * said.agreement
+        value = 100 * (1 - (seen.differing or 0.0))
+        low, high = 100 * said.low, 100 * said.high
+    say(f"{bar}: stated {stands:.4g}, {low:.4g} to {high:.4g}; unseen {value:.4g}")
+    return {
+        "what": what,
+        "unit": unit,
+        "unseen": value,
+        "samples": len(exact),
+        "stated": stands,
+        "low": low,
+        "high": high,
+        "judges": said.samples,
+        "how": found.judged.how,
+        "design_hash": found.design.hash,
+    }
+
+
+def statements(rows: Mapping[str, dict[str, Any]]) -> Iterator[Measurement]:
+    """Return each row, and how many are inside."""
+    for bar, row in rows.items():
         yield Measurement(
-            what=f"{what} on unseen samples, {bar}",
-            value=round(value, 4),
-            unit=unit,
-            note=f"of {len(exact):,}; stated {stands}, 95 % within {low:.4g} to {high:.4g}, of "
-            f"{said.samples:,} samples, {found.judged.how}",
-            details={"design_hash": found.design.hash},
+            what=f"{row['what']} on unseen samples, {bar}",
+            value=round(row["unseen"], 4),
+            unit=row["unit"],
+            note=f"of {row['samples']:,}; stated {row['stated']:.4g}, 95 % within "
+            f"{row['low']:.4g} to {row['high']:.4g}, of {row['judges']:,} samples, {row['how']}",
+            details={"design_hash": row["design_hash"]},
         )
     yield Measurement(
         what="models inside the stated interval",
-        value=inside,
+        value=sum(row["low"] <= row["unseen"] <= row["high"] for row in rows.values()),
         unit="models",
         target=">= 10",
-        note=f"of {len(CASES)}",
+        note=f"of {len(rows)}" + there(rows),
     )
+
+
+def there(rows: Mapping[str, Any]) -> str:
+    """Return what a note says where not all rows were measured."""
+    missing = [bar for bar in CASES if bar not in rows]
+    return f"; not measured: {', '.join(missing)}" if missing else ""
+
+
+bench_of_rows(
+    "F2",
+    "The agreement that convert states, against samples that it never saw",
+    Rows(names=tuple(CASES), measure=stated, sum_up=statements),
+)
 
 
 # -- the cheapest settings ---------------------------------------------------------------------
@@ -192,49 +228,73 @@ def stored_bits(design: Design) -> int:
     )
 
 
-@bench("F3", f"convert --loss {LOSS:g} against the settings of the benches")
-def bargains() -> Iterator[Measurement]:
-    """Search each model, and compare loss, cycles of one lane a layer, and bits of weights."""
-    losses, no_more, fewer = [], 0, 0
-    for bar, make in CASES.items():
-        case = make()
-        network = api.load_network(case.model, case.calibrate.x)
-        was = calibrate(network, case.calibrate.x, case.options)
-        # T and bits of the bench are what they would be to a user: the most that may be spent.
-        found = cheapest.Search(network, case.calibrate.x, LOSS, base=case.options).run()
-        now = found.judged.design
-        points = [
-            case.scored(outputs)
-            for outputs in (network.answers(case.unseen.x), verdict.outputs(now, case.unseen.x))
-        ]
-        losses.append(points[0] - points[1])
-        cycles, bits = [in_series(d) for d in (was, now)], [stored_bits(d) for d in (was, now)]
+def bargain(bar: str) -> dict[str, Any]:
+    """Search a model, and compare loss, cycles of one lane a layer, and bits of weights."""
+    case = CASES[bar]()
+    network = api.load_network(case.model, case.calibrate.x)
+    was = calibrate(network, case.calibrate.x, case.options)
+    trials = ROOT / "build" / "bench" / "rows" / f"F3-{bar}.trials"
+    # T and bits of the bench are what they would be to a user: the most that may be spent.
+    search = cheapest.Search(
+        network, case.calibrate.x, LOSS, base=case.options, record=trials, progress=say
+    )
+    found = search.run()
+    now = found.judged.design
+    points = [
+        case.scored(outputs)
+        for outputs in (network.answers(case.unseen.x), verdict.outputs(now, case.unseen.x))
+    ]
+    row = {
+        "lost": points[0] - points[1],
+        "expected": found.judged.found.points,
+        "cycles": [in_series(d) for d in (was, now)],
+        "bits": [stored_bits(d) for d in (was, now)],
+        "options": " ".join(knobs.words(network, case.calibrate.x, case.options, found.options)),
+        "met": found.met,
+    }
+    trials.unlink(missing_ok=True)
+    say(f"{bar}: {row}")
+    return row
+
+
+def bargains(rows: Mapping[str, dict[str, Any]]) -> Iterator[Measurement]:
+    """Return each row, and how many are no dearer, and cheaper."""
+    no_more = fewer = 0
+    for bar, row in rows.items():
+        cycles, bits = row["cycles"], row["bits"]
         pairs = [*zip(*cycles, strict=True), bits]
         no_more += all(after <= before for before, after in pairs)
         fewer += all(a <= b for b, a in pairs) and any(a < b for b, a in pairs)
-        words = " ".join(knobs.words(network, case.calibrate.x, case.options, found.options))
-        say(f"{bar}: {losses[-1]:+.2f} points, {cycles[0]} -> {cycles[1]}, bits {bits}; {words}")
         yield Measurement(
             what=f"loss, {bar}",
-            value=round(losses[-1], 2),
+            value=round(row["lost"], 2),
             unit="points",
             target="<= 1",
-            note=f"{found.judged.found.points:.2f} expected; cycles {cycles[0][1]:,} -> "
+            note=f"{row['expected']:.2f} expected; cycles {cycles[0][1]:,} -> "
             f"{cycles[1][1]:,}, bits {bits[0]:,} -> {bits[1]:,}",
-            details={"options": words, "met": found.met, "cycles": cycles, "bits": bits},
+            details={key: row[key] for key in ("options", "met", "cycles", "bits")},
         )
     yield Measurement(
         what="models with no more cycles and bits",
         value=no_more,
         unit="models",
         target=f"== {len(CASES)}",
+        note=f"of {len(rows)}" + there(rows),
     )
     yield Measurement(
         what="models with fewer of one of them and no more of the other",
         value=fewer,
         unit="models",
         target=f">= {-(-len(CASES) // 2)}",
+        note=f"of {len(rows)}" + there(rows),
     )
+
+
+bench_of_rows(
+    "F3",
+    f"convert --loss {LOSS:g} against the settings of the benches",
+    Rows(names=tuple(CASES), measure=bargain, sum_up=bargains),
+)
 
 
 # -- retrainings -------------------------------------------------------------------------------

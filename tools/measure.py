@@ -66,6 +66,26 @@ class Bench:
     bar: str
     title: str
     run: Callable[[], Iterable[Measurement]]
+    rows: "Rows | None" = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """What a bench of many slow rows is made of: each is measured alone, and kept.
+
+    Parameters
+    ----------
+    names
+        Of the rows, in the order of the table.
+    measure
+        From a name to JSON values.
+    sum_up
+        From what was found, by name, to measurements; not all rows need be there.
+    """
+
+    names: tuple[str, ...]
+    measure: Callable[[str], dict[str, Any]]
+    sum_up: Callable[[Mapping[str, dict[str, Any]]], Iterable[Measurement]]
 
 
 BENCHES: dict[str, Bench] = {}
@@ -83,6 +103,15 @@ def bench(
         return function
 
     return register
+
+
+def bench_of_rows(bar: str, title: str, rows: Rows) -> None:
+    """Register a bench of rows."""
+
+    def run() -> Iterable[Measurement]:
+        return rows.sum_up({name: rows.measure(name) for name in rows.names})
+
+    BENCHES[bar] = Bench(bar=bar, title=title, run=run, rows=rows)
 
 
 # -- models and data ---------------------------------------------------------------------------
