@@ -2,6 +2,12 @@
 
 Needs ``pip install signfire[quantised]``. What a framework computes is taken from its own
 quantisers; what signfire computes, from the golden model.
+
+A framework's sums, products and quotients are floats of 32 bits, and each of them is rounded before
+a quantiser rounds to an integer. Where the exact quotient lies next to a tie, those roundings may
+carry it over. So the same graph is also run in 64-bit floats, with scales, weights and biases of 32
+bits as they are: a level on which the two disagree is one that the framework's own arithmetic
+rounds, and signfire's integers can only agree with one of them.
 """
 
 import importlib
@@ -16,8 +22,9 @@ from torch import nn
 from ..gen.convert.calibrate import calibrate
 from ..gen.convert.options import Options
 from ..gen.design.design import Design
-from ..gen.front.export import import_network
+from ..gen.front.export import evaluation, export, import_network
 from ..gen.front.messages import silence
+from ..gen.front.quantised import frozen
 from ..sim import golden
 from .measure import Measurement, bench
 
@@ -44,11 +51,13 @@ class Integers:
     -------
     levels : integers of every quantiser of activations in order, the zero point taken off, and
         their step
+    wide : those integers where the framework's graph is run in 64-bit floats
     weights : integers of every layer in order, (outputs, inputs)
     answers : (n, outputs) float64
     """
 
     levels: list[tuple[np.ndarray, float]]
+    wide: list[np.ndarray]
     weights: list[np.ndarray]
     answers: np.ndarray
 
@@ -135,7 +144,9 @@ def of_brevitas(bits: int, *, narrow: bool, powers: bool, per_channel: bool) -> 
             hook.remove()
         weights = [layer.quant_weight().int().detach().numpy() for layer in layers]
         rows = [w.reshape(len(w), -1) for w in weights]
-        return Integers(levels=seen, weights=rows, answers=answers.double().numpy())
+        return Integers(
+            levels=seen, wide=wide_levels(model, x), weights=rows, answers=answers.double().numpy()
+        )
 
     ends = "narrow" if narrow else "down to -2^(b-1)"
     each = "channel" if per_channel else "tensor"
@@ -146,6 +157,40 @@ def of_brevitas(bits: int, *, narrow: bool, powers: bool, per_channel: bool) -> 
         samples=x.numpy(),
         integers=integers,
     )
+
+
+def wide_levels(model: nn.Module, x: torch.Tensor) -> list[np.ndarray]:
+    """Return the integers of a Brevitas model's quantisers, computed in 64-bit floats."""
+    with evaluation(model), frozen(model), torch.no_grad(), silence():
+        model(x)
+        run = WideLevels(export(model, [x]).module(), len(x))
+        run.run(x.double())
+    return run.seen
+
+
+class Wide(torch.fx.Interpreter):
+    """Runs a graph in 64-bit floats, with the constants that it has."""
+
+    def fetch_attr(self, target: str) -> Any:
+        value = super().fetch_attr(target)
+        floats = isinstance(value, torch.Tensor) and value.is_floating_point()
+        return value.double() if floats else value
+
+
+class WideLevels(Wide):
+    """Keeps the integers of quantisers of activations, whose first axis is the batch."""
+
+    def __init__(self, model: Any, batch: int) -> None:
+        super().__init__(model)
+        self.batch = batch
+        self.seen: list[np.ndarray] = []
+
+    def run_node(self, n: torch.fx.Node) -> Any:
+        result = super().run_node(n)
+        off = str(n.target) == "aten.sub.Tensor" and str(n.args[0].target) == "aten.clamp.Tensor"
+        if off and len(result) == self.batch:  # the zero point, after rounding and clamping
+            self.seen.append(result.numpy())
+        return result
 
 
 # -- torchao -------------------------------------------------------------------------------------
@@ -192,17 +237,25 @@ def of_torchao(bits: int, *, powers: bool, per_channel: bool) -> Subject:
     samples = x[: 9 * 7]
 
     def integers() -> Integers:
-        runs = [Recorder(model) for _ in range(9)]
-        answers = [run.run(samples[7 * k : 7 * k + 7]) for k, run in enumerate(runs)]
+        def through(kind: type[Recorder], dtype: torch.dtype) -> tuple[list[Recorder], list[Any]]:
+            runs = [kind(model) for _ in range(9)]
+            parts = [samples[7 * k : 7 * k + 7].to(dtype) for k in range(9)]
+            return runs, [run.run(part) for run, part in zip(runs, parts, strict=True)]
+
+        runs, answers = through(Recorder, torch.float32)
+        finer, _ = through(WideRecorder, torch.float64)
         levels = [
             (np.concatenate([run.seen[k][0] for run in runs]), step)
             for k, (_, step) in enumerate(runs[0].seen)
         ]
-        frozen = [v for name, v in model.named_buffers() if name.startswith("_frozen_param")]
-        frozen += [v for name, v in model.named_parameters() if name.startswith("_frozen_param")]
-        weights = [w.detach().numpy().reshape(len(w), -1) for w in frozen if w.ndim > 1]
+        wide = [np.concatenate([run.seen[k][0] for run in finer]) for k in range(len(levels))]
+        held = [*model.named_buffers(), *model.named_parameters()]
+        constants = [v for name, v in held if name.startswith("_frozen_param")]
+        weights = [w.detach().numpy().reshape(len(w), -1) for w in constants if w.ndim > 1]
         found = torch.cat([a[0] if isinstance(a, tuple | list) else a for a in answers])
-        return Integers(levels=levels, weights=weights, answers=found.detach().double().numpy())
+        return Integers(
+            levels=levels, wide=wide, weights=weights, answers=found.detach().double().numpy()
+        )
 
     return Subject(
         name=f"torchao {bits} bit, a scale a {'channel' if per_channel else 'tensor'}",
@@ -251,8 +304,27 @@ class Recorder(torch.fx.Interpreter):
     def call_function(self, target: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
         result = super().call_function(target, args, kwargs)
         if "quantized_decomposed.quantize_per_tensor" in str(target):
-            self.seen.append((result.double().numpy() - args[2], float(args[1])))
+            self.seen.append((result.detach().double().numpy() - args[2], float(args[1])))
         return result
+
+
+class WideRecorder(Recorder, Wide):
+    """Does so in 64-bit floats, which torch's own quantisers do not take."""
+
+    def call_function(self, target: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+        _, _, name = str(target).partition("quantized_decomposed.")
+        if not name:
+            return super().call_function(target, args, kwargs)
+        x, scale, zero = args[0].double(), args[1], args[2]
+        if name.startswith("quantize_per_tensor"):
+            low, high = args[3:5]
+            levels = torch.clamp(torch.round(x / scale) + zero, low, high)
+            self.seen.append((levels.detach().numpy() - zero, float(scale)))
+            return levels
+        if name.startswith("dequantize_per_channel"):
+            along = [-1 if axis == args[3] else 1 for axis in range(x.ndim)]
+            scale, zero = scale.double().reshape(along), zero.reshape(along)
+        return (x - zero) * scale
 
 
 # -- compared ------------------------------------------------------------------------------------
@@ -265,12 +337,17 @@ class Compared:
     Members
     -------
     unlike, total : levels that differ, and all
+    wide : levels that differ from those of the framework's graph run in 64-bit floats
+    rounded : of the unlike, those where that graph gives what signfire gives: the framework's own
+        32-bit arithmetic rounds them
     weights : weights that differ; those of a read-out with a scale an output, which share one
         that is no multiple of theirs, count by their answers
     answers : greatest difference of the answers, relative to the greatest
     """
 
     unlike: int
+    wide: int
+    rounded: int
     total: int
     weights: int
     answers: float
@@ -281,10 +358,10 @@ def compared(subject: Subject, options: Options) -> Compared:
     x, wanted = subject.samples, subject.integers()
     design = calibrate(import_network(subject.model, x), x, options)
     traces = [golden.trace(design, raw).populations for raw in design.raw_samples(x)]
-    unlike, total, at = 0, 0, -1
+    unlike, beyond, rounded, total, at = 0, 0, 0, 0, -1
     fired = design.populations[:-1]
-    for integers, step in wanted.levels:
-        rows = integers.reshape(len(x), -1)
+    for (integers, step), exact in zip(wanted.levels, wanted.wide, strict=True):
+        rows, wide = integers.reshape(len(x), -1), exact.reshape(len(x), -1)
         at = next(  # a quantiser of what is rounded already has no population of its own
             k
             for k in (*range(at + 1, len(fired)), at)
@@ -293,13 +370,19 @@ def compared(subject: Subject, options: Options) -> Compared:
         )
         said = np.array([trace[fired[at].name].membranes[-1] for trace in traces])
         low = 0 if fired[at].function == "relu" else -np.inf  # a ReLU behind the rounding is in it
-        unlike += int((said != np.maximum(2 * rows, low)).sum())
+        differs = said != np.maximum(2 * rows, low)
+        apart = said != np.maximum(2 * wide, low)
+        unlike += int(differs.sum())
+        beyond += int(apart.sum())
+        rounded += int((differs & ~apart).sum())
         total += rows.size
     scale = design.readout.operands[0].scale
     logits = golden.run(design, design.raw_samples(x)).logits * scale
     greatest = float(np.abs(wanted.answers).max())
     return Compared(
         unlike=unlike,
+        wide=beyond,
+        rounded=rounded,
         total=total,
         weights=weights_unlike(design, wanted.weights),
         answers=float(np.abs(logits - wanted.answers).max()) / greatest,
@@ -351,10 +434,20 @@ def quantised_models() -> Iterator[Measurement]:
         found = {s.name: compared(s, options) for s in subjects if s.scales == scales}
         total = sum(each.total for each in found.values())
         unlike = sum(each.unlike for each in found.values())
+        own = sum(each.rounded for each in found.values())
         weights = sum(each.weights for each in found.values())
+        bits = f"{scales}, factors of {max(16, options.multiplier_bits)} bits"
+        if own:
+            yield Measurement(
+                what=f"{bits}, levels unlike those of the framework's graph run in 64-bit floats",
+                value=sum(each.wide for each in found.values()),
+                unit="levels",
+                target="== 0" if target == "== 0" else "",
+                note=f"of {total:,}; {own} of the {unlike} are rounded by the framework's own "
+                "32-bit arithmetic",
+            )
         yield Measurement(
-            what=f"{scales}, factors of {max(16, options.multiplier_bits)} bits: share of unlike "
-            f"levels, {len(found)} models",
+            what=f"{bits}, share of unlike levels, {len(found)} models",
             value=unlike / total,
             unit="",
             target=target,

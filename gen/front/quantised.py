@@ -97,7 +97,7 @@ def of_brevitas(model: nn.Module) -> Iterator[None]:
             [
                 Refusal(
                     f"a Brevitas model without brevitas.export ({said(error)})",
-                    way_out="pip install brevitas onnx onnxscript",
+                    way_out="pip install brevitas onnx",
                 )
             ]
         ) from error
