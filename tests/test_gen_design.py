@@ -435,7 +435,7 @@ def test_multipliers_are_saved_with_the_folding(tmp_path):
         (
             {},
             Folding(synapse="divide"),
-            "the synapse of 'fc1' is one of events, multiply, multiply-lut, not 'divide'",
+            "the synapse of 'fc1' is one of events, multiply, multiply-lut, logic, not 'divide'",
         ),
     ],
 )
@@ -452,4 +452,7 @@ def test_a_synapse_of_no_known_kind_is_refused():
     with pytest.raises(ValueError) as error:
         random_design().with_synapse("divide")
 
-    assert str(error.value) == "a synapse is one of events, multiply, multiply-lut, not 'divide'"
+    assert (
+        str(error.value)
+        == "a synapse is one of events, multiply, multiply-lut, logic, not 'divide'"
+    )

@@ -114,7 +114,7 @@ def test_words_say_how_weights_meet_inputs():
     with pytest.raises(ValueError) as error:
         parse_fold("fc1:synapse=add")
     assert str(error.value) == (
-        "synapse must be one of events, multiply, multiply-lut, not 'add' (fc1:synapse=add)"
+        "synapse must be one of events, multiply, multiply-lut, logic, not 'add' (fc1:synapse=add)"
     )
 
 
@@ -540,7 +540,7 @@ def test_one_word_says_it_of_all_layers():
     with pytest.raises(ValueError) as error:
         split_synapse(["*:synapse=divide"])
     assert str(error.value) == (
-        "synapses are all of one kind, events, multiply, multiply-lut, any, not divide"
+        "synapses are all of one kind, events, multiply, multiply-lut, logic, any, not divide"
     )
 
 

@@ -13,6 +13,7 @@ from ..boards.boards import Board
 from ..boards.top import UART
 from ..gen.core.core import core_timing
 from ..gen.design.design import Design
+from ..gen.design.folding import EVENTS
 from ..gen.fold.fold import ANY
 from ..gen.layers.cycles import steady
 from . import api
@@ -69,15 +70,15 @@ def limit_of(
     interval = steady(core_timing(design, technology_of(board)))[1]
     if auto is not None and not auto.assumed and auto.board == board.name:
         return Limit(interval=interval, fastest=interval, said=f"{because(auto)}; {auto.remedy}")
-    multiplies = any(p.folding is not None and p.folding.multiplies for p in design.populations)
-    words = ("auto", f"*:synapse={ANY}") if multiplies else ("auto",)
+    chosen = any(p.folding is not None and p.folding.synapse != EVENTS for p in design.populations)
+    words = ("auto", f"*:synapse={ANY}") if chosen else ("auto",)
     try:
         choice = api.choose_fold(design, words, board, link=link, progress=progress)
     except ValueError as reason:  # nothing fits, by the estimate
         return Limit(interval=interval, fastest=None, said=str(reason))
     fastest = steady(core_timing(choice.design, technology_of(board)))[1]
     if fastest < interval:
-        option = f"--fold auto --synapse {ANY}" if multiplies else "--fold auto"
+        option = f"--fold auto --synapse {ANY}" if chosen else "--fold auto"
         said = (
             f"a faster folding fits, by the estimate: {fastest:,} cycles a sample in place of "
             f"{interval:,} ({option})"

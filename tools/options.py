@@ -242,13 +242,14 @@ def fold_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--fold``, and ``--synapse``, which becomes one of its words."""
     synapse = click.option(
         "--synapse",
-        type=click.Choice(["events", "multiply", "multiply-lut", "any"]),
+        type=click.Choice(["events", "multiply", "multiply-lut", "logic", "any"]),
         is_eager=True,  # before --fold, which takes it up
         expose_value=False,
         callback=_keep_synapse,
         help="How weights meet inputs, in every layer: added where an event arrived, or multiplied "
         "with what the whole train says, in DSP blocks where the device has them (the plain "
-        "alternative; the answers are the same). any: --fold auto chooses for each layer.",
+        "alternative; the answers are the same). logic: weights are functions, all of a layer at "
+        "once, and cannot be replaced later. any: --fold auto chooses for each layer.",
     )
     fold = click.option(
         "--fold",

@@ -16,6 +16,7 @@ from ..boards.toolchain import OK, Tool
 from ..gen.convert.summary import zero_of
 from ..gen.design.border import border_of
 from ..gen.design.design import Design
+from ..gen.design.folding import EVENTS
 from ..gen.model.heads import Answers, Classes, Head, Output, Reconstruction, Threshold
 from ..gen.model.network import MAX
 from ..sim.cache import Cache
@@ -451,15 +452,15 @@ def of_embedding(result: Embedding) -> list[RenderableType]:
 
 
 def of_folding(design: Design) -> Table:
-    """One line a layer: what is worked on at once, and how, where some layer multiplies."""
-    multiplies = any(p.folding is not None and p.folding.multiplies for p in design.populations)
+    """One line a layer: what is worked on at once, and how, where some layer takes no events."""
+    others = any(p.folding is not None and p.folding.synapse != EVENTS for p in design.populations)
     rows = [
         (p.name, p.folding.pe, p.folding.simd, p.folding.unroll)
-        + ((p.folding.synapse,) if multiplies else ())
+        + ((p.folding.synapse,) if others else ())
         for p in design.populations
         if p.folding is not None
     ]
-    headers = ["layer", "pe>", "simd>", "unroll>", *(["synapse"] if multiplies else [])]
+    headers = ["layer", "pe>", "simd>", "unroll>", *(["synapse"] if others else [])]
     return table(headers, rows)
 
 

@@ -37,8 +37,8 @@ from .file import (
     read,
     write,
 )
-from .folding import EVENTS, SYNAPSES, Folding
-from .parallel import check_folding, has_synapses, whole
+from .folding import EVENTS, LOGIC, SYNAPSES, Folding
+from .parallel import check_folding, synapse_of, whole
 from .population import (
     FACTOR_LIMIT,
     MULTIPLIER_LIMIT,
@@ -350,7 +350,8 @@ class Design:
     def with_synapse(self, synapse: str) -> "Design":
         """Return the same integers with every folded layer's weights meeting inputs so.
 
-        Lanes stay as they are, and so do layers that cannot multiply, see :func:`has_synapses`. A
+        Lanes stay as they are but for weights as logic, which take all of them; so do layers whose
+        weights cannot meet inputs so, see :func:`.parallel.synapse_of`. A
         layer that multiplied, and adds where events arrive now, takes
         one step at a time.
         """
@@ -360,14 +361,15 @@ class Design:
         def other(folding: Folding) -> Folding:
             if folding.synapse == synapse:
                 return folding
-            unroll = folding.unroll if synapse == EVENTS and not folding.multiplies else 1
-            return replace(folding, synapse=synapse, unroll=unroll)
+            adds = synapse in (EVENTS, LOGIC) and not folding.multiplies
+            other = replace(folding, synapse=synapse, unroll=folding.unroll if adds else 1)
+            return replace(other, pe=1, simd=1) if synapse == LOGIC else other
 
         return self.with_folding(
             {
                 p.name: other(p.folding)
                 for p in self.populations[1:]
-                if p.folding and (synapse == EVENTS or has_synapses(p))
+                if p.folding and synapse_of(p, synapse) == synapse
             }
         )
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-EVENTS, MULTIPLY, MULTIPLY_LUT = SYNAPSES = ("events", "multiply", "multiply-lut")
+EVENTS, MULTIPLY, MULTIPLY_LUT, LOGIC = SYNAPSES = ("events", "multiply", "multiply-lut", "logic")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,9 @@ class Folding:
     synapse
         How weights meet inputs: ``events`` adds a weight where an event arrived, step by step;
         ``multiply`` multiplies it with what the whole train says, in DSP blocks where the device
-        family has them, and ``multiply-lut`` in LUTs. The sums are the same.
+        family has them, and ``multiply-lut`` in LUTs; ``logic`` makes functions of events of the
+        weights themselves, all of the layer's at once, so ``pe`` and ``simd`` are all, for which 1
+        stands there. The sums are the same.
     skips
         Words of a step (of ``simd`` inputs in ``unroll`` steps) that hold no event cost no cycles,
         so that cycles depend on the sample.
@@ -45,7 +47,12 @@ class Folding:
     @property
     def multiplies(self) -> bool:
         """Whether products of whole trains take the place of events."""
-        return self.synapse != EVENTS
+        return self.synapse in (MULTIPLY, MULTIPLY_LUT)
+
+    @property
+    def is_logic(self) -> bool:
+        """Whether weights are functions, and lie in no memory."""
+        return self.synapse == LOGIC
 
 
 def divisors(n: int) -> list[int]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ..model.codes import RateCode, SpikeCode
 from ..model.network import INPUT, MAX
-from .folding import SYNAPSES, Folding, divisors
+from .folding import EVENTS, LOGIC, SYNAPSES, Folding, divisors
 from .population import DesignPopulation
 from .reading import is_turned, parallel_of, parallel_outputs, word_of
 
@@ -19,13 +19,43 @@ def has_synapses(population: DesignPopulation) -> bool:
     return population.function != MAX and len(list(population.sources)) == 1
 
 
+def no_logic(population: DesignPopulation) -> str:
+    """Return why weights of a population cannot be logic, as the end of a sentence; "" if they can.
+
+    All inputs of an output have to come at once, which is in one word.
+    """
+    if not has_synapses(population):
+        return "it is a maximum or sums several branches"
+    linear = next(population.sources).map
+    if linear.apart:
+        return "each of its outputs reads inputs of its own"
+    if linear.runs > 1:
+        return f"its channels fall into {linear.runs} groups"
+    words = linear.weights.shape[1] * linear.repeats // linear.parallel_inputs[0]
+    if words > 1:
+        return f"it reads windows of {words} pixels, one after the other"
+    return ""
+
+
+def synapse_of(population: DesignPopulation, synapse: str) -> str:
+    """Return ``synapse``, or ``events`` where weights of a population cannot meet inputs so."""
+    possible = not no_logic(population) if synapse == LOGIC else has_synapses(population)
+    return synapse if possible else EVENTS
+
+
 def whole(
     populations: Sequence[DesignPopulation], population: DesignPopulation, folding: Folding | None
 ) -> Folding | None:
-    """Return a folding in which a layer that multiplies takes all steps of its source."""
-    if folding is None or not folding.multiplies or folding.unroll > 1:
+    """Return a folding in which a layer that multiplies takes all steps of its source.
+
+    One whose weights are logic takes all inputs of all outputs.
+    """
+    if folding is None or not population.operands:
         return folding
-    if not population.operands:
+    if folding.is_logic and folding.pe == folding.simd == 1 and not no_logic(population):
+        linear = next(population.sources).map
+        return replace(folding, pe=linear.channels, simd=linear.parallel_inputs[0])
+    if not folding.multiplies or folding.unroll > 1:
         return folding
     code = _source(populations, population).code
     return folding if code is None else replace(folding, unroll=code.steps)
@@ -75,6 +105,13 @@ def check_folding(
     must_divide("pe", folding.pe, *parallel_outputs(maps))
     must_divide("simd", folding.simd, *parallel_of(maps))
     must_divide("unroll", folding.unroll, source.code.steps, "input steps")
+    if folding.synapse not in SYNAPSES:
+        raise ValueError(
+            f"the synapse of {population.name!r} is one of {', '.join(SYNAPSES)}, not "
+            f"{folding.synapse!r}"
+        )
+    if folding.is_logic:
+        _check_logic(population, folding)
     if folding.multiplies:
         _check_multiplying(firing, population, folding, source.code)
     elif folding.unroll > 1 and (firing != "settled" or not source.code.is_binary):
@@ -84,15 +121,32 @@ def check_folding(
         )
 
 
+def _check_logic(population: DesignPopulation, folding: Folding) -> None:
+    """Refuse weights as logic where they do not meet all inputs of all outputs at once."""
+    reason = no_logic(population)
+    if reason:
+        raise ValueError(
+            f"weights of {population.name!r} cannot be logic: {reason} (leave it at synapse=events)"
+        )
+    if folding.skips:
+        raise ValueError(
+            f"{population.name!r} cannot skip silent words: its weights are logic, which take a "
+            f"step a cycle (leave out silent=skip)"
+        )
+    linear = next(population.sources).map
+    pe, simd = linear.channels, linear.parallel_inputs[0]
+    if (folding.pe, folding.simd) != (pe, simd):
+        raise ValueError(
+            f"weights of {population.name!r} are logic of all {pe} outputs and {simd} inputs at "
+            f"once, not {folding.pe} and {folding.simd} (leave out pe and simd)"
+        )
+
+
 def _check_multiplying(
     firing: str, population: DesignPopulation, folding: Folding, code: SpikeCode | RateCode
 ) -> None:
     """Refuse multipliers where a train is not the binary number that they take."""
     name = population.name
-    if folding.synapse not in SYNAPSES:
-        raise ValueError(
-            f"the synapse of {name!r} is one of {', '.join(SYNAPSES)}, not {folding.synapse!r}"
-        )
     if not has_synapses(population):
         raise ValueError(
             f"{name!r} cannot multiply: it is a maximum or sums several branches (leave it at "

@@ -8,7 +8,7 @@ from math import gcd
 from ..core.plans import plan_layers
 from ..cost import total
 from ..design.design import Design
-from ..design.folding import MULTIPLY, MULTIPLY_LUT, Folding, divisors
+from ..design.folding import EVENTS, MULTIPLY, MULTIPLY_LUT, Folding, divisors
 from ..design.reading import word_of
 from ..layers.plan import LayerPlan
 from ..technology import Technology, find_technology
@@ -32,15 +32,17 @@ def alternatives(
     Raises
     ------
     ValueError
-        If the Design is not folded, multiplies already, or has trains that are no numbers.
+        If the Design is not folded, multiplies already, has weights as logic, or has trains that
+        are no numbers.
     """
     technology = find_technology(technology)
     _, adding = plan_layers(design, technology)
     wanted = [plan.interval for plan in adding]
     for plan in adding:
-        if plan.folding.multiplies:
+        if plan.folding.synapse != EVENTS:
+            what = "multiplies already" if plan.folding.multiplies else "has weights as logic"
             raise ValueError(
-                f"{plan.name!r} multiplies already: the alternative is to a design that adds "
+                f"{plan.name!r} {what}: the alternative is to a design that adds "
                 f"(give --synapse events)"
             )
     lanes = design.with_synapse(MULTIPLY)

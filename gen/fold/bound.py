@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..design.parallel import has_synapses
+from ..layers.constant_cost import logic_cost
 from ..layers.plan import LayerPlan
 
 BLOCK_RAM_PORTS, LUTS = RESOURCES = ("block RAM ports", "LUTs")
@@ -41,9 +42,10 @@ class Bound:
 def weight_bits_read(plan: LayerPlan) -> int:
     """Bits of weights that a sample needs at least: each once for every window, all steps at once.
 
-    Weights that several inputs share in turn are read once, and plain factors (pooling) never.
+    Weights that several inputs share in turn are read once, and plain factors (pooling) and those
+    that are logic never.
     """
-    if all(reader.map.fixed for reader in plan.readers):
+    if plan.folding.is_logic or all(reader.map.fixed for reader in plan.readers):
         return 0
     return plan.windows * plan.tiles * plan.weight_words * plan.word_bits
 
@@ -51,11 +53,13 @@ def weight_bits_read(plan: LayerPlan) -> int:
 def adding_luts(plan: LayerPlan) -> int:
     """LUTs times cycles that the gated additions of a sample take at least.
 
-    An input of an output takes T gates, and as many adders, of a LUT a bit of the weight. A maximum
-    adds nothing.
+    An input of an output takes T gates, and as many adders, of a LUT a bit of the weight; weights
+    that are logic take what they take. A maximum adds nothing.
     """
     if not has_synapses(plan.population) and len(plan.readers) == 1:
         return 0
+    if plan.folding.is_logic:
+        return plan.windows * plan.planes * logic_cost(plan).lut
     inputs = sum(r.words * (1 if r.apart else plan.folding.simd) for r in plan.readers)
     additions = plan.windows * plan.outputs * inputs * plan.source_code.steps
     return additions * 2 * plan.weight_bits

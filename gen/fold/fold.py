@@ -12,7 +12,7 @@ from ..core.estimate import Estimate, estimate
 from ..core.plans import plan_layers
 from ..cost import Budget
 from ..design.design import Design
-from ..design.folding import EVENTS, MULTIPLY, MULTIPLY_LUT, SYNAPSES, Folding
+from ..design.folding import EVENTS, LOGIC, MULTIPLY, MULTIPLY_LUT, SYNAPSES, Folding
 from ..design.reading import parallel_of, parallel_outputs, word_of
 from ..technology import Technology, find_technology
 from .foldings import LayerFoldings, all_foldings
@@ -25,8 +25,9 @@ SILENT = {"read": False, "skip": True}  # what is done with words that hold no e
 def parse_fold(text: str, synapse: str = EVENTS) -> dict[str, Folding]:
     """Read ``fc1:pe=16,simd=16,unroll=2; fc2:pe=2`` by layer name; what is left out is 1.
 
-    ``synapse=multiply`` puts multipliers in the place of event-gated adders; ``synapse`` is what a
-    word takes that says nothing of it. ``silent=skip`` leaves out words that hold no event.
+    ``synapse=multiply`` puts multipliers in the place of event-gated adders, ``synapse=logic``
+    functions of the weights; ``synapse`` is what a word takes that says nothing of it.
+    ``silent=skip`` leaves out words that hold no event.
 
     Raises
     ------
@@ -84,12 +85,13 @@ def _numbers(text: str, word: str) -> Iterator[tuple[str, Any]]:
 
 
 ALL_LAYERS = "*:synapse="  # a word that says of every layer how its weights meet inputs
-# What a search may take where such a word stands: DSP blocks as far as they reach, or both kinds.
+# What a search may take where such a word stands: DSP blocks as far as they reach, or all kinds.
 ANY = "any"
 CHOICES = {
     EVENTS: (EVENTS,),
     MULTIPLY: (MULTIPLY, MULTIPLY_LUT),
     MULTIPLY_LUT: (MULTIPLY_LUT,),
+    LOGIC: (LOGIC,),
     ANY: SYNAPSES,
 }
 

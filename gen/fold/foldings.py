@@ -15,7 +15,7 @@ from ..core.plans import plan_layers
 from ..cost import Budget, Resources, total
 from ..design.design import Design
 from ..design.folding import EVENTS, MULTIPLY, Folding, divisors
-from ..design.parallel import has_synapses
+from ..design.parallel import synapse_of
 from ..design.reading import word_of
 from ..encoders.plan import InputPlan
 from ..layers.plan import LayerPlan
@@ -48,7 +48,7 @@ class Choice:
     @property
     def lanes(self) -> int:
         lanes = self.folding.pe * self.folding.simd
-        return lanes * self.folding.unroll if self.folding.synapse == EVENTS else lanes
+        return lanes if self.folding.multiplies else lanes * self.folding.unroll
 
 
 class LayerFoldings:
@@ -95,15 +95,16 @@ class LayerFoldings:
     def within(self, interval: float, slack: int) -> np.ndarray:
         """Return the choices of at most ``interval`` cycles that are not faster for nothing.
 
-        That is no choice of less than 1/(2·slack) of it, unless it is one lane wide or no slower
-        one keeps within it. Indices, ascending.
+        That is no choice of less than 1/(2·slack) of it, unless it is one lane wide, its weights
+        are logic, or no slower one keeps within it. Indices, ascending.
         """
         fast = np.flatnonzero(self.intervals <= interval)
         if not len(fast):
             return fast
         slowest = self.intervals[fast].max()
         floor = min(interval / 2, slowest) / slack
-        return fast[(self.intervals[fast] >= floor) | (self.lanes[fast] == 1)]
+        kept = (self.intervals[fast] >= floor) | (self.lanes[fast] == 1)
+        return fast[kept | np.array([self.choices[k].folding.is_logic for k in fast])]
 
 
 def all_foldings(
@@ -116,9 +117,7 @@ def all_foldings(
     """Return the choices of every population, the input first, sources before their readers."""
     # Where nothing but multipliers will do, a layer that cannot have them is refused here.
     first = EVENTS if EVENTS in synapses else synapses[0]
-    serial = {
-        p.name: Folding(synapse=first if has_synapses(p) else EVENTS) for p in design.populations
-    }
+    serial = {p.name: Folding(synapse=synapse_of(p, first)) for p in design.populations}
     entry, plans = plan_layers(design.with_folding(serial), technology)
     readers = {
         p.name: [plan for plan in plans if p.name in words_of(plan, Folding())]
@@ -211,13 +210,17 @@ def foldings_of(plan: LayerPlan, budget: Budget, synapses: Sequence[str]) -> Ite
         for simd in plan.simd_options:
             for synapse, unroll in plan.ways(synapses):
                 folding = Folding(pe=pe, simd=simd, unroll=unroll, synapse=synapse)
+                if folding.is_logic and (pe, simd) != (plan.pe_options[-1], plan.simd_options[-1]):
+                    continue
                 if _may_fit(plan, folding, budget):
                     yield folding
 
 
 def _may_fit(plan: LayerPlan, folding: Folding, budget: Budget) -> bool:
-    """Whether the gates, or the multipliers, are not alone too many."""
+    """Whether the gates, the multipliers or the weights are not alone too many."""
     lanes = folding.pe * folding.simd
+    if folding.is_logic:  # an input more takes a bit of an adder at least, two share one
+        return int(np.count_nonzero(plan.weights)) * folding.unroll <= 2 * budget.lut
     if folding.synapse == MULTIPLY:
         packed = replace(plan, folding=folding).packed  # 0: the same as multiply-lut
         return packed > 0 and lanes // packed <= budget.multipliers

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from ...hdl.constant_sums import logic_latency
 from ...hdl.words import packed_width
 from ..cost import (
     Resources,
@@ -22,6 +23,7 @@ from ..cost import (
 from ..design.population import bits_for
 from ..model.ties import EVEN
 from ..technology import Technology
+from .constant_cost import logic_cost
 from .plan import LayerPlan
 
 
@@ -65,6 +67,8 @@ def choice_cost(plan: LayerPlan) -> Resources:
 
 
 def weights_cost(plan: LayerPlan) -> Resources:
+    if plan.folding.is_logic:
+        return Resources()
     words = plan.tiles * plan.weight_words
     return rom_cost(plan.technology, words, plan.word_bits, plan.technology.rom_registered)
 
@@ -72,6 +76,8 @@ def weights_cost(plan: LayerPlan) -> Resources:
 def synapses_cost(plan: LayerPlan) -> Resources:
     """Gates: a LUT a weight bit and step; trees: a LUT a bit of every adder."""
     fold, bits = plan.folding, plan.weight_bits
+    if fold.is_logic:
+        return logic_cost(plan)
     if fold.multiplies:
         return multipliers_cost(plan)
     tree = tree_cost(plan.technology, fold.simd, bits)
@@ -187,9 +193,12 @@ def control_cost(plan: LayerPlan) -> Resources:
     depth = 1 + address_bits(fold.simd) + address_bits(fold.unroll)
     if plan.packed:
         depth = 1 + (plan.packed > 1) + address_bits(fold.simd)
-    depth += 2 if plan.technology.rom_registered else 1
+    if fold.is_logic:
+        depth = logic_latency(depth=plan.constant_depth, unroll=fold.unroll)
+    registered = plan.technology.rom_registered and not fold.is_logic  # a ROM of weights
+    depth += 2 if registered else 1
     inputs = fold.simd - 1 + (fold.pe if plan.apart else 1)
-    events = inputs * fold.unroll if plan.technology.rom_registered else 0
+    events = inputs * fold.unroll if registered else 0
     address = address_bits(plan.tiles * plan.weight_words)
     counters = address_bits(plan.tiles) + address_bits(plan.planes) + address_bits(plan.period)
     if plan.skips:  # the row follows a cycle later, and its address another one

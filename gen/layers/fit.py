@@ -6,6 +6,7 @@ import numpy as np
 
 from ..design.border import pixel_biases
 from ..design.population import bits_for
+from ..readers.reader import Reader
 from .plan import LayerPlan
 
 
@@ -14,6 +15,11 @@ def unfit_weights(plan: LayerPlan) -> Iterator[str]:
     name, operand = plan.name, plan.held.operands[0]
     if operand.shift != plan.shift:
         yield f"shift S of {name!r} must be {plan.shift}, not {operand.shift}"
+    if plan.folding.is_logic and any(_other_weights(reader) for reader in plan.readers):
+        yield (
+            f"weights of {name!r} are logic, which no memory holds: they cannot be replaced (fold "
+            f"it with synapse=events)"
+        )
     if not plan.border.tells(pixel_biases(operand.bias, plan.held.shape)):
         yield (
             f"biases of {name!r} must be the same at all pixels of a kind, of which its "
@@ -29,6 +35,11 @@ def unfit_weights(plan: LayerPlan) -> Iterator[str]:
             held = f"{bits} bits" + (" of a shared multiplier" if plan.packed > 1 else "")
             lowest = -limit - (plan.packed < 2)
             yield f"weights of {name!r} reach {least}, and {held} hold {lowest}"
+
+
+def _other_weights(reader: Reader) -> bool:
+    """Whether the weights that are held are not those of the shape."""
+    return not np.array_equal(reader.map.weights, reader.held_map.weights)
 
 
 def held_bounds(plan: LayerPlan) -> np.ndarray:

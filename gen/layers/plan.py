@@ -15,13 +15,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from ...hdl.constant_sums import Group, groups_of, logic_depth
 from ...hdl.words import packed_width
 from ..cost import Resources
 from ..design.activity import Activity
 from ..design.border import Border, border_of, pixel_biases
 from ..design.design import Design
-from ..design.folding import EVENTS, MULTIPLY, Folding, divisors
-from ..design.parallel import has_synapses
+from ..design.folding import EVENTS, LOGIC, MULTIPLY, Folding, divisors
+from ..design.parallel import synapse_of
 from ..design.population import DesignPopulation, DesignProjection, bits_for
 from ..design.reading import parallel_of, parallel_outputs, word_of
 from ..facts import Facts, fact
@@ -266,16 +267,18 @@ class LayerPlan(ABC):
     def ways(self, synapses: Sequence[str]) -> list[tuple[str, int]]:
         """Return how weights may meet inputs: (synapse, unroll), of the ``synapses`` that may be.
 
-        Multipliers take all steps of a train at once.
+        Multipliers take all steps of a train at once. A layer whose weights can meet inputs in none
+        of these ways takes events.
         """
         steps = self.source_code.steps
-        if not has_synapses(self.population):
-            synapses = (EVENTS,)
-        found = []
-        if EVENTS in synapses:
-            found = [(EVENTS, unroll) for unroll in (divisors(steps) if self.together else [1])]
-        if self.together:
-            found += [(synapse, steps) for synapse in synapses if synapse != EVENTS]
+        possible = dict.fromkeys(synapse_of(self.population, synapse) for synapse in synapses)
+        found: list[tuple[str, int]] = []
+        for synapse in possible:
+            if synapse in (EVENTS, LOGIC):
+                unrolls = divisors(steps) if self.together else [1]
+                found += [(synapse, unroll) for unroll in unrolls]
+            elif self.together:
+                found.append((synapse, steps))
         return found
 
     @property
@@ -466,6 +469,16 @@ class LayerPlan(ABC):
         return lanes, period(lanes)
 
     # -- synapses ------------------------------------------------------------------------------
+
+    @fact
+    def constant_sums(self) -> tuple[tuple[Group, ...], ...]:
+        """(outputs,) groups of inputs and weights, where weights are logic; those that are held."""
+        return tuple(tuple(groups_of(row)) for row in self.weights.tolist())
+
+    @fact
+    def constant_depth(self) -> int:
+        """Levels of adders behind the groups of the output that has most."""
+        return logic_depth(self.weights.tolist())
 
     @cached_property
     def weights(self) -> np.ndarray:

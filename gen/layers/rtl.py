@@ -15,6 +15,7 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, unsigned
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import Out
 
+from ...hdl.constant_sums import logic_latency
 from ...hdl.delay import delayed
 from ...hdl.event_sequencer import EventSequencer
 from ...hdl.integrator import (
@@ -26,6 +27,7 @@ from ...hdl.integrator import (
     shift_latency,
     weighted_latency,
 )
+from ...hdl.logic_array import LogicArray
 from ...hdl.multiplier_array import MultiplierArray, multiplier_latency, shared_groups
 from ...hdl.sequencer import Sequencer
 from ...hdl.storage import Rom, rom_latency
@@ -303,7 +305,7 @@ class SummingLayer(TiledLayer):
 
     def _make_parts(self, plan: Any) -> None:
         """Make all that leads from trains to sums."""
-        self.weights = weight_rom(plan)
+        self.weights = None if plan.folding.is_logic else weight_rom(plan)
         self.synapses = make_synapses(plan)
         self.accumulator = Accumulator(
             pe=plan.folding.pe,
@@ -319,12 +321,17 @@ class SummingLayer(TiledLayer):
     def observed(self) -> dict[str, Any]:
         return {"total_valid": self.total_valid, "total": self.accumulator.total}
 
+    @property
+    def weight_roms(self) -> dict[str, Rom]:
+        """The ROM of weights; none where they are logic."""
+        return {} if self.weights is None else {"weights": self.weights}
+
     @classmethod
     def sums_latency(cls, plan: LayerPlan) -> int:
         """Cycles from reading a word to the accumulator that includes it."""
         return (
             address_latency(plan)
-            + rom_latency(registered=plan.technology.rom_registered)
+            + words_latency(plan)
             + plan_synapse_latency(plan)
             + Accumulator.LATENCY
         )
@@ -332,20 +339,23 @@ class SummingLayer(TiledLayer):
     def _integrate(self, m: Module) -> None:
         """Lead words and weights through the synapses into the accumulators."""
         plan, sequencer = self.plan, self.sequencer
-        m.submodules.weights = weights = self.weights
         m.submodules.synapses = synapses = self.synapses
         m.submodules.accumulator = accumulator = self.accumulator
         m.submodules.drain = drain = self.drain
-        lead = address_latency(plan)
-        events = delayed(m, self.events, lead + weights.LATENCY - 1, name="events", reset_less=True)
-        depth = lead + weights.LATENCY + synapses.LATENCY
+        words = address_latency(plan) + words_latency(plan)
+        if self.weights is not None and not isinstance(synapses, LogicArray):
+            m.submodules.weights = self.weights
+            m.d.comb += [
+                self.weights.address.eq(self._address(m)),
+                synapses.weights.as_value().eq(self.weights.data),
+            ]
+        events = delayed(m, self.events, words - 1, name="events", reset_less=True)
+        depth = words + synapses.LATENCY
         first_step = sequencer.first_plane | plan.weighted
         step_done = sequencer.valid & sequencer.last_word
         tile_done = step_done & (sequencer.last_plane | plan.weighted)
         self.total_valid = delayed(m, step_done, depth + 1, name="step_done")
         m.d.comb += [
-            weights.address.eq(self._address(m)),
-            synapses.weights.as_value().eq(weights.data),
             synapses.events.as_value().eq(events),
             accumulator.sums.eq(synapses.sums),
             accumulator.valid.eq(delayed(m, sequencer.valid, depth, name="valid")),
@@ -388,7 +398,7 @@ class IntegratingLayer(SummingLayer):
 
     @property
     def roms(self) -> dict[str, Rom]:
-        found = {"weights": self.weights, "constants": self.integrator.rom}
+        found = self.weight_roms | {"constants": self.integrator.rom}
         if isinstance(self.integrator, WeightedIntegrator):
             found["source eta"] = self.integrator.etas
         return found
@@ -443,6 +453,11 @@ def address_latency(plan: LayerPlan) -> int:
     One to read the queue, one to add the row to the first of the tile.
     """
     return 2 if plan.skips else 0
+
+
+def words_latency(plan: LayerPlan) -> int:
+    """Cycles from a place to its weights and events; to events alone where weights are logic."""
+    return 1 if plan.folding.is_logic else read_latency(plan)
 
 
 def integrator_latency(plan: LayerPlan) -> int:
@@ -503,8 +518,10 @@ def stored_rows(rows: np.ndarray, packed: int) -> np.ndarray:
     return stored
 
 
-def make_synapses(plan: LayerPlan) -> SynapseArray | MultiplierArray:
-    """Event-gated adders, or multipliers."""
+def make_synapses(plan: LayerPlan) -> SynapseArray | MultiplierArray | LogicArray:
+    """Event-gated adders, multipliers, or functions of events."""
+    if plan.folding.is_logic:
+        return LogicArray(weights=plan.weights.tolist(), unroll=plan.folding.unroll)
     settings = {
         "pe": plan.folding.pe,
         "simd": plan.folding.simd,
@@ -520,6 +537,8 @@ def make_synapses(plan: LayerPlan) -> SynapseArray | MultiplierArray:
 def plan_synapse_latency(plan: LayerPlan) -> int:
     """Cycles from weights and events to the sums."""
     simd, unroll = plan.folding.simd, plan.folding.unroll
+    if plan.folding.is_logic:
+        return logic_latency(depth=plan.constant_depth, unroll=unroll)
     if plan.folding.multiplies:
         return multiplier_latency(simd=simd, unroll=unroll, packed=plan.packed)
     return synapse_latency(simd=simd, unroll=unroll)

@@ -41,7 +41,7 @@ class RateLayer(SummingLayer):
 
     @property
     def roms(self) -> dict[str, Rom]:
-        return {"weights": self.weights, "constants": self.neurons.rom}
+        return self.weight_roms | {"constants": self.neurons.rom}
 
     @property
     def pushed(self) -> Signal:
