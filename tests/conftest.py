@@ -34,7 +34,8 @@ from amaranth.hdl import (
     UnusedElaboratable,
 )
 from amaranth.lib import data
-from amaranth.sim import Simulator
+from amaranth.sim import Simulator, pysim
+from queued_engine import QueuedEngine
 
 from signfire.boards import build, toolchain
 from signfire.gen.design.linkformat import SampleFormat, identity_of
@@ -152,6 +153,8 @@ def pytest_configure(config):
     ask_version_once(patch)
     keep_verilog(patch)
     keep_builds(patch)
+    if not config.getoption("--deep"):
+        patch.setattr(pysim, "PySimEngine", QueuedEngine)
     patch.setattr(verilator, "RUNTIME_OPTIMISATION", "-O0")
     config.add_cleanup(patch.undo)
     hypothesis.settings.load_profile("deep" if config.getoption("--deep") else "quick")
@@ -303,11 +306,12 @@ def play_ports(dut, stimuli: Sequence[Mapping[str, object]], outputs: Sequence[s
     seen = []
 
     async def testbench(ctx):
+        ticks = aiter(ctx.tick())
         for stimulus in stimuli:
             for port, value in stimulus.items():
                 ctx.set(reset if port == "reset" else attrgetter(port)(dut), value)
             seen.append({port: plain(ctx.get(attrgetter(port)(dut))) for port in outputs})
-            await ctx.tick()
+            await anext(ticks)
 
     simulator = Simulator(m)
     simulator.add_clock(1e-6)
@@ -379,6 +383,7 @@ class CoreRun:
     async def _testbench(self, ctx) -> None:
         self._start()
         driven = None
+        ticks = aiter(ctx.tick())
         for cycle in range(self.LIMIT):
             resetting = cycle == self.reset_at
             offered = self.number < len(self.words) and self.wait == 0
@@ -398,7 +403,7 @@ class CoreRun:
                 place = told.bit_length() - 1
                 told ^= 1 << place
                 self.watched[place][1](ctx, cycle)
-            await ctx.tick()
+            await anext(ticks)
             if resetting:
                 self._start()
             elif len(self.results) == self.wanted:
