@@ -16,6 +16,7 @@ from signfire.gen.layers.constant_cost import logic_cost
 from signfire.gen.layers.cycles import steady
 from signfire.gen.technology import TECHNOLOGIES
 from signfire.hdl.constant_sums import Group
+from signfire.sim import golden
 from signfire.sim.cycle import check_cycles
 from signfire.sim.specimens.chains import random_design, random_windows
 from signfire.sim.specimens.joins import random_joins
@@ -157,6 +158,92 @@ def test_other_weights_are_refused_by_name():
         "weights of 'fc2' are logic, which no memory holds: they cannot be replaced (fold it with "
         "synapse=events)"
     ]
+
+
+# -- neurons as thresholds ---------------------------------------------------------------------
+
+
+def with_ties(design, ties: str):
+    return replace(
+        design,
+        populations=tuple(
+            p if p.function in ("input", "readout") else replace(p, ties=ties)
+            for p in design.populations
+        ),
+    )
+
+
+NEURONS = {
+    "relu": {},
+    "limit": {"limit": 9},
+    "leaky_relu": {"function": "leaky_relu", "code": "offset"},
+    "sigmoid": {"function": "sigmoid"},
+    "other schedule": {"schedule": "exponential", "input_steps": 2},
+}
+
+
+@pytest.mark.parametrize("ties", ["down", "up", "even"])
+@pytest.mark.parametrize("name", NEURONS)
+def test_thresholds_fire_as_the_golden_model_does_on_every_sum(name, ties):
+    made = random_design(sizes=(5, 4, 2), steps=3, **NEURONS[name])
+    if name == "other schedule":  # of the hidden layer alone: that of its source is binary
+        binary = random_design(sizes=(5, 4, 2), steps=3, input_steps=2).input
+        made = replace(made, populations=(binary, *made.populations[1:]))
+        ties = ties.replace("even", "down")  # which is for the binary schedule alone
+    design = with_ties(as_logic(made, fc2=Folding(simd=4)), ties)
+    plan = plan_layers(design, ECP5)[1][0]
+    assert plan.by_thresholds
+    assert plan.readers[0].is_register
+
+    sums = np.arange(-(1 << plan.total_width - 1), 1 << plan.total_width - 1)
+    x = plan.folded_bias[0][:, None] + 2 * sums
+    operand, population = plan.population.operands[0], plan.population
+    requantised = golden.requantise_operand(operand, x.T, population)
+    targets = golden.target_of(population, [requantised]).T
+
+    v = np.full(targets.shape, population.code.rest)
+    place = np.zeros(targets.shape, np.int64)
+    for step, eta in enumerate(population.code.eta):
+        own = plan.thresholds[np.arange(4)[:, None], (1 << step) - 1 + place]
+        event = v < targets
+        np.testing.assert_array_equal(sums >= own, event)
+        place = 2 * place + event
+        v = np.where(event, v + eta, v - eta)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"function": "gelu", "code": "offset"},  # falls where X grows
+        {"steps": 5},
+        {"function": "abs"},
+    ],
+)
+def test_other_neurons_step_as_ever(numbers):
+    design = as_logic(random_design(sizes=(5, 4, 2), **({"steps": 3} | numbers)))
+
+    plan = plan_layers(design, ECP5)[1][0]
+
+    assert not plan.by_thresholds
+    assert "target" in {seen.quantity for seen in plan.observations()}
+
+
+def test_other_constants_of_thresholds_are_refused_by_name():
+    design = as_logic(random_design(sizes=(4, 4, 2), steps=3))
+    population = design["fc1"]
+    operand = replace(population.operands[0], bias=population.operands[0].bias // 2)
+    other = replace(
+        design,
+        populations=tuple(
+            replace(p, operands=(operand,)) if p.name == "fc1" else p for p in design.populations
+        ),
+    )
+
+    assert list(differences(design, other, ECP5)) == [
+        "biases and factors of 'fc1' are logic, which no memory holds: they cannot be replaced "
+        "(fold it with synapse=events)"
+    ]
+    assert "fc1 constants" not in Core(design).roms
 
 
 # -- search ------------------------------------------------------------------------------------

@@ -121,16 +121,22 @@ def _block_cost(plan: LayerPlan, outputs: int) -> Resources:
     )
 
 
-def sums_cost(plan: LayerPlan) -> Resources:
-    """Accumulators (a choice and an adder a bit) and the drain's shift."""
-    technology, pe, lanes, width = plan.technology, plan.folding.pe, plan.lanes, plan.total_width
+def accumulators_cost(plan: LayerPlan) -> Resources:
+    """Accumulators: a choice and an adder a bit."""
+    technology, width = plan.technology, plan.total_width
     accumulator = Resources(
         lut=width + carry_luts(technology, width),
         ff=width,
         lone_ff=apart_from_adder(technology, width),
     )
+    return scaled(accumulator, plan.folding.pe)
+
+
+def sums_cost(plan: LayerPlan) -> Resources:
+    """Accumulators and the drain's shift."""
+    pe, lanes, width = plan.folding.pe, plan.lanes, plan.total_width
     shifting = (pe - lanes) * width
-    return scaled(accumulator, pe) + Resources(lut=shifting, ff=pe * width, lone_ff=lanes * width)
+    return accumulators_cost(plan) + Resources(lut=shifting, ff=pe * width, lone_ff=lanes * width)
 
 
 def integrators_cost(plan: LayerPlan) -> Resources:
@@ -196,7 +202,7 @@ def control_cost(plan: LayerPlan) -> Resources:
     if fold.is_logic:
         depth = logic_latency(depth=plan.constant_depth, unroll=fold.unroll)
     registered = plan.technology.rom_registered and not fold.is_logic  # a ROM of weights
-    depth += 2 if registered else 1
+    depth += 2 if registered else plan.readers[0].latency
     inputs = fold.simd - 1 + (fold.pe if plan.apart else 1)
     events = inputs * fold.unroll if registered else 0
     address = address_bits(plan.tiles * plan.weight_words)

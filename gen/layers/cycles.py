@@ -35,6 +35,8 @@ class LayerTiming:
         Result words a tile, cycles between them.
     fifo_depth
         Result words that may be under way.
+    queue
+        Cycles from a result's entering the FIFO to the first in which it may leave.
     total, drain, x, target, result
         Pipeline depths, see :class:`signfire.gen.layers.rtl.LayerLatency`.
     each_step
@@ -75,6 +77,7 @@ class LayerTiming:
     lanes: int = 1
     source_steps: int = 1
     skips: bool = False
+    queue: int = 1
     rest: int = 1
 
     @property
@@ -374,6 +377,11 @@ class Gather:
         self.part += 1
         if self.part == spec.parts:
             self.part = 0
+            if not spec.banks:
+                self.full.append(taken + 1)
+                self.announce()
+                self.free_from = self.freed[len(self.full) - 1]
+                return taken
             begin = max(taken + 1, self._place())
             self.free_from = begin + self.writes - 1
             self.row += 1
@@ -464,7 +472,7 @@ class LayerMachine:
             for push in result_cycles(spec, cycles.ends[-1]):
                 after = cycles.taken[-1] + 1 if cycles.taken else 0
                 cycles.pushed.append(push)
-                cycles.taken.append(self.take(max(push + 1, after)))
+                cycles.taken.append(self.take(max(push + spec.queue, after)))
         cycles.released.append(cycles.ends[-1][-1])
 
 

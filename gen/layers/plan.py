@@ -193,7 +193,12 @@ class LayerPlan(ABC):
 
     def component(self) -> Any:
         """Return the hardware's class, a :class:`.rtl.LayerComponent`, which knows the timing."""
-        return hardware_of(type(self))
+        return hardware_of(type(self), self.built_as)
+
+    @property
+    def built_as(self) -> str:
+        """The attribute that names the hardware's class."""
+        return "hardware"
 
     @abstractmethod
     def cost(self) -> dict[str, Resources]:
@@ -285,6 +290,10 @@ class LayerPlan(ABC):
     def pace(self) -> int:
         """Cycles between two groups of results: T where neurons fire settled, 1 overlapped."""
         return 1 if self.overlapped else self.population.train_code.steps
+
+    def pace_of(self, lanes: int) -> int:
+        """Return :attr:`pace` where so many results leave together."""
+        return self.pace
 
     def lane_options(self, following: int) -> list[int]:
         """Return how many results may leave together where ``following`` are read at a time."""
@@ -381,6 +390,11 @@ class LayerPlan(ABC):
         return self.groups * (1 + under_way)
 
     @property
+    def queue_cycles(self) -> int:
+        """Cycles from a result's entering the FIFO to the first in which it may leave."""
+        return 1
+
+    @property
     def result_bits(self) -> int:
         """Bits of a word of results: a train for each lane."""
         return self.lanes * self.population.train_code.steps
@@ -460,7 +474,7 @@ class LayerPlan(ABC):
         """
 
         def period(lanes: int) -> int:
-            drain = self.folding.pe // lanes * self.pace
+            drain = self.folding.pe // lanes * self.pace_of(lanes)
             if self.weighted:
                 return max(self.read_words, drain, FEEDBACK_CYCLES)
             return max(self.read_words, -(-drain // self.planes))

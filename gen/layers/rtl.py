@@ -186,6 +186,7 @@ class TiledLayer(LayerComponent):
             groups=plan.groups,
             pace=plan.pace,
             fifo_depth=plan.fifo_depth,
+            queue=plan.queue_cycles,
             total=latency.total,
             drain=latency.drain,
             x=latency.x,
@@ -290,6 +291,13 @@ class TiledLayer(LayerComponent):
             self.results.payload.eq(queue.r_data),
             queue.r_en.eq(self.results.ready),
         ]
+        if not plan.queue_cycles:
+            with m.If(~queue.r_rdy):
+                m.d.comb += [
+                    queue.w_en.eq(self.pushed & ~self.results.ready),
+                    self.results.valid.eq(self.pushed),
+                    self.results.payload.eq(result),
+                ]
         reserved = Signal(range(plan.fifo_depth + 1))
         taken = self.results.valid & self.results.ready
         begun = Signal(range(plan.groups + 1))
@@ -312,9 +320,6 @@ class SummingLayer(TiledLayer):
             sum_shape=self.synapses.sum_shape,
             width=plan.total_width,
             shift=plan.step_shift,
-        )
-        self.drain = Drain(
-            pe=plan.folding.pe, lanes=plan.lanes, width=plan.total_width, pace=plan.pace
         )
 
     @property
@@ -341,7 +346,6 @@ class SummingLayer(TiledLayer):
         plan, sequencer = self.plan, self.sequencer
         m.submodules.synapses = synapses = self.synapses
         m.submodules.accumulator = accumulator = self.accumulator
-        m.submodules.drain = drain = self.drain
         words = address_latency(plan) + words_latency(plan)
         if self.weights is not None and not isinstance(synapses, LogicArray):
             m.submodules.weights = self.weights
@@ -349,7 +353,8 @@ class SummingLayer(TiledLayer):
                 self.weights.address.eq(self._address(m)),
                 synapses.weights.as_value().eq(self.weights.data),
             ]
-        events = delayed(m, self.events, words - 1, name="events", reset_less=True)
+        late = words - plan.readers[0].latency
+        events = delayed(m, self.events, late, name="events", reset_less=True)
         depth = words + synapses.LATENCY
         first_step = sequencer.first_plane | plan.weighted
         step_done = sequencer.valid & sequencer.last_word
@@ -365,9 +370,8 @@ class SummingLayer(TiledLayer):
             accumulator.step.eq(
                 delayed(m, sequencer.first_word, depth, name="step", reset_less=True)
             ),
-            drain.load.eq(delayed(m, tile_done, depth + 1, name="tile_done")),
-            drain.results.eq(accumulator.total),
         ]
+        self.tile_valid = delayed(m, tile_done, depth + 1, name="tile_done")
 
     def _address(self, m: Module) -> Signal:
         """Return where the weights of a word lie: the row follows the word out of a queue."""
@@ -381,7 +385,22 @@ class SummingLayer(TiledLayer):
         return address
 
 
-class IntegratingLayer(SummingLayer):
+class DrainedLayer(SummingLayer):
+    """A layer that hands out the sums of a tile in groups."""
+
+    def _make_parts(self, plan: Any) -> None:
+        super()._make_parts(plan)
+        self.drain = Drain(
+            pe=plan.folding.pe, lanes=plan.lanes, width=plan.total_width, pace=plan.pace
+        )
+
+    def _integrate(self, m: Module) -> None:
+        super()._integrate(m)
+        m.submodules.drain = drain = self.drain
+        m.d.comb += [drain.load.eq(self.tile_valid), drain.results.eq(self.accumulator.total)]
+
+
+class IntegratingLayer(DrainedLayer):
     """A layer that makes X of its sums, and results of X: its tail says which."""
 
     def _make_parts(self, plan: Any) -> None:
@@ -457,7 +476,7 @@ def address_latency(plan: LayerPlan) -> int:
 
 def words_latency(plan: LayerPlan) -> int:
     """Cycles from a place to its weights and events; to events alone where weights are logic."""
-    return 1 if plan.folding.is_logic else read_latency(plan)
+    return plan.readers[0].latency if plan.folding.is_logic else read_latency(plan)
 
 
 def integrator_latency(plan: LayerPlan) -> int:

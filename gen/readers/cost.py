@@ -61,6 +61,16 @@ def queue_cost(reader: Reader, technology: Technology) -> Resources:
     return gather + memory + own
 
 
+def register_cost(reader: Reader) -> Resources:
+    """Price trains that move on step by step in the register in which they arrive."""
+    row, parts = reader.word * reader.source_code.steps, reader.word // reader.source_lanes
+    return Resources(
+        lut=(row if reader.planes > 1 else 0) + counter_luts(parts) + 4,
+        ff=row + address_bits(parts) + 1,
+        lone_ff=0 if reader.planes > 1 else row,
+    )
+
+
 def walk_cost(reader: Reader) -> Resources:
     """Counters of windows, place and start in a line and in the planes, events of the padding.
 

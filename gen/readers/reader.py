@@ -41,7 +41,7 @@ class ReaderTiming:
         Of the buffer: rows of a line, incoming words a row. Of one that scatters single trains, a
         row is an incoming word.
     banks
-        Lines the buffer holds.
+        Lines the buffer holds; 0 where the register in which a line arrives is read as it is.
     bands
         Rows of windows in order; the last is done with all lines of a sample.
     end
@@ -100,6 +100,7 @@ class Reader(ABC):
     kind: ClassVar[str]
     hardware: ClassVar[str]  # class in the module rtl beside the kind
     queue: ClassVar[str] = ""  # the class there that leaves silent words out; empty for none
+    register: ClassVar[str] = ""  # the class there that is read as the trains arrive; likewise
 
     def __post_init__(self) -> None:
         of = self.facts.of(self.source, self.map, self.held_source, self.held_map)
@@ -143,13 +144,29 @@ class Reader(ABC):
         return self.word
 
     @property
+    def is_register(self) -> bool:
+        """Whether the one word of a sample is read out of the register in which it arrives.
+
+        That is where weights are logic. Where a join holds some of its sources for others, there
+        has to be room for more words.
+        """
+        alone = self.skew == 0 and self.words == 1
+        return bool(self.register) and self.folding.is_logic and alone
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a place to its events."""
+        return 0 if self.is_register else 1
+
+    @property
     def least_cycles(self) -> int:
         """Cycles that a sample keeps the buffer busy, whatever the layer does."""
         return 0
 
     def component(self) -> Any:
         """Return the hardware's class, a :class:`.rtl.TrainReader`."""
-        return hardware_of(type(self), "queue" if self.folding.skips else "hardware")
+        what = "queue" if self.folding.skips else "register" if self.is_register else "hardware"
+        return hardware_of(type(self), what)
 
     @abstractmethod
     def cost(self, technology: Technology) -> Resources:

@@ -11,8 +11,9 @@ from ....hdl.function_table import Clamp, FunctionTable, table_latency
 from ....hdl.requantise import Requantiser, requantiser_latency
 from ....hdl.sign_choice import SignChoice
 from ....hdl.storage import Rom
+from ....hdl.threshold_neurons import ThresholdNeurons
 from ..plan import FEEDBACK_CYCLES
-from ..rtl import IntegratingLayer, LayerLatency
+from ..rtl import IntegratingLayer, LayerLatency, SummingLayer
 from .plan import NeuronsPlan
 
 
@@ -57,6 +58,42 @@ class NeuronLayer(IntegratingLayer):
     def firing(cls, plan: NeuronsPlan) -> tuple[int, int, bool]:
         steps = plan.population.train_code.steps
         return (OverlappedNeurons.LATENCY, 1, True) if plan.overlapped else (1, steps, False)
+
+
+class ThresholdLayer(SummingLayer):
+    """A layer whose neurons are thresholds of its sums; ports of :class:`LayerComponent`.
+
+    trains -> [reader -> synapses -> accumulators -> thresholds -> FIFO] -> trains
+    """
+
+    def _make_parts(self, plan: NeuronsPlan) -> None:
+        super()._make_parts(plan)
+        self.neurons = ThresholdNeurons(thresholds=plan.thresholds.tolist(), width=plan.total_width)
+        self.layout = self.neurons.train.shape()
+
+    @property
+    def roms(self) -> dict[str, Rom]:
+        return self.weight_roms
+
+    @property
+    def pushed(self) -> Signal:
+        return self.neurons.train_valid
+
+    @classmethod
+    def latency_of(cls, plan: NeuronsPlan) -> LayerLatency:
+        """Neurons take the sums themselves: no X and no target stand between."""
+        return LayerLatency(
+            total=cls.sums_latency(plan),
+            drain=0,
+            x=0,
+            target=0,
+            result=ThresholdNeurons.LATENCY,
+        )
+
+    def _finish(self, m: Module) -> None:
+        m.submodules.neurons = neurons = self.neurons
+        m.d.comb += [neurons.valid.eq(self.tile_valid), neurons.total.eq(self.accumulator.total)]
+        self._queue(m, neurons.train)
 
 
 class NeuronTail(wiring.Component):

@@ -8,11 +8,11 @@ from ....hdl.integrate_fire import IntegrateFireNeurons, integrate_fire_latency
 from ....hdl.integrator import Drain
 from ....hdl.storage import Rom
 from ..plan import FEEDBACK_CYCLES
-from ..rtl import LayerLatency, SummingLayer
+from ..rtl import DrainedLayer, LayerLatency
 from .plan import RatePlan
 
 
-class RateLayer(SummingLayer):
+class RateLayer(DrainedLayer):
     """Integrate-and-fire neurons: the sums of a step are their currents, but for the bias.
 
         trains -> [readers -> synapses -> drain -> neurons -> FIFO] -> trains

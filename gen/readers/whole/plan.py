@@ -9,19 +9,20 @@ from ...design.reading import WHOLE_SAMPLE, is_turned, places_of
 from ...model.maps import Band, LinearMap
 from ...model.network import INPUT
 from ...technology import Technology
-from ..cost import buffer_cost, queue_cost
+from ..cost import buffer_cost, queue_cost, register_cost
 from ..reader import BANKS, Reader
 
 
 class WholeReader(Reader):
     """A dense map, or a sum of pixels that come in their order: whole samples, word after word.
 
-    Words that hold no event may be left out.
+    Words that hold no event may be left out; a sample that is one word may be read as it arrives.
     """
 
     kind = "whole"
     hardware = "WholeSamples"
     queue = "QueuedSamples"
+    register = "RegisteredSamples"
 
     @classmethod
     def claims(cls, source: DesignPopulation, linear: LinearMap) -> bool:
@@ -38,11 +39,13 @@ class WholeReader(Reader):
 
     @property
     def lines(self) -> int:
-        return max(self.skew, BANKS)
+        return 0 if self.is_register else max(self.skew, BANKS)
 
     def cost(self, technology: Technology) -> Resources:
         if self.folding.skips:
             return queue_cost(self, technology)
+        if self.is_register:
+            return register_cost(self)
         return buffer_cost(self, technology)
 
     def busy(self, events: np.ndarray) -> np.ndarray:

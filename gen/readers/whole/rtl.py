@@ -1,9 +1,11 @@
 """RTL of whole samples."""
 
 from amaranth.hdl import Module
+from amaranth.lib import wiring
 
 from ....hdl.train_buffer import TrainBuffer
 from ....hdl.train_queue import TrainQueue
+from ....hdl.train_register import TrainRegister
 from ...technology import Technology
 from ..rtl import QueueReader, TrainReader, buffer_numbers
 from .plan import WholeReader
@@ -52,4 +54,36 @@ class QueuedSamples(QueueReader[WholeReader]):
             self.last.eq(buffer.last),
             self.events.eq(buffer.events),
             self.row.eq(buffer.row),
+        ]
+
+
+class RegisteredSamples(TrainReader[WholeReader]):
+    """Read samples of one word out of a :class:`TrainRegister`; ports of :class:`TrainReader`.
+
+    Events stand in the cycle of their place.
+    """
+
+    def make_buffer(self, technology: Technology) -> TrainRegister:
+        reader = self.reader
+        return TrainRegister(
+            size=reader.inputs,
+            steps=reader.source_code.steps,
+            unroll=reader.folding.unroll,
+            lanes=reader.source_lanes,
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.buffer = self.buffer
+        wiring.connect(m, wiring.flipped(self.trains), self.buffer.trains)
+        self._read(m)
+        return m
+
+    def _read(self, m: Module) -> None:
+        buffer = self.buffer
+        m.d.comb += [
+            self.full.eq(buffer.full),
+            buffer.take.eq(self.valid),
+            buffer.release.eq(self.done),
+            self.events.eq(buffer.events),
         ]
