@@ -11,14 +11,16 @@ import tarfile
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from .measure import ROOT, Measurement, bench
+from .measure import ROOT, Measurement, Rows, bench, bench_of_rows
 
 TITLE = "A house to grow in"
 BEFORE = "50c7eff"  # what make test and make demo are compared with
+NOW, PLANTED = "now", "planted"  # rows of E4 beside that commit's
 FOLDERS = ("hdl", "gen", "sim", "boards", "tools")
 KINDS = {
     "minimum": "a neuron of the minimum of its operands",
@@ -208,49 +210,70 @@ def types() -> Iterator[Measurement]:
 # -- E4: tests ---------------------------------------------------------------------------------
 
 
-@bench("E4", "make test, and faults that it must see")
-def tests() -> Iterator[Measurement]:
-    """Run both suites one after the other, from nothing that was compiled before."""
-    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+def run_tests(row: str) -> dict[str, Any]:
+    """Run a suite from nothing that was compiled before, or plant the faults of the table.
+
+    Raises
+    ------
+    RuntimeError
+        Where a test of this tree fails, or pytest does not say how many passed.
+    """
+    if row == PLANTED:
+        done = spend([sys.executable, "tests/mutants/plant.py"], ROOT)
+        found = re.search(r"(\d+) of (\d+) seen", done.said)
+        if found is None:
+            raise RuntimeError(done.said[-2000:])
+        return {"seen": int(found[1]), "there": int(found[2])}
     suite = [sys.executable, "-m", "pytest", "-n", "auto", "-q"]
-    tree, links = earlier()
+    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as kept:
-        old = spend(suite, tree, PYTHONPATH=str(links), **one_thread)
-        new = spend(suite, ROOT, SIGNFIRE_CACHE_DIR=kept, **one_thread)
-    passed = [re.search(r"(\d+) passed", run.said) for run in (old, new)]
-    assert new.status == 0 and None not in passed, new.said[-2000:]
-    count = [int(found[1]) for found in passed if found]
-    yield Measurement(
-        what=f"time of make test by that of commit {BEFORE}, on the clock",
-        value=round(new.wall_s / old.wall_s, 3),
-        unit="times",
-        target="<= 0.4",
-        note=f"{new.wall_s / 60:.1f} min for {old.wall_s / 60:.1f} min, "
-        f"{count[1]:,} tests for {count[0]:,}",
-        details={"status": [old.status, new.status]},
-    )
-    yield Measurement(
-        what="the same in processor time",
-        value=round(new.cpu_s / old.cpu_s, 3),
-        unit="times",
-        note=f"{new.cpu_s / 60:.1f} min for {old.cpu_s / 60:.1f} min",
-    )
-    yield from planted()
+        if row == BEFORE:
+            tree, links = earlier()
+            run = spend(suite, tree, PYTHONPATH=str(links), **one_thread)
+        else:
+            run = spend(suite, ROOT, SIGNFIRE_CACHE_DIR=kept, **one_thread)
+    passed = re.search(r"(\d+) passed", run.said)
+    if passed is None or (row == NOW and run.status):
+        raise RuntimeError(run.said[-2000:])
+    spent = {"wall_s": run.wall_s, "cpu_s": run.cpu_s}
+    return spent | {"passed": int(passed[1]), "status": run.status}
 
 
-def planted() -> Iterator[Measurement]:
-    """Plant the faults of the table."""
-    done = spend([sys.executable, "tests/mutants/plant.py"], ROOT)
-    found = re.search(r"(\d+) of (\d+) seen", done.said)
-    assert found is not None, done.said[-2000:]
-    seen, there = int(found[1]), int(found[2])
-    yield Measurement(what="faults planted by hand", value=there, unit="faults", target=">= 60")
-    yield Measurement(
-        what="faults planted by hand that the tests see",
-        value=seen,
-        unit="faults",
-        target=f"== {there}",
-    )
+def tests(rows: Mapping[str, dict[str, Any]]) -> Iterator[Measurement]:
+    """Compare the suites, and count the faults that are seen."""
+    if NOW in rows and BEFORE in rows:
+        new, old = rows[NOW], rows[BEFORE]
+        yield Measurement(
+            what=f"time of make test by that of commit {BEFORE}, on the clock",
+            value=round(new["wall_s"] / old["wall_s"], 3),
+            unit="times",
+            target="<= 0.4",
+            note=f"{new['wall_s'] / 60:.1f} min for {old['wall_s'] / 60:.1f} min, "
+            f"{new['passed']:,} tests for {old['passed']:,}",
+            details={"status": [old["status"], new["status"]]},
+        )
+        yield Measurement(
+            what="make test by that commit's in processor time",
+            value=round(new["cpu_s"] / old["cpu_s"], 3),
+            unit="times",
+            note=f"{new['cpu_s'] / 60:.1f} min for {old['cpu_s'] / 60:.1f} min",
+        )
+    if PLANTED in rows:
+        seen, there = rows[PLANTED]["seen"], rows[PLANTED]["there"]
+        yield Measurement(what="faults planted by hand", value=there, unit="faults", target=">= 60")
+        yield Measurement(
+            what="faults planted by hand that the tests see",
+            value=seen,
+            unit="faults",
+            target=f"== {there}",
+        )
+
+
+bench_of_rows(
+    "E4",
+    "make test, and faults that it must see",
+    Rows(names=(NOW, BEFORE, PLANTED), measure=run_tests, sum_up=tests),
+)
 
 
 # -- E5: demonstration -------------------------------------------------------------------------
