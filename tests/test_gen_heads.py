@@ -117,6 +117,22 @@ def test_the_class_is_the_first_maximum_and_has_its_probability() -> None:
     assert head.figures(values, np.array([1, 2]))["accuracy"] == 0.5
 
 
+def test_the_best_of_several_are_values_or_places() -> None:
+    logits = np.log([[0.2, 0.5, 0.3], [0.6, 0.1, 0.3]])
+    values = Classes(shape=(3,), link="softmax", top=2)
+    places = Classes(shape=(3,), link="softmax", top=2, decides=True)
+
+    assert np.allclose(values.returned(logits), [[0.5, 0.3], [0.6, 0.3]])
+    assert np.allclose(places.probabilities(logits), [[0.2, 0.5, 0.3], [0.6, 0.1, 0.3]])
+    assert places.decisions(logits).tolist() == [[1, 2], [0, 2]]
+    assert values.decisions(logits).tolist() == [1, 0]
+    assert values.answers(logits)["ranking"].tolist() == [[1, 2], [0, 2]]
+    assert Classes.of_record(places.record()) == places
+    assert "top" not in Classes(shape=(3,)).record()
+    with pytest.raises(ValueError, match=r"^the output has no best 4 of 3$"):
+        Classes(shape=(3,), top=4)
+
+
 def test_classes_may_be_one_hot() -> None:
     labels = np.array([[0, 1.0, 0], [0, 0, 1]])
 

@@ -103,6 +103,144 @@ def test_a_decision_is_taken_off_and_the_host_decides_alike(end: str) -> None:
     assert decided.ravel().tolist() == model(torch.from_numpy(x)).int().ravel().tolist()
 
 
+# Each end with the link, the size of its logits, and the outputs of the last layer.
+ENDINGS = {
+    "the second of two probabilities": (lambda x: torch.softmax(x, 1)[:, 1], "sigmoid", 1, 2),
+    "the first of them": (lambda x: torch.softmax(x, -1)[..., 0], "sigmoid", 1, 2),
+    "a column of them": (lambda x: torch.softmax(x, 1)[:, -1:], "sigmoid", 1, 2),
+    "unbound": (lambda x: torch.softmax(x, 1).unbind(1)[1], "sigmoid", 1, 2),
+    "its logarithm": (lambda x: torch.log_softmax(x, 1)[:, 1], "log_sigmoid", 1, 2),
+    "two of three sigmoids": (lambda x: torch.sigmoid(x)[:, 1:], "sigmoid", 2, 3),
+    "one tanh of three": (lambda x: torch.tanh(x)[:, 2], "tanh", 1, 3),
+    "the other probability": (lambda x: 1 - torch.sigmoid(x), "sigmoid", 1, 1),
+    "one less a softmax": (lambda x: 1.0 - torch.softmax(x, 1)[:, 0], "sigmoid", 1, 2),
+    "the best two": (lambda x: x.topk(2).values, "", 3, 3),
+    "the greatest": (lambda x: x.max(1).values, "", 3, 3),
+    "the greatest probability": (lambda x: torch.softmax(x, 1).amax(1), "softmax", 3, 3),
+    "sorted": (lambda x: torch.softmax(x, 1).sort(1, descending=True)[0], "softmax", 3, 3),
+}
+
+
+@pytest.mark.parametrize("end", ENDINGS)
+def test_an_ending_costs_no_neuron_and_the_host_gives_what_forward_returns(end: str) -> None:
+    function, link, size, outputs = ENDINGS[end]
+    model, x = Ends(function, outputs), samples(5)
+
+    network = import_network(model, x)
+
+    (output,) = network.head
+    returned = output.returned(network.head.part(network.answers(x), output))
+    with torch.no_grad():
+        wanted = model(torch.from_numpy(x)).numpy()
+    assert (output.link, output.size, output.decides) == (link, size, False)
+    assert [p.function for p in network.populations] == ["input", "relu", "readout"]
+    assert np.allclose(returned.ravel(), wanted.ravel(), atol=1e-5)
+
+
+DECIDING_ENDINGS = {
+    "below one half": (lambda x: torch.sigmoid(x) < 0.5, 1),
+    "not above": (lambda x: (torch.sigmoid(x.squeeze(1)) <= 0.5).float(), 1),
+    "below a logit": (lambda x: x < 0.1, 1),
+    "not": (lambda x: ~(torch.sigmoid(x) > 0.6), 1),
+    "logical not": (lambda x: torch.logical_not(x >= 0.1), 1),
+    "where": (lambda x: torch.where(torch.sigmoid(x) > 0.5, 1, 0), 1),
+    "where, the other way": (lambda x: torch.where(torch.sigmoid(x) > 0.5, 0.0, 1.0), 1),
+    "where of tensors": (
+        lambda x: torch.where(x < 0.1, torch.ones_like(x), torch.zeros_like(x)),
+        1,
+    ),
+    "a probability of two": (lambda x: (torch.softmax(x, 1)[:, 1] > 0.6).long(), 2),
+    "where of it": (lambda x: torch.where(torch.softmax(x, 1)[:, 1] < 0.65, 1, 0), 2),
+    "one above the other": (lambda x: x[:, 1] - 0.5 > x[:, 0], 2),
+    "above a tensor": (lambda x: torch.sigmoid(x) > torch.tensor(0.5), 1),
+    "below another share": (lambda x: torch.sigmoid(x) < 0.45, 1),
+    "several below": (lambda x: torch.sigmoid(x) < 0.5, 3),
+    "argmin": (lambda x: x.argmin(1), 3),
+    "the best two": (lambda x: torch.softmax(x, 1).topk(2).indices, 3),
+    "the best of topk": (lambda x: x.topk(1, dim=1).indices, 3),
+    "the order": (lambda x: x.argsort(1, descending=True), 3),
+}
+
+
+@pytest.mark.parametrize("end", DECIDING_ENDINGS)
+def test_an_ending_that_decides_costs_no_neuron_and_the_host_decides_alike(end: str) -> None:
+    function, outputs = DECIDING_ENDINGS[end]
+    model, x = Ends(function, outputs), samples(5)
+
+    network = import_network(model, x)
+
+    (output,) = network.head
+    decided = output.decisions(network.head.part(network.answers(x), output))
+    wanted = model(torch.from_numpy(x)).int().numpy()
+    assert decided is not None and output.decides and not output.guessed
+    assert [p.function for p in network.populations] == ["input", "relu", "readout"]
+    assert decided.ravel().tolist() == wanted.ravel().tolist()
+    assert len(np.unique(wanted)) > 1
+
+
+BOTH = {
+    "max": lambda x: x.max(1),
+    "max of probabilities": lambda x: torch.max(torch.softmax(x, dim=1), dim=1),
+    "topk": lambda x: torch.softmax(x, 1).topk(2, dim=1),
+    "sort": lambda x: x.sort(1, descending=True),
+    "by names": lambda x: dict(zip(("score", "label"), torch.softmax(x, 1).max(1), strict=True)),
+}
+
+
+@pytest.mark.parametrize("end", BOTH)
+def test_values_and_places_of_the_best_are_two_forms_of_the_same_logits(end: str) -> None:
+    model, x = Ends(BOTH[end]), samples(5)
+
+    network = import_network(model, x)
+
+    score, label = network.head
+    values = network.answers(x)
+    with torch.no_grad():
+        found = model(torch.from_numpy(x))
+    first, second = found.values() if isinstance(found, dict) else found
+    decided = label.decisions(network.head.part(values, label))
+    returned = score.returned(network.head.part(values, score))
+    assert values.shape == (40, 3) and network.head.size == 3
+    assert decided is not None and decided.ravel().tolist() == second.ravel().tolist()
+    assert np.allclose(returned.ravel(), first.numpy().ravel(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda x: x.topk(2, largest=False).indices,
+        lambda x: x.sort(1).values,
+        lambda x: x.max(0).values,
+        lambda x: torch.where(x > 0, 2, 0),
+        lambda x: x.eq(0),
+    ],
+)
+def test_other_endings_are_refused(end) -> None:
+    with pytest.raises(ValueError, match="the model is not supported: "):
+        import_network(Ends(end), samples(5))
+
+
+def test_one_of_three_probabilities_is_refused_with_a_way_out_that_works() -> None:
+    with pytest.raises(ValueError, match=r"softmax .*\(return all of its probabilities: at the"):
+        import_network(Ends(lambda x: torch.softmax(x, 1)[:, 1]), samples(5))
+
+    (output,) = import_network(Ends(lambda x: torch.softmax(x, 1)), samples(5)).head
+
+    assert output.link == "softmax"
+
+
+def test_a_program_that_the_user_keeps_is_not_rewritten() -> None:
+    program = torch.export.export(
+        Ends(lambda x: torch.softmax(x, 1)[:, 1], 2).eval(), (torch.zeros(7, 5),)
+    )
+    before = str(program.graph)
+
+    (output,) = import_network(program, samples(5)).head
+
+    assert output.link == "sigmoid"
+    assert str(program.graph) == before
+
+
 def test_a_threshold_behind_a_sigmoid_is_one_of_the_logit() -> None:
     (output,) = import_network(Ends(lambda x: torch.sigmoid(x) > 0.8, 1), samples(5)).head
 

@@ -187,7 +187,9 @@ class WideLevels(Wide):
 
     def run_node(self, n: torch.fx.Node) -> Any:
         result = super().run_node(n)
-        off = str(n.target) == "aten.sub.Tensor" and str(n.args[0].target) == "aten.clamp.Tensor"
+        source = n.args[0] if n.args else None
+        clamped = isinstance(source, torch.fx.Node) and str(source.target) == "aten.clamp.Tensor"
+        off = clamped and str(n.target) == "aten.sub.Tensor"
         if off and len(result) == self.batch:  # the zero point, after rounding and clamping
             self.seen.append(result.numpy())
         return result

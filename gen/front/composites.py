@@ -105,7 +105,14 @@ def adjusted(call: Call, x: Affine, axes: int, behind: int = 0) -> Affine:
 @handles("softmax", "_softmax")
 def softmax(call: Call) -> Value:
     x = call.affine("input" if "input" in call.arguments else "self")
-    return shares(call, x, int(call["dim"]) % (len(x.shape) + 1) - 1)
+    try:
+        return shares(call, x, int(call["dim"]) % (len(x.shape) + 1) - 1)
+    except Refused as reason:
+        if len(x.shape) > 1:
+            raise
+        raise Refused(
+            "return all of its probabilities: at the end of forward the host computes them"
+        ) from reason
 
 
 def shares(call: Call, x: Affine, axis: int) -> Affine:

@@ -24,6 +24,7 @@ from ..model.inputs import Part
 from ..model.network import LINEAR, READOUT, Network
 from .affine import Affine, Gather
 from .builder import Builder, Site, is_plain
+from .endings import Endings
 from .integers import MOVING, integers_of
 from .messages import innermost
 from .planes import Entangled
@@ -341,6 +342,7 @@ class Graph:
         """Return the network, or raise with all that stands against it."""
         self.refuse_signature()
         self.fill_placeholders()
+        Endings(self.program).rewrite()
         self.tails = tails_of(self.program)
         needed = self.needed()
         for node in self.program.graph.nodes:

@@ -59,6 +59,9 @@ class Tail:
         A decision is taken off: an argmax along ``axis``, or a comparison with ``threshold``.
     threshold
         Of the logit.
+    top
+        So many of the best along ``axis`` are returned: their values, or their places where it
+        ``decides``; 0 for all of them.
     """
 
     name: str
@@ -67,13 +70,18 @@ class Tail:
     axis: int = 0
     decides: bool = False
     threshold: float | None = None
+    top: int = 0
 
     def output(self, start: int) -> Output:
         """Return what the value means, with its logits from ``start`` on."""
         shape = shape_of(self.node)
         if self.threshold is None:
             settings: dict[str, Any] = {"link": self.link, "axis": self.axis}
-            if name_of(_before(self.node)) in NOT_BELOW_0 and not self.decides:
+            if self.top:
+                settings["top"] = self.top
+                if max(shape) == prod(shape) > 1 and not self.decides:
+                    settings["kind"] = "classes"
+            elif name_of(before(self.node)) in NOT_BELOW_0 and not self.decides:
                 settings["kind"] = "values"
             return guessed(shape, name=self.name, start=start, decides=self.decides, **settings)
         found = guessed(shape, name=self.name, start=start, link=self.link or "sigmoid")
@@ -95,19 +103,15 @@ def name_of(node: Node) -> str:
 def tails_of(program: ExportedProgram) -> list[Tail]:
     """Return what ``forward`` returns, each value that depends on a graph, in its order."""
     (output,) = (n for n in program.graph.nodes if n.op == "output")
-    nodes = {n.name: n for n in output.all_input_nodes}
-    specs = [
-        spec.arg
-        for spec in program.graph_signature.output_specs
-        if spec.kind == OutputKind.USER_OUTPUT
-    ]
+    every = zip(program.graph_signature.output_specs, output.args[0], strict=True)
+    found = [(spec.arg, node) for spec, node in every if spec.kind == OutputKind.USER_OUTPUT]
     form = program.call_spec.out_spec
     assert form is not None, "a program says what it returns"
-    names = list(_names(pytree.tree_unflatten(range(len(specs)), form)))
+    names = list(_names(pytree.tree_unflatten(range(len(found)), form)))
     some = [
-        (name, nodes[spec.name])
+        (name, found[index][1])
         for (name, index) in names
-        if not isinstance(spec := specs[index], ConstantArgument)
+        if not isinstance(found[index][0], ConstantArgument)
     ]
     return [tail_of(name if len(some) > 1 else "", node) for name, node in some]
 
@@ -132,9 +136,9 @@ def _names(structure: Any, path: str = "") -> Iterator[tuple[str, int]]:
 def tail_of(name: str, node: Node) -> Tail:
     """Return a value that ``forward`` returns, with what is taken off at its end."""
     plain = Tail(name=name, node=node)
-    decided = _decision(plain, _before(node))
+    decided = _decision(plain, before(node))
     behind = decided or plain
-    inner = _before(behind.node)
+    inner = before(behind.node)
     link = LINKS.get(name_of(inner))
     if link is None:
         return _without_rounding(behind, plain)
@@ -167,11 +171,11 @@ def tail_of(name: str, node: Node) -> Tail:
 
 def _without_rounding(behind: Tail, plain: Tail) -> Tail:
     """Return a tail without a link; only a probability is rounded to a decision."""
-    rounded = behind.threshold is not None and name_of(_before(plain.node)) == "round"
+    rounded = behind.threshold is not None and name_of(before(plain.node)) == "round"
     return plain if rounded else behind
 
 
-def _before(node: Node) -> Node:
+def before(node: Node) -> Node:
     """Return the node whose elements a node gives in another shape or type."""
     while len(node.all_input_nodes) == 1:
         (source,) = node.all_input_nodes
@@ -184,10 +188,12 @@ def _before(node: Node) -> Node:
 
 def _decision(tail: Tail, node: Node) -> Tail | None:
     """Return the tail without the decision that a node makes, if it makes one."""
-    if node.target is operator.getitem and node.args[1] == 1:
-        (largest,) = node.all_input_nodes
-        if name_of(largest) == "max" and len(largest.args) > 1:
-            return _argmax(tail, largest)
+    if node.target is operator.getitem and isinstance(node.args[0], Node):
+        return _of_best(tail, node.args[0], places=bool(node.args[1] == 1))
+    if name_of(node) == "argsort":
+        return _of_best(tail, node, places=True)
+    if name_of(node) == "amax" and name_of(before(node.all_input_nodes[0])) in LINKS:
+        return _of_best(tail, node, places=False)  # without a link, a layer of maxima finds it
     if name_of(node) == "argmax":
         return _argmax(tail, node)
     if name_of(node) in ("gt", "ge") and isinstance(node.args[1], int | float):
@@ -197,6 +203,31 @@ def _decision(tail: Tail, node: Node) -> Tail | None:
     if name_of(node) == "round" and len(node.args) == 1:
         return replace(tail, node=node.all_input_nodes[0], decides=True, threshold=0.5)
     return None
+
+
+def _of_best(tail: Tail, node: Node, *, places: bool) -> Tail | None:
+    """Return a tail without max, topk or sort, of which it is the values or the ``places``."""
+    kind, args, rank = name_of(node), list(node.args), len(shape_of(node.all_input_nodes[0])) + 1
+    dim, largest, top = -1, True, 1
+    if kind in ("max", "amax") and len(args) > 1:
+        (dim,) = args[1] if isinstance(args[1], list | tuple) and len(args[1]) == 1 else (args[1],)
+    elif kind == "topk":
+        dim = args[2] if len(args) > 2 else node.kwargs.get("dim", -1)
+        largest = args[3] if len(args) > 3 else node.kwargs.get("largest", True)
+        top = args[1]
+    elif kind in ("sort", "argsort") and isinstance(
+        args[-1], bool
+    ):  # (x, dim, descending), or stable first
+        dim, largest = args[-2] if type(args[-2]) is int else -1, args[-1]
+        top = shape_of(node.all_input_nodes[0])[dim % rank - 1]
+    else:
+        return None
+    axis = _axis(node, dim)
+    if axis is None or not largest or not isinstance(top, int):
+        return None
+    if places and top == 1:
+        top = 0  # an argmax
+    return replace(tail, node=node.all_input_nodes[0], decides=places, axis=axis, top=top)
 
 
 def _argmax(tail: Tail, node: Node) -> Tail | None:

@@ -11,7 +11,10 @@ from .output import Answers, Figures, Output, ends
 
 @dataclass(frozen=True, kw_only=True)
 class Classes(Output):
-    """The class is the first maximum; behind a softmax each has a probability."""
+    """The class is the first maximum; behind a softmax each has a probability.
+
+    Where ``forward`` returns the ``top`` best, they are answered as ``ranking``.
+    """
 
     kind = "classes"
     chief = "accuracy"
@@ -37,8 +40,18 @@ class Classes(Output):
         if self.is_probability:
             found["probability"] = self.probabilities(values).reshape(rows.shape)
         elif not self.decides:
-            found["output"] = self.returned(values).reshape(rows.shape)
+            found["output"] = self.linked(values).reshape(rows.shape)
+        if self.top > 1:
+            found["ranking"] = self.ranking(rows)
         return found
+
+    def ranking(self, rows: np.ndarray) -> np.ndarray:
+        """Return the classes of the ``top`` greatest logits of (n, classes), the greatest first."""
+        return np.argsort(-rows, axis=1, kind="stable")[:, : self.top]
+
+    def decisions(self, values: np.ndarray, given: np.ndarray | None = None) -> np.ndarray:
+        rows = values.reshape(len(values), -1)
+        return self.ranking(rows) if self.decides and self.top > 1 else rows.argmax(axis=1)
 
     def truth(self, labels: np.ndarray, network: str) -> np.ndarray:
         last = self.size - 1

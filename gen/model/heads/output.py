@@ -33,6 +33,9 @@ class Output(ABC):
         Of ``shape``, over which a softmax or an argmax goes.
     decides
         ``forward`` ends in the decision itself: an argmax, or a comparison.
+    top
+        ``forward`` returns so many of the best along ``axis``, the best first: their values, or
+        their places where it ``decides``; 0 for all.
     names
         Of the classes, or of the values.
     guessed
@@ -47,6 +50,7 @@ class Output(ABC):
     link: str = ""
     axis: int = 0
     decides: bool = False
+    top: int = 0
     names: tuple[str, ...] = ()
     guessed: bool = False
 
@@ -55,6 +59,9 @@ class Output(ABC):
             raise ValueError(f"there is no link {self.link!r} ({', '.join(filter(None, LINKS))})")
         if not 0 <= self.axis < max(1, len(self.shape)):
             raise ValueError(f"an output of shape {self.shape} has no axis {self.axis}")
+        most = self.shape[self.axis] if self.shape else 1
+        if not 0 <= self.top <= most:
+            raise ValueError(f"{self.what} has no best {self.top} of {most}")
         wanted = self.named
         if self.names and wanted is not None and len(self.names) != wanted:
             raise ValueError(
@@ -97,7 +104,18 @@ class Output(ABC):
     # -- what the host makes of logits -----------------------------------------------------------
 
     def returned(self, values: np.ndarray) -> np.ndarray:
-        """Return what ``forward`` returns before it decides, (n, *shape), of real ``values``."""
+        """Return what ``forward`` returns before it decides, (n, *shape), of real ``values``.
+
+        Where it returns the ``top`` best alone, there are so many along the axis.
+        """
+        found = self.linked(values)
+        if not self.top or self.decides or not self.shape:
+            return found
+        best = -np.sort(-found, axis=self.axis + 1)
+        return best.take(range(self.top), self.axis + 1)
+
+    def linked(self, values: np.ndarray) -> np.ndarray:
+        """Return what the link makes of real ``values``, (n, *shape)."""
         return LINKS[self.link](values, self.axis + 1)
 
     @property
@@ -106,7 +124,7 @@ class Output(ABC):
 
     def probabilities(self, values: np.ndarray) -> np.ndarray:
         """Return probabilities, (n, *shape) in 0..1, where the link makes some."""
-        found = self.returned(values)
+        found = self.linked(values)
         return np.exp(found) if self.link.startswith("log_") else found
 
     @abstractmethod
