@@ -105,10 +105,11 @@ def adjusted(call: Call, x: Affine, axes: int, behind: int = 0) -> Affine:
 @handles("softmax", "_softmax")
 def softmax(call: Call) -> Value:
     x = call.affine("input" if "input" in call.arguments else "self")
+    axis = int(call["dim"]) % (len(x.shape) + 1) - 1
     try:
-        return shares(call, x, int(call["dim"]) % (len(x.shape) + 1) - 1)
+        return shares(call, x, axis)
     except Refused as reason:
-        if len(x.shape) > 1:
+        if len(x.shape) > 1 or axis < 0:
             raise
         raise Refused(
             "return all of its probabilities: at the end of forward the host computes them"
