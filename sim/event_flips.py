@@ -41,6 +41,9 @@ class FlippedSignGD(golden.ClosedForm):
         super().__init__(design, False)
         self.flips = flips
 
+    def levels_of(self, population: DesignPopulation, samples: int) -> None:
+        """Return nothing: which events are sent is known by target alone."""
+
     def settled_value(self, population: DesignPopulation, index: np.ndarray) -> np.ndarray:
         value = super().settled_value(population, index).astype(np.float64)
         for eta, sent in zip(

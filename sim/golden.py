@@ -15,12 +15,12 @@ import numpy as np
 
 from ..gen.design.design import Design
 from ..gen.design.population import DesignOperand, DesignPopulation
-from ..gen.model.codes import SpikeCode
 from ..gen.model.network import INPUT
 from ..gen.model.products import Product
 from ..gen.model.several import SEVERAL
 from ..gen.model.ties import DOWN, EVEN, UP
 from . import integrate_fire
+from .staircase import Levels, Staircase, precision
 
 # f on requantised operands F, integers; the read-out is no neuron and does not stand here.
 FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
@@ -30,7 +30,11 @@ FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "abs": lambda f: f,
     "max": lambda *f: np.maximum.reduce(f),
 }
-BATCH_VALUES = 2**22  # neurons times samples at a time: what is held of them stays below 1 GiB
+# Functions that never fall as an operand rises, the greatest of their operands deciding: the least
+# target that they give.
+RISING = {INPUT: -(2**62), "linear": -(2**62), "max": -(2**62), "relu": 0}
+MOST_HEARD = 0.85  # of the inputs: above that none is left out
+BATCH_VALUES = 2**20  # neurons times samples at a time, so that most of them stay in a cache
 
 
 def requantise(
@@ -68,7 +72,7 @@ def sources_of(product: Product) -> tuple[str, str]:
 def input_target(design: Design, raw: np.ndarray) -> np.ndarray:
     """Return what the input population fires on, F of p·M / 2^S, shaped like ``raw``."""
     fmt = design.input_format
-    return requantise(raw, fmt.multiplier, fmt.shift, design.input.ties)
+    return requantise(raw.astype(np.int64), fmt.multiplier, fmt.shift, design.input.ties)
 
 
 def requantise_operand(
@@ -83,6 +87,12 @@ def requantise_operand(
     if operand.below is not None:
         per_channel = np.where(x < 0, operand.below.reshape(by_channel), per_channel)
     return requantise(x, per_channel, operand.shift, population.operand_ties)
+
+
+def channel_bias(operand: DesignOperand, population: DesignPopulation) -> np.ndarray | None:
+    """Return the bias of every channel, (channels,) int64, ``None`` where it varies within one."""
+    bias = np.broadcast_to(operand.bias, population.shape).reshape(population.shape[0], -1)
+    return bias[:, 0] if np.all(bias == bias[:, :1]) else None
 
 
 def target_of(population: DesignPopulation, requantised: list[np.ndarray]) -> np.ndarray:
@@ -293,7 +303,8 @@ def run(design: Design, raw: np.ndarray, *, batch: int = 512, count_events: bool
     """Answer every sample, at the speed of BLAS.
 
     Sums are taken in float64, exactly: every partial sum of B + W·v stays below 2^53, which is
-    checked against the actual weights; where they stay below 2^24, in float32, as exactly.
+    checked against the actual weights; where they stay below 2^24, in float32, as exactly. Where
+    v(T) rises with the sum by equal levels, :class:`.staircase.Levels` finds it in floats too.
 
     Parameters
     ----------
@@ -434,51 +445,44 @@ def run_over_steps(
     return found
 
 
-def precision(bound: int) -> type:
-    """Return the float type that holds every integer up to ``bound``, the shorter where it can."""
-    return np.float32 if bound < 1 << 24 else np.float64
-
-
-class Staircase:
-    """v(T), the number of events and, in ``sent``, each of them, by a target that does not move.
-
-    Below ``low`` no event is sent and above ``high`` nothing but events, so that low..high + 1
-    holds all that can happen.
-    """
-
-    def __init__(self, code: SpikeCode) -> None:
-        self.low, self.top = code.low, code.high + 1
-        targets = np.arange(self.low, self.top + 1)
-        v = np.full_like(targets, code.rest)
-        sent = []
-        for eta in code.eta:
-            event = v < targets
-            sent.append(event)
-            v = np.where(event, v + eta, v - eta)
-        self.sent = np.array(sent)
-        self.events = self.sent.sum(axis=0)
-        self.values = v.astype(precision(max(abs(code.low), abs(code.high))))
-
-    def index(self, target: np.ndarray) -> np.ndarray:
-        return np.clip(target, self.low, self.top) - self.low
-
-
 class ClosedForm:
     """The closed form of one Design: call with (n, input size) raw samples."""
 
     def __init__(self, design: Design, count_events: bool) -> None:
         self.design = design
         self.count_events = count_events
-        self.maps = {}
-        for p in design.populations:
-            precise = [precision(design.integrator_bound(p, k)) for k in range(len(p.operands))]
-            projections = [
-                (q.map, dtype)
-                for operand, dtype in zip(p.operands, precise, strict=True)
+        self.bounds = {
+            (p.name, k): design.integrator_bound(p, k)
+            for p in design.populations
+            for k in range(len(p.operands))
+        }
+        self.maps = {
+            (p.name, k): [
+                # Column by column, as products with rows of samples read them.
+                q.map.with_weights(
+                    q.map.weights.astype(precision(self.bounds[p.name, k]), order="F")
+                )
                 for q in operand.projections
             ]
-            for k, (linear, dtype) in enumerate(projections):
-                self.maps[p.name, k] = linear.with_weights(linear.weights.astype(dtype)), dtype
+            for p in design.populations
+            for k, operand in enumerate(p.operands)
+        }
+        self._levels: dict[str, list[Levels] | None] = {}
+        self.heard: np.ndarray | None = None  # of a batch, the inputs that are not 0 throughout
+        read = [
+            self.maps[p.name, k][j].among(np.arange(0))
+            for p in design.populations
+            for k, operand in enumerate(p.operands)
+            for j, projection in enumerate(operand.projections)
+            if projection.source == design.input.name
+        ]
+        multiplied = any(
+            design.input.name in sources_of(product)
+            for p in design.populations
+            for operand in p.operands
+            for product in operand.products
+        )
+        self.leaves_out = None not in read and not multiplied
         if design.firing == "settled":
             self.stairs = {
                 p.name: Staircase(p.spike_code) for p in design.populations if p.code is not None
@@ -492,25 +496,35 @@ class ClosedForm:
         (logits,) = self._integrators(readout, values)
         return in_raster_order(logits), events
 
+    def _sums(
+        self, population: DesignPopulation, k: int, values: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        """Return Σ W·v of operand ``k``, (n, *shape) whole floats, exact.
+
+        No partial sum passes the integrator's bound, in whatever order the terms are added.
+        """
+        dtype = precision(self.bounds[population.name, k])
+        operand = population.operands[k]
+        found = []
+        for projection, linear in zip(
+            operand.projections, self.maps[population.name, k], strict=True
+        ):
+            given = values[projection.source].astype(dtype, copy=False)
+            if projection.source == self.design.input.name and self.heard is not None:
+                linear = linear.among(self.heard)
+            found.append(linear.summed(given))
+        for product in operand.products:
+            read = {name: values[name].astype(dtype, copy=False) for name in sources_of(product)}
+            found.append(product.apply(read))
+        first, *others = found
+        return sum(others, first)
+
     def _integrators(
         self, population: DesignPopulation, values: Mapping[str, np.ndarray]
     ) -> Iterator[np.ndarray]:
-        """Yield X = B + Σ W·v of every operand, (n, *shape) int64, from float64 ``values``."""
-        number = 0
+        """Yield X = B + Σ W·v of every operand, (n, *shape) int64."""
         for k, operand in enumerate(population.operands):
-            x = operand.bias
-            for projection in operand.projections:
-                linear, dtype = self.maps[population.name, number]
-                sums = linear.apply(values[projection.source].astype(dtype, copy=False))
-                x = x + sums.astype(np.int64)
-                number += 1
-            for product in operand.products:
-                dtype = precision(self.design.integrator_bound(population, k))
-                read = {
-                    name: values[name].astype(dtype, copy=False) for name in sources_of(product)
-                }
-                x = x + product.apply(read).astype(np.int64)
-            yield x
+            yield operand.bias + self._sums(population, k, values).astype(np.int64)
 
     def _target(
         self, population: DesignPopulation, values: Mapping[str, np.ndarray], raw: np.ndarray
@@ -541,29 +555,133 @@ class ClosedForm:
         self._settled(raw, look=look)
         return found
 
+    def levels_of(self, population: DesignPopulation, samples: int) -> list[Levels] | None:
+        """Return the levels of every operand, ``None`` where targets have to be followed.
+
+        They are made once, where ``samples`` are enough to be worth it.
+        """
+        name = population.name
+        if name not in self._levels:
+            channels = 1 if population.function == INPUT else population.shape[0]
+            code = population.spike_code
+            if samples * population.size < channels * (code.high - code.low):
+                return None
+            self._levels[name] = self._find_levels(population)
+        return self._levels[name]
+
+    def _find_levels(self, population: DesignPopulation) -> list[Levels] | None:
+        stairs = self.stairs[population.name]
+        least = RISING.get(population.function)
+        if least is None or any(operand.below is not None for operand in population.operands):
+            return None
+        first = max(stairs.low, least)
+        last = stairs.top if population.limit is None else min(stairs.top, population.limit)
+
+        def settled(target: np.ndarray) -> np.ndarray:
+            return stairs.values[stairs.index(target)].astype(np.int64)
+
+        if population.function == INPUT:
+            fmt = self.design.input_format
+            found = Levels.of(
+                lambda p: settled(input_target(self.design, p)),
+                stairs,
+                multiplier=np.array([fmt.multiplier]),
+                shift=fmt.shift,
+                bias=np.zeros(1, np.int64),
+                low=fmt.low,
+                high=fmt.high,
+                first=first,
+                last=last,
+            )
+            return None if found is None else [found]
+        axes = len(population.shape) - 1
+        levels = []
+        for k, operand in enumerate(population.operands):
+
+            def settle(x: np.ndarray, operand: DesignOperand = operand) -> np.ndarray:
+                placed = x.reshape(*x.shape, *[1] * axes)
+                target = target_of(population, [requantise_operand(operand, placed, population)])
+                return settled(target).reshape(x.shape)
+
+            bias = channel_bias(operand, population)
+            found = Levels.of(
+                settle,
+                stairs,
+                multiplier=operand.multiplier,
+                shift=operand.shift,
+                bias=np.zeros_like(operand.multiplier) if bias is None else bias,
+                low=-self.bounds[population.name, k],
+                high=self.bounds[population.name, k],
+                first=first,
+                last=last,
+            )
+            if found is None:
+                return None
+            levels.append(found.shaped(axes, operand.bias if bias is None else None))
+        return levels
+
+    def _level(
+        self,
+        population: DesignPopulation,
+        levels: Sequence[Levels],
+        values: Mapping[str, np.ndarray],
+        raw: np.ndarray,
+    ) -> np.ndarray:
+        """Return the level that every neuron settles at: of several operands the highest one."""
+        if population.function == INPUT:
+            shape = population.shape if self.heard is None else self.heard.shape
+            return levels[0].level(raw.reshape(len(raw), *shape))
+        found = [each.level(self._sums(population, k, values)) for k, each in enumerate(levels)]
+        return found[0] if len(found) == 1 else np.maximum.reduce(found)
+
+    def _listened(self, raw: np.ndarray, levels: Levels) -> np.ndarray:
+        """Return the inputs that are not 0 throughout a batch, where many are and no map minds.
+
+        A level rises with the raw integer, so that least and greatest tell of all between.
+        """
+        if self.count_events or not self.leaves_out or not len(raw):
+            return raw
+        ends = levels.values(levels.level(np.array([raw.min(axis=0), raw.max(axis=0)])))
+        heard = np.flatnonzero(ends.any(axis=0))
+        if len(heard) > MOST_HEARD * raw.shape[1]:
+            return raw
+        self.heard = heard
+        return raw[:, heard]
+
     def _settled(
         self,
         raw: np.ndarray,
         *,
         keep: bool = False,
-        look: Callable[[str, np.ndarray], None] = lambda name, index: None,
+        look: Callable[[str, np.ndarray], None] | None = None,
     ) -> tuple[dict, dict]:
         """Return what the read-out reads; all values with ``keep``.
 
         ``look`` is told of every population by name, and the indices of its targets.
         """
+        self.heard = None
         values: dict[str, np.ndarray] = {}
         events: dict[str, np.ndarray] = {}
         populations = self.design.populations[:-1]
         for population, done in zip(populations, last_readers(self.design), strict=False):
-            stairs = self.stairs[population.name]
-            index = stairs.index(self._target(population, values, raw))
-            look(population.name, index)
-            values[population.name] = self.settled_value(population, index)
+            name, axes = population.name, tuple(range(1, 1 + len(population.shape)))
+            levels = None if look is not None else self.levels_of(population, len(raw))
+            if levels is None:
+                at = self.stairs[name].index(self._target(population, values, raw))
+                sent = self.stairs[name].events
+                if look is not None:
+                    look(name, at)
+            else:
+                if population.function == INPUT and not keep:
+                    raw = self._listened(raw, levels[0])
+                at, sent = self._level(population, levels, values, raw), levels[0].events
             if self.count_events:
-                events[population.name] = stairs.events[index].reshape(len(raw), -1).sum(axis=1)
-            for name in () if keep else done:
-                del values[name]
+                events[name] = sent[at.astype(np.intp, copy=False)].sum(axis=axes)
+            values[name] = (
+                self.settled_value(population, at) if levels is None else levels[0].values(at)
+            )
+            for each in () if keep else done:
+                del values[each]
         return values, events
 
     def over_steps(self, raw: np.ndarray, steps: Sequence[int]) -> np.ndarray:
@@ -599,7 +717,7 @@ class ClosedForm:
 
 
 def _checked(design: Design, raw: np.ndarray) -> np.ndarray:
-    """Return ``raw`` as (n, input size) int64, or raise."""
+    """Return ``raw`` as (n, input size) in its own integer type, or raise."""
     raw = np.asarray(raw)
     fmt, size = design.input_format, design.input.size
     if not np.issubdtype(raw.dtype, np.integer):
@@ -608,11 +726,13 @@ def _checked(design: Design, raw: np.ndarray) -> np.ndarray:
         )
     if raw.ndim < 2 or int(np.prod(raw.shape[1:])) != size:
         raise ValueError(f"a raw sample needs {size} integers, not shape {raw.shape[1:]}")
-    if raw.size and (raw.min() < fmt.low or raw.max() > fmt.high):
+    held = np.iinfo(raw.dtype)
+    fits = fmt.low <= held.min and held.max <= fmt.high
+    if raw.size and not fits and (raw.min() < fmt.low or raw.max() > fmt.high):
         raise ValueError(
             f"raw samples must lie in {fmt.low}..{fmt.high}, not {raw.min()}..{raw.max()}"
         )
-    return raw.reshape(len(raw), size).astype(np.int64)
+    return raw.reshape(len(raw), size)
 
 
 def _check_int64(design: Design) -> None:

@@ -89,7 +89,7 @@ def trace(design: Design, raw: np.ndarray) -> dict[str, Record]:
     for _ in range(design.input.rate_code.steps):
         for p in design.populations:
             if p.function == INPUT:
-                current = raw.reshape(1, *p.shape) - design.input_format.low
+                current = raw.astype(np.int64).reshape(1, *p.shape) - design.input_format.low
             else:
                 (operand,) = p.operands
                 current = np.broadcast_to(operand.bias, (1, *p.shape)).astype(np.int64)
@@ -159,7 +159,9 @@ class IntegrateFire:
         design, leak = self.design, self.leak
         m = {p.name: np.zeros((len(raw), *p.shape)) for p in design.populations}
         theta = {p.name: threshold_of(p, leak).astype(np.float64) for p in design.populations[:-1]}
-        first = (raw - design.input_format.low).reshape(len(raw), *design.input.shape)
+        first = (raw.astype(np.int64) - design.input_format.low).reshape(
+            len(raw), *design.input.shape
+        )
         first = first.astype(np.float64) * 2**leak
         fired: dict[str, np.ndarray] = {}
         counts = {p.name: np.zeros(len(raw), np.int64) for p in design.populations[:-1]}

@@ -50,6 +50,46 @@ def random_conv(case, rng) -> Conv:
     )
 
 
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_sums_in_another_order_are_the_same_sums(case, axes) -> None:
+    rng = np.random.default_rng(5)
+    conv = random_conv(case, rng)
+    layout = Layout(planes=conv.layout.planes, axes=axes)
+    conv = conv.reading(layout.memory, layout)
+    conv = conv.with_weights(conv.weights.astype(np.float32))
+    x = rng.integers(-9, 10, (5, *layout.memory)).astype(np.float32)
+
+    y = conv.summed(x)
+
+    assert y.shape == (5, *conv.out_shape) and np.array_equal(y, conv.apply(x))
+    # as it comes out of another convolution, lines first and samples last
+    moved = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 0, -1)), -1, 0)
+    assert np.array_equal(conv.summed(moved), y)
+
+
+def test_matrices_of_many_columns_are_multiplied_part_by_part(monkeypatch) -> None:
+    rng = np.random.default_rng(6)
+    conv = random_conv(CASES[1], rng)
+    conv = conv.with_weights(conv.weights.astype(np.float32))
+    x = rng.integers(-9, 10, (7, *conv.in_shape)).astype(np.float32)
+
+    monkeypatch.setattr("signfire.gen.model.maps.conv.MATRIX_PRODUCTS", 1)
+
+    assert np.array_equal(conv.summed(x), conv.apply(x))
+
+
+def test_dense_map_of_some_inputs_leaves_out_the_others() -> None:
+    rng = np.random.default_rng(7)
+    dense = Dense(rng.integers(-9, 10, (4, 6)), (2, 3))
+    x = rng.integers(-9, 10, (5, 2, 3))
+    x.reshape(5, 6)[:, [0, 2, 3]] = 0
+
+    some = dense.among(np.array([1, 4, 5]))
+
+    assert np.array_equal(some.apply(x.reshape(5, 6)[:, [1, 4, 5]]), dense.apply(x))
+
+
 def test_convolution_worked_by_hand() -> None:
     conv = Conv(
         in_shape=(1, 2, 3),

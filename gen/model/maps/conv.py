@@ -2,15 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from .planes import padded
 from .sliding import ONE_INPUT, Sliding
 
 LARGEST_COLUMNS = 2**23  # elements of the matrix that a convolution unfolds at a time
+# BLAS multiplies small matrices without moving them about first, OpenBLAS up to 10^6 products.
+MATRIX_PRODUCTS = 10**6
+LEAST_WIDTH = 16  # columns of a matrix that is multiplied at a time
+
+
+def inside(count: int, step: int, shift: int, size: int) -> tuple[slice, slice]:
+    """Return which i of ``count`` have i·step + shift in 0..size - 1, and what they read."""
+    begin = min(count, max(0, -(shift // step)))
+    end = max(begin, min(count, (size - 1 - shift) // step + 1))
+    first = begin * step + shift
+    return slice(begin, end), slice(first, first + (end - begin) * step, step)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,11 +123,72 @@ class Conv(Sliding):
             y[i : i + batch] = (rows @ columns).reshape(-1, *self.out_shape)
         return y
 
+    def summed(self, x: np.ndarray) -> np.ndarray:
+        """Return :meth:`apply` of whole floats, laid out lines first and samples last.
+
+        A window is unfolded along its line alone: the lines that it spans lie one behind the other,
+        so that its inputs are rows of the same matrix whichever line it begins at.
+        """
+        if self.depthwise:
+            return self._apply_depthwise(x)
+        (rows, columns), n = self.out_planes[1:], len(x)
+        lines = self._unfolded_lines(x)
+        fan_in, item = self.weights.shape[1], x.itemsize
+        line = lines[0, 0].size
+        matrices = as_strided(
+            lines,
+            (self.groups, rows, fan_in, columns * n),
+            (lines.strides[0], self._step_down * line * item, columns * n * item, item),
+            writeable=False,
+        )
+        y = np.empty((rows, self.groups, len(self.kernel) // self.groups, columns * n), x.dtype)
+        placed = y.swapaxes(0, 1)
+        weights = self._line_weights
+        width = max(LEAST_WIDTH, MATRIX_PRODUCTS // (weights.shape[2] * fan_in))
+        for at in range(0, columns * n, width):
+            part = slice(at, at + width)
+            np.matmul(weights, matrices[..., part], out=placed[..., part])
+        return y.reshape(rows, len(self.kernel), columns, n).transpose(3, 1, 0, 2)
+
+    @cached_property
+    def _line_weights(self) -> np.ndarray:
+        """(groups, 1, outputs, fan_in) with columns in the order of lines, columns, channels."""
+        moved = self.kernel.transpose(0, 2, 3, 1).reshape(self.groups, 1, -1, self.weights.shape[1])
+        return np.ascontiguousarray(moved)
+
+    @property
+    def _step_down(self) -> int:
+        """Lines from one window to the next among those that windows read."""
+        return 1 if self.window[0] == 1 else self.stride[0]
+
+    def _unfolded_lines(self, x: np.ndarray) -> np.ndarray:
+        """Return (groups, lines, width of the window, channels, positions in a line, n)."""
+        channels, height, width = self.layout.planes
+        (rows, columns), (down, right) = self.out_planes[1:], self.stride
+        (tall, wide), (top, _, left, _) = self.window, self.padding
+        used = (rows - 1) * self._step_down + tall
+        to, of = inside(used, down if tall == 1 else 1, -top, height)
+        taps = [inside(columns, right, v - left, width) for v in range(wide)]
+        planes = np.ascontiguousarray(self.layout.seen(x).transpose(2, 1, 3, 0))
+        whole = (slice(0, used), [(slice(0, columns), slice(0, width, 1))])
+        if self.groups == 1 and (to, taps) == whole:  # lines stand as they are read
+            return np.ascontiguousarray(planes[of])[None, :, None]
+        planes = planes.reshape(height, self.groups, -1, width, len(x)).swapaxes(0, 1)[:, of]
+        per_group = channels // self.groups
+        lines = np.empty((self.groups, used, wide, per_group, columns, len(x)), x.dtype)
+        lines[:, : to.start] = lines[:, to.stop :] = 0
+        for v, (at, read) in enumerate(taps):
+            tap = lines[:, to, v]
+            tap[..., : at.start, :] = tap[..., at.stop :, :] = 0
+            tap[..., at, :] = planes[..., read, :]
+        return lines
+
     def _apply_depthwise(self, x: np.ndarray) -> np.ndarray:
         planes = padded(self.layout.seen(x), self.padding)
-        y = np.zeros((len(x), *self.out_shape), np.result_type(x, self.kernel))
-        for k, tap in enumerate(self.taps(planes)):
-            y += self.weights[:, k, None, None] * tap
+        factors, taps = self.weights[..., None, None], self.taps(planes)
+        y = factors[:, 0] * next(taps)
+        for k, tap in enumerate(taps, 1):
+            y += factors[:, k] * tap
         return y
 
     def patches(self, x: np.ndarray) -> np.ndarray:

@@ -51,6 +51,9 @@ class Dense(LinearMap):
     def patches(self, x: np.ndarray) -> np.ndarray:
         return x.reshape(1, len(x), -1)
 
+    def among(self, inputs: np.ndarray) -> "Dense":
+        return Dense(self.matrix.T[inputs].T, inputs.shape)
+
     def columns(self, *, is_input: bool) -> np.ndarray:
         return super().columns(is_input=True) if is_input else raster_order(self.in_shape)
 

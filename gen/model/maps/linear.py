@@ -53,6 +53,29 @@ class LinearMap(ABC):
     def apply(self, x: np.ndarray) -> np.ndarray:
         """Map a batch: (n, *in_shape) to (n, *out_shape)."""
 
+    def summed(self, x: np.ndarray) -> np.ndarray:
+        """Return :meth:`apply` of whole floats, whose sums are exact in whatever order.
+
+        ``x`` and ``weights`` are of one type, in which no sum of terms is rounded. A kind may lay
+        the result out in another order of memory.
+        """
+        return self.apply(x)
+
+    def among(self, inputs: np.ndarray) -> "LinearMap | None":
+        """Return the map of some elements of the source, given side by side, all others being 0.
+
+        Parameters
+        ----------
+        inputs
+            (k,) their numbers, int64.
+
+        Returns
+        -------
+        LinearMap
+            ``None`` where the elements have places, as of every kind that does not say otherwise.
+        """
+        return None
+
     @abstractmethod
     def patches(self, x: np.ndarray) -> np.ndarray:
         """Return (groups, rows, fan_in): every vector of ``x`` that meets the weights of a group.

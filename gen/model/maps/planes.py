@@ -58,12 +58,21 @@ class Layout:
 
 
 def padded(x: np.ndarray, padding: Padding) -> np.ndarray:
-    """Add rows and columns of zeros around (..., height, width); negative numbers cut off."""
+    """Add rows and columns of zeros around (..., height, width); negative numbers cut off.
+
+    The result lies in memory in the order of ``x``.
+    """
     top, bottom, left, right = padding
     height, width = x.shape[-2:]
     x = x[..., max(0, -top) : height - max(0, -bottom), max(0, -left) : width - max(0, -right)]
-    grow = [(max(0, top), max(0, bottom)), (max(0, left), max(0, right))]
-    return x if not np.any(grow) else np.pad(x, [(0, 0)] * (x.ndim - 2) + grow)
+    if max(padding) <= 0:
+        return x
+    above, before = max(0, top), max(0, left)
+    height, width = x.shape[-2:]
+    grown = (above + height + max(0, bottom), before + width + max(0, right))
+    planes = np.zeros_like(x, shape=(*x.shape[:-2], *grown))
+    planes[..., above : above + height, before : before + width] = x
+    return planes
 
 
 def positions(size: tuple[int, int], window, stride, padding: Padding) -> tuple[int, int]:

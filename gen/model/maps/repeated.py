@@ -107,6 +107,9 @@ class Repeated(LinearMap):
     def apply(self, x: np.ndarray) -> np.ndarray:
         return self.windows.apply(self.repeated(x)).reshape(len(x), *self.out_shape)
 
+    def summed(self, x: np.ndarray) -> np.ndarray:
+        return self.windows.summed(self.repeated(x)).reshape(len(x), *self.out_shape)
+
     def patches(self, x: np.ndarray) -> np.ndarray:
         return self.windows.patches(self.repeated(x))
 
