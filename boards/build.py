@@ -25,8 +25,9 @@ from . import nextpnr
 from .accelerator import IDENTITY, Accelerator, technology_of
 from .boards import Board
 from .budget import budget_of
+from .carry_chains import shorten_chains
 from .contents import ContentsMap, grids_of, set_words, words_of
-from .devices import GOWIN
+from .devices import ECP5, GOWIN
 from .netlist import open_netlist, set_clock, set_routed_clock
 from .nextpnr import BuildError, CriticalPath, PnrReport, Usage
 from .pins import top_ports
@@ -525,6 +526,10 @@ class _Flow:
             errors = [line for line in done.stdout.splitlines() if "ERROR" in line]
             reason = errors[-1] if errors else f"exit status {done.returncode}"
             raise BuildError(f"yosys failed: {reason} (log: {self.directory / f'{NAME}.rpt'})")
+        if self.board.family == ECP5:
+            netlist = json.loads(self._netlist.read_text())
+            shorten_chains(netlist)
+            _write_whole(self._netlist, json.dumps(netlist))
         _write_whole(stamp, digest)
 
     def _all_seeds(

@@ -170,12 +170,18 @@ def _inputs(module: dict) -> set[str]:
 
 
 def _simplify(module: dict) -> None:
-    """Give cells and nets short names, which is half of the time that a simulator compiles."""
+    """Give cells and nets short names, which is half of the time that a simulator compiles.
+
+    What is connected to nothing is left out.
+    """
     for name, port in module["ports"].items():
         if name != PLL_CLOCK:
             port["direction"] = "inout"  # as the pads have it
     module["netnames"] = {n: net for n, net in module["netnames"].items() if n in module["ports"]}
     module["cells"] = {f"c{n}": cell for n, cell in enumerate(module["cells"].values())}
+    for cell in module["cells"].values():  # an output must not lead to a constant
+        ports = cell["connections"]
+        cell["connections"] = {name: bits for name, bits in ports.items() if bits != ["x"]}
 
 
 def _cells(data: dict) -> dict[str, int]:
