@@ -25,6 +25,7 @@ from . import nextpnr
 from .accelerator import IDENTITY, Accelerator, technology_of
 from .boards import Board
 from .budget import budget_of
+from .carry_cells import gated_sum_cells
 from .carry_chains import shorten_chains
 from .contents import ContentsMap, grids_of, set_words, words_of
 from .devices import ECP5, GOWIN
@@ -477,6 +478,8 @@ class _Flow:
         if self.board.family in FAMILIES:
             self.roms = getattr(application, "roms", {})
             platform.get_rom = RomCells(self.roms, self._technology, self.board.family)
+        if self.board.family == ECP5:
+            platform.get_gated_sum = gated_sum_cells
         plan = platform.build(top, NAME, do_build=False, **options)
         # Without source lines nothing depends on where signfire is installed.
         for name in plan.files:

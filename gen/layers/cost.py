@@ -12,6 +12,7 @@ from ..cost import (
     carry_luts,
     counter_luts,
     fifo_cost,
+    gated_tree_cost,
     multiplexer_luts,
     product_cost,
     ram_cost,
@@ -74,16 +75,14 @@ def weights_cost(plan: LayerPlan) -> Resources:
 
 
 def synapses_cost(plan: LayerPlan) -> Resources:
-    """Gates: a LUT a weight bit and step; trees: a LUT a bit of every adder."""
+    """Gates and trees of every step, and the adders that join the steps."""
     fold, bits = plan.folding, plan.weight_bits
     if fold.is_logic:
         return logic_cost(plan)
     if fold.multiplies:
         return multipliers_cost(plan)
-    tree = tree_cost(plan.technology, fold.simd, bits)
-    wider = plan.first_bits - bits  # of one gate, and of one adder at every level
-    gates = fold.simd * bits + wider * (1 + address_bits(fold.simd))
-    one = scaled(Resources(lut=gates, ff=gates) + tree, fold.unroll)
+    tree = gated_tree_cost(plan.technology, fold.simd, bits, plan.first_bits)
+    one = scaled(tree, fold.unroll)
     width = plan.first_bits + address_bits(fold.simd) + fold.unroll - 1
     join = tree_cost(plan.technology, fold.unroll, width)
     return scaled(one + join, fold.pe)

@@ -550,7 +550,8 @@ def make_synapses(plan: LayerPlan) -> SynapseArray | MultiplierArray | LogicArra
     }
     if plan.folding.multiplies:
         return MultiplierArray(packed=plan.packed, **settings)
-    return SynapseArray(first_bits=plan.first_bits, **settings)
+    gated_adders = plan.technology.gated_adders
+    return SynapseArray(first_bits=plan.first_bits, gated_adders=gated_adders, **settings)
 
 
 def plan_synapse_latency(plan: LayerPlan) -> int:
@@ -560,7 +561,8 @@ def plan_synapse_latency(plan: LayerPlan) -> int:
         return logic_latency(depth=plan.constant_depth, unroll=unroll)
     if plan.folding.multiplies:
         return multiplier_latency(simd=simd, unroll=unroll, packed=plan.packed)
-    return synapse_latency(simd=simd, unroll=unroll)
+    gated_adders = plan.technology.gated_adders
+    return synapse_latency(simd=simd, unroll=unroll, gated_adders=gated_adders)
 
 
 def make_integrator(plan: LayerPlan) -> ShiftIntegrator | WeightedIntegrator:
