@@ -2,8 +2,9 @@
 
 Verilator writes C++, and g++ is called here rather than by the Makefiles that Verilator writes too:
 they compile Verilator's own runtime for every model, which is half of the work and more, and refuse
-folders with spaces. Here the runtime is an archive, and its headers are a precompiled one; both lie
-in :mod:`signfire.sim.cache`, and so does each program, by the digest of all that it is made of.
+folders with spaces. Here each file of the runtime is compiled once, and its headers are a
+precompiled one; both lie in :mod:`signfire.sim.cache`, and so does each program, by the digest of
+all that it is made of.
 """
 
 import json
@@ -32,7 +33,9 @@ COMPILE_FLAGS = ["-Wno-fatal", "-Werror-USERFATAL"]
 # function when every signal is public: g++ works on that for half an hour with -O2.
 OPTIMISATION = {"OPT_FAST": "-O2", "OPT_SLOW": "-O0"}
 RUNTIME_OPTIMISATION = "-O2"  # compiled once
-RUNTIME = ("verilated.cpp", "verilated_dpi.cpp", "verilated_threads.cpp", "verilated_vpi.cpp")
+# Files of the runtime: of every model, and of those that cocotb drives, without waves and with.
+RUNTIME = ("verilated.cpp", "verilated_threads.cpp", "verilated_vpi.cpp", "verilated_dpi.cpp")
+FIXED = ("-DVERILATOR=1", "-DVM_SC=0")  # macros of every C++ file; there is no SystemC
 # Takes half the time to compile; what then runs is some times slower.
 HURRY = {"OPT_FAST": "-O0", "OPT_SLOW": "-O0"}
 # Bytes of C++ up to which a model is compiled as one file: so g++ reads the headers once.
@@ -178,6 +181,7 @@ def prepare() -> None:
                 optimisation=optimisation,
             )
             compiled(first, Path(folder))
+        _Build(first, Path(folder) / "runtime.log").runtime(RUNTIME)
 
 
 class _Build:
@@ -205,7 +209,7 @@ class _Build:
         names = {
             kind: [Path(file).name for file in files] for kind, files in written["sources"].items()
         }
-        macros = _macros(written["options"])
+        first = "".join(f"#define {macro}\n" for macro in _macros(written["options"]))
         files = {
             "OPT_FAST": [*names["classes_fast"], *names.get("support_fast", [])],
             "OPT_SLOW": [*names["classes_slow"], *names["support_slow"]],
@@ -220,51 +224,51 @@ class _Build:
             units = _units(work / "model", sources, limit)
             if speed == "OPT_FAST":
                 units[-1] += self._harness()
-            headers = self._precompiled(self.optimisation[speed], macros)
+            headers = self._precompiled(self.optimisation[speed])
             for n, text in enumerate(units):
                 source, result = f"{speed}_{n}.cpp", f"{speed}_{n}.o"
-                (work / source).write_text(text)
-                command = [*_compiler(), self.optimisation[speed], *macros, "-I.", "-Imodel"]
+                (work / source).write_text(first + text)
+                command = [*_compiler(), self.optimisation[speed], *FIXED, *_folders()]
+                command += ["-I.", "-Imodel"]
                 command += ["-include", str(headers / "headers.h")]
                 commands[result] = [*command, "-c", source, "-o", result]
         self._run_all(list(commands.values()), work)
-        # One archive for all: what a model does not need of it is not linked.
-        runtime = self._runtime(sorted({*names["global"], *RUNTIME}), macros)
-        command = [*_compiler(), *commands, str(runtime / "runtime.a"), *program.link, *_linking()]
+        runtime = self.runtime(names["global"])
+        command = [*_compiler(), *commands, *map(str, runtime), *program.link, *_linking()]
         self._run([*command, "-o", str(folder.resolve() / "program")], work)
 
     def _harness(self) -> str:
         mains = [name for name in self.program.harness if name.endswith(".cpp")]
         return "".join(f"#define {text}\n" for text in self.program.defines) + _includes(mains)
 
-    def _runtime(self, sources: list[str], macros: list[str]) -> Path:
-        """Return the folder with the archive of Verilator's own C++ files ``sources``."""
+    def runtime(self, sources: Sequence[str]) -> list[Path]:
+        """Return the objects of Verilator's own C++ files ``sources``."""
 
-        def make(folder: Path) -> None:
-            command = [*_compiler(), RUNTIME_OPTIMISATION, *macros, "-c"]
-            with tempfile.TemporaryDirectory(prefix="objects-", dir=folder.parent) as work:
-                paths = [str(_include() / source) for source in sources]
-                self._run_all([[*command, path] for path in paths], Path(work))
-                objects = [f"{Path(source).stem}.o" for source in sources]
-                archive = folder.resolve() / "runtime.a"
-                self._run(["ar", "rcs", str(archive), *objects], Path(work))
+        def compiled_once(source: str) -> Path:
+            def make(folder: Path) -> None:
+                command = [*_compiler(), RUNTIME_OPTIMISATION, *FIXED, *_folders(), "-c"]
+                self._run([*command, str(_include() / source), "-o", "runtime.o"], folder)
 
-        made_of = [sources, RUNTIME_OPTIMISATION, macros, _made_with()]
-        return available()[0].entry("runtime", key_of(made_of), make)
+            key = key_of([source, RUNTIME_OPTIMISATION, FIXED, _made_with()])
+            return available()[0].entry("runtime", key, make) / "runtime.o"
 
-    def _precompiled(self, optimisation: str, macros: list[str]) -> Path:
+        with _pool(len(sources)) as pool:
+            return list(pool.map(compiled_once, sources))
+
+    def _precompiled(self, optimisation: str) -> Path:
         """Return the folder with the precompiled header."""
 
         def make(folder: Path) -> None:
             (folder / "headers.h").write_text(PRECOMPILED)
-            command = [*_compiler(), optimisation, *macros, "-x", "c++-header", "headers.h"]
+            command = [*_compiler(), optimisation, *FIXED, *_folders()]
+            command += ["-x", "c++-header", "headers.h"]
             self._run([*command, "-o", "headers.h.gch"], folder)
 
-        made_of = [PRECOMPILED, optimisation, macros, _made_with()]
+        made_of = [PRECOMPILED, optimisation, FIXED, _made_with()]
         return available()[0].entry("headers", key_of(made_of), make)
 
     def _run_all(self, commands: list[list[str]], folder: Path) -> None:
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, len(commands))) as pool:
+        with _pool(len(commands)) as pool:
             list(pool.map(lambda command: self._run(command, folder), commands))
 
     def _run(self, command: list[str], folder: Path) -> None:
@@ -283,6 +287,10 @@ class _Build:
         if done.returncode:
             what = self.program.what
             raise RuntimeError(f"Verilator could not compile the {what}; see {self.log}")
+
+
+def _pool(jobs: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(os.cpu_count() or 1, max(1, jobs)))
 
 
 def _units(folder: Path, files: list[str], limit: int) -> list[str]:
@@ -309,21 +317,24 @@ def _include() -> Path:
 
 
 def _macros(options: Mapping[str, bool]) -> list[str]:
-    """Return what Verilator's Makefiles define, by what Verilator says of the model."""
+    """Return what Verilator's Makefiles define, by what Verilator says of the model.
+
+    Its own files ask for none of it (``VM_TRACE`` makes an old name known to users' C++), so it
+    stands in the model's C++, below the precompiled header.
+    """
     values = {
-        "VERILATOR": 1,
         "VM_COVERAGE": options["coverage"],
-        "VM_SC": options["system_c"],
         "VM_TIMING": options["use_timing"],
         "VM_TRACE": options["trace"],
         "VM_TRACE_FST": options["trace_fst"],
         "VM_TRACE_VCD": options["trace_vcd"],
         "VM_TRACE_SAIF": options["trace_saif"],
     }
-    return [f"-D{name}={int(value)}" for name, value in values.items()] + [
-        f"-I{_include()}",
-        f"-I{_include() / 'vltstd'}",
-    ]
+    return [f"{name} {int(value)}" for name, value in values.items()]
+
+
+def _folders() -> list[str]:
+    return [f"-I{_include()}", f"-I{_include() / 'vltstd'}"]
 
 
 def _compiler() -> list[str]:

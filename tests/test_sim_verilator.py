@@ -1,5 +1,6 @@
 """Compiled simulators: made of all that they depend on, once, and in any folder."""
 
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -81,14 +82,29 @@ def test_the_runtime_is_compiled_once_for_all_programs(counter, tmp_path, runs):
     compiled(counter, tmp_path)
     runs.clear()
     slower = replace(
-        counter, verilog={"top.v": stepping(1)}, flags=[*counter.flags, "--vpi", "--public-flat-rw"]
+        counter,
+        verilog={"top.v": stepping(1)},
+        flags=[*counter.flags, "--vpi", "--public-flat-rw", "--trace"],
     )
 
     assert said(compiled(slower, tmp_path)) == "3 7"
     words = [word for command in runs for word in command]
-    assert any(word.endswith("runtime.a") for word in words)
+    assert any(word.endswith("runtime.o") for word in words)
     assert not any(word.endswith("verilated.cpp") for word in words)
     assert "c++-header" not in words
+
+
+def test_the_macros_of_a_model_stand_in_its_own_files_alone(counter, tmp_path):
+    says = MAIN.replace("FACTOR", "VM_TRACE << VM_TRACE_VCD << VM_TIMING")
+    harness = {**counter.harness, "counter_main.cpp": says}
+    traced = replace(counter, harness=harness, flags=[*counter.flags, "--trace"])
+
+    assert said(compiled(replace(counter, harness=harness), tmp_path)) == "6 000"
+    assert said(compiled(traced, tmp_path)) == "6 110"
+    asked = set()  # by Verilator's own files
+    for file in verilator._include().glob("*.[hc]*"):
+        asked |= set(re.findall(r"\bVM_(?!SOLVER)\w+", file.read_text()))
+    assert asked == {"VM_SC", "VM_TRACE"}
 
 
 def test_all_that_a_program_is_made_of_is_in_its_key(counter, monkeypatch) -> None:
