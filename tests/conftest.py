@@ -38,6 +38,7 @@ from amaranth.sim import Simulator, pysim
 from queued_engine import QueuedEngine
 
 from signfire.boards import build, toolchain
+from signfire.gen.core.core import Core
 from signfire.gen.design.linkformat import SampleFormat, identity_of
 from signfire.gen.layers.pair.rtl import PairLayer
 from signfire.hdl.protocol import (
@@ -354,10 +355,62 @@ class CoreRun:
 
     def __init__(self, core, raw, *, gaps=None, ready=(), reset_at=None) -> None:
         self.core, self.ready, self.reset_at = core, ready, reset_at
-        payload = core.samples.payload.as_value()
-        self.words = packed(raw.reshape(-1, core.lanes), len(payload) // core.lanes)
+        width = len(core.samples.payload.as_value()) // core.lanes
+        self.words = packed(raw.reshape(-1, core.lanes), width)
         self.gaps = [0] * len(self.words) if gaps is None else gaps
         self.wanted = len(raw) * core.design.readout.size
+        if not hasattr(core, "bench"):
+            core.bench = CoreBench(core)
+        core.bench.run(self)
+
+    async def play(self, bench, ctx) -> None:
+        """Drive a bench until every result came."""
+        self._start()
+        driven = None
+        ticks = aiter(ctx.tick())
+        for cycle in range(self.LIMIT):
+            resetting = cycle == self.reset_at
+            offered = self.number < len(self.words) and self.wait == 0
+            self.wait = max(0, self.wait - 1)
+            inputs = resetting | self._ready(cycle) << 1 | offered << 2
+            if offered:
+                inputs |= self.words[self.number] << 3
+            if inputs != driven:
+                ctx.set(bench.inputs, inputs)
+                driven = inputs
+            if offered and ctx.get(bench.taken):
+                self.number += 1
+                if self.number < len(self.words):
+                    self.wait = self.gaps[self.number]
+            told = ctx.get(bench.told)
+            while told:
+                place = told.bit_length() - 1
+                told ^= 1 << place
+                bench.watched[place][1](self, ctx, cycle)
+            await anext(ticks)
+            if resetting:
+                self._start()
+            elif len(self.results) == self.wanted:
+                return
+        raise TimeoutError(f"{len(self.results)} of {self.wanted} results came")
+
+    def _start(self) -> None:
+        self.number, self.wait = 0, self.gaps[0]
+        self.results: list[dict] = []
+        self.moved: dict = {}
+        self.values: dict = {}
+
+    def _ready(self, cycle: int) -> bool:
+        return bool(self.ready[cycle]) if cycle < len(self.ready) else True
+
+
+class CoreBench:
+    """A Core in Amaranth's simulator, which is made once for all of its runs."""
+
+    def __init__(self, core) -> None:
+        self.core = core
+        self.current: CoreRun | None = None
+        payload = core.samples.payload.as_value()
         reset = Signal()
         with open_collisions():
             inner = Fragment.get(ResetInserter(reset)(core), None)
@@ -375,67 +428,37 @@ class CoreRun:
         ]
         top = Fragment.get(m, None)
         top.add_subfragment(inner, "core")
-        simulator = Simulator(top)
-        simulator.add_clock(1e-6)
-        simulator.add_testbench(self._testbench)
-        simulator.run()
+        self.simulator = Simulator(top)
+        self.simulator.add_clock(1e-6)
+        self.simulator.add_testbench(self._testbench)
+
+    def run(self, run: CoreRun) -> None:
+        """Let a run drive the core from its first cycle on."""
+        if self.current is not None:
+            self.simulator.reset()
+        self.current = run
+        self.simulator.run()
 
     async def _testbench(self, ctx) -> None:
-        self._start()
-        driven = None
-        ticks = aiter(ctx.tick())
-        for cycle in range(self.LIMIT):
-            resetting = cycle == self.reset_at
-            offered = self.number < len(self.words) and self.wait == 0
-            self.wait = max(0, self.wait - 1)
-            inputs = resetting | self._ready(cycle) << 1 | offered << 2
-            if offered:
-                inputs |= self.words[self.number] << 3
-            if inputs != driven:
-                ctx.set(self.inputs, inputs)
-                driven = inputs
-            if offered and ctx.get(self.taken):
-                self.number += 1
-                if self.number < len(self.words):
-                    self.wait = self.gaps[self.number]
-            told = ctx.get(self.told)
-            while told:
-                place = told.bit_length() - 1
-                told ^= 1 << place
-                self.watched[place][1](ctx, cycle)
-            await anext(ticks)
-            if resetting:
-                self._start()
-            elif len(self.results) == self.wanted:
-                return
-        raise TimeoutError(f"{len(self.results)} of {self.wanted} results came")
-
-    def _start(self) -> None:
-        self.number, self.wait = 0, self.gaps[0]
-        self.results: list[dict] = []
-        self.moved: dict = {}
-        self.values: dict = {}
-
-    def _ready(self, cycle: int) -> bool:
-        return bool(self.ready[cycle]) if cycle < len(self.ready) else True
+        await self.current.play(self, ctx)
 
     def _watched(self):
         """Yield what to watch for, and what to do in a cycle that shows it."""
         encoder, layers, results = self.core.encoder, self.core.layers, self.core.results
 
-        def result(ctx, cycle) -> None:
-            self.results.append(plain(ctx.get(results.payload)))
+        def result(run, ctx, cycle) -> None:
+            run.results.append(plain(ctx.get(results.payload)))
 
         def moves(place, *signals):
-            def note(ctx, cycle) -> None:
-                self.moved.setdefault(place, []).append(cycle)
+            def note(run, ctx, cycle) -> None:
+                run.moved.setdefault(place, []).append(cycle)
 
             return Cat(signals).all(), note
 
         def shows(port: str, layer, valid, *signals):
-            def note(ctx, cycle) -> None:
+            def note(run, ctx, cycle) -> None:
                 found = tuple(plain(ctx.get(signal)) for signal in signals)
-                self.values.setdefault((port, layer), []).append(found)
+                run.values.setdefault((port, layer), []).append(found)
 
             return valid, note
 
@@ -485,6 +508,31 @@ def packed(rows: np.ndarray, width: int) -> list[int]:
 def run_core():
     """:class:`CoreRun`."""
     return CoreRun
+
+
+KEPT_CORES = 10  # a simulator in Python is some megabytes
+
+
+class KeptCores:
+    """Cores with their simulators, for tests that run one more than once and change nothing."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple, Core] = {}
+
+    def __call__(self, design, technology="ecp5") -> Core:
+        foldings = [(p.name, p.folding) for p in design.populations]
+        key = (design.hash, str(foldings), str(technology))
+        core = self.kept.pop(key, None) or Core(design, technology)
+        self.kept[key] = core  # the newest last
+        if len(self.kept) > KEPT_CORES:
+            del self.kept[next(iter(self.kept))]
+        return core
+
+
+@pytest.fixture(scope="session")
+def core_of():
+    """:class:`KeptCores`."""
+    return KeptCores()
 
 
 class PretendedBoard:

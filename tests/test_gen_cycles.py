@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from signfire.gen.core.core import Core, core_timing
+from signfire.gen.core.core import core_timing
 from signfire.gen.core.plans import plan_layers
 from signfire.gen.design.folding import Folding as F
 from signfire.gen.layers.cycles import (
@@ -180,10 +180,10 @@ WINDOWS = {  # arguments of random_windows
 STALLS = {"free": (0.0, 0.0), "stalled": (0.3, 0.6)}  # how often source and sink pause
 
 
-def check_transfers(design, technology: str, run_core, seed: int, stalls: str) -> None:
+def check_transfers(core, run_core, seed: int, stalls: str) -> None:
     """Compare every transfer of a run with its prediction; many words of it are silent."""
+    design, technology = core.design, core.technology
     count = 3 if len(design.input.shape) == 1 else 2  # planes are many words already
-    core = Core(design, technology)
     rng = np.random.default_rng(seed)
     fmt = design.input_format
     raw = rng.integers(fmt.low, fmt.high + 1, (count, design.input.size))
@@ -210,23 +210,23 @@ def check_transfers(design, technology: str, run_core, seed: int, stalls: str) -
 
 @pytest.mark.parametrize("stalls", STALLS)
 @pytest.mark.parametrize("name", DESIGNS)
-def test_every_transfer_falls_on_its_predicted_cycle(make_design, run_core, name, stalls):
+def test_every_transfer_falls_on_its_predicted_cycle(make_design, run_core, core_of, name, stalls):
     arguments, technology = DESIGNS[name]
 
-    check_transfers(make_design(**arguments), technology, run_core, len(name), stalls)
+    check_transfers(core_of(make_design(**arguments), technology), run_core, len(name), stalls)
 
 
 @pytest.mark.parametrize("stalls", STALLS)
 @pytest.mark.parametrize("name", WINDOWS)
 def test_every_transfer_of_windows_falls_on_its_predicted_cycle(
-    make_windows, run_core, name, stalls
+    make_windows, run_core, core_of, name, stalls
 ):
-    check_transfers(make_windows(**WINDOWS[name]), "ecp5", run_core, len(name), stalls)
+    check_transfers(core_of(make_windows(**WINDOWS[name]), "ecp5"), run_core, len(name), stalls)
 
 
 @pytest.mark.parametrize("stalls", STALLS)
 @pytest.mark.seeds(quick=3, deep=24)  # the first three are of three kinds
-def test_windows_of_any_shape_keep_their_cycles(make_windows, run_core, seed, stalls):
+def test_windows_of_any_shape_keep_their_cycles(make_windows, run_core, core_of, seed, stalls):
     rng = np.random.default_rng(seed)
 
     def sliding(kind, number, size, limit):
@@ -253,7 +253,7 @@ def test_windows_of_any_shape_keep_their_cycles(make_windows, run_core, seed, st
     }
     design = make_windows(shape=(6, 5), layers=(first, second, last), seed=seed, folding=folding)
 
-    check_transfers(design, "ice40-up", run_core, seed, stalls)
+    check_transfers(core_of(design, "ice40-up"), run_core, seed, stalls)
 
 
 @pytest.mark.parametrize("name", DESIGNS)

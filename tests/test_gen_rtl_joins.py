@@ -123,10 +123,10 @@ def moves(timing, run, samples: int, **stalls):
             yield layer.name, what, getattr(expected.layers[n], what), run.moved[what, n]
 
 
-def test_every_integrator_and_logit_is_the_golden_models_on_its_cycle(made, run_core):
+def test_every_integrator_and_logit_is_the_golden_models_on_its_cycle(made, run_core, core_of):
     design, technology = made
     raw = samples(design, 2)
-    core = Core(design, technology)
+    core = core_of(design, technology)
 
     run = run_core(core, raw)
 
@@ -162,11 +162,11 @@ def test_a_buffer_too_short_for_the_long_way_stands_still_and_is_seen(run_core, 
 
 
 @pytest.mark.parametrize("name", ["concatenation", "whole samples"])
-def test_stalls_at_both_ends_change_no_answer_and_are_predicted(run_core, name):
+def test_stalls_at_both_ends_change_no_answer_and_are_predicted(run_core, core_of, name):
     arguments, technology = DESIGNS[name]
     design = random_joins(**arguments)
     raw = samples(design, 2, seed=1)
-    core = Core(design, technology)
+    core = core_of(design, technology)
     timing = core_timing(design, technology)
     rng = np.random.default_rng(raw.size)
     gaps = (rng.geometric(0.3, raw.size // core.lanes) - 1).tolist()

@@ -108,11 +108,11 @@ def logits(run, design) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("name", DESIGNS)
-def test_every_maximum_and_logit_is_the_golden_models_on_its_cycle(run_core, name):
+def test_every_maximum_and_logit_is_the_golden_models_on_its_cycle(run_core, core_of, name):
     arguments, technology = DESIGNS[name]
     design = random_windows(**arguments)
     raw = samples(design, 2)
-    core = Core(design, technology)
+    core = core_of(design, technology)
 
     run = run_core(core, raw)
 
@@ -138,11 +138,11 @@ def test_every_maximum_and_logit_is_the_golden_models_on_its_cycle(run_core, nam
 
 
 @pytest.mark.parametrize("name", list(DESIGNS)[1:3])
-def test_stalls_at_both_ends_change_no_answer(run_core, name):
+def test_stalls_at_both_ends_change_no_answer(run_core, core_of, name):
     arguments, technology = DESIGNS[name]
     design = random_windows(**arguments)
     raw = samples(design, 2, seed=1)
-    core = Core(design, technology)
+    core = core_of(design, technology)
     rng = np.random.default_rng(raw.size)
     gaps = (rng.geometric(0.5, raw.size // core.lanes) - 1).tolist()
     free = predict(core_timing(design, technology), 2, gaps=gaps).layers[-1].taken[-1]
@@ -162,13 +162,13 @@ def test_stalls_at_both_ends_change_no_answer(run_core, name):
     ]
 
 
-def test_reset_in_the_middle_leaves_a_clean_state(run_core):
+def test_reset_in_the_middle_leaves_a_clean_state(run_core, core_of):
     arguments, technology = DESIGNS["all channels, unroll means nothing"]
     design = random_windows(**arguments)
     raw = samples(design, 2, seed=2)
     latency, _ = steady(core_timing(design, technology))
 
-    run = run_core(Core(design, technology), raw, reset_at=latency // 2)
+    run = run_core(core_of(design, technology), raw, reset_at=latency // 2)
 
     assert golden.run(design, raw).logits.tolist() == logits(run, design)
 

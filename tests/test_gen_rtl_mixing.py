@@ -259,10 +259,10 @@ def logits(run, design) -> list[list[int]]:
     return np.reshape(found, (-1, design.readout.size)).tolist()
 
 
-def test_every_integrator_and_logit_is_the_golden_models_on_its_cycle(made, run_core):
+def test_every_integrator_and_logit_is_the_golden_models_on_its_cycle(made, run_core, core_of):
     design, technology = made
     raw = samples(design, 2)
-    core = Core(design, technology)
+    core = core_of(design, technology)
 
     run = run_core(core, raw)
 
@@ -304,11 +304,11 @@ def test_an_identity_that_does_not_hold_the_sample_stands_still_and_is_seen(run_
 @pytest.mark.parametrize(
     "name", ["lines beside whole samples", "GELU, sums without a function, odd foldings", "windows"]
 )
-def test_stalls_at_both_ends_change_no_answer_and_are_predicted(run_core, name):
+def test_stalls_at_both_ends_change_no_answer_and_are_predicted(run_core, core_of, name):
     arguments, technology = DESIGNS[name]
     design = folded(random_joins(**arguments))
     raw = samples(design, 2, seed=1)
-    core = Core(design, technology)
+    core = core_of(design, technology)
     timing = core_timing(design, technology)
     rng = np.random.default_rng(raw.size)
     gaps = (rng.geometric(0.3, raw.size // core.lanes) - 1).tolist()

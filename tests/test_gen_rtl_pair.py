@@ -139,10 +139,12 @@ def moves(timing, run, count: int, **stalls):
 
 
 @pytest.mark.parametrize("name", DESIGNS)
-def test_every_word_of_f_and_every_step_is_the_golden_models_on_its_cycle(made, run_core, name):
+def test_every_word_of_f_and_every_step_is_the_golden_models_on_its_cycle(
+    made, run_core, core_of, name
+):
     design, technology = made(name)
     raw = samples(design, 3)
-    core = Core(design, technology)
+    core = core_of(design, technology)
 
     run = run_core(core, raw)
 
@@ -168,10 +170,10 @@ def test_every_word_of_f_and_every_step_is_the_golden_models_on_its_cycle(made, 
 
 
 @pytest.mark.parametrize("name", DESIGNS)
-def test_stalls_at_both_ends_change_no_answer_and_are_predicted(made, run_core, name):
+def test_stalls_at_both_ends_change_no_answer_and_are_predicted(made, run_core, core_of, name):
     design, technology = made(name)
     raw = samples(design, 2, seed=1)
-    core = Core(design, technology)
+    core = core_of(design, technology)
     timing = core_timing(design, technology)
     rng = np.random.default_rng(raw.size)
     gaps = (rng.geometric(0.3, raw.size // core.lanes) - 1).tolist()
@@ -187,13 +189,13 @@ def test_stalls_at_both_ends_change_no_answer_and_are_predicted(made, run_core, 
         assert wanted == found, place
 
 
-def test_reset_in_the_middle_leaves_a_clean_state(made, run_core):
+def test_reset_in_the_middle_leaves_a_clean_state(made, run_core, core_of):
     design, technology = made("LayerNorm of a vector")
     raw = samples(design, 2, seed=2)[:1]
     latency, _ = steady(core_timing(design, technology))
 
     for reset_at in (latency // 2, latency - 20):
-        run = run_core(Core(design, technology), raw, reset_at=reset_at)
+        run = run_core(core_of(design, technology), raw, reset_at=reset_at)
 
         assert golden.run(design, raw).logits.tolist() == logits(run, design)
 

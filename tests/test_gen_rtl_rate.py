@@ -158,10 +158,10 @@ def expected_fire(design, plan, raw) -> list[tuple[list[int], int]]:
     return found
 
 
-def check(name: str, run_core, stalls: tuple[float, float]) -> None:
+def check(name: str, run_core, core_of, stalls: tuple[float, float]) -> None:
     """Compare every transfer, membrane, event and logit of a run."""
     design, technology = made(name)
-    core, raw = Core(design, technology), samples(design)
+    core, raw = core_of(design, technology), samples(design)
     rng = np.random.default_rng(1)
     gaps = (rng.geometric(1 - stalls[0], raw.size // core.lanes) - 1).tolist()
     ready = (rng.random(5000) >= stalls[1]).tolist()
@@ -187,13 +187,13 @@ def check(name: str, run_core, stalls: tuple[float, float]) -> None:
 
 
 @pytest.mark.parametrize("name", DESIGNS)
-def test_every_number_stands_on_its_predicted_cycle_with_stalls(run_core, name):
-    check(name, run_core, (0.3, 0.6))
+def test_every_number_stands_on_its_predicted_cycle_with_stalls(run_core, core_of, name):
+    check(name, run_core, core_of, (0.3, 0.6))
 
 
 @pytest.mark.parametrize("name", ["one by one", "everything at once", "sums of whole samples"])
-def test_every_number_stands_on_its_predicted_cycle_at_full_speed(run_core, name):
-    check(name, run_core, (0.0, 0.0))
+def test_every_number_stands_on_its_predicted_cycle_at_full_speed(run_core, core_of, name):
+    check(name, run_core, core_of, (0.0, 0.0))
 
 
 def test_the_interval_has_settled():
