@@ -23,3 +23,16 @@ def label_bits(outputs: int) -> int:
 def result_bits(*, logit_width: int, outputs: int) -> int:
     """Bits of a word of the result stream: logit, class, and whether it is the last."""
     return logit_width + label_bits(outputs) + 1
+
+
+def sum_bits(*, pixels: int, steps: int) -> int:
+    """Bits of a sum over pixels of what trains of the binary schedule say, 0..2^steps - 1 each."""
+    return (pixels * (2**steps - 1)).bit_length()
+
+
+SUM_TURN = 3  # cycles from taking a word to taking the next of the same channels: add, store, read
+
+
+def sum_pace(words: int) -> int:
+    """Cycles from one word of trains to the next where sums over pixels of ``words`` are made."""
+    return -(-SUM_TURN // words)

@@ -48,11 +48,18 @@ TURNED = {  # two channels are read where pixels came
     "turned": [("first", {"conv": 2, "window": (1, 1), "turned": True})],
     "out": [("turned", {"pooled": 2})],
 }
+MEAN = dict(
+    shape=(2, 3),
+    steps=2,
+    input_steps=2,
+    layers=({"conv": 2, "window": (1, 1)}, {"pooled": 2}, {"dense": 2}),
+)
 SPECIMENS = {  # the smallest Designs in which every kind occurs
     "overlapped": lambda: random_design(
         sizes=(4, 4, 2), firing="overlapped", schedule="exponential", code="centred", steps=3
     ),
     "maximum": lambda: random_windows(seed=1, **POOLED),
+    "mean": lambda: random_windows(seed=1, **MEAN),
     "turned": lambda: random_joins(seed=2, shape=(1, 3, 2), layers=TURNED),
     "product": lambda: random_pairs(function="multiply", shared=False, **PAIR),
     "quotient": lambda: random_pairs(function="divide", **PAIR),
@@ -71,6 +78,7 @@ SKIPPING = {  # by specimen, how its layers are folded where they leave silent w
 FAULTY = {  # layers of each whose numbers are changed, so that each kind has to be told of
     "overlapped": ("fc1", "fc2"),
     "maximum": ("max2",),
+    "mean": ("pooled2",),
     "turned": ("turned",),
     "product": ("pair",),
     "quotient": ("pair",),

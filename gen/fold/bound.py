@@ -61,7 +61,7 @@ def adding_luts(plan: LayerPlan) -> int:
     if plan.folding.is_logic:
         return plan.windows * plan.planes * logic_cost(plan).lut
     inputs = sum(r.words * (1 if r.apart else plan.folding.simd) for r in plan.readers)
-    additions = plan.windows * plan.outputs * inputs * plan.source_code.steps
+    additions = plan.windows * plan.outputs * inputs * plan.readers[0].steps
     return additions * 2 * plan.weight_bits
 
 

@@ -14,7 +14,7 @@ def logic_cost(plan: LayerPlan) -> Resources:
 
     Equal functions of the same events are made once, whichever outputs they are of.
     """
-    technology, unroll = plan.technology, plan.folding.unroll
+    technology, unroll = plan.technology, plan.unroll
     functions = {
         (group.inputs, mask)
         for groups in plan.constant_sums
@@ -42,7 +42,7 @@ def _function_cost(mask: int, count: int) -> Resources:
 
 def _output_cost(plan: LayerPlan, technology: Technology, p: int) -> Resources:
     """Price an output's trees, and registers in which it waits for deeper ones."""
-    unroll = plan.folding.unroll
+    unroll = plan.unroll
     levels = joined([group.range for group in plan.constant_sums[p]])
     whole = levels[-1][0]
     join = joined([scaled_range(whole, 1 << places) for places in reversed(range(unroll))])

@@ -61,7 +61,7 @@ def choice_cost(plan: LayerPlan) -> Resources:
     ends = len(plan.readers) * -(-address_bits(plan.words) // 3)
     words = sum(counter_luts(reader.words) for reader in plan.readers[1:])
     return Resources(
-        lut=round(fold.unroll * ways) + ends + words + 2 * turns,
+        lut=round(plan.unroll * ways) + ends + words + 2 * turns,
         ff=2 * turns + sum(address_bits(reader.words) for reader in plan.readers[1:]),
         lone_ff=turns,
     )
@@ -82,20 +82,20 @@ def synapses_cost(plan: LayerPlan) -> Resources:
     if fold.multiplies:
         return multipliers_cost(plan)
     tree = gated_tree_cost(plan.technology, fold.simd, bits, plan.first_bits)
-    one = scaled(tree, fold.unroll)
-    width = plan.first_bits + address_bits(fold.simd) + fold.unroll - 1
-    join = tree_cost(plan.technology, fold.unroll, width)
+    one = scaled(tree, plan.unroll)
+    width = plan.first_bits + address_bits(fold.simd) + plan.unroll - 1
+    join = tree_cost(plan.technology, plan.unroll, width)
     return scaled(one + join, fold.pe)
 
 
 def multipliers_cost(plan: LayerPlan) -> Resources:
     """Products, in the fields of a block's or each of LUTs, the borrows given back, the trees."""
     fold, technology, packed = plan.folding, plan.technology, plan.packed
-    field = plan.weight_bits + fold.unroll
+    field = plan.weight_bits + plan.unroll
     trees = scaled(tree_cost(technology, fold.simd, field), fold.pe)
     if not packed:
         technology = replace(technology, multiplier="lut")
-        one = product_cost(technology, plan.weight_bits, fold.unroll)
+        one = product_cost(technology, plan.weight_bits, plan.unroll)
         return scaled(one, fold.pe * fold.simd) + trees
     count = -(-fold.pe // packed)
     least, more = divmod(fold.pe, count)  # outputs of a block are shared evenly
@@ -107,7 +107,7 @@ def multipliers_cost(plan: LayerPlan) -> Resources:
 
 def _block_cost(plan: LayerPlan, outputs: int) -> Resources:
     """Price a DSP block that multiplies the weights of ``outputs`` with one input."""
-    technology, unroll = plan.technology, plan.folding.unroll
+    technology, unroll = plan.technology, plan.unroll
     field = plan.weight_bits + unroll
     width = packed_width(weight_bits=plan.weight_bits, unroll=unroll, packed=outputs)
     product = product_cost(technology, width, unroll)
@@ -195,19 +195,19 @@ def results_cost(plan: LayerPlan) -> Resources:
 def control_cost(plan: LayerPlan) -> Resources:
     """Loop counters, and control and event bits that travel beside the pipeline."""
     fold = plan.folding
-    depth = 1 + address_bits(fold.simd) + address_bits(fold.unroll)
+    depth = 1 + address_bits(fold.simd) + address_bits(plan.unroll)
     if plan.packed:
         depth = 1 + (plan.packed > 1) + address_bits(fold.simd)
     if fold.is_logic:
-        depth = logic_latency(depth=plan.constant_depth, unroll=fold.unroll)
+        depth = logic_latency(depth=plan.constant_depth, unroll=plan.unroll)
     registered = plan.technology.rom_registered and not fold.is_logic  # a ROM of weights
     depth += 2 if registered else plan.readers[0].latency
     inputs = fold.simd - 1 + (fold.pe if plan.apart else 1)
-    events = inputs * fold.unroll if registered else 0
+    events = inputs * plan.unroll if registered else 0
     address = address_bits(plan.tiles * plan.weight_words)
     counters = address_bits(plan.tiles) + address_bits(plan.planes) + address_bits(plan.period)
     if plan.skips:  # the row follows a cycle later, and its address another one
-        depth, events = depth + 2, events + 2 * inputs * fold.unroll
+        depth, events = depth + 2, events + 2 * inputs * plan.unroll
         counters = sum(map(address_bits, (plan.tiles, plan.planes, plan.words, plan.rest)))
     return Resources(
         lut=3 * address + 2 * counters + 15,

@@ -367,10 +367,28 @@ class Gather:
         self.writes = layer.planes if spec.writes is None else spec.writes
         self.part = self.row = 0
         self.free_from = 0  # from here on a word can enter
+        self.word, self.summed_from = 0, 0  # of the sample; from here on it can be summed
         self.full: list[int] = []  # by line, the cycle from which it can be read
 
     def __call__(self, earliest: int) -> int:
-        """Take a word that is offered from ``earliest`` on; return the cycle of its transfer."""
+        """Take a word that is offered from ``earliest`` on; return the cycle of its transfer.
+
+        Where words are summed up, the last ones of a sample enter the buffer, a cycle later each.
+        """
+        spec = self.spec
+        if not spec.summed:
+            return self._enter(earliest)
+        taken = max(earliest, self.summed_from)
+        self.summed_from = taken + spec.pace
+        self.word += 1
+        if self.word > spec.summed:
+            self.summed_from = max(self.summed_from, self._enter(taken + 1))
+            if self.word == spec.summed + spec.lines * spec.rows * spec.parts:
+                self.word = 0
+        return taken
+
+    def _enter(self, earliest: int) -> int:
+        """Take a word into the row under collection; return the cycle."""
         spec = self.spec
         taken = max(earliest, self.free_from)
         self.free_from = taken + 1

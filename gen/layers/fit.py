@@ -53,7 +53,7 @@ def reach_of(plan: LayerPlan) -> np.ndarray:
     reach = np.zeros(plan.outputs, np.int64)
     for reader in plan.readers:
         farthest = max(abs(reader.source_code.low), abs(reader.source_code.high))
-        reach += farthest * np.abs(reader.weights).sum(axis=1) * reader.repeats
+        reach += farthest * np.abs(reader.weights).sum(axis=1) * reader.shares
     return reach
 
 
@@ -67,7 +67,7 @@ def wide_integrators(plan: LayerPlan, bounds: np.ndarray) -> Iterator[str]:
 
 def wide_sums(plan: LayerPlan) -> Iterator[str]:
     """Yield where sums of one step, or of all, do not fit."""
-    weights = plan.weights * plan.repeats
+    weights = plan.weights * plan.shares
     low = int(np.minimum(weights, 0).sum(axis=1).min()) * plan.sum_scale
     high = int(np.maximum(weights, 0).sum(axis=1).max()) * plan.sum_scale
     if bits_for(min(low, -1), high) > plan.total_width:
@@ -83,7 +83,7 @@ def crowding(plan: LayerPlan) -> np.ndarray:
 
     At most 1 where sums and integrators fit. Weights, and with them X, that are divided by it do.
     """
-    weights = plan.weights * plan.repeats
+    weights = plan.weights * plan.shares
     low = -np.minimum(weights, 0).sum(axis=1) * plan.sum_scale
     high = np.maximum(weights, 0).sum(axis=1) * plan.sum_scale
     limit, most = 2 ** (plan.total_width - 1), 2 ** (plan.x_width - 1) - 1

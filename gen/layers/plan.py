@@ -80,12 +80,14 @@ class Given:
 
     def readers(self, operand: int = 0) -> tuple[Reader, ...]:
         """Return what reads the projections of an operand."""
-        each = (p.operands[operand].projections for p in (self.population, self.held))
-        return tuple(self._reader(of, held) for of, held in zip(*each, strict=True))
+        each = [p.operands[operand].projections for p in (self.population, self.held)]
+        joined = len(each[0]) > 1
+        return tuple(self._reader(of, held, joined) for of, held in zip(*each, strict=True))
 
-    def _reader(self, of: DesignProjection, held: DesignProjection) -> Reader:
+    def _reader(self, of: DesignProjection, held: DesignProjection, joined: bool) -> Reader:
         source = self.design[of.source]
-        return reader_kind(source, of.map)(
+        kind = reader_kind(source, of.map)
+        return (kind.in_turn() if joined else kind)(
             source=source,
             map=of.map,
             held_source=self.stored[held.source],
@@ -339,9 +341,14 @@ class LayerPlan(ABC):
         return sum(band.windows for band in self.bands)
 
     @property
+    def unroll(self) -> int:
+        """Steps that synapses take at once: those of the folding, or as many as a reader gives."""
+        return self.readers[0].unrolled(self.folding)
+
+    @property
     def planes(self) -> int:
-        """Reads of a word for all of its T steps."""
-        return self.source_code.steps // self.folding.unroll
+        """Reads of a word for all of its steps."""
+        return self.readers[0].planes
 
     @property
     def groups(self) -> int:
@@ -524,8 +531,13 @@ class LayerPlan(ABC):
 
     @property
     def repeats(self) -> int:
-        """Inputs that share a weight in memory; in a join, none do."""
+        """How many times a tile goes through its weights; in a join, once."""
         return 1 if self.is_join else self.readers[0].repeats
+
+    @property
+    def shares(self) -> int:
+        """Inputs that share a weight in memory; in a join, none do."""
+        return 1 if self.is_join else self.readers[0].shares
 
     @property
     def weight_words(self) -> int:
@@ -556,8 +568,8 @@ class LayerPlan(ABC):
             return 0
 
         def taken(outputs: int) -> bool:
-            width = packed_width(weight_bits=bits, unroll=folding.unroll, packed=outputs)
-            return self.technology.takes_product(width, folding.unroll + 1)
+            width = packed_width(weight_bits=bits, unroll=self.unroll, packed=outputs)
+            return self.technology.takes_product(width, self.unroll + 1)
 
         least = min(int(reader.map.weights.min(initial=0)) for reader in self.readers)
         most = 1 if self.apart or least == -(2 ** (bits - 1)) else folding.pe
@@ -583,7 +595,7 @@ class LayerPlan(ABC):
     @property
     def step_shift(self) -> int:
         """Places by which the sum so far moves up before a later step is added to it."""
-        return 0 if self.weighted else self.folding.unroll
+        return 0 if self.weighted else self.unroll
 
     @property
     def sum_scale(self) -> int:

@@ -258,7 +258,7 @@ class TiledLayer(LayerComponent):
         given = []
         for reader in self.readers:
             steps = []
-            for u in range(fold.unroll):
+            for u in range(self.plan.unroll):
                 own = reader.events[u]
                 steps.append(own if reader.reader.apart else own[0].replicate(firsts))
                 if shared:
@@ -540,11 +540,11 @@ def stored_rows(rows: np.ndarray, packed: int) -> np.ndarray:
 def make_synapses(plan: LayerPlan) -> SynapseArray | MultiplierArray | LogicArray:
     """Event-gated adders, multipliers, or functions of events."""
     if plan.folding.is_logic:
-        return LogicArray(weights=plan.weights.tolist(), unroll=plan.folding.unroll)
+        return LogicArray(weights=plan.weights.tolist(), unroll=plan.unroll)
     settings = {
         "pe": plan.folding.pe,
         "simd": plan.folding.simd,
-        "unroll": plan.folding.unroll,
+        "unroll": plan.unroll,
         "weight_bits": plan.weight_bits,
         "apart": plan.apart,
     }
@@ -556,7 +556,7 @@ def make_synapses(plan: LayerPlan) -> SynapseArray | MultiplierArray | LogicArra
 
 def plan_synapse_latency(plan: LayerPlan) -> int:
     """Cycles from weights and events to the sums."""
-    simd, unroll = plan.folding.simd, plan.folding.unroll
+    simd, unroll = plan.folding.simd, plan.unroll
     if plan.folding.is_logic:
         return logic_latency(depth=plan.constant_depth, unroll=unroll)
     if plan.folding.multiplies:

@@ -8,8 +8,8 @@ from .reader import Reader
 
 def buffer_cost(reader: Reader, technology: Technology) -> Resources:
     """Row of trains under collection (a choice a bit), the memory, counters."""
-    steps = reader.source_code.steps
-    row, width = reader.word * steps, reader.word * reader.folding.unroll
+    steps = reader.steps
+    row, width = reader.word * steps, reader.word * reader.unroll
     depth = buffer_depth(banks=reader.lines, rows=reader.line_words, planes=reader.planes)
     memory = ram_cost(technology, depth, width, technology.ram_style(depth, width))
     counters = counter_luts(reader.line_words) + counter_luts(reader.planes)
@@ -88,7 +88,7 @@ def walk_cost(reader: Reader) -> Resources:
     picks = 0.0
     if reader.picked:
         fold = reader.folding
-        picks = fold.pe * fold.unroll * multiplexer_luts(reader.tiles)
+        picks = fold.pe * reader.unroll * multiplexer_luts(reader.tiles)
     return Resources(
         lut=windows
         + counter_luts(run)

@@ -5,11 +5,13 @@ from ..model.maps import LinearMap
 from .reader import Reader
 from .repeated.plan import RepeatedReader, RepeatedSamplesReader
 from .scattered.plan import ScatteredReader
+from .summed.plan import SummedReader
 from .whole.plan import WholeReader
 from .window.plan import WindowReader
 
 READERS: tuple[type[Reader], ...] = (
     WholeReader,
+    SummedReader,
     WindowReader,
     ScatteredReader,
     RepeatedReader,

@@ -44,6 +44,9 @@ class ReaderTiming:
         Lines the buffer holds; 0 where the register in which a line arrives is read as it is.
     bands
         Rows of windows in order; the last is done with all lines of a sample.
+    summed, pace
+        Words of a sample that are summed up and leave nothing in the buffer, in front of those of
+        its lines; cycles from one word to the next where there are such words.
     end
         Words of a step that are read when this source's have been.
     writes
@@ -57,6 +60,8 @@ class ReaderTiming:
     end: int
     bands: tuple[Band, ...] = WHOLE_SAMPLE
     writes: int | None = None
+    summed: int = 0
+    pace: int = 1
 
     @property
     def lines(self) -> int:
@@ -117,6 +122,11 @@ class Reader(ABC):
     def refuses(cls, source: DesignPopulation, linear: LinearMap) -> str:
         """Return what it has no hardware for, as the end of a sentence; empty for nothing."""
         return ""
+
+    @classmethod
+    def in_turn(cls) -> "type[Reader]":
+        """Return the kind that reads the same where several readers take turns in every step."""
+        return cls
 
     @property
     @abstractmethod
@@ -210,9 +220,23 @@ class Reader(ABC):
         return self.held_source.train_code
 
     @property
+    def steps(self) -> int:
+        """Steps of the trains as they are read: T of the source."""
+        return self.source_code.steps
+
+    @property
+    def unroll(self) -> int:
+        """Steps that one read returns."""
+        return self.unrolled(self.folding)
+
+    def unrolled(self, folding: Folding) -> int:
+        """Return the steps that one read returns where the layer is folded so."""
+        return folding.unroll
+
+    @property
     def planes(self) -> int:
-        """Reads of a word for all of its T steps."""
-        return self.source_code.steps // self.folding.unroll
+        """Reads of a word for all of its steps."""
+        return self.steps // self.unroll
 
     @fact
     def apart(self) -> bool:
@@ -245,9 +269,14 @@ class Reader(ABC):
         return len(self.weights) // self.groups // self.folding.pe
 
     @fact
-    def repeats(self) -> int:
+    def shares(self) -> int:
         """Inputs that share a weight: the pixels of a sum, else 1."""
         return self.map.repeats
+
+    @property
+    def repeats(self) -> int:
+        """How many times a window's weights are gone through: once for each input of a share."""
+        return self.shares
 
     @fact
     def columns(self) -> np.ndarray:
@@ -289,7 +318,7 @@ class Reader(ABC):
     @fact
     def sums(self) -> np.ndarray:
         """(outputs,) Σ_j W_ij over a window."""
-        return self.weights.sum(axis=1) * self.repeats
+        return self.weights.sum(axis=1) * self.shares
 
     @property
     def beyond_planes(self) -> np.ndarray:

@@ -59,7 +59,7 @@ class TrainReader(wiring.Component, Generic[Read]):
                 "tile": In(range(reader.tiles)),
                 "plane": In(range(reader.planes)),
                 "word": In(range(reader.words)),
-                "events": Out(data.ArrayLayout(width, fold.unroll)),
+                "events": Out(data.ArrayLayout(width, reader.unroll)),
                 **self._more_members(),
             }
         )
@@ -113,7 +113,7 @@ class TrainReader(wiring.Component, Generic[Read]):
 
     def _padding(self, m: Module) -> Signal:
         """Events of what stands beyond the planes."""
-        reader, unroll = self.reader, self.reader.folding.unroll
+        reader, unroll = self.reader, self.reader.unroll
         plane = delayed(m, self.plane, 1, name="plane", reset_less=True)
         padding = Signal(self.events.as_value().shape())
         width = len(padding) // unroll
@@ -168,12 +168,12 @@ def trains_members(readers: list[TrainReader]) -> dict:
 
 def buffer_numbers(reader: Reader, technology: Technology) -> dict[str, Any]:
     """Return what train and line buffers take alike."""
-    unroll = reader.folding.unroll
+    unroll = reader.unroll
     depth = buffer_depth(banks=reader.lines, rows=reader.line_words, planes=reader.planes)
     width = reader.word * unroll + (queued_row_bits(reader) if reader.folding.skips else 0)
     return {
         "simd": reader.word,
-        "steps": reader.source_code.steps,
+        "steps": reader.steps,
         "unroll": unroll,
         "lanes": reader.source_lanes,
         "style": technology.ram_style(depth, width),

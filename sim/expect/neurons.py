@@ -22,7 +22,7 @@ class Judge(Base):
         if not self.plan.has_plain_relu:  # hardware clamps where f makes no difference any more
             targets = np.clip(targets, *self.plan.target_range)
         return {
-            "sum": self.sums.totals(x),
+            "sum": self.sums.totals(x, sample),
             "integrator": self.sums.integrators(x),
             "target": targets,
             "membrane": seen.membranes,

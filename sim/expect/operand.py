@@ -20,7 +20,7 @@ class Judge(Base):
         neurons = slice(0, self.plan.outputs * self.plan.windows)  # all, or of the first channel
         x, f = (kept[number][:, neurons] for kept in (seen.integrators, seen.requantised))
         return {
-            "sum": self.sums.totals(x),
+            "sum": self.sums.totals(x, sample),
             "integrator": self.sums.integrators(x),
             "F": f[0],
             "F taken": f[0],

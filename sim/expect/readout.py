@@ -19,7 +19,7 @@ class Judge(Base):
     def quantities(self, sample: Trace) -> dict[str, np.ndarray]:
         x = sample.populations[self.plan.name].integrators[0]
         return {
-            "sum": self.sums.totals(x),
+            "sum": self.sums.totals(x, sample),
             "integrator": self.sums.integrators(x),
             "logit": self.in_order(self.words(sample.logits)),
         }

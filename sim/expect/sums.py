@@ -3,6 +3,7 @@
 import numpy as np
 
 from ...gen.layers.plan import LayerPlan
+from ..golden import Trace
 
 
 class Sums:
@@ -38,9 +39,25 @@ class Sums:
                     x = x + (v - v[-1])[:, None] * outside
         return x[1:]
 
-    def totals(self, x: np.ndarray) -> np.ndarray:
+    def totals(self, x: np.ndarray, sample: Trace) -> np.ndarray:
         """Return what the accumulators hold after every plane, (planes, n), of golden X."""
-        return np.array([self._after(x, plane) for plane in range(self.plan.planes)])
+        planes = range(self.plan.planes)
+        if self.plan.readers[0].steps != self.plan.source_code.steps:
+            return np.array([self._of_sums(sample, plane) for plane in planes])
+        return np.array([self._after(x, plane) for plane in planes])
+
+    def _of_sums(self, sample: Trace, plane: int) -> np.ndarray:
+        """Return what the accumulators hold after ``plane`` where sums over pixels are read.
+
+        The sum S of a channel is read from its highest bit on; after k of its bits the accumulator
+        holds Σ W (S >> those to come).
+        """
+        reader = self.plan.readers[0]
+        eta = np.array(reader.source.spike_code.eta)
+        values = eta @ sample.populations[reader.source.name].events.astype(np.int64)
+        (sums,) = reader.held_map.patches(values.reshape(1, *reader.map.in_shape))[0]
+        to_come = reader.steps - (plane + 1) * reader.unroll
+        return reader.held_map.weights @ (sums >> to_come)
 
     def _after(self, x: np.ndarray, plane: int) -> np.ndarray:
         """Return what the accumulators hold after ``plane``.
@@ -55,7 +72,7 @@ class Sums:
         if self.plan.weighted:
             sums = ((x[plane + 1] - x[plane]) // eta[plane] + row) // 2
             return sums + sum(reader.padding_train[plane] * outside for reader, outside in each)
-        done = (plane + 1) * self.plan.folding.unroll
+        done = (plane + 1) * self.plan.unroll
         moved = x[done] - x[0] + sum(eta[:done]) * row
         sums = moved >> (len(eta) - done + 1)
         for reader, outside in each:

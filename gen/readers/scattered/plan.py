@@ -122,7 +122,7 @@ class ScatteredReader(Reader):
 
 def scatter_cost(reader: ScatteredReader, technology: Technology) -> Resources:
     """Price a word of trains that leave one by one, loops to their places, memory, plane."""
-    steps, word, depth = reader.source_code.steps, reader.word, reader.depth
+    steps, word, depth = reader.steps, reader.word, reader.depth
     memory = parts_cost(technology, depth, word, steps)
     place = address_bits(depth) + address_bits(word)
     index = address_bits(reader.source.size * reader.lines)
@@ -140,7 +140,7 @@ def scatter_cost(reader: ScatteredReader, technology: Technology) -> Resources:
         ff=lanes * steps + part + address_bits(reader.lines + 1) + 1,
         lone_ff=steps,
     )
-    planes = round(word * reader.folding.unroll * multiplexer_luts(reader.planes))
+    planes = round(word * reader.unroll * multiplexer_luts(reader.planes))
     chosen = Resources(lut=planes, ff=address_bits(reader.planes))
     if reader.walk is None:
         walk = Resources(lut=counter_luts(reader.lines), ff=address_bits(reader.lines))

@@ -12,7 +12,7 @@ class ScatteredSamples(TrainReader[ScatteredReader]):
     """Read windows or all pixels out of a :class:`ScatterBuffer`; ports of :class:`TrainReader`."""
 
     def make_buffer(self, technology: Technology) -> ScatterBuffer:
-        reader, steps = self.reader, self.reader.source_code.steps
+        reader, steps = self.reader, self.reader.steps
         scatter = reader.scatter
         assert scatter is not None  # else the kind has refused it
         return ScatterBuffer(
@@ -23,7 +23,7 @@ class ScatteredSamples(TrainReader[ScatteredReader]):
             banks=reader.lines,
             simd=reader.word,
             steps=steps,
-            unroll=reader.folding.unroll,
+            unroll=reader.unroll,
             lanes=reader.source_lanes,
             style=technology.parts_style(reader.depth, reader.word, steps),
         )

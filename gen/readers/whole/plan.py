@@ -6,6 +6,7 @@ from ...cost import Resources
 from ...design.activity import busy_words
 from ...design.population import DesignPopulation
 from ...design.reading import WHOLE_SAMPLE, is_turned, places_of
+from ...model.codes import SpikeCode
 from ...model.maps import Band, LinearMap
 from ...model.network import INPUT
 from ...technology import Technology
@@ -26,8 +27,7 @@ class WholeReader(Reader):
 
     @classmethod
     def claims(cls, source: DesignPopulation, linear: LinearMap) -> bool:
-        is_input = source.function == INPUT
-        return places_of(linear) is None and not is_turned(linear, source.shape, is_input=is_input)
+        return reads_whole(source, linear) and not can_sum(source, linear)
 
     @property
     def bands(self) -> tuple[Band, ...]:
@@ -50,3 +50,15 @@ class WholeReader(Reader):
 
     def busy(self, events: np.ndarray) -> np.ndarray:
         return busy_words(events, self.word, self.folding.unroll)[:, None]
+
+
+def reads_whole(source: DesignPopulation, linear: LinearMap) -> bool:
+    """Whether a map reads whole samples whose trains come in its order."""
+    is_input = source.function == INPUT
+    return places_of(linear) is None and not is_turned(linear, source.shape, is_input=is_input)
+
+
+def can_sum(source: DesignPopulation, linear: LinearMap) -> bool:
+    """Whether inputs share weights, and their trains are numbers that may be added up before."""
+    code = source.train_code
+    return linear.repeats > 1 and isinstance(code, SpikeCode) and code.is_binary

@@ -1,5 +1,7 @@
 """RTL of whole samples."""
 
+from typing import Any
+
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 
@@ -14,7 +16,7 @@ from .plan import WholeReader
 class WholeSamples(TrainReader[WholeReader]):
     """Read the words of a sample out of a :class:`TrainBuffer`; ports of :class:`TrainReader`."""
 
-    def make_buffer(self, technology: Technology) -> TrainBuffer:
+    def make_buffer(self, technology: Technology) -> Any:
         reader = self.reader
         return TrainBuffer(
             size=reader.inputs, banks=reader.lines, **buffer_numbers(reader, technology)

@@ -1,0 +1,1 @@
+"""Sums of the trains of planes, read once for all pixels."""
