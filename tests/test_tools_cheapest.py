@@ -162,3 +162,57 @@ def test_a_design_like_another_is_not_searched(monkeypatch, found):
 
     with pytest.raises(ValueError, match="a design like another one has its settings"):
         api.convert(None, data, loss=1.0, like=found.judged.design)
+
+
+# -- what is judged ----------------------------------------------------------------------------
+
+
+def test_choices_to_judge_go_from_the_cheapest_to_the_dearest():
+    options = [Options(steps=2, samples=k) for k in range(1, 21)]
+
+    assert [o.samples for o in cheapest.spread(options, 8)] == [1, 2, 3, 4, 5, 10, 15, 20]
+    assert cheapest.spread(options[:3], 8) == options[:3]
+
+
+def judged_as(monkeypatch, points: dict[str, float]) -> cheapest.Cheapest:
+    """Judge what a search of three choices found, which lose nothing by a quick look."""
+    made = search()
+    choices = [
+        cheapest.Choice(
+            options=Options(steps=steps),
+            params={},
+            points=0.0,
+            differing=0.0,
+            effort=knobs.effort(network(), Options(steps=steps)),
+        )
+        for steps in (4, 2, 3)
+    ]
+
+    def judge(self, options):
+        judged = search_judge(self, Options(steps=2))
+        lost = points[repr(options)]
+        return replace(judged, found=replace(judged.found, points=lost, differing=0.0))
+
+    search_judge = cheapest.Search._judge
+    monkeypatch.setattr(cheapest.Search, "_judge", judge)
+    return made._judged(choices, interrupted=False)
+
+
+@pytest.mark.parametrize(
+    ("lost", "finest", "steps", "met"),
+    [
+        ((3.0, 1.0, 0.5), 0.0, 3, True),  # the cheapest that keeps it
+        ((3.0, 2.5, 2.2), 1.9, 10, True),  # the finest alone
+        ((3.0, 2.5, 4.0), 9.0, 3, False),  # none: the one that loses least
+    ],
+)
+def test_the_cheapest_that_keeps_the_loss_is_taken_else_the_one_that_loses_least(
+    monkeypatch, lost, finest, steps, met
+):
+    points = {repr(Options(steps=t)): p for t, p in zip((2, 3, 4), lost, strict=True)}
+    points[repr(search().options({}))] = finest
+
+    found = judged_as(monkeypatch, points)
+
+    taken = found.options.layers["fc1"].steps if not found.options.layers == {} else None
+    assert (taken or found.options.steps, found.met) == (steps, met)

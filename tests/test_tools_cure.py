@@ -139,11 +139,41 @@ def test_what_was_made_coarse_is_found_and_cured(options, said, words):
 
 
 def test_what_nothing_cures_is_said():
-    result = found(replace(FINE, steps=10), accept=0)
+    knobs_at_their_ends = replace(FINE, steps=10, input_steps=10, weight_bits=8)
+
+    result = found(knobs_at_their_ends, accept=0)
 
     assert result.options is None and result.judged is None
     lines = cure.sentences(result, 0, None)
-    assert lines[0].endswith("; more steps and bits do not cure it")
+    assert lines[0].endswith("; no finer steps and weights that were tried bring any of it back")
+
+
+def test_what_helps_and_is_no_cure_is_said_with_what_it_leaves():
+    clipped = LayerOptions(clip=1.0)  # which no steps and no bits make good for
+    coarse = replace(FINE, layers={"fc1": clipped, "fc2": LayerOptions(weight_bits=2)})
+    before = verdict.judge(
+        network(), SAMPLES, verdict.split(len(SAMPLES), network(), coarse),
+        lambda x: calibrate(network(), x, coarse),
+    ).found.loss  # fmt: skip
+
+    result = found(coarse, accept=0)
+
+    assert result.judged is not None and 0 < result.judged.found.loss < before
+    lines = cure.sentences(result, 0, None)
+    left = f"{result.judged.found.loss:.2f}"
+    assert lines[-1] == (
+        f"{' '.join(result.words)} would leave {left} %, the least of all steps and bits that were "
+        f"tried"
+    )
+
+
+def test_what_loses_no_less_than_the_conversion_is_no_help():
+    coarse = replace(FINE, layers={"fc2": LayerOptions(weight_bits=2)})
+    parts = verdict.split(len(SAMPLES), network(), coarse)
+
+    result = cure.find(network(), SAMPLES, parts, coarse, 0, {}, lost=0.0)
+
+    assert result.options is None and result.judged is None
 
 
 def test_conversion_says_what_loses_most_and_what_its_cure_costs(monkeypatch, tmp_path):

@@ -332,7 +332,8 @@ def cured_of(
         for layer in judged.design.provenance["layers"]
         if layer["sqnr_db"] is not None
     }
-    found = cure.find(network, samples, parts, options, accept, noise, progress)
+    lost = judged.found.loss
+    found = cure.find(network, samples, parts, options, accept, noise, progress, lost=lost)
     prices = None
     if found.judged is not None:
         progress("pricing the cure")

@@ -8,9 +8,9 @@ explained.
 
 Trials come from Optuna's tree-structured Parzen estimator, each from a seed of its own, after a
 ladder of settings alike for all populations; the last of them turn single knobs of the best one
-down. The best are then judged as every conversion is, on samples that they did not see, and the
-cheapest that keeps the loss is the result. A record of finished trials lets an interrupted search
-go on.
+down. Some of those that keep the loss, from the cheapest to the dearest, are then judged as every
+conversion is, on samples that they did not see, and the first that keeps it again is the result.
+A record of finished trials lets an interrupted search go on.
 """
 
 # Ref: T. Akiba et al., "Optuna: A Next-generation Hyperparameter Optimization Framework", KDD 2019.
@@ -357,38 +357,52 @@ class Search:
         self.say(said)
 
     def _judged(self, found: Sequence[Choice], *, interrupted: bool) -> Cheapest:
-        """Judge the cheapest that keep the loss, one after the other, until one does so again."""
+        """Judge those that keep the loss, the cheapest first, until one does so again.
+
+        Where none of them does, the finest settings are judged too, and what loses least is taken.
+        """
         keeping = [choice for choice in found if self.keeps(choice.points, choice.differing)]
         keeping.sort(key=lambda choice: choice.effort.product)
         unlike = {repr(choice.options): choice for choice in keeping}
-        order = [*list(unlike.values())[:JUDGED], min(found, key=lambda choice: choice.points)]
-        for number, choice in enumerate(order, 1):
+        order = spread([choice.options for choice in unlike.values()], JUDGED)
+        order += [finest] if (finest := self.options({})) not in order else []
+        judged: list[tuple[float, Options, verdict.Judged]] = []
+        met = False
+        for number, options in enumerate(order, 1):
             self.say(f"judging choice {number} of {len(order)}")
-            judged = verdict.judge(
-                self.network,
-                self.samples,
-                self.chosen,
-                lambda x, o=choice.options: calibrate(self.network, x, o),
-            )
-            seen = judged.found
-            met = self.keeps(seen.points, 100 * (seen.differing or 0.0))
-            if met or choice is order[-1]:
-                return Cheapest(
-                    options=choice.options,
-                    judged=judged,
-                    effort=choice.effort,
-                    trials=len(found),
-                    kept=len(unlike),
-                    met=met,
-                    interrupted=interrupted,
-                )
-        raise AssertionError("the last choice is taken as it is")
+            seen = self._judge(options)
+            judged.append((seen.found.points, options, seen))
+            met = self.keeps(seen.found.points, 100 * (seen.found.differing or 0.0))
+            if met:
+                break
+        _, options, seen = judged[-1] if met else min(judged, key=lambda each: each[0])
+        return Cheapest(
+            options=options,
+            judged=seen,
+            effort=knobs.effort(self.network, options),
+            trials=len(found),
+            kept=len(unlike),
+            met=met,
+            interrupted=interrupted,
+        )
 
     def _judge(self, options: Options) -> verdict.Judged:
         def convert(samples: np.ndarray) -> Design:
             return calibrate(self.network, samples, options)
 
         return verdict.judge(self.network, self.samples, self.chosen, convert)
+
+
+def spread(options: Sequence[Options], most: int) -> list[Options]:
+    """Return at most so many, the first half of them in a row, the others up to the last.
+
+    A quick look flatters what was chosen by it, and what costs least most of all.
+    """
+    if len(options) <= most:
+        return list(options)
+    first = most // 2
+    others = np.linspace(first, len(options) - 1, most - first).round().astype(int)
+    return [*options[:first], *(options[k] for k in others)]
 
 
 def sentence(found: Cheapest, loss: float) -> str:

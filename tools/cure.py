@@ -5,6 +5,7 @@ steps of the populations, all weights; then, of what helps most, population by p
 that brings most back alone is said to lose most. The cure is the least change that lets no more
 answers differ than are accepted: of that population alone, of all steps or all weights alike, or of
 everything; the cheapest of them. It is measured as the verdict is, and priced by the estimate.
+Where even the finest of everything leaves more than is accepted, what it does bring back is said.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,9 +35,9 @@ class Cure:
     Members
     -------
     worst : the knob whose population loses most; ``None`` where nothing of it helps
-    options : the cure's; ``None`` where there is none
+    options : the cure's, or those that come nearest to one; ``None`` where nothing helps
     words : options of ``signfire convert`` that make it
-    judged : as the cure was judged; ``None`` without
+    judged : as they were judged; ``None`` without
     """
 
     worst: Knob | None
@@ -105,6 +106,8 @@ def find(
     accept: float,
     noise: Mapping[str, float],
     progress: Progress = lambda said: None,
+    *,
+    lost: float = np.inf,
 ) -> Cure:
     """Look for what loses most, and for a cure.
 
@@ -118,6 +121,8 @@ def find(
         Loss in per cent that is accepted.
     noise
         By population, its signal-to-noise ratio in dB: of many, those of the least are looked at.
+    lost
+        What the conversion loses, in per cent: what is no cure must at least lose less.
     """
     seen = looks(network, samples, chosen, options, progress)
     every = [knob for knob in knobs.knobs(network, samples, options) if knob.finer]
@@ -133,18 +138,32 @@ def find(
     if seen.rank(knobs.finest(options, [worst])) >= seen.rank(options):
         worst = None
     scopes = [*([[worst]] if worst is not None else []), *there.values(), every]
-    for turned in cheapest_first(network, options, accept, scopes, seen):
+    nearest: tuple[float, Options, verdict.Judged] | None = None
+
+    def measured(turned: Options) -> verdict.Judged | None:
         progress("measuring the cure")
         try:
-            judged = verdict.judge(
-                network, samples, chosen, lambda x, o=turned: calibrate(network, x, o)
-            )
+            return verdict.judge(network, samples, chosen, lambda x: calibrate(network, x, turned))
         except ValueError:  # what few samples allowed, all do not
+            return None
+
+    tried = cheapest_first(network, options, accept, scopes, seen)
+    best = min((knobs.finest(options, scope) for scope in scopes), key=seen.rank)
+    if seen.rank(best) < seen.rank(options) and best not in tried:
+        tried.append(best)  # where it is no cure, it says what is left
+    for turned in tried:
+        judged = measured(turned)
+        if judged is None:
             continue
+        if nearest is None or judged.found.loss < nearest[0]:
+            nearest = judged.found.loss, turned, judged
         if judged.found.loss <= accept:
-            changed = tuple(knobs.words(network, samples, options, turned))
-            return Cure(worst=worst, options=turned, words=changed, judged=judged)
-    return Cure(worst=worst, options=None, words=(), judged=None)
+            break
+    if nearest is None or nearest[0] >= lost:
+        return Cure(worst=worst, options=None, words=(), judged=None)
+    _, turned, judged = nearest
+    words = tuple(knobs.words(network, samples, options, turned))
+    return Cure(worst=worst, options=turned, words=words, judged=judged)
 
 
 def cheapest_first(
@@ -184,9 +203,11 @@ def sentences(cure: Cure, accept: float, prices: Sequence[Mapping[str, Any]] | N
     else:
         lost = f"more than {accept:g} % is lost: {cure.worst.said} lose most"
     if cure.judged is None:
-        return [f"{lost}; more steps and bits do not cure it"]
+        return [f"{lost}; no finer steps and weights that were tried bring any of it back"]
     left = cure.judged.found.loss
     found = f"{' '.join(cure.words)} would leave {left:.2f} %"
+    if left > accept:
+        found += ", the least of all steps and bits that were tried"
     if prices is not None:
         costs = [
             f"{what} {prices[0][key]:,} -> {prices[1][key]:,}"
