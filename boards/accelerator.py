@@ -13,6 +13,7 @@ from ..gen.design.linkformat import Identity, SampleFormat, identity_of
 from ..gen.layers.cycles import first_logit, steady
 from ..hdl.link import Link
 from ..hdl.protocol import VERSION
+from ..hdl.readout_at_once import OneByOne
 from ..hdl.storage import Rom, Words
 from .boards import Board
 from .devices import ECP5, ICE40
@@ -115,7 +116,14 @@ class Accelerator(wiring.Component):
         wiring.connect(m, wiring.flipped(self.received), link.rx)
         wiring.connect(m, link.tx, wiring.flipped(self.sent))
         wiring.connect(m, link.samples, self.core.samples)
-        wiring.connect(m, self.core.results, link.results)
+        results = self.core.results
+        if self.core.result_lanes > 1:
+            m.submodules.one_by_one = one_by_one = OneByOne(
+                layout=self.core.result_layout, lanes=self.core.result_lanes
+            )
+            wiring.connect(m, results, one_by_one.words)
+            results = one_by_one.results
+        wiring.connect(m, results, link.results)
         m.d.comb += [link.lost.eq(self.lost), self.alarm.eq(link.error)]
         return m
 

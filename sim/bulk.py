@@ -74,12 +74,12 @@ class BulkResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """Words of the result stream in order; one array entry a word, all int64.
+    """Results in order, those of a word lane after lane; one array entry a result, all int64.
 
     Members
     -------
     logit, label, last : what a word holds; ``label`` counts only where ``last`` is 1
-    cycle : in which it is taken
+    cycle : in which its word is taken
     """
 
     logit: np.ndarray
@@ -222,11 +222,12 @@ def expect(
         busy=busy,
     )
     last = np.arange(len(raw) * outputs) % outputs == outputs - 1
+    taken = np.array(prediction.layers[-1].taken, np.int64)
     return Words(
         logit=answer.logits.reshape(-1),
         label=np.repeat(answer.labels, outputs),
         last=last.astype(np.int64),
-        cycle=np.array(prediction.layers[-1].taken, np.int64),
+        cycle=np.repeat(taken, timing.layers[-1].lanes),
     )
 
 
@@ -325,6 +326,7 @@ class _Run:
         self.bits = design.input_format.bits
         self.outputs = plans[-1].population.size
         self.layout = result_layout(logit_width=plans[-1].x_width, outputs=self.outputs)
+        self.lanes = plans[-1].lanes
         self.folder, self.expected = folder.resolve(), expected
 
     def write(self, raw: np.ndarray, pauses: _Pauses) -> None:
@@ -348,9 +350,10 @@ class _Run:
             "ready": path["ready"] if path["ready"].exists() else "",
             "results": path["results"],
             "patience": patience,
-            "limit": self.expected + MOST_MISMATCHES,  # a few too many are seen, endless ones cut
+            # A few too many are seen, endless ones cut.
+            "limit": self.expected // self.lanes + MOST_MISMATCHES,
             "reset_at": -1 if reset_at is None else reset_at,
-            "report_every": max(1, self.expected // REPORTS),
+            "report_every": max(1, self.expected // self.lanes // REPORTS),
         }
         command = [str(model), *(f"{key}={value}" for key, value in options.items())]
         with subprocess.Popen(
@@ -360,14 +363,14 @@ class _Run:
             said = ""
             for line in process.stderr:
                 if line.strip().isdecimal():
-                    tell(int(line) // self.outputs)
+                    tell(int(line) * self.lanes // self.outputs)
                 else:
                     said = line.strip()
             answer = process.stdout.read()
         if process.returncode:
             raise RuntimeError(f"the simulation ended early: {said or process.returncode}")
         numbers = json.loads(answer)
-        words = unpack(path["results"], self.layout, numbers["results"])
+        words = unpack(path["results"], self.layout, numbers["results"], self.lanes)
         return words, numbers["cycles"], numbers["seconds"]
 
 
@@ -382,14 +385,17 @@ def pack(words: np.ndarray, bits: int) -> np.ndarray:
     return np.packbits(laid, axis=1, bitorder="little").view("<u4")
 
 
-def unpack(path: Path, layout, count: int) -> Words:
-    """Read ``count`` words of the result stream, of the layout of the read-out."""
-    record = np.dtype([("cycle", "<u8"), ("payload", "<u4", (-(-layout.size // 32),))])
+def unpack(path: Path, layout, count: int, lanes: int = 1) -> Words:
+    """Read ``count`` words of the result stream, of as many ``lanes`` of the read-out's layout."""
+    size = layout.size * lanes
+    record = np.dtype([("cycle", "<u8"), ("payload", "<u4", (-(-size // 32),))])
     found = np.fromfile(path, record, count)
     payload = np.ascontiguousarray(found["payload"]).view(np.uint8)
-    laid = np.unpackbits(payload, axis=1, bitorder="little").astype(np.int64)
+    laid = np.unpackbits(payload, axis=1, bitorder="little")[:, :size].astype(np.int64)
+    laid = laid.reshape(-1, layout.size)
     logit, label, last = (_integers(laid, layout, name) for name in ("logit", "label", "last"))
-    return Words(logit=logit, label=label, last=last, cycle=found["cycle"].astype(np.int64))
+    cycle = np.repeat(found["cycle"].astype(np.int64), lanes)
+    return Words(logit=logit, label=label, last=last, cycle=cycle)
 
 
 def _integers(laid: np.ndarray, layout, name: str) -> np.ndarray:

@@ -31,8 +31,10 @@ class Stimulus:
     def __init__(self, design: Design, expectation: Expectation, stalls: float) -> None:
         self.design, self.expectation, self.stalls = design, expectation, stalls
         taken = expectation.prediction.layers[-1].taken
-        outputs = design.readout.size
-        self.ends = np.array(taken[outputs - 1 :: outputs])  # cycle of the last word of a sample
+        lanes = design.input.folding.pe if design.input.folding else 1
+        samples = len(expectation.raw_words) * lanes // design.input.size
+        self.words = len(taken) // samples  # of results a sample
+        self.ends = np.array(taken[self.words - 1 :: self.words])  # cycle of a sample's last
         self.patience = 1000 + 4 * int(np.diff(taken, prepend=0).max())
 
     def samples_until(self, cycle: int) -> int:
@@ -46,7 +48,7 @@ class Stimulus:
             probe = self.expectation.probes[index]
             what = f"{probe.layer} {probe.what}"
             return f"{what} {WRONG_WORD[sub]} in cycle {cycle} {pace}"
-        sample, output = divmod(index, self.design.readout.size)
+        sample, output = divmod(index, self.words)
         wrong = WRONG_ANSWER[max(0, sub)]
         return f"answer {output} of sample {sample} {wrong}, cycle {cycle} {pace}"
 
@@ -82,15 +84,16 @@ class Stimulus:
         outputs = self.design.readout.size
         beside = result_bits(logit_width=0, outputs=outputs)
         layout = result_layout(logit_width=probe.lane_bits - beside, outputs=outputs)
-        field = layout["label"]
-        label = ((1 << field.width) - 1) << field.offset
-        whole = (1 << layout.size) - 1
+        field, lanes = layout["label"], outputs // self.words
+        label = ((1 << field.width) - 1) << field.offset + layout.size * (lanes - 1)
+        size = layout.size * lanes
+        whole = (1 << size) - 1
         for k, cycle in enumerate(sorted(probe.words)):
-            last = k % outputs == outputs - 1
+            last = k % self.words == self.words - 1
             yield cycle
-            yield from _words(probe.words[cycle].value, layout.size)
-            yield from _words(whole if last else whole & ~label, layout.size)
-            yield from _words(label if last else 0, layout.size)
+            yield from _words(probe.words[cycle].value, size)
+            yield from _words(whole if last else whole & ~label, size)
+            yield from _words(label if last else 0, size)
 
 
 def _is_stream(probe: Probe) -> bool:

@@ -13,10 +13,11 @@ from signfire.gen.cost import Budget
 from signfire.gen.design.folding import Folding
 from signfire.gen.fold.fold import CHOICES, auto_fold, parse_fold
 from signfire.gen.layers.constant_cost import logic_cost
-from signfire.gen.layers.cycles import steady
+from signfire.gen.layers.cycles import predict, steady
 from signfire.gen.technology import TECHNOLOGIES
 from signfire.hdl.constant_sums import Group
 from signfire.sim import golden
+from signfire.sim.bulk import run_bulk
 from signfire.sim.cycle import check_cycles
 from signfire.sim.specimens.chains import random_design, random_windows
 from signfire.sim.specimens.joins import random_joins
@@ -251,17 +252,29 @@ def test_other_constants_of_thresholds_are_refused_by_name():
 
 def test_a_search_mixes_logic_with_other_ways():
     design = random_design(sizes=(64, 16, 8, 4), weight_bits=3, steps=3, input_steps=3)
-    room = Budget(lut=6000, ff=20_000, block_ram=20, multipliers=8)
+    room = Budget(lut=3500, ff=20_000, block_ram=20, multipliers=8)
 
     mixed = auto_fold(design, "ecp5", room, synapses=CHOICES["any"])
     events = auto_fold(design, "ecp5", room)
 
-    found = {p.name: p.folding.synapse for p in mixed.design.populations[1:]}
-    assert len(set(found.values())) > 1
-    assert "logic" in found.values()
+    found = {p.folding.synapse for p in mixed.design.populations[1:]}
+    assert {"events", "logic"} <= found
     latencies = [steady(core_timing(each.design, ECP5))[0] for each in (mixed, events)]
     assert latencies[0] < latencies[1]
     assert estimate(mixed.design, ECP5, room).fits
+
+
+def test_a_search_with_room_takes_logic_alone_and_says_what_limits_it():
+    design = random_design(sizes=(12, 8, 4), weight_bits=3, steps=3, input_steps=3)
+    room = Budget(lut=9000, ff=20_000, block_ram=20, multipliers=0)
+
+    found = auto_fold(design, "ecp5", room, synapses=CHOICES["any"])
+
+    assert {p.folding.synapse for p in found.design.populations[1:]} == {"logic"}
+    assert found.interval == steady(core_timing(found.design, ECP5))[1] == 3
+    assert found.explanation.endswith(
+        "is as parallel as it can be, so a larger device would not help"
+    )
 
 
 def test_a_search_for_logic_alone_leaves_other_layers_as_they_must_be():
@@ -286,6 +299,9 @@ SPECIMENS = {
         input=Folding(pe=4),
         fc2=Folding(synapse="logic", unroll=3),
         fc3=Folding(pe=1, simd=5),
+    ),
+    "all at once": lambda: as_logic(
+        random_design(sizes=(6, 5, 4, 3), steps=3, input_steps=3), input=Folding(pe=6)
     ),
     "overlapped": lambda: as_logic(
         random_design(
@@ -317,6 +333,34 @@ def test_every_word_stands_on_its_cycle_with_stalls(name, folder):
     found = check_cycles(design, samples(design, 3), folder(name), stalls=(0.3, 0.3))
 
     assert found.passed, found.mismatches[:3]
+
+
+@pytest.mark.usefixtures("quick_compilation")
+def test_all_logits_are_a_word_in_bulk_with_stalls_and_a_reset(folder):
+    design = SPECIMENS["all at once"]()
+
+    found = run_bulk(design, samples(design, 40), folder("bulk"), stalls=(0.2, 0.3), reset_at=60)
+
+    assert found.passed, found.mismatches[:3]
+    assert found.words == 40 * 3
+    np.testing.assert_array_equal(found.labels, golden.run(design, samples(design, 40)).labels)
+
+
+def test_a_board_hears_of_the_first_logit_when_the_word_stands():
+    # As a simulated iCEBreaker counts it: samples are one word, so that is the latency.
+    timing = core_timing(SPECIMENS["all at once"](), ECP5)
+
+    assert predict(timing, 1).answer() == predict(timing, 1).latency() == steady(timing)[0]
+
+
+def test_a_sample_takes_as_many_cycles_as_it_has_steps():
+    latency, interval = steady(core_timing(SPECIMENS["all at once"](), ECP5))
+
+    # Input: 1 + 3 to fire. A layer: the register, groups, one level of adders, 3 steps, thresholds.
+    assert (latency, interval) == (
+        4 + (1 + 1 + 1 + 3 + 1) + (1 + 1 + 1 + 3 + 1) + (1 + 1 + 3 + 2),
+        3,
+    )
 
 
 @pytest.mark.usefixtures("quick_compilation")

@@ -63,7 +63,8 @@ def embedding(tmp_path_factory):
     return generate(DESIGN, tmp_path_factory.mktemp("core"), technology="ice40-up", module="net")
 
 
-def test_the_example_gives_the_classes_of_the_golden_model(embedding):
+def classes_of_example(embedding, lanes: int) -> list[int]:
+    """Compile the example, offer it the samples, and return the classes that it prints."""
     folder = embedding.verilog.parent
     (folder / "main.cpp").write_text(MAIN)
     command = ["verilator", "--cc", "--exe", "--build", *COMPILE_FLAGS, "--prefix", "Vexample"]
@@ -72,15 +73,33 @@ def test_the_example_gives_the_classes_of_the_golden_model(embedding):
     hurry = environment(**dict.fromkeys(("OPT_FAST", "OPT_SLOW", "OPT_GLOBAL"), "-O0"))
     done = subprocess.run(command, cwd=folder, env=hurry, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    words = pack(RAW.reshape(-1, 3), DESIGN.input_format.bits).reshape(-1)
+    words = pack(RAW.reshape(-1, lanes), DESIGN.input_format.bits).reshape(-1)
 
     ran = subprocess.run(
         [folder / "obj_dir" / "Vexample", *map(str, words)], capture_output=True, text=True
     )
+    return [int(line) for line in ran.stdout.split()]
 
+
+def test_the_example_gives_the_classes_of_the_golden_model(embedding):
     expected = golden.run(DESIGN, RAW).labels.tolist()
+
     assert len(set(expected)) > 1
-    assert [int(line) for line in ran.stdout.split()] == expected
+    assert classes_of_example(embedding, lanes=3) == expected
+
+
+def test_where_all_logits_are_a_word_the_example_takes_the_class_of_the_last(tmp_path):
+    all_at_once = Folding(synapse="logic")
+    design = DESIGN.with_folding({"fc2": all_at_once})
+
+    found = generate(design, tmp_path, module="wide")
+
+    results = found.content["results"]
+    assert (results["lanes"], results["words_per_sample"]) == (4, 1)
+    assert results["ports"][0]["width"] == 4 * results["lane_width"]
+    assert results["order"].startswith("4 logits a word, lane 0 first")
+    assert "1 word a sample, 4 logits a word, " in found.verilog.read_text()
+    assert classes_of_example(found, lanes=3) == golden.run(DESIGN, RAW).labels.tolist()
 
 
 def test_the_manifest_describes_every_layer(embedding):

@@ -61,6 +61,7 @@ def manifest(
     """
     raw, fmt = Shape.cast(core.raw_shape), design.input_format
     latency, interval, first = cycles
+    lanes = core.result_lanes
     fields = [
         {
             "name": name,
@@ -97,10 +98,12 @@ def manifest(
             **_encoding(design),
         },
         "results": {
-            "ports": _ports("results", core.result_layout.size, into=False),
+            "ports": _ports("results", core.result_layout.size * lanes, into=False),
             "fields": fields,
-            "words_per_sample": design.readout.size,
-            "order": _order(design),
+            "lanes": lanes,
+            "lane_width": core.result_layout.size,
+            "words_per_sample": design.readout.size // lanes,
+            "order": _order(design, lanes),
             "outputs": [_output(design, output) for output in design.head],
         },
         "latency_cycles": latency,
@@ -135,8 +138,13 @@ def _encoding(design: Design) -> dict[str, Any]:
     }
 
 
-def _order(design: Design) -> str:
+def _order(design: Design, lanes: int) -> str:
     """Say in words in which order logits come."""
+    if lanes > 1:
+        return (
+            f"{lanes} logits a word, lane 0 first, each of the fields; label is the class in the "
+            "lane with last = 1"
+        )
     if design.readout.size > design.readout.shape[0]:
         return (
             "one word a logit, pixel after pixel, the channels of a pixel together; label means "

@@ -39,7 +39,8 @@ class Core(wiring.Component):
     Members
     -------
     samples : In, stream of ``lanes`` raw values, element order, lane 0 first; no framing
-    results : Out, stream of {logit, label, last}; ``label`` is the class where ``last`` is set
+    results : Out, stream of {logit, label, last}; ``label`` is the class where ``last`` is set. Of
+        ``result_lanes`` of them a word, lane 0 first, where that is more than one
     """
 
     samples: stream.Interface
@@ -59,12 +60,14 @@ class Core(wiring.Component):
         self.lanes = self.input_plan.lanes
         self.raw_shape = self.encoder.raw_shape
         layout = self.layers[-1].layout
-        assert isinstance(layout, data.StructLayout), "the last layer is the read-out"
-        self.result_layout = layout
+        self.result_lanes = self.plans[-1].lanes
+        one = layout.elem_shape if isinstance(layout, data.ArrayLayout) else layout
+        assert isinstance(one, data.StructLayout), "the last layer is the read-out"
+        self.result_layout = one
         super().__init__(
             {
                 "samples": In(stream.Signature(data.ArrayLayout(self.raw_shape, self.lanes))),
-                "results": Out(stream.Signature(self.result_layout)),
+                "results": Out(stream.Signature(layout)),
             }
         )
 

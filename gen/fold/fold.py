@@ -13,6 +13,7 @@ from ..core.plans import plan_layers
 from ..cost import Budget
 from ..design.design import Design
 from ..design.folding import EVENTS, LOGIC, MULTIPLY, MULTIPLY_LUT, SYNAPSES, Folding
+from ..design.parallel import synapse_of
 from ..design.reading import parallel_of, parallel_outputs, word_of
 from ..technology import Technology, find_technology
 from .foldings import LayerFoldings, all_foldings
@@ -218,7 +219,9 @@ def _fold_within(
     best = search.best(interval, frugal.cells / max(1, frugal.cycles), known=frugal)
     assert best is not None  # frugal at the least
     folded = design.with_folding(best.foldings)
-    explanation, lacking = _explain(search, targets, fastest, _slowest(design, technology))
+    explanation, lacking = _explain(
+        search, targets, fastest, _slowest(design, technology, synapses)
+    )
     return FoldChoice(
         design=folded,
         estimate=estimate(folded, technology, budget),
@@ -487,8 +490,9 @@ def _explain(
     return f"an interval of {wanted} cycles would need {what} than the budget has", True
 
 
-def _slowest(design: Design, technology: Technology) -> tuple[int, str]:
+def _slowest(design: Design, technology: Technology, synapses: Sequence[str]) -> tuple[int, str]:
     """Interval with everything in parallel, and the name of the first layer that takes so long."""
+    fastest = LOGIC if LOGIC in synapses else EVENTS
     folding, words, settled = {}, [], design.firing == "settled"
     source = design.input.name
     for population in design.populations[1:]:
@@ -498,7 +502,8 @@ def _slowest(design: Design, technology: Technology) -> tuple[int, str]:
         assert code is not None
         unroll = code.steps if settled and code.is_binary else 1
         pe, simd = parallel_outputs(maps)[0], parallel_of(maps)[0]
-        fold = Folding(pe=pe, simd=simd, unroll=unroll)
+        synapse = synapse_of(population, fastest)
+        fold = Folding(pe=pe, simd=simd, unroll=unroll, synapse=synapse)
         folding[population.name] = fold
         words += [word_of(q.map, fold) for q in population.sources if q.source == source]
     folding[source] = Folding(pe=gcd(*words))

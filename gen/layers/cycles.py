@@ -224,9 +224,11 @@ class Prediction:
     targets : cycle in which every raw word starts to fire (is taken by the neurons)
     encoded : cycle in which every word of input trains is taken
     layers : by order of the layers
+    queue : cycles from a logit's entering the last FIFO to the first in which it stands
     """
 
     samples: int
+    queue: int = 1
     accepted: list[int] = field(default_factory=list)
     targets: list[int] = field(default_factory=list)
     encoded: list[int] = field(default_factory=list)
@@ -252,7 +254,7 @@ class Prediction:
     def answer(self, n: int = 0) -> int:
         """Cycles from taking the last raw word of sample ``n`` until its first logit stands."""
         pushed = self._of_sample(self.layers[-1].pushed, n)
-        return pushed[0] + 1 - self._of_sample(self.accepted, n)[-1]
+        return pushed[0] + self.queue - self._of_sample(self.accepted, n)[-1]
 
     @property
     def intervals(self) -> list[int]:
@@ -288,7 +290,11 @@ def predict(
     machine = [spec.machine() for spec in timing.layers]
     for layer in machine:
         layer.busy = None if busy is None else busy.get(layer.spec.name)
-    prediction = Prediction(samples=samples, layers=[layer.cycles for layer in machine])
+    prediction = Prediction(
+        samples=samples,
+        layers=[layer.cycles for layer in machine],
+        queue=timing.layers[-1].queue,
+    )
     takers: list[list[Gather]] = [[] for _ in range(len(machine) + 1)]  # by stream
     for layer in machine:
         for gather in layer.gathers:

@@ -32,7 +32,7 @@ class Judge(Base):
     def words(self, logits: np.ndarray) -> np.ndarray:
         """Return the words of the result stream, (logits,) unsigned Python integers."""
         width, outputs = self.plan.x_width, self.plan.logits
-        return np.array(
+        words = np.array(
             [
                 (int(logit) & (1 << width) - 1)
                 | int(np.argmax(logits[: k + 1])) << width
@@ -41,3 +41,6 @@ class Judge(Base):
             ],
             dtype=object,
         )
+        if self.plan.lanes > 1:  # then the class stands in the last lane alone
+            words[:-1] &= (1 << width) - 1
+        return words

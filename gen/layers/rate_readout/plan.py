@@ -57,5 +57,6 @@ class RateReadoutPlan(RateSums, ReadoutPlan):
     def differences(self) -> Iterator[str]:
         bounds = np.abs(self.folded_bias).max(axis=0) + reach_of(self)
         yield from unfit_weights(self)
+        yield from self.other_biases()
         yield from wide_integrators(self, bounds)
         yield from wide_sums(self)

@@ -1,11 +1,15 @@
 """RTL of a read-out."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Shape, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....hdl.readout import Readout, result_layout
-from ..rtl import IntegratingLayer, LayerLatency
+from ....hdl.readout_at_once import ReadoutAtOnce
+from ....hdl.storage import Rom
+from ..rtl import IntegratingLayer, LayerLatency, SummingLayer
 from .plan import READOUT_PACE, ReadoutPlan
 
 
@@ -20,6 +24,51 @@ class ReadoutLayer(IntegratingLayer):
     @classmethod
     def latency_of(cls, plan: ReadoutPlan) -> LayerLatency:
         return cls.integrated(plan, target=0, result=Readout.LATENCY)
+
+
+class ReadoutLayerAtOnce(SummingLayer):
+    """The read-out of all logits in one word; ports of :class:`LayerComponent`.
+
+    trains -> [reader -> synapses -> accumulators -> read-out -> FIFO] -> logits and class
+    """
+
+    def _make_parts(self, plan: ReadoutPlan) -> None:
+        super()._make_parts(plan)
+        self.readout = ReadoutAtOnce(
+            bias=plan.folded_bias[0].tolist(),
+            total_width=plan.total_width,
+            x_width=plan.x_width,
+            shift=plan.sum_places,
+        )
+        self.layout = self.readout.result.shape()
+
+    @property
+    def roms(self) -> dict[str, Rom]:
+        return self.weight_roms
+
+    @property
+    def pushed(self) -> Signal:
+        return self.readout.result_valid
+
+    @property
+    def observed(self) -> dict[str, Any]:
+        return super().observed | {"x_valid": self.readout.x_valid, "x": self.readout.x}
+
+    @classmethod
+    def latency_of(cls, plan: ReadoutPlan) -> LayerLatency:
+        first = ReadoutAtOnce.X_LATENCY
+        return LayerLatency(
+            total=cls.sums_latency(plan),
+            drain=0,
+            x=first,
+            target=0,
+            result=ReadoutAtOnce.LATENCY - first,
+        )
+
+    def _finish(self, m: Module) -> None:
+        m.submodules.readout = readout = self.readout
+        m.d.comb += [readout.valid.eq(self.tile_valid), readout.total.eq(self.accumulator.total)]
+        self._queue(m, readout.result)
 
 
 class ReadoutTail(wiring.Component):
