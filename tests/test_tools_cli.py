@@ -597,6 +597,30 @@ def test_residual_network_is_converted_evaluated_and_reported(signfire, cnn) -> 
     assert "conv1_max" in (cnn / "report" / "report.html").read_text()
 
 
+def test_rows_of_a_table_are_planes_in_groups(signfire, cnn) -> None:
+    images = np.load(cnn / "images.npz")
+    names = [f"p{k}" for k in range(72)]
+    table, design = cnn / "images.csv", cnn / "d.npz"
+    rows = [",".join([*names, "shot", "label"])]
+    for number, (x, y) in enumerate(zip(images["x"], images["y"], strict=True)):
+        rows.append(",".join(map(str, [*x.ravel(), number // 3, y])))
+    table.write_text("\n".join(rows) + "\n")
+    given = ("convert", f"{cnn}/plain.py:Net", "--calibrate", table, "-o", design)
+    shaped = ("--sample-shape", "2,6,6", "--groups", "shot")
+
+    status, out, err = signfire(*given, *shaped, "--accept", 100)
+
+    assert status == 0, err
+    assert "30 samples of 10 groups, each answered by a conversion" in " ".join(out.split())
+    named = ("--model", f"{cnn}/plain.py:Net", "--json")
+    status, out, err = signfire("evaluate", design, "--data", table, *named)
+    assert status == 0, err
+    assert only_json(out)["accuracy"]["samples"] == 30
+    status, _, err = signfire(*given, "--sample-shape", "2,6,7")
+    assert status == 2
+    assert "has 73 values, and --sample-shape 2,6,7 has 84" in " ".join(err.split())
+
+
 @pytest.mark.parametrize("verb", ["generate", "simulate", "build"])
 def test_hardware_that_there_is_not_is_refused_by_name(signfire, cnn, verb) -> None:
     design, data = cnn / "d.npz", cnn / "images.npz"

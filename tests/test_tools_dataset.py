@@ -111,6 +111,35 @@ def test_what_is_wrong_with_a_table_is_said_by_line_and_column(tmp_path, text: s
     assert str(caught.value) == BAD_TABLES[text].format(path=path)
 
 
+def test_groups_are_a_column_an_array_or_so_many_in_a_row(tmp_path) -> None:
+    table, arrays = tmp_path / "data.csv", tmp_path / "data.npz"
+    table.write_text("a,clip,b,label\n1,south,2,0\n3,north,4,1\n5,south,6,0\n")
+    np.savez(arrays, x=np.eye(3), clip=np.array([7, 5, 7]))
+
+    of_table = load(table, need_labels=None, groups="clip")
+    of_array = load(arrays, need_labels=None, groups="clip")
+
+    assert of_table.groups.tolist() == of_array.groups.tolist() == [1, 0, 1]
+    assert of_table.columns == ("a", "b") and of_table.y.tolist() == [0, 1, 0]
+    assert of_table.first(2).groups.tolist() == [1, 0]
+    assert load(arrays, need_labels=None, groups="2").groups.tolist() == [0, 0, 1]
+    assert load(arrays, need_labels=None).groups is None
+    message = r"data\.npz has no array or column 'take' of groups \(--groups takes its name, or how"
+    with pytest.raises(ValueError, match=message):
+        load(arrays, need_labels=None, groups="take")
+
+
+def test_flat_samples_take_a_shape_of_as_many_values(tmp_path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("a,b,c,d\n1,2,3,4\n5,6,7,8\n")
+
+    data = load(path, need_labels=None).shaped((1, 2, 2))
+
+    assert data.x.shape == (2, 1, 2, 2) and data.x[1, 0, 1].tolist() == [7, 8]
+    with pytest.raises(ValueError, match=r"has 4 values, and --sample-shape 1,2,3 has 6$"):
+        data.shaped((1, 2, 3))
+
+
 def test_labels_that_are_not_named_are_asked_for(tmp_path, design) -> None:
     path = table(tmp_path / "t.csv", "a,b,c,outcome\n1,2,3,good\n")
 

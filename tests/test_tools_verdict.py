@@ -94,6 +94,99 @@ def test_in_turn_each_part_is_answered_by_what_has_seen_the_others():
 # -- how far two networks say the same ---------------------------------------------------------
 
 
+# -- samples that belong together --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("count", "each", "how", "judges"),
+    [
+        (60, 20, verdict.IN_TURN, 60),  # three groups
+        (900, 10, verdict.IN_TURN, 900),  # many, of few samples
+        (2400, 200, verdict.IN_TURN, 1000),  # a dozen
+        (1250, 50, verdict.KEPT_BACK, 250),  # five of 25
+        (
+            9000,
+            10,
+            verdict.KEPT_BACK,
+            1000,
+        ),  # what the calibration leaves over may be of its groups
+    ],
+)
+def test_whole_groups_judge_and_nothing_of_them_calibrates(count, each, how, judges):
+    groups = np.random.default_rng(1).permutation(np.arange(count) // each)
+
+    chosen = verdict.split(count, network(), Options(), groups)
+
+    assert (chosen.how, len(chosen.judges)) == (how, judges)
+    if how == verdict.KEPT_BACK:
+        assert not set(groups[chosen.base]) & set(groups[chosen.judges])
+        assert len(set(groups[chosen.base])) == count // each - count // each // verdict.KEPT
+    else:
+        assert len(chosen.base) == count
+        assert sorted(np.concatenate(chosen.parts)) == chosen.judges.tolist()
+    for part in chosen.parts:
+        others = chosen.without(part)
+        assert not set(groups[part]) & set(groups[others])
+        assert set(groups[part]) | set(groups[others]) == set(groups)
+
+
+def test_one_group_cannot_judge_itself():
+    with pytest.raises(ValueError, match=r"^all samples are of one group, .*leave out --groups\)$"):
+        verdict.split(60, network(), Options(), np.zeros(60, int))
+
+
+def test_samples_of_a_group_that_err_together_count_as_one():
+    groups = np.repeat(np.arange(10), 8)
+    alike = (groups == 3).astype(float)
+    apart = np.tile(np.eye(8), (10, 1))[:, 0]
+
+    assert verdict.worth(alike, groups) == pytest.approx(10)
+    assert verdict.worth(apart, groups) == 80
+    assert verdict.worth(np.zeros(80), groups) == 80
+
+
+def test_an_interval_of_groups_is_wider_where_they_err_together():
+    exact = np.random.default_rng(3).normal(size=(80, 4))
+    groups = np.repeat(np.arange(10), 8)
+    off = exact + np.where(groups < 5, 0.1, 0.5)[:, None]
+    net = network()
+
+    single = verdict.compare(net, exact, off)
+    together = verdict.compare(net, exact, off, groups=groups)
+
+    assert together.rmse == single.rmse and together.groups == 10
+    assert single.groups is None
+    assert together.rmse_high - together.rmse_low > 2 * (single.rmse_high - single.rmse_low)
+    assert together.rmse_low < single.rmse_low < single.rmse_high < together.rmse_high
+
+
+@pytest.mark.parametrize(("freedom", "value"), [(4, 2.776), (9, 2.262), (11, 2.201), (30, 2.042)])
+def test_students_t_is_the_published_one(freedom, value):
+    assert verdict.student(freedom) == pytest.approx(value, rel=3e-3)
+
+
+def test_each_part_of_groups_is_answered_by_what_saw_none_of_them():
+    x, groups = samples(40), np.repeat(np.arange(5), 8)
+    chosen = verdict.split(40, network(), Options(), groups)
+    seen = []
+
+    def convert(given):
+        seen.append(
+            {int(g) for g, row in zip(groups, x, strict=True) if (given == row).all(1).any()}
+        )
+        return calibrate(network(), given)
+
+    found = verdict.judge(network(), x, chosen, convert).found
+
+    assert seen[0] == set(range(5))
+    assert [
+        g | {int(k) for k in groups[p]} for g, p in zip(seen[1:], chosen.parts, strict=True)
+    ] == [set(range(5))] * len(chosen.parts)
+    assert all(not g & set(groups[p]) for g, p in zip(seen[1:], chosen.parts, strict=True))
+    assert found.groups == 5
+    assert "of 5 groups, each answered by" in verdict.sentence(verdict.IN_TURN, found)
+
+
 @pytest.mark.parametrize(
     ("share", "count", "low", "high"),  # Newcombe 1998, table I, method 3
     [(81 / 263, 263, 0.2553, 0.3662), (15 / 148, 148, 0.0624, 0.1605), (0.0, 20, 0.0, 0.1611),

@@ -253,7 +253,8 @@ def convert(
         calibrate = model.samples(need_labels=None)
     network, record = loaded(model, calibrate.x, name=name, inputs=calibrate.parts)
     if isinstance(model, Model) and not network.head.is_single:  # whose labels have their names
-        calibrate = model.samples(need_labels=None, head=network.head)
+        again = model.samples(need_labels=None, head=network.head)
+        calibrate = replace(again, x=calibrate.x, groups=calibrate.groups)
     head = head or HeadOptions()
     settled = settle(network, head, calibrate)
     network = settled.network
@@ -266,7 +267,13 @@ def convert(
             raise ValueError("a design like another one has its settings: leave out --loss")
         kept = None if trial_record is None else Path(trial_record)
         search = cheapest.Search(
-            network, samples, loss, base=options, record=kept, progress=progress
+            network,
+            samples,
+            loss,
+            base=options,
+            groups=calibrate.groups,
+            record=kept,
+            progress=progress,
         )
         best = search.run(trials)
         asked, options, judged = options, best.options, best.judged
@@ -287,7 +294,7 @@ def convert(
             return converted_like(network, samples, options, like, progress)
         return calibrate_network(network, samples, options)
 
-    parts = verdict.split(len(samples), network, options)
+    parts = verdict.split(len(samples), network, options, calibrate.groups)
     if judge and judged is None:
         judged = verdict.judge(network, samples, parts, converted, progress)
     if judged is not None:

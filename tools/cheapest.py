@@ -115,6 +115,8 @@ class Search:
         What is converted, and calibration samples.
     loss
         Points that may be lost.
+    groups
+        (n,) which samples belong together, see :func:`.verdict.split`.
     base
         What is asked for: T and bits that are given are the most that is tried, of single layers
         they stay as they are.
@@ -134,6 +136,7 @@ class Search:
         loss: float,
         *,
         base: Options | None = None,
+        groups: np.ndarray | None = None,
         record: Path | None = None,
         progress: Progress = lambda said: None,
     ) -> None:
@@ -146,7 +149,7 @@ class Search:
             WEIGHTS: self.base.weight_bits,
             INPUT: self.base.input_steps,
         }
-        self.chosen = verdict.split(len(samples), network, self.base)
+        self.chosen = verdict.split(len(samples), network, self.base, groups)
         self.knobs = [k for k in knobs.knobs(network, samples, self.base) if self._values(k)]
         if not any(len(self._values(knob)) > 1 for knob in self.knobs):
             raise ValueError(

@@ -102,6 +102,18 @@ def cli() -> None:
     help="Typical samples, some hundred do: .npz, .npy, .csv, or a folder of images.",
 )
 @sample_options
+@click.option(
+    "--sample-shape",
+    metavar="N,N,...",
+    help="Shape of a sample where the file holds flat ones, as the rows of a .csv are: 1,28,28.",
+)
+@click.option(
+    "--groups",
+    metavar="NAME|N",
+    help="Which samples belong together, as windows of one recording do: the array or column that "
+    "says so, or how many in a row. What is lost is then measured on groups that did not "
+    "calibrate; by default each sample stands alone.",
+)
 @head_options
 @click.option("-o", "--output", required=True, type=NEW_FILE, help="The design file to write.")
 @click.option("--name", help="Name of the design; by default the factory's.")
@@ -284,6 +296,8 @@ def convert(
     input_schedule: str | None,
     layers: tuple[str, ...],
     arguments: tuple[str, ...],
+    sample_shape: str | None,
+    groups: str | None,
     fold: tuple[str, ...],
     board: str | None,
     like: Path | None,
@@ -319,6 +333,8 @@ def convert(
         labels=labels,
         white=white,
         arguments=arguments,
+        shape=() if sample_shape is None else whole_numbers("--sample-shape", sample_shape),
+        groups=groups,
     )
     samples = source.samples(need_labels=None)
     with working("converting") as doing:

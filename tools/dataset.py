@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from .readings import Reading, Wish, any_shape
 
 LABELS = ("y", "label", "labels", "class", "target")  # names of labels where none was given
 NO_LABELS: Mapping[str, np.ndarray] = {}
+GROUPS = "--groups"  # under which the groups lie among the labels while a file is read
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,6 +41,9 @@ class Dataset:
         Names of the values of a sample, and of the samples, where the file names them.
     parts
         Of a sample, where the model takes several inputs; ``x`` holds all of them.
+    groups
+        (n,) int64, which samples belong together, as windows of one recording do; ``None`` where
+        each stands alone.
     """
 
     path: str
@@ -49,6 +54,7 @@ class Dataset:
     columns: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -65,7 +71,24 @@ class Dataset:
             y=None if self.y is None else self.y[:count],
             others={name: labels[:count] for name, labels in self.others.items()},
             rows=self.rows[:count],
+            groups=None if self.groups is None else self.groups[:count],
         )
+
+    def shaped(self, shape: tuple[int, ...]) -> "Dataset":
+        """Return samples of another shape, elements in C order.
+
+        Raises
+        ------
+        ValueError
+            If a sample has another number of values.
+        """
+        values = int(np.prod(self.x.shape[1:]))
+        if prod(shape) != values:
+            raise ValueError(
+                f"a sample of {self.path} has {values} values, and --sample-shape "
+                f"{','.join(map(str, shape))} has {prod(shape)}"
+            )
+        return replace(self, x=self.x.reshape(len(self.x), *shape))
 
     @property
     def classes(self) -> np.ndarray:
@@ -123,6 +146,7 @@ def load(
     head: Head | None = None,
     samples: int | None = None,
     white: int = 1,
+    groups: str | None = None,
 ) -> Dataset:
     """Read samples and labels, never unpickling and never running anything.
 
@@ -149,6 +173,9 @@ def load(
         Read so many alone, the first ones; of a folder of classes some of each; all for ``None``.
     white
         What the brightest pixel of an image becomes: 1, or 255.
+    groups
+        Name of the array or the column that says which samples belong together, or how many in a
+        row do; not looked at where labels are not.
 
     Raises
     ------
@@ -162,9 +189,12 @@ def load(
         raise ValueError(f"the number of samples must be at least 1, not {samples}")
     if not path.exists():
         raise ValueError(f"there is no data file {path}")
+    names_of_labels = _names_of_labels(labels, head if design is None else design.head)
+    if groups is not None and not groups.isdecimal():
+        names_of_labels[GROUPS] = (groups,)
     wish = Wish(
         inputs=inputs,
-        labels=_names_of_labels(labels, head if design is None else design.head),
+        labels=names_of_labels,
         need_labels=True if need_labels is None and labels is not None else need_labels,
         samples=samples,
         check_shape=any_shape if design is None else design.check_sample_shape,
@@ -174,7 +204,10 @@ def load(
     )
     reading = _read(path, wish)
     _refuse_unfinite(path, reading)
-    numbers, names = _numbered(path, reading.labels, design)
+    labelled = dict(reading.labels)
+    named = labelled.pop(GROUPS, None)
+    together = None if need_labels is False else _groups(path, groups, named, len(reading.x))
+    numbers, names = _numbered(path, labelled, design)
     first = next(iter(wish.labels), "")
     found = Dataset(
         path=str(path),
@@ -185,6 +218,7 @@ def load(
         columns=reading.columns,
         rows=reading.rows,
         parts=reading.parts,
+        groups=together,
     )
     if design is not None:
         design.check_samples(found.x)
@@ -201,6 +235,26 @@ def _names_of_labels(labels: str | None, head: Head | None) -> dict[str, tuple[s
     first, *others = head
     found = {first.name: (f"y_{first.name}", first.name, *names)}
     return found | {o.name: (f"y_{o.name}", o.name) for o in others}
+
+
+def _groups(
+    path: Path, wanted: str | None, found: np.ndarray | None, count: int
+) -> np.ndarray | None:
+    """Return the group of each sample, (n,) int64, from an array of a file or from a number."""
+    if wanted is None:
+        return None
+    if wanted.isdecimal():
+        if int(wanted) < 1:
+            raise ValueError(f"--groups takes at least 1 sample in a row, not {wanted}")
+        return np.arange(count) // int(wanted)
+    if found is None:
+        raise ValueError(
+            f"{path} has no array or column {wanted!r} of groups (--groups takes its name, or how "
+            f"many samples in a row belong together)"
+        )
+    if found.size != count:
+        raise ValueError(f"{wanted!r} of {path} must name one group a sample, not {found.shape}")
+    return np.unique(found.reshape(count), return_inverse=True)[1].reshape(count)
 
 
 def _columns_of(design: Design | None) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ that was converted.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,10 @@ class Model:
         :func:`signfire.tools.dataset.load`.
     arguments
         Of the factory, ``name=value`` words.
+    shape
+        Of a sample, where the file holds flat ones; empty for what it holds.
+    groups
+        Which samples belong together, see :func:`signfire.tools.dataset.load`.
     """
 
     spec: str
@@ -54,6 +59,8 @@ class Model:
     labels: str | None = None
     white: int = 1
     arguments: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
+    groups: str | None = None
 
     @property
     def absolute(self) -> "Model":
@@ -69,14 +76,16 @@ class Model:
 
     def samples(self, *, need_labels: bool | None = False, head: Head | None = None) -> Dataset:
         """Read the calibration samples, with labels as :func:`.dataset.load` says."""
-        return load_data(
+        found = load_data(
             self.calibrate,
             inputs=self.inputs,
             labels=self.labels,
             need_labels=need_labels,
             head=head,
             white=self.white,
+            groups=self.groups,
         )
+        return found.shaped(self.shape) if self.shape else found
 
     @property
     def name(self) -> str:
@@ -168,7 +177,8 @@ def source_of(design: Design, named: Named = NOTHING_NAMED) -> Source:
         kept = {}
     known = kept.get("sha256")
     known = known if isinstance(known, Mapping) else {}
-    fields = {key: kept.get(key) for key in ("spec", "weights", "calibrate", "inputs", "labels")}
+    keys = ("spec", "weights", "calibrate", "inputs", "labels", "groups")
+    fields = {key: kept.get(key) for key in keys}
     if any(not isinstance(value, str | None) for value in fields.values()):
         raise ValueError(f"{design.name!r} does not say which files it was converted from")
     words = kept.get("arguments") or ()
@@ -247,6 +257,8 @@ def read_source(design: Design, source: Source, named: Named = NOTHING_NAMED) ->
 
     model, differs = source.model, source.differs
     samples = model.samples()
+    if not samples.parts and samples.x[0].size == prod(design.sample_shape):
+        samples = samples.shaped(design.sample_shape)
     module = load(model)
     if not differs and source.state != state_digest(module):
         said = (
