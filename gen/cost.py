@@ -284,10 +284,12 @@ def tree_cost(technology: Technology, count: int, width: int) -> Resources:
 # -- memories ----------------------------------------------------------------------------------
 
 
-def rom_cost(technology: Technology, depth: int, width: int, registered: bool) -> Resources:
-    """Price a ROM, where the plan puts it."""
+def rom_cost(
+    technology: Technology, depth: int, width: int, registered: bool, style: str | None = None
+) -> Resources:
+    """Price a ROM of a style, ``block`` or ``logic``; by default what the exchange rate says."""
     behind = width if registered else 0
-    if technology.rom_style(depth, width) == "block":
+    if (style or technology.rom_style(depth, width)) == "block":
         blocks, segments = technology.block_layout(depth, width)
         chosen = address_bits(segments)
         return Resources(

@@ -140,12 +140,12 @@ def test_several_layers_stand_between_semicolons_and_what_is_left_out_is_one():
         ("fc1:pe=²", "pe must be a whole number above 0, not '²' (fc1:pe=²)"),
         (
             "fc1:lanes=2",
-            "a folding has pe, simd, unroll, synapse and silent, each once, not 'lanes=2' "
+            "a folding has pe, simd, unroll, synapse, silent and rom, each once, not 'lanes=2' "
             "(fc1:lanes=2)",
         ),
         (
             "fc1:pe=2,pe=4",
-            "a folding has pe, simd, unroll, synapse and silent, each once, not 'pe=4' "
+            "a folding has pe, simd, unroll, synapse, silent and rom, each once, not 'pe=4' "
             "(fc1:pe=2,pe=4)",
         ),
         (

@@ -37,7 +37,7 @@ from .file import (
     read,
     write,
 )
-from .folding import EVENTS, LOGIC, SYNAPSES, Folding
+from .folding import AUTO, EVENTS, LOGIC, SYNAPSES, Folding
 from .parallel import check_folding, synapse_of, whole
 from .population import (
     FACTOR_LIMIT,
@@ -363,7 +363,7 @@ class Design:
                 return folding
             adds = synapse in (EVENTS, LOGIC) and not folding.multiplies
             other = replace(folding, synapse=synapse, unroll=folding.unroll if adds else 1)
-            return replace(other, pe=1, simd=1) if synapse == LOGIC else other
+            return replace(other, pe=1, simd=1, rom=AUTO) if synapse == LOGIC else other
 
         return self.with_folding(
             {

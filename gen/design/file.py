@@ -19,7 +19,7 @@ from ..model.several import Comparison
 from ..model.ties import DOWN
 from .activity import Activity
 from .archive import Archive, in_words
-from .folding import EVENTS, Folding
+from .folding import AUTO, EVENTS, Folding
 from .population import DesignOperand, DesignPopulation, DesignProjection
 
 FORMAT_VERSION = 1
@@ -250,10 +250,12 @@ def _folding_of(header: dict | None) -> Folding | None:
         return None
     synapse = _text(header.get("synapse", EVENTS))
     skips = header.get("skips", False)
-    numbers = {key: value for key, value in header.items() if key not in ("synapse", "skips")}
+    rom = _text(header.get("rom", AUTO))
+    words = ("synapse", "skips", "rom")
+    numbers = {key: value for key, value in header.items() if key not in words}
     if any(type(value) is not int for value in numbers.values()) or type(skips) is not bool:
         raise TypeError(f"a folding is whole numbers, not {header}")
-    return Folding(**numbers, synapse=synapse, skips=skips)
+    return Folding(**numbers, synapse=synapse, skips=skips, rom=rom)
 
 
 def activities_of(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 EVENTS, MULTIPLY, MULTIPLY_LUT, LOGIC = SYNAPSES = ("events", "multiply", "multiply-lut", "logic")
+AUTO, BLOCK, LUT = ROMS = ("auto", "block", "lut")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,9 @@ class Folding:
     skips
         Words of a step (of ``simd`` inputs in ``unroll`` steps) that hold no event cost no cycles,
         so that cycles depend on the sample.
+    rom
+        Where the weights lie: in ``block`` RAM, in LUTs (``lut``), or where the family's exchange
+        rate of the two says (``auto``).
     """
 
     pe: int = 1
@@ -38,11 +42,13 @@ class Folding:
     unroll: int = 1
     synapse: str = EVENTS
     skips: bool = False
+    rom: str = AUTO
 
     @property
     def record(self) -> dict[str, int | str | bool]:
-        """What is written of it: ``skips`` where it does."""
-        return {k: v for k, v in vars(self).items() if k != "skips" or v}
+        """What is written of it: ``skips`` where it does, ``rom`` where that is chosen."""
+        usual = {"skips": False, "rom": AUTO}
+        return {k: v for k, v in vars(self).items() if k not in usual or v != usual[k]}
 
     @property
     def multiplies(self) -> bool:

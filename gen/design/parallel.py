@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ..model.codes import RateCode, SpikeCode
 from ..model.network import INPUT, MAX
-from .folding import EVENTS, LOGIC, SYNAPSES, Folding, divisors
+from .folding import AUTO, EVENTS, LOGIC, ROMS, SYNAPSES, Folding, divisors
 from .population import DesignPopulation
 from .reading import is_turned, parallel_of, parallel_outputs, word_of
 
@@ -110,6 +110,11 @@ def check_folding(
             f"the synapse of {population.name!r} is one of {', '.join(SYNAPSES)}, not "
             f"{folding.synapse!r}"
         )
+    if folding.rom not in ROMS:
+        raise ValueError(
+            f"the weights of {population.name!r} lie in one of {', '.join(ROMS)}, not "
+            f"{folding.rom!r}"
+        )
     if folding.is_logic:
         _check_logic(population, folding)
     if folding.multiplies:
@@ -132,6 +137,11 @@ def _check_logic(population: DesignPopulation, folding: Folding) -> None:
         raise ValueError(
             f"{population.name!r} cannot skip silent words: its weights are logic, which take a "
             f"step a cycle (leave out silent=skip)"
+        )
+    if folding.rom != AUTO:
+        raise ValueError(
+            f"the weights of {population.name!r} are logic and lie in no memory (leave out "
+            f"rom={folding.rom})"
         )
     linear = next(population.sources).map
     pe, simd = linear.channels, linear.parallel_inputs[0]

@@ -12,14 +12,15 @@ from ..core.estimate import Estimate, estimate
 from ..core.plans import plan_layers
 from ..cost import Budget
 from ..design.design import Design
-from ..design.folding import EVENTS, LOGIC, MULTIPLY, MULTIPLY_LUT, SYNAPSES, Folding
+from ..design.folding import EVENTS, LOGIC, MULTIPLY, MULTIPLY_LUT, ROMS, SYNAPSES, Folding
 from ..design.parallel import synapse_of
 from ..design.reading import parallel_of, parallel_outputs, word_of
 from ..technology import Technology, find_technology
 from .foldings import LayerFoldings, all_foldings
+from .memories import place_weights
 
 _WORD = re.compile(r"(?P<layer>[^:=,;\s]+):(?P<numbers>[^:;\s]+)")
-_KEYS = ("pe", "simd", "unroll", "synapse", "silent")
+_KEYS = ("pe", "simd", "unroll", "synapse", "silent", "rom")
 SILENT = {"read": False, "skip": True}  # what is done with words that hold no event
 
 
@@ -28,7 +29,8 @@ def parse_fold(text: str, synapse: str = EVENTS) -> dict[str, Folding]:
 
     ``synapse=multiply`` puts multipliers in the place of event-gated adders, ``synapse=logic``
     functions of the weights; ``synapse`` is what a word takes that says nothing of it.
-    ``silent=skip`` leaves out words that hold no event.
+    ``silent=skip`` leaves out words that hold no event, ``rom=block`` and ``rom=lut`` say where
+    weights lie.
 
     Raises
     ------
@@ -62,8 +64,8 @@ def _numbers(text: str, word: str) -> Iterator[tuple[str, Any]]:
         key, _, value = item.partition("=")
         if key not in _KEYS or key in seen:
             raise ValueError(
-                f"a folding has pe, simd, unroll, synapse and silent, each once, not {item!r} "
-                f"({word})"
+                f"a folding has pe, simd, unroll, synapse, silent and rom, each once, not "
+                f"{item!r} ({word})"
             )
         seen.add(key)
         if key == "synapse":
@@ -71,6 +73,11 @@ def _numbers(text: str, word: str) -> Iterator[tuple[str, Any]]:
                 raise ValueError(
                     f"synapse must be one of {', '.join(SYNAPSES)}, not {value!r} ({word})"
                 )
+            yield key, value
+            continue
+        if key == "rom":
+            if value not in ROMS:
+                raise ValueError(f"rom must be one of {', '.join(ROMS)}, not {value!r} ({word})")
             yield key, value
             continue
         if key == "silent":
@@ -158,7 +165,8 @@ def auto_fold(
     more than twice as fast. In a chain of dense layers one begins when the other ends, and more
     lanes shorten the response. Among the foldings left, a cycle of latency is worth as many LUTs as
     the one with fewest LUTs spends for a cycle of its latency. ``synapses`` are the
-    ways in which the weights of a layer may meet its inputs.
+    ways in which the weights of a layer may meet its inputs. Where weights lie is settled last, by
+    what is scarce, see :func:`.memories.place_weights`.
 
     The search prices what a population's trains take on their way into a buffer for one of its
     readers. Where the whole then exceeds the budget, it searches anew with that much less.
@@ -174,7 +182,8 @@ def auto_fold(
         choice = _fold_within(design, technology, room, progress, synapses)
         whole = estimate(choice.design, technology, budget)
         if whole.fits:
-            return replace(choice, estimate=whole)
+            placed = place_weights(choice.design, technology, budget)
+            return replace(choice, design=placed, estimate=estimate(placed, technology, budget))
         room = _less(room, budget.used(whole.resources))
 
 

@@ -71,7 +71,8 @@ def weights_cost(plan: LayerPlan) -> Resources:
     if plan.folding.is_logic:
         return Resources()
     words = plan.tiles * plan.weight_words
-    return rom_cost(plan.technology, words, plan.word_bits, plan.technology.rom_registered)
+    registered, style = plan.technology.rom_registered, plan.weight_style
+    return rom_cost(plan.technology, words, plan.word_bits, registered, style)
 
 
 def synapses_cost(plan: LayerPlan) -> Resources:

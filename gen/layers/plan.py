@@ -21,7 +21,7 @@ from ..cost import Resources
 from ..design.activity import Activity
 from ..design.border import Border, border_of, pixel_biases
 from ..design.design import Design
-from ..design.folding import EVENTS, LOGIC, MULTIPLY, Folding, divisors
+from ..design.folding import BLOCK, EVENTS, LOGIC, LUT, MULTIPLY, Folding, divisors
 from ..design.parallel import synapse_of
 from ..design.population import DesignPopulation, DesignProjection, bits_for
 from ..design.reading import parallel_of, parallel_outputs, word_of
@@ -543,6 +543,13 @@ class LayerPlan(ABC):
     def weight_words(self) -> int:
         """Words of weights of a tile, gone through ``repeats`` times."""
         return self.words // self.repeats
+
+    @property
+    def weight_style(self) -> str:
+        """Where the weights lie, ``block`` or ``logic``."""
+        words, chosen = self.tiles * self.weight_words, {BLOCK: "block", LUT: "logic"}
+        by_rate = self.technology.rom_style(words, self.word_bits)
+        return chosen.get(self.folding.rom, by_rate)
 
     @property
     def weight_rows(self) -> np.ndarray:

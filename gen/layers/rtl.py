@@ -521,7 +521,7 @@ def weight_rom(plan: LayerPlan) -> Rom:
         content=pack_fields([list(zip(row, bits, strict=True)) for row in rows]),
         width=plan.word_bits,
         registered=plan.technology.rom_registered,
-        style=plan.technology.rom_style(len(rows), plan.word_bits),
+        style=plan.weight_style,
     )
 
 
