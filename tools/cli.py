@@ -562,7 +562,7 @@ def fold(
     return Outcome(
         data={
             "board": board,
-            "folding": {p.name: p.folding for p in chosen.populations if p.folding},
+            "folding": {p.name: p.folding.record for p in chosen.populations if p.folding},
             "cycles": {
                 "latency": result.latency,
                 "interval": result.interval,
