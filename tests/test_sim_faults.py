@@ -76,8 +76,9 @@ def folder(tmp_path_factory):
 
 
 def samples(design: Design) -> np.ndarray:
-    fmt = design.input_format
-    return np.random.default_rng(1).integers(fmt.low, fmt.high + 1, (4, design.input.size))
+    """Of planes, which are many words already, there are fewer."""
+    fmt, count = design.input_format, 4 if len(design.input.shape) == 1 else 2
+    return np.random.default_rng(1).integers(fmt.low, fmt.high + 1, (count, design.input.size))
 
 
 @pytest.fixture(scope="module", params=DESIGNS)
@@ -423,8 +424,12 @@ def busy_cycle(campaign, memory: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def in_joins(joined):
-    """Run faults at chosen sites of forks, joins and maxima; return outcomes by what they hit."""
+def in_joins(joined, pytestconfig):
+    """Run faults at chosen sites of forks, joins and maxima; return outcomes by what they hit.
+
+    Of the bits of a larger memory a deep run flips each, another every fifth.
+    """
+    deep = pytestconfig.getoption("--deep")
     _, due = greatest_word(joined)
     greatest = register(joined, "layer_3.maximum.greatest_0")
     sites = {
@@ -439,11 +444,13 @@ def in_joins(joined):
     chosen = list(sites.items())
     for what, name in HELD.items():
         memory, cycle = memories[name], busy_cycle(joined, name)
+        bits = list(np.ndindex(memory.depth, memory.width))
+        apart = 1 if deep or len(bits) < 60 else 5
         chosen += [
             (what, ("memory upset", memory_site(memory, address, bit), cycle))
-            for address, bit in np.ndindex(memory.depth, memory.width)
+            for address, bit in bits[::apart]
         ]
-        early = [memory_site(memory, address, 0) for address in range(memory.depth)]
+        early = [memory_site(memory, address, 0) for address in range(memory.depth)[::apart]]
         chosen += [(f"{what}, unwritten", ("memory upset", site, 1)) for site in early]
     planted = [
         Fault(id=i, kind=kind, where=what, site=site, cycle=cycle)
