@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from signfire.gen.convert.calibrate import calibrate
+from signfire.gen.convert.calibrate import calibrate, within
 from signfire.gen.convert.operand import Factors
 from signfire.gen.convert.options import LayerOptions, Options, parse_layer, parse_schedule
 from signfire.gen.convert.ranges import raw_range, sparse_factors
@@ -225,6 +226,44 @@ def test_percentile_of_the_input_leaves_integer_samples_alone(network, pixels):
     whole = calibrate(network, pixels, Options())
 
     assert calibrate(network, pixels, Options(input_percentile=90)).hash == whole.hash
+
+
+def test_a_percentile_is_that_of_each_feature_where_they_have_ranges_of_their_own() -> None:
+    rng = np.random.default_rng(4)
+    samples = rng.normal(size=(400, 4)) * [1e-3, 1, 1000, 0] + [0, 5, 0, 0]
+    samples[7, 2], samples[:2, 3] = 1e6, 3.0  # the last one is rare
+
+    found = within(samples, 99, features=True)
+
+    assert np.abs(found[:, 2]).max() < 4000  # the value that lies far out is taken for the end
+    inside = [(found[:, k] == samples[:, k]).mean() for k in range(4)]
+    assert inside == pytest.approx([0.99, 0.99, 0.99, 1.0], abs=0.003)
+    assert np.array_equal(found[:, 3], samples[:, 3])
+
+
+def test_a_percentile_of_features_takes_nothing_from_those_with_large_numbers() -> None:
+    rng = np.random.default_rng(4)
+    scales = np.array([1e-3] * 9 + [1000])
+    network = Network(
+        name="table",
+        populations=(
+            Population(name="input", shape=(10,), function="input"),
+            layer("fc", "readout", "input", rng.normal(size=(6, 10)) / scales, np.zeros(6)),
+        ),
+    )
+    samples = rng.normal(size=(300, 10)) * scales
+    exact = network.answers(samples)
+
+    def error(**settings) -> float:
+        design = calibrate(network, samples, Options(weight_bits=8, input_steps=8, **settings))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that samples reach beyond the range
+            raw = design.raw_samples(samples)
+        said = design.values(golden.run(design, raw).logits)
+        return float(np.sqrt(((said - exact) ** 2).mean()) / exact.std())
+
+    assert error(input_percentile=99) < 0.1
+    assert error() < 0.02
 
 
 def test_layers_have_their_own_options(network, pixels):

@@ -216,7 +216,8 @@ def cli() -> None:
     default=100.0,
     show_default=True,
     help="Percentile of the magnitudes of float samples that the input reaches to; what lies "
-    "beyond is taken for the end. Below 100 where a few values lie far from all others.",
+    "beyond is taken for the end. Below 100 where a few values lie far from all others; of "
+    "features of different ranges each is looked at by itself.",
 )
 @click.option(
     "--input-scales",

@@ -21,7 +21,7 @@ from ..model.ties import DOWN
 from . import rate, widths
 from .converted import Converted
 from .equalise import equalise
-from .features import choose_features, reading_steps
+from .features import choose_features, may_differ, reading_steps
 from .operand import by_channel
 from .options import LayerOptions, LayerSettings, Options
 from .paper import as_paper, paper_input, scaled, ties_of
@@ -38,6 +38,8 @@ from .quantise import grid
 from .ranges import check_input_steps, choose_code, choose_input, raw_range
 from .summary import report, summary
 
+CROWDED = 2.0  # times more values of one feature than of all that a magnitude may leave out ...
+SURE = 3.0  # ... and so many standard deviations of a count, which may be chance
 CALIBRATION_VALUES = 2**25  # neurons times samples: 256 MiB for each of what is kept of them
 PLANES_INPUT_STEPS = 8
 FEWEST_SAMPLES = 16  # however large the network
@@ -70,9 +72,35 @@ def forward(network: Network, samples: np.ndarray, options: Options) -> Seen:
     samples = _check_samples(network, samples)
     samples = samples[drawn(len(samples), network, options)]
     if options.input_percentile < 100 and np.issubdtype(samples.dtype, np.floating):
-        reach = np.percentile(np.abs(samples), options.input_percentile)
-        samples = np.clip(samples, -reach, reach)
+        features = samples.ndim == 2 and may_differ(network, samples, options)
+        samples = within(samples, options.input_percentile, features=features)
     return samples, *network.forward(samples)
+
+
+def within(samples: np.ndarray, percentile: float, *, features: bool) -> np.ndarray:
+    """Return samples, taken for the end of the range where they lie far out.
+
+    Parameters
+    ----------
+    samples
+        (n, ...) floats.
+    percentile
+        Share of the values in per cent that stay as they are.
+    features
+        Each of the columns, (n, columns), may have a range of its own. Where one magnitude for all
+        would leave out far too many values of one of them, the range lies in the middle of
+        the values of each; a column that is one number more often than not keeps all of them.
+    """
+    reach = np.percentile(np.abs(samples), percentile)
+    beyond = np.count_nonzero(np.abs(samples) > reach, axis=0)
+    fair = len(samples) * (1 - percentile / 100)
+    if not features or beyond.max() <= CROWDED * fair + SURE * fair**0.5:
+        return np.clip(samples, -reach, reach)
+    ends = [50 - percentile / 2, 50, 50 + percentile / 2]
+    low, middle, high = np.percentile(samples, ends, axis=0)
+    rare = (samples == middle).mean(axis=0) > 0.5
+    low, high = (np.where(rare, end, own) for end, own in ((-np.inf, low), (np.inf, high)))
+    return np.clip(samples, low, high)
 
 
 def most_samples(network: Network, options: Options) -> int:

@@ -90,7 +90,8 @@ class Options:
     input_percentile
         Of the magnitudes of float samples: the input reaches so far, and what lies beyond is taken
         for the end. Below 100 where few values lie far from all others, as in the logarithm of
-        silence.
+        silence. Features in a row that may have ranges of their own, some of them with far larger
+        numbers, are looked at one by one: of each, so many of its values, from the middle on.
     percentile
         Of the activations, taken for their scale where the schedule has an ``eta0``, and for the
         threshold of integrate-and-fire neurons.
