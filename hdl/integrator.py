@@ -1,6 +1,6 @@
 """Integrators: what arrives through the synapses, summed over inputs and steps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
@@ -121,7 +121,7 @@ class Drain(wiring.Component):
         return m
 
 
-def pack_fields(rows: Sequence[Sequence[tuple[int, int]]]) -> list[int]:
+def pack_fields(rows: Iterable[Iterable[tuple[int, int]]]) -> list[int]:
     """Pack rows of (value, bits) into words, the first field lowest; negative ones wrap."""
     words = []
     for row in rows:

@@ -1,9 +1,9 @@
 """Memories as the open synthesis flow maps them best: ROMs, and RAMs without collision logic."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from amaranth.hdl import Module, Signal, unsigned
+from amaranth.hdl import ClockSignal, Instance, Module, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -80,13 +80,74 @@ class Rom(wiring.Component):
         )
         read = rom.read_port()
         m.d.comb += read.addr.eq(self.address)
+        self.answer(m, read.data)
+        return m
+
+    def answer(self, m: Module, word: Signal) -> None:
+        """Give out the word that a memory without a second register read."""
         if self.registered:
             behind = Signal(self.width, reset_less=True)
-            m.d.sync += behind.eq(read.data)
+            m.d.sync += behind.eq(word)
             m.d.comb += self.data.eq(behind)
         else:
-            m.d.comb += self.data.eq(read.data)
+            m.d.comb += self.data.eq(word)
+
+
+class RomsApart:
+    """A platform that leaves large ROMs out of what Amaranth translates, and their Verilog.
+
+    Amaranth keeps an object of every bit of a memory's content, and so needs a hundred bytes for a
+    weight. A large :class:`Rom` becomes an instance of a module of its own, and :meth:`verilog`
+    is the text of these modules.
+
+    Parameters
+    ----------
+    prefix
+        Of the names of the modules, ``prefix.rom_0`` and so on.
+    """
+
+    LARGE = 2**20  # bits from which a ROM stands apart
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.roms: dict[str, Rom] = {}
+
+    def get_rom(self, rom: Rom) -> Module | None:
+        """Return the hardware of a large ROM, ``None`` for any other."""
+        if len(rom.content) * rom.width < self.LARGE:
+            return None
+        name = f"{self.prefix}.rom_{len(self.roms)}"
+        self.roms[name] = rom
+        m, word = Module(), Signal(rom.width)
+        m.submodules.words = Instance(name, i_clk=ClockSignal(), i_address=rom.address, o_data=word)
+        rom.answer(m, word)
         return m
+
+    def verilog(self) -> Iterator[str]:
+        """Yield the text of the modules, a line or a word at a time."""
+        for name, rom in self.roms.items():
+            attributes = "".join(
+                f'  (* {key} = "{value}" *)\n' for key, value in style_attributes(rom.style).items()
+            )
+            digits = -(-rom.width // 4)
+            yield (
+                f"\nmodule \\{name} (clk, address, data);\n"
+                f"  input clk;\n"
+                f"  input [{len(rom.address) - 1}:0] address;\n"
+                f"  output [{rom.width - 1}:0] data;\n"
+                f"  reg [{len(rom.address) - 1}:0] held;\n"
+                f"{attributes}"
+                f"  reg [{rom.width - 1}:0] memory [{len(rom.content) - 1}:0];\n"
+                f"  initial begin\n"
+            )
+            for k, word in enumerate(rom.content):
+                yield f"    memory[{k}] = {rom.width}'h{word:0{digits}x};\n"
+            yield (
+                "  end\n"
+                "  always @(posedge clk) held <= address;\n"
+                "  assign data = memory[held];\n"
+                "endmodule\n"
+            )
 
 
 class Ram(wiring.Component):

@@ -8,6 +8,7 @@ import pytest
 from signfire.gen.core.core import Core, core_timing
 from signfire.gen.design.folding import Folding
 from signfire.gen.technology import find_technology
+from signfire.hdl.storage import RomsApart
 from signfire.sim import cycle, golden
 from signfire.sim.cycle import check_cycles
 from signfire.sim.expect import expectation
@@ -54,6 +55,20 @@ def test_every_word_stands_on_its_cycle(directory):
 
     assert result.mismatches == ()
     assert result.samples == 3
+    assert result.words == 192
+
+
+def test_roms_that_stand_apart_give_the_same_words(monkeypatch, tmp_path):
+    """Large ROMs are written beside what Amaranth translates; here all of them are."""
+    monkeypatch.setattr(RomsApart, "LARGE", 1)
+    design = settled()
+    core = Core(design, "ecp5")
+
+    result = check_cycles(design, RAW, tmp_path, under_test=core)
+
+    text = (tmp_path / f"{cycle.TOP}.v").read_text()
+    assert text.count(f"module \\{cycle.TOP}.rom_") == len(core.roms)
+    assert result.mismatches == ()
     assert result.words == 192
 
 

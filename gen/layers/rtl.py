@@ -518,7 +518,7 @@ def weight_rom(plan: LayerPlan) -> Rom:
     rows = rows.reshape(plan.tiles * plan.weight_words, pe * simd)
     bits = [plan.first_bits, *[plan.weight_bits] * (simd - 1)] * pe
     return Rom(
-        content=pack_fields([list(zip(row, bits, strict=True)) for row in rows]),
+        content=pack_fields(zip(row.tolist(), bits, strict=True) for row in rows),
         width=plan.word_bits,
         registered=plan.technology.rom_registered,
         style=plan.weight_style,
