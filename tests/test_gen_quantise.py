@@ -5,7 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
-from signfire.gen.convert.quantise import FRACTIONS, Rounder, quantise_rows, widest_scales
+from signfire.gen.convert.quantise import (
+    FRACTIONS,
+    FewInputs,
+    Rounder,
+    quantise_rows,
+    widest_scales,
+)
 
 
 def correlated_inputs(seed: int, fan_in: int) -> np.ndarray:
@@ -131,3 +137,33 @@ def test_groups_are_rounded_as_each_would_be_alone():
         own, alone = slice(2 * g, 2 * g + 2), Rounder(moments[g])
         assert np.array_equal(q[own], alone.round(rows[own], scale[own], limits))
         np.testing.assert_allclose(error[own], alone.error(rows[own], scale[own], q[own]))
+
+
+@pytest.mark.parametrize("count", [1, 7, 60])
+@pytest.mark.parametrize("feedback", [False, True])
+def test_few_inputs_round_as_their_moments_do(count, feedback):
+    """Some inputs never fire, and some are equally active."""
+    rng = np.random.default_rng(count)
+    inputs = rng.integers(0, 30, (count, 4)) @ rng.normal(size=(4, 40)) + rng.normal(
+        size=(count, 40)
+    )
+    inputs[:, [3, 17, 18]] = 0
+    rows, limits = rng.normal(size=(5, 40)), rng.integers(1, 8, 40).astype(np.float64)
+    scale = rng.uniform(0.05, 0.5, 5)
+    whole = Rounder(inputs.T @ inputs / count, feedback=feedback)
+    few = FewInputs(inputs, feedback=feedback)
+
+    integers = few.round(rows, scale, limits)
+
+    assert np.array_equal(integers, whole.round(rows, scale, limits))
+    assert np.any(integers != Rounder(np.eye(40)).round(rows, scale, limits)) or not feedback
+    error = few.error(rows, scale, integers)
+    np.testing.assert_allclose(error, whole.error(rows, scale, integers), atol=1e-9)
+
+
+def test_inputs_none_of_which_fires_round_to_nearest():
+    rows = np.array([[0.4, 1.6, -2.4]])
+
+    integers = FewInputs(np.zeros((2, 3))).round(rows, np.ones(1), np.full(3, 2.0))
+
+    assert integers.tolist() == [[0, 2, -2]]

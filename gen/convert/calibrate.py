@@ -217,33 +217,35 @@ def calibrate(
     first = DesignPopulation(name=name, shape=shape, function=INPUT, code=code, ties=ties)
     converted = Converted(options.firing if like is None else like.firing, fmt, first, raw)
     layers = [report(first, outputs[name], converted.values[name] * code.unit)]
+    if options.paper:
+        layers[0]["seen"] = float(np.abs(outputs[name]).max())
     for population in network.populations[1:]:
-        exact = operands[population.name]
+        # What the float network says is dropped behind the layer that it is compared with.
+        exact, said = operands.pop(population.name), outputs.pop(population.name)
         integers = convert_population(
             network,
             population,
             exact,
-            outputs[population.name],
+            said,
             converted,
             options,
             None if like is None else like[population.name],
             room.least.get(population.name),
         )
         if options.rounding == "plain":
-            converted.suppose(integers, outputs[population.name])
+            converted.suppose(integers, said)
             layers.append(summary(integers))
-            continue
-        converted.append(integers)
-        sums = converted.integrators(integers, converted.values)
-        said = sums[0] * by_channel(integers.operands[0].scale, integers.shape)
-        layers.append(report(integers, exact[0], said) | converted.counted(integers, sums[0]))
-        if is_trained(network, population) and is_exact(network, population):
-            levels = np.rint(outputs[population.name] / integers.spike_code.unit)
-            unlike = float((converted.values[population.name] != levels).mean())
-            layers[-1]["unlike"] = unlike
-    if options.paper:
-        for layer in layers[:-1]:
-            layer["seen"] = float(np.abs(outputs[str(layer["name"])]).max())
+        else:
+            converted.append(integers)
+            sums = converted.integrators(integers, converted.values)
+            real = sums[0] * by_channel(integers.operands[0].scale, integers.shape)
+            layers.append(report(integers, exact[0], real) | converted.counted(integers, sums[0]))
+            if is_trained(network, population) and is_exact(network, population):
+                levels = np.rint(said / integers.spike_code.unit)
+                unlike = float((converted.values[population.name] != levels).mean())
+                layers[-1]["unlike"] = unlike
+        if options.paper and population is not network.readout:
+            layers[-1]["seen"] = float(np.abs(said).max())
     design = Design(
         name=network.name,
         firing=converted.firing,

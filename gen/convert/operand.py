@@ -16,7 +16,7 @@ from ..design.population import MULTIPLIER_LIMIT, DesignOperand, DesignProjectio
 from ..model.codes import RateCode, SpikeCode
 from ..model.network import Operand, Population, Projection
 from .options import LayerOptions, Options
-from .quantise import QuantisedRows, Rounder, grid, quantise_rows, widest_scales
+from .quantise import FewInputs, QuantisedRows, Rounder, grid, quantise_rows, widest_scales
 
 BIAS_REACH = 2.0**24  # units of X that the greatest bias of an operand is worth at most
 IDLE_BIAS = 2.0**10  # units of X that the greatest bias of a read-out without weights is worth
@@ -31,6 +31,7 @@ FIXED_LIMIT = 2**15 - 1  # greatest fixed coefficient: 16 bits
 FIXED_FINE = 2**11 - 1  # greatest of an operand that has no others: 12 bits, an error of 1/4094
 MOMENT_ROWS = 2**16  # input vectors that second moments are taken over, about
 FEWEST_IMAGES = 32
+MANY_WEIGHTS = 2**11  # of an output, from which few inputs are kept in place of their moments
 PATCH_VALUES = 2**24  # elements of unfolded inputs held at a time
 
 
@@ -420,10 +421,11 @@ def _trained(
             bits = max(TRAINED_BITS, rounding.multiplier_bits)
             return _taken_over(name, weights, steps, unit, bits)
     if rounding.blind:
-        met = np.eye(rows.shape[1])
+        rounder = Rounder(np.eye(rows.shape[1]), feedback=rounding.feedback)
     else:
-        met = moments(projections, sources, centre=rounding.bias_correction)
-    rounder = Rounder(met, feedback=rounding.feedback)
+        rounder = rounder_for(
+            projections, sources, centre=rounding.bias_correction, feedback=rounding.feedback
+        )
     least = max(0.0 if beside is None else beside.least_scale, greatest_bias / BIAS_REACH)
     room = 0.0 if purpose.least is None else purpose.least
     idle = greatest_bias / IDLE_BIAS if unit is None else unit / IDLE_FINE
@@ -555,6 +557,25 @@ def moments(projections: list[Projection], sources: Said, *, centre: bool) -> np
         x = x - mean
         total += x.swapaxes(1, 2) @ x
     return total / (images * pixels)
+
+
+def rounder_for(
+    projections: list[Projection], sources: Said, *, centre: bool, feedback: bool
+) -> Rounder:
+    """Return what rounds the weights of projections for the inputs that meet them.
+
+    Of many weights and few inputs it knows the inputs themselves, as their second moments would
+    take memory and time by the square and the cube of the weights.
+    """
+    fan_in = sum(p.map.weights.shape[1] for p in projections)
+    samples = len(sources.values[projections[0].source])
+    whole = all(p.map.out_shape[1:] == () and p.map.groups == 1 for p in projections)
+    if whole and fan_in >= MANY_WEIGHTS and samples * 4 <= fan_in:
+        met = np.concatenate(
+            [p.map.patches(sources.values[p.source])[0] for p in projections], axis=1
+        )
+        return FewInputs(met - met.mean(axis=0) if centre else met, feedback=feedback)
+    return Rounder(moments(projections, sources, centre=centre), feedback=feedback)
 
 
 def _common_groups(groups: list[int], channels: int) -> int:

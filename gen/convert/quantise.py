@@ -99,6 +99,54 @@ class Rounder:
         return ((grouped @ self.moments) * grouped).sum(axis=2).reshape(-1)
 
 
+class FewInputs(Rounder):
+    """A :class:`Rounder` for fewer inputs than an output has weights, without H itself.
+
+    H = XᵀX / n has a rank of n at most. With G(j) = nλ + Σ_{i > j} x_i x_iᵀ over the columns that
+    come after j, and λ the damping, what an error e in column j is worth in column k is
+    e·x_jᵀG(j)⁻¹x_k: n numbers a column in the place of a row of H⁻¹.
+
+    Parameters
+    ----------
+    inputs
+        (n, fan_in) float64 X.
+    feedback
+        As of a :class:`Rounder`.
+    """
+
+    def __init__(self, inputs: np.ndarray, *, feedback: bool = True) -> None:
+        self.inputs, self.feedback = inputs, feedback
+        count, fan_in = inputs.shape
+        diagonal = (inputs**2).sum(axis=0) / count
+        order = np.argsort(-diagonal, kind="stable")
+        self.order = order[None]
+        if feedback:
+            damping = DAMPING * diagonal.mean() or 1.0
+            inverse = np.eye(count) / (count * damping)
+            self.handed = np.empty((fan_in, count))
+            for j, column in zip(range(fan_in)[::-1], inputs.T[order[::-1]], strict=True):
+                self.handed[j] = there = inverse @ column
+                inverse -= np.outer(there, there) / (1 + column @ there)
+
+    def round(self, rows: np.ndarray, scale: np.ndarray, limits: np.ndarray) -> np.ndarray:
+        """Return integers q, (channels, fan_in) int64, for ``rows`` ≈ q·scale."""
+        if not self.feedback:
+            return super().round(rows, scale, limits)
+        integers = np.empty(rows.shape, np.int64)
+        missed = np.zeros((len(rows), len(self.inputs)))  # Σ e·x_jᵀG(j)⁻¹
+        for j, handed in zip(self.order[0], self.handed, strict=True):
+            wanted = rows[:, j] + missed @ self.inputs[:, j]
+            q = np.clip(np.rint(wanted / scale), -limits[j], limits[j])
+            missed += np.outer(wanted - q * scale, handed)
+            integers[:, j] = q
+        return integers
+
+    def error(self, rows: np.ndarray, scale: np.ndarray, integers: np.ndarray) -> np.ndarray:
+        """Return the mean squared error of the output of each channel, (channels,)."""
+        difference = rows - integers * scale[:, None]
+        return ((difference @ self.inputs.T) ** 2).sum(axis=1) / len(self.inputs)
+
+
 def widest_scales(
     rows: np.ndarray, limits: np.ndarray, *, shared: bool = False, idle: float | None = None
 ) -> np.ndarray:
