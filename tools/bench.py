@@ -21,6 +21,7 @@ from . import (
     bench_paper,
     bench_perceptron,
     bench_quantised,
+    bench_speed,
     bench_tables,
     bench_verdict,
     proof,
@@ -42,6 +43,7 @@ GROUPS = {
     "D": bench_beyond.TITLE,
     "E": bench_house.TITLE,
     "F": bench_paper.TITLE,
+    "G": bench_speed.TITLE,
 }
 BESIDE = (
     bench_tables,
