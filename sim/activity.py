@@ -10,9 +10,11 @@ from ..gen.design.population import DesignPopulation
 from ..gen.layers.plan import LayerPlan
 from ..gen.model.maps import raster_order
 from ..gen.model.network import INPUT
+from ..gen.readers.kinds import reader_kind
 from . import golden
 
-MOST_SAMPLES = 64  # that are counted for a Design
+MOST_SAMPLES, FEWEST_SAMPLES = 64, 8  # that are counted for a Design
+MOST_NEURONS = 2**21  # times samples, beyond which fewer samples are
 
 
 def as_sent(population: DesignPopulation, events: np.ndarray) -> np.ndarray:
@@ -54,14 +56,24 @@ def busy_of(design: Design, plans: Sequence[LayerPlan], raw: np.ndarray) -> dict
 
 
 def counted(design: Design, raw: np.ndarray) -> dict[str, Activity]:
-    """Count the words with events of every population, in :data:`MOST_SAMPLES` of raw samples.
+    """Count the words with events that a layer could read alone, by population.
 
-    They are taken evenly out of all of them.
+    Of raw samples :data:`MOST_SAMPLES` are counted, of large networks fewer; they are taken evenly
+    out of all of them.
     """
-    chosen = raw[np.linspace(0, len(raw) - 1, min(len(raw), MOST_SAMPLES)).astype(int)]
-    neurons = {p.name: p for p in design.populations if p.code is not None}
-    batches = list(golden.events_of(design, chosen, list(neurons)))
+    sources = {}
+    for population in design.populations[1:]:
+        read = list(population.sources)
+        source = design[read[0].source] if len(read) == 1 else None
+        if source is not None and reader_kind(source, read[0].map).queue:
+            sources[source.name] = source
+    if not sources or not len(raw):
+        return {}
+    size = sum(p.size for p in design.populations)
+    most = min(len(raw), MOST_SAMPLES, max(FEWEST_SAMPLES, MOST_NEURONS // size))
+    chosen = raw[np.linspace(0, len(raw) - 1, most).astype(int)]
+    batches = list(golden.events_of(design, chosen, list(sources)))
     return {
         name: Activity.of(as_sent(p, np.concatenate([events[name] for events in batches])))
-        for name, p in neurons.items()
+        for name, p in sources.items()
     }

@@ -120,6 +120,6 @@ def test_windows_and_joins_cannot_skip(make_windows):
         plan_layers(design, find_technology("ecp5"))
 
     assert str(error.value) == (
-        "'conv1' cannot skip silent words: it has several sources, or reads windows of them (leave "
-        "it at silent=read)"
+        "'conv1' cannot skip silent words: it has several sources, or reads windows or sums of "
+        "them (leave it at silent=read)"
     )

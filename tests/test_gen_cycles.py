@@ -135,6 +135,17 @@ DESIGNS = {  # arguments of random_design, technology
         ),
         "ice40-up",
     ),
+    "skipping, several words at once": (
+        dict(
+            sizes=(24, 6, 4),
+            folding={
+                "input": F(pe=12),
+                "fc1": F(pe=6, simd=4, skips=True),
+                "fc2": F(pe=2, simd=3, unroll=4, skips=True),
+            },
+        ),
+        "ecp5",
+    ),
     "skipping, every step by itself": (
         dict(
             firing="overlapped",

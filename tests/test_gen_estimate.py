@@ -454,6 +454,16 @@ def rates() -> Design:
     return as_rate(random_design(sizes=(12, 8, 4), folding=folding), steps=8)
 
 
+def skipping() -> Design:
+    """Return layers that skip silent words: one takes three at once, one gathers them."""
+    folding = {
+        "input": Folding(pe=12),
+        "fc1": Folding(pe=4, simd=4, unroll=2, skips=True),
+        "fc2": Folding(pe=2, simd=4, skips=True),
+    }
+    return random_design(sizes=(48, 16, 6), steps=4, folding=folding)
+
+
 def deeper(make, first: str, *more: str) -> list:
     """Return the Design in one family, and in more of them with --deep: all have its parts."""
     return [(first, make), *(pytest.param(name, make, marks=pytest.mark.deep) for name in more)]
@@ -478,6 +488,7 @@ def multiplying(make) -> Design:
         *deeper(minima, "ecp5", "ice40-hx"),
         *deeper(normalised, "ecp5", "ice40-up"),
         *deeper(repeated, "ice40-up", "ecp5"),
+        *deeper(skipping, "ecp5", "ice40-up", "ice40-hx", "gowin"),
         *deeper(rates, "ice40-hx", "gowin", "ecp5", "ice40-up"),
         *((name, windows) for name in SYNTHESIS),
     ],

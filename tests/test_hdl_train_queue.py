@@ -14,19 +14,23 @@ SHAPES = [  # size, simd, steps, unroll, lanes, repeats, banks
     (6, 2, 3, 1, 2, 3, 2),
     (12, 2, 4, 2, 1, 2, 3),
     (8, 4, 2, 1, 4, 1, 1),
+    (6, 1, 1, 1, 3, 1, 2),
+    (12, 2, 3, 1, 6, 2, 2),
+    (24, 2, 2, 2, 8, 1, 1),
 ]
 
 
-def queued(trains: list[int], simd: int, unroll: int, steps: int, repeats: int) -> list[list]:
+def queued(trains: list[int], simd: int, unroll: int, steps: int, repeats: int, parts: int) -> list:
     """Return for every plane the (row of weights, events) that are read, one at least.
 
-    Events are an integer of ``unroll`` times ``simd`` bits. A plane without events gives a word of
-    zeros, whose row does not matter: ``None``.
+    Events are an integer of ``unroll`` times ``simd`` bits. ``parts`` rows come at once, and all
+    first ones are read before the second ones. A plane without events gives a word of zeros, whose
+    row does not matter: ``None``.
     """
     rows, lists = len(trains) // simd, []
     for plane in range(steps // unroll):
         found = []
-        for row in range(rows):
+        for row in (r for part in range(parts) for r in range(part, rows, parts)):
             own = trains[row * simd : (row + 1) * simd]
             bits = [t >> plane * unroll + u & 1 for u in range(unroll) for t in own]
             word = sum(bit << k for k, bit in enumerate(bits))
@@ -40,11 +44,11 @@ def test_lists_by_hand():
     # neurons 2 and 3 fire in step 0, neuron 3 in step 1 too; the rows of weights come twice
     trains = [0b00, 0b00, 0b01, 0b11]
 
-    assert [[(0, 0b01), (0, 0b01)], [(0, 0b01)]] == [
-        [(row, word) for row, word in each] for each in queued(trains, 1, 1, 2, 4)
-    ]
-    assert [[(1, 0b1011)]] == [each[-1:] for each in queued(trains, 2, 2, 2, 1)]
-    assert [[(None, 0)], [(None, 0)]] == queued([0, 0], 1, 1, 2, 1)
+    assert [[(0, 0b1), (1, 0b1)], [(1, 0b1)]] == queued(trains, 1, 1, 2, repeats=2, parts=1)
+    assert [[(1, 0b1011)]] == queued(trains, 2, 2, 2, repeats=1, parts=1)
+    assert [[(None, 0)], [(None, 0)]] == queued([0, 0], 1, 1, 2, repeats=1, parts=1)
+    # rows 1 and 3 come behind rows 0 and 2
+    assert [[(2, 1), (1, 1), (3, 1)]] == queued([0, 1, 1, 1], 1, 1, 1, repeats=1, parts=2)
 
 
 def every_sample(size: int, steps: int, most: int) -> list[list[int]]:
@@ -73,6 +77,7 @@ class Bench:
         self.taken: list[int] = []
         self.full: list[int] = []
         self.released: list[int] = []
+        self.pending: tuple[list, int] | None = None
 
     def run(self) -> "Bench":
         simulator = Simulator(self.dut)
@@ -102,50 +107,56 @@ class Bench:
         ctx.set(trains.valid, 0)
 
     async def _reader(self, ctx):
-        cycle, dut = 0, self.dut
+        self.cycle, dut = 0, self.dut
         for _ in self.samples:
             while not ctx.get(dut.full):
-                await ctx.tick()
-                cycle += 1
-            self.full.append(cycle)
-            while self.rng.random() < self.stalls:
-                await ctx.tick()
-                cycle += 1
-            lists = []
-            for plane in range(dut.planes):
-                lists.append([])
-                last = place = 0
+                await self._tick(ctx)
+            self.full.append(self.cycle)
+            self.read.append([[] for _ in range(dut.planes)])
+            for plane, words in enumerate(self.read[-1]):
+                last = 0
                 while not last:
+                    while self.rng.random() < self.stalls:
+                        await self._tick(ctx)
                     ctx.set(dut.plane, plane)
-                    ctx.set(dut.place, place)
+                    ctx.set(dut.read, 1)
                     last = ctx.get(dut.last)
                     if last and plane == dut.planes - 1:
                         ctx.set(dut.release, 1)
-                        self.released.append(cycle)
-                    await ctx.tick()
-                    cycle += 1
+                        self.released.append(self.cycle)
+                    await self._tick(ctx, words)
+                    ctx.set(dut.read, 0)
                     ctx.set(dut.release, 0)
-                    word = int(ctx.get(dut.events.as_value()))
-                    lists[-1].append((ctx.get(dut.row) if word else None, word))
-                    place += 1
-            self.read.append(lists)
+        for _ in range(2):
+            await self._tick(ctx)
+
+    async def _tick(self, ctx, words: list | None = None):
+        """Let a cycle pass; note the row of what was read in it, events of what was before."""
+        await ctx.tick()
+        self.cycle += 1
+        if self.pending is not None:
+            self.pending[0].append((self.pending[1], int(ctx.get(self.dut.events.as_value()))))
+            row, word = self.pending[0][-1]
+            self.pending[0][-1] = (row if word else None, word)
+        self.pending = None if words is None else (words, ctx.get(self.dut.row))
 
 
 @pytest.mark.parametrize("stalls", [0.0, 0.4])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_list_holds_the_words_with_events_and_no_others(shape, stalls):
-    _, simd, steps, unroll, _, repeats, _ = shape
+    _, simd, steps, unroll, lanes, repeats, _ = shape
 
     bench = Bench(shape, stalls).run()
 
-    assert [queued(s, simd, unroll, steps, repeats) for s in bench.samples] == bench.read
+    parts = max(1, lanes // simd)
+    assert [queued(s, simd, unroll, steps, repeats, parts) for s in bench.samples] == bench.read
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_words_and_samples_move_in_the_cycles_of_a_train_buffer(shape):
     size, simd, steps, unroll, lanes, _, banks = shape
     bench = Bench(shape, 0.0).run()
-    planes, words, parts = steps // unroll, size // lanes, simd // lanes
+    planes, words, parts = steps // unroll, size // lanes, max(1, simd // lanes)
 
     free, full = 0, []
     for number, taken in enumerate(bench.taken):
@@ -184,6 +195,8 @@ def test_reset_forgets_what_was_gathered(play):
         ({"simd": 5}, "simd must divide 12, not 5"),
         ({"unroll": 3}, "unroll must divide 4, not 3"),
         ({"lanes": 3}, "lanes must divide 4, not 3"),
+        ({"lanes": 5}, "lanes must divide 12, not 5"),
+        ({"lanes": 6}, "simd must divide 6, not 4"),
         ({"repeats": 2}, "repeats must divide 3, not 2"),
     ],
 )

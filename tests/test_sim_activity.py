@@ -42,16 +42,16 @@ def test_events_of_a_batch_are_those_of_every_sample(name):
 def test_words_are_counted_in_the_order_in_which_trains_are_sent():
     design = DESIGNS["planes"]()
     raw = samples(design, 3)
-    conv = design.populations[1]
+    pool = design.populations[2]
 
     found = counted(design, raw)
 
-    (events,) = golden.events_of(design, raw, [conv.name])
-    pixels = events[conv.name].reshape(3, -1, *conv.shape).transpose(0, 1, 3, 4, 2)
-    sent = pixels.reshape(3, conv.code.steps, -1)
-    assert np.array_equal(sent, as_sent(conv, events[conv.name]))
-    assert np.array_equal(busy_words(sent, 2, 1), found[conv.name].busy(2, 1))
-    assert set(found) == {p.name for p in design.populations[:-1]}
+    (events,) = golden.events_of(design, raw, [pool.name])
+    pixels = events[pool.name].reshape(3, -1, *pool.shape).transpose(0, 1, 3, 4, 2)
+    sent = pixels.reshape(3, pool.code.steps, -1)
+    assert np.array_equal(sent, as_sent(pool, events[pool.name]))
+    assert np.array_equal(busy_words(sent, 2, 1), found[pool.name].busy(2, 1))
+    assert [pool.name] == list(found)  # windows read the others
 
 
 def test_layers_read_what_was_counted_of_their_sources():

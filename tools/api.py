@@ -28,11 +28,20 @@ from ..gen.core.core import core_timing
 from ..gen.core.estimate import estimate
 from ..gen.core.plans import no_hardware
 from ..gen.core.shape import refuse_unlike
+from ..gen.core.spread import Spread, counted_spread
 from ..gen.cost import link_cost
 from ..gen.design.answers import write as write_answers
 from ..gen.design.design import Design
 from ..gen.design.folding import EVENTS, divisors
-from ..gen.fold.fold import ANY, CHOICES, auto_fold, parse_fold, split_synapse
+from ..gen.fold.fold import (
+    ANY,
+    CHOICES,
+    auto_fold,
+    parse_fold,
+    refuse_skipping,
+    split_silent,
+    split_synapse,
+)
 from ..gen.layers.cycles import first_logit, steady
 from ..gen.model.codes import Schedule
 from ..gen.model.functions import register_neuron
@@ -42,6 +51,7 @@ from ..gen.model.name import check_name
 from ..gen.model.network import Network
 from ..gen.technology import TECHNOLOGIES
 from ..sim import golden
+from ..sim.activity import counted
 from . import cheapest, cure, input_steps, knobs, source, value_steps, verdict
 from .claim import claiming
 from .clock import Clock, assumed_clock
@@ -309,6 +319,9 @@ def convert(
     if headroom is not None:
         design = replace(design, headroom=headroom)
     design = with_thresholds(design, head, calibrate)
+    if no_hardware(design) is None:
+        progress("words without an event")
+        design = replace(design, activity=counted(design, design.raw_samples(calibrate.x)))
     if calibrate.columns:
         told["columns"] = calibrate.columns
     design = replace(design, provenance={**design.provenance, **told})
@@ -519,9 +532,11 @@ def choose_fold(
     unless there is no hardware for it yet: that stays as it is too. Where no board was named it is
     folded for :data:`DEFAULT_BOARD`, and stays as it is if it does not fit. The word of all layers
     says how their weights meet inputs, of those that are folded already and of those that other
-    words fold; ``any`` lets the search choose.
+    words fold; ``any`` lets the search choose. ``*:silent=read`` lets no layer skip silent words,
+    so that every sample takes as long.
     """
     words, synapse = split_synapse(words)
+    words, constant_time = split_silent(words)
     stays = design.is_folded or no_hardware(design) is not None
     assumed = not words and not stays and board is None
     if not words and not stays:
@@ -532,6 +547,8 @@ def choose_fold(
         by_hand = design if synapse is None else design.with_synapse(synapse)
         if words:
             by_hand = by_hand.with_folding(parse_fold("; ".join(words), synapse or EVENTS))
+        if constant_time:
+            refuse_skipping(by_hand)
         return Folded(design=by_hand, auto=None)
     if len(words) > 1:
         raise ValueError("--fold auto folds every layer: leave out the other foldings")
@@ -546,6 +563,7 @@ def choose_fold(
             budget,
             synapses=CHOICES[synapse or EVENTS],
             progress=progress,
+            constant_time=constant_time,
         )
     except ValueError:
         if assumed:
@@ -616,7 +634,7 @@ class Costs:
     ----------
     latency, interval, first_logit
         Cycles, exact: from the first word of a sample to its class, from one sample to the next,
-        and to the first logit; see :func:`signfire.gen.layers.cycles.steady`.
+        and to the first logit; see :func:`signfire.gen.layers.cycles.steady`. No sample takes more.
     needs
         By resource: needed by the core, and available to it beside the host link and what place
         and route wants left free; empty for a device of vendor tools.
@@ -626,6 +644,8 @@ class Costs:
         That is assumed for the times; ``None`` where none is known.
     energy
         A sample's, estimated; ``None`` where too little is known.
+    spread
+        Cycles over the samples that were counted, where layers skip silent words.
     """
 
     latency: int
@@ -635,6 +655,7 @@ class Costs:
     fits: bool | None
     clock: Clock | None
     energy: EnergyEstimate | None
+    spread: Spread | None = None
 
     @property
     def latency_s(self) -> float | None:
@@ -644,7 +665,8 @@ class Costs:
     @property
     def throughput_per_s(self) -> float | None:
         """Samples a second back to back, at the assumed clock."""
-        return None if self.clock is None else self.clock.hz / self.interval
+        interval = self.interval if self.spread is None else self.spread.interval
+        return None if self.clock is None else self.clock.hz / interval
 
 
 def estimate_on(design: Design, board: Board | str, *, link: str = UART) -> Costs:
@@ -654,9 +676,9 @@ def estimate_on(design: Design, board: Board | str, *, link: str = UART) -> Cost
     timing = core_timing(design, technology)
     latency, interval = steady(timing)
     cycles = {"latency": latency, "interval": interval, "first_logit": first_logit(timing)}
-    clock = assumed_clock(board)
+    clock, spread = assumed_clock(board), counted_spread(design, technology)
     if board.device is None:
-        return Costs(**cycles, needs={}, fits=None, clock=clock, energy=None)
+        return Costs(**cycles, needs={}, fits=None, clock=clock, energy=None, spread=spread)
     budget = budget_of(board, link)
     found = estimate(design, technology, budget)
     cells = budget.used(found.resources + link_cost(technology, link))["LUTs"][0]
@@ -666,11 +688,11 @@ def estimate_on(design: Design, board: Board | str, *, link: str = UART) -> Cost
             device=board.device.name,
             cells=cells,
             clock_hz=clock.hz,
-            interval_cycles=interval,
+            interval_cycles=interval if spread is None else round(spread.interval),
             multipliers=found.resources.multipliers,
         )
     needs = budget.used(found.resources)
-    return Costs(**cycles, needs=needs, fits=found.fits, clock=clock, energy=energy)
+    return Costs(**cycles, needs=needs, fits=found.fits, clock=clock, energy=energy, spread=spread)
 
 
 @claiming("folder")

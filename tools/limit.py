@@ -12,9 +12,10 @@ from ..boards.accelerator import technology_of
 from ..boards.boards import Board
 from ..boards.top import UART
 from ..gen.core.core import core_timing
+from ..gen.core.spread import counted_spread
 from ..gen.design.design import Design
 from ..gen.design.folding import EVENTS
-from ..gen.fold.fold import ANY
+from ..gen.fold.fold import ANY, CONSTANT_TIME
 from ..gen.layers.cycles import steady
 from . import api
 from .tables import because
@@ -27,7 +28,8 @@ class Limit:
     Parameters
     ----------
     interval
-        Cycles from one sample to the next, of this folding.
+        Cycles from one sample to the next, of this folding; where it skips silent words, on average
+        over the samples that were counted.
     fastest
         Those of the fastest folding that the estimate says fits; ``None`` where none does.
     said
@@ -41,6 +43,14 @@ class Limit:
     def record(self) -> dict[str, Any]:
         """Return JSON values."""
         return {"interval_cycles": self.interval, "fastest_cycles": self.fastest, "said": self.said}
+
+
+def interval_of(design: Design, technology: str) -> int:
+    """Return the cycles between samples; on average where layers skip silent words."""
+    spread = counted_spread(design, technology)
+    if spread is None:
+        return steady(core_timing(design, technology))[1]
+    return round(spread.interval)
 
 
 def limit_of(
@@ -67,16 +77,18 @@ def limit_of(
     progress
         Told how far the search is.
     """
-    interval = steady(core_timing(design, technology_of(board)))[1]
+    interval = interval_of(design, technology_of(board))
     if auto is not None and not auto.assumed and auto.board == board.name:
         return Limit(interval=interval, fastest=interval, said=f"{because(auto)}; {auto.remedy}")
     chosen = any(p.folding is not None and p.folding.synapse != EVENTS for p in design.populations)
     words = ("auto", f"*:synapse={ANY}") if chosen else ("auto",)
+    if not any(p.folding is not None and p.folding.skips for p in design.populations):
+        words = (*words, CONSTANT_TIME)
     try:
         choice = api.choose_fold(design, words, board, link=link, progress=progress)
     except ValueError as reason:  # nothing fits, by the estimate
         return Limit(interval=interval, fastest=None, said=str(reason))
-    fastest = steady(core_timing(choice.design, technology_of(board)))[1]
+    fastest = interval_of(choice.design, technology_of(board))
     if fastest < interval:
         option = f"--fold auto --synapse {ANY}" if chosen else "--fold auto"
         said = (

@@ -239,7 +239,7 @@ def weight_options(bits: str | None, budget: float | None) -> dict[str, Any]:
 
 
 def fold_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--fold``, and ``--synapse``, which becomes one of its words."""
+    """Add ``--fold``, and ``--synapse`` and ``--constant-time``, which become words of it."""
     synapse = click.option(
         "--synapse",
         type=click.Choice(["events", "multiply", "multiply-lut", "logic", "any"]),
@@ -251,26 +251,41 @@ def fold_option(function: Callable[..., Any]) -> Callable[..., Any]:
         "alternative; the answers are the same). logic: weights are functions, all of a layer at "
         "once, and cannot be replaced later. any: --fold auto chooses for each layer.",
     )
+    constant = click.option(
+        "--constant-time",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_keep_constant_time,
+        help="Every sample takes as many cycles as any other: no layer skips words of trains that "
+        "hold no event, as --fold auto lets it where that is faster on average.",
+    )
     fold = click.option(
         "--fold",
         multiple=True,
         callback=_with_synapse,
-        metavar="auto|NAME:pe=N,simd=N,unroll=N,synapse=KIND",
+        metavar="auto|NAME:pe=N,simd=N,unroll=N,synapse=KIND,silent=skip",
         help="Outputs, inputs and input steps of a layer that are worked on at once; may be "
         "repeated. auto: the fastest that the estimate says fits the board.",
     )
-    return fold(synapse(function))
+    return fold(synapse(constant(function)))
 
 
 def _keep_synapse(context: click.Context, _: click.Parameter, value: str | None) -> None:
     context.meta["synapse"] = value
 
 
+def _keep_constant_time(context: click.Context, _: click.Parameter, value: bool) -> None:
+    context.meta["constant_time"] = value
+
+
 def _with_synapse(
     context: click.Context, _: click.Parameter, words: tuple[str, ...]
 ) -> tuple[str, ...]:
+    """Return the words of ``--fold`` with those that other options stand for."""
     synapse = context.meta.get("synapse")
-    return words if synapse is None else (*words, f"*:synapse={synapse}")
+    words = words if synapse is None else (*words, f"*:synapse={synapse}")
+    return (*words, "*:silent=read") if context.meta.get("constant_time") else words
 
 
 def headroom_option(function: Callable[..., Any]) -> Callable[..., Any]:

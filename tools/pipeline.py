@@ -6,17 +6,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..boards import readback
 from ..boards.accelerator import technology_of
 from ..boards.boards import Board
 from ..boards.build import BuildResult
 from ..boards.top import SPI, UART
 from ..gen.core.core import core_timing
-from ..gen.core.plans import no_hardware
+from ..gen.core.plans import no_hardware, plan_layers
+from ..gen.core.spread import Spread, counted_spread, spread_of
 from ..gen.design.design import Design
 from ..gen.layers.cycles import first_logit, steady
 from ..gen.model.heads import Classes
+from ..gen.technology import find_technology
 from ..sim import golden
+from ..sim.activity import busy_of
 from ..sim.faults import run_faults
 from . import api, comparison, energy, fault_table, proof, tables
 from .claim import claiming
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
 
 STALLS = 0.3  # share of cycles in which the second run of the cycle check pauses
 CHECKS = ("cycle", "bulk", "netlist", "bitstream")
+MOST_SPREAD = 5000  # samples whose cycles are looked at
 CURVE = {"settled": (1, 2, 3, 4, 5, 6), "overlapped": (4, 8, 16, 32, 64)}
 
 
@@ -157,11 +163,31 @@ def cycles(job: Job, layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     busy = {layer.name: layer.busy for layer in timing.layers}
     for layer in layers:
         layer["cycles"] = busy.get(layer["name"])
-    first = first_logit(timing)
-    return {"cycles": {"latency": latency, "interval": interval, "first_logit": first}}
+    found: dict[str, Any] = {
+        "latency": latency,
+        "interval": interval,
+        "first_logit": first_logit(timing),
+    }
+    spread = spread_over(job)
+    return {"cycles": found if spread is None else found | {"spread": spread.record()}}
 
 
-def on_board(job: Job, built: BuildResult, cycles: Mapping[str, int]) -> dict[str, Any]:
+def spread_over(job: Job) -> Spread | None:
+    """Return the cycles of the samples, or of those that were counted while the design was made.
+
+    ``None`` where cycles do not depend on the sample. Of many samples :data:`MOST_SPREAD` are
+    looked at, evenly out of all.
+    """
+    shape, technology = job.shape or job.design, find_technology(job.technology)
+    _, plans = plan_layers(job.design, technology, job.shape)
+    if job.data is None or not any(plan.skips for plan in plans):
+        return counted_spread(shape, technology)
+    raw = job.design.raw_samples(job.data.x)
+    raw = raw[np.linspace(0, len(raw) - 1, min(len(raw), MOST_SPREAD)).astype(int)]
+    return spread_of(core_timing(shape, technology), busy_of(job.design, plans, raw))
+
+
+def on_board(job: Job, built: BuildResult, cycles: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is known once a bitstream, or a build archive, was made."""
     board = job.board
     assert board is not None
@@ -181,13 +207,13 @@ def on_board(job: Job, built: BuildResult, cycles: Mapping[str, int]) -> dict[st
         "clock_hz": clock_hz,
         "fmax": [vars(run) for run in built.seeds],
         "latency_s": cycles["latency"] / clock_hz,
-        "throughput_per_s": clock_hz / cycles["interval"],
+        "throughput_per_s": clock_hz / cycles.get("spread", cycles)["interval"],
         "link": link(job, built, cycles),
         "utilisation": {
             cell: {"used": use.used, "available": use.available}
             for cell, use in built.utilisation.items()
         },
-        "energy": energy_of(job, built, cycles["interval"]),
+        "energy": energy_of(job, built, round(cycles.get("spread", cycles)["interval"])),
         **beside(job, built),
     }
     return record
@@ -420,10 +446,13 @@ def fault_campaign(job: Job, stages: Stages, data: api.Dataset) -> dict[str, Any
 def hardware(job: Job) -> dict[str, Any]:
     """Return what the generated hardware depends on, JSON values."""
     folding = {p.name: p.folding.record for p in job.design.populations if p.folding}
-    return {
+    shape = job.shape or job.design
+    skips = any(p.folding is not None and p.folding.skips for p in shape.populations)
+    counted = {name: a.table.tolist() for name, a in shape.activity.items()} if skips else {}
+    return ({"counted": counted} if counted else {}) | {
         "design": job.design.hash,
         "shape": None if job.shape is None else job.shape.hash,
-        "headroom": (job.shape or job.design).headroom,
+        "headroom": shape.headroom,
         "folding": folding,
         "technology": job.technology,
     }

@@ -15,7 +15,9 @@ and what was not done is ``null``:
                     ``float``, ``float_differs`` in what its model is not the one that was converted
 ``verdict``         what the integers lost against the float network when they were converted
 ``cycles``          ``latency`` (first sample word in to class out), ``interval``, and
-                    ``first_logit``, of which the class is the last
+                    ``first_logit``, of which the class is the last; no sample takes more. Where
+                    silent words are skipped, ``spread`` says what samples take: ``latency`` and
+                    ``interval`` on average, ``worst_latency``, of how many ``samples``
 ``clock_hz``        of the core on this board; ``latency_s`` and ``throughput_per_s`` at it
 ``link``            the same end to end: bytes a sample, and of each of its ``lines``
                     ``bits_per_s``, ``latency_s``, ``limit`` (``link`` or ``core``), ...

@@ -14,6 +14,7 @@ from ..boards.budget import holds_networks
 from ..boards.reweight import Reweighted
 from ..boards.toolchain import OK, Tool
 from ..gen.convert.summary import zero_of
+from ..gen.core.spread import Spread
 from ..gen.design.border import border_of
 from ..gen.design.design import Design
 from ..gen.design.folding import EVENTS
@@ -454,13 +455,16 @@ def of_embedding(result: Embedding) -> list[RenderableType]:
 def of_folding(design: Design) -> Table:
     """One line a layer: what is worked on at once, and how, where some layer takes no events."""
     others = any(p.folding is not None and p.folding.synapse != EVENTS for p in design.populations)
+    skips = any(p.folding is not None and p.folding.skips for p in design.populations)
     rows = [
         (p.name, p.folding.pe, p.folding.simd, p.folding.unroll)
         + ((p.folding.synapse,) if others else ())
+        + (("skipped" if p.folding.skips else "read",) if skips else ())
         for p in design.populations
         if p.folding is not None
     ]
     headers = ["layer", "pe>", "simd>", "unroll>", *(["synapse"] if others else [])]
+    headers += ["silent words"] if skips else []
     return table(headers, rows)
 
 
@@ -492,11 +496,21 @@ def of_costs(design: Design, result: Costs, limit: str = "") -> list[RenderableT
         of_folding(design),
         f"latency {result.latency:,} cycles to the class ({result.first_logit:,} to the first "
         f"logit), interval {result.interval:,} (exact)",
+        *([] if result.spread is None else [of_spread(result.spread)]),
         *of_times(result),
         *([of_needs(result.needs)] if result.needs else []),
         verdict[result.fits] or "the vendor's tools will say whether it fits",
         *([limit] if limit else []),
     ]
+
+
+def of_spread(spread: Spread) -> str:
+    """Say what silence does to cycles."""
+    return (
+        f"these are the most; over {spread.samples} samples of the calibration latency is "
+        f"{spread.latency:,.1f} cycles on average, {spread.worst_latency:,} at worst, and the "
+        f"interval {spread.interval:,.1f} (exact)"
+    )
 
 
 def of_times(result: Costs) -> list[RenderableType]:

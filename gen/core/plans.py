@@ -90,7 +90,7 @@ def plan_layers(
         if bare[-1].skips and not bare[-1].can_skip:
             raise ValueError(
                 f"{population.name!r} cannot skip silent words: it has several sources, or reads "
-                f"windows of them (leave it at silent=read)"
+                f"windows or sums of them (leave it at silent=read)"
             )
     place = {p.name: k for k, p in enumerate(design.populations)}  # of its stream
     sources = [[place[reader.source.name] for reader in plan.readers] for plan in bare]

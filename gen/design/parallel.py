@@ -96,6 +96,8 @@ def check_folding(
             turned = is_turned(linear, population.shape, is_input=True)
             if reader.folding is not None and not turned:
                 word = word_of(linear, reader.folding)
+                if reader.folding.skips and len(readers) == 1 and folding.pe % word == 0:
+                    continue  # a queue takes several words at once
                 must_divide("pe", folding.pe, word, f"parallel inputs of {reader.name!r}")
         return
     projections = list(population.sources)

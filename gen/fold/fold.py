@@ -121,6 +121,30 @@ def split_synapse(words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
     return others, next(iter(said), None)
 
 
+CONSTANT_TIME = "*:silent=read"  # a word that lets no layer skip silent words
+
+
+def split_silent(words: Sequence[str]) -> tuple[tuple[str, ...], bool]:
+    """Return the other words, and whether :data:`CONSTANT_TIME` is among them."""
+    return tuple(word for word in words if word != CONSTANT_TIME), CONSTANT_TIME in words
+
+
+def refuse_skipping(design: Design) -> None:
+    """Refuse a Design of which a layer skips silent words, where every sample takes as long.
+
+    Raises
+    ------
+    ValueError
+        Naming the first such layer.
+    """
+    for population in design.populations:
+        if population.folding is not None and population.folding.skips:
+            raise ValueError(
+                f"with --constant-time {population.name!r} must read silent words too, and its "
+                f"folding skips them (give --fold auto, or silent=read)"
+            )
+
+
 @dataclass(frozen=True, kw_only=True)
 class FoldChoice:
     """A folding that was found, and why it is not faster.
@@ -132,7 +156,8 @@ class FoldChoice:
     estimate
         What it costs, beside the budget.
     interval
-        Cycles from one sample to the next, by the slowest layer.
+        Cycles from one sample to the next, by the slowest layer; on average where silent words are
+        skipped.
     explanation
         One sentence for the user.
     lacking
@@ -157,6 +182,8 @@ def auto_fold(
     budget: Budget,
     progress: Callable[[str], None] = lambda doing: None,
     synapses: Sequence[str] = (EVENTS,),
+    *,
+    constant_time: bool = False,
 ) -> FoldChoice:
     """Return the fastest folding that the estimate says fits ``budget``.
 
@@ -167,6 +194,10 @@ def auto_fold(
     the one with fewest LUTs spends for a cycle of its latency. ``synapses`` are the
     ways in which the weights of a layer may meet its inputs. Where weights lie is settled last, by
     what is scarce, see :func:`.memories.place_weights`.
+
+    A layer may skip silent words where the Design knows how many there are, and then counts with
+    the cycles of an average sample; with ``constant_time`` none does, and every sample takes as
+    long as any other.
 
     The search prices what a population's trains take on their way into a buffer for one of its
     readers. Where the whole then exceeds the budget, it searches anew with that much less.
@@ -179,7 +210,7 @@ def auto_fold(
     technology = find_technology(technology)
     room = budget
     while True:
-        choice = _fold_within(design, technology, room, progress, synapses)
+        choice = _fold_within(design, technology, room, progress, synapses, constant_time)
         whole = estimate(choice.design, technology, budget)
         if whole.fits:
             placed = place_weights(choice.design, technology, budget)
@@ -207,9 +238,12 @@ def _fold_within(
     budget: Budget,
     progress: Callable[[str], None],
     synapses: Sequence[str],
+    constant_time: bool,
 ) -> FoldChoice:
     """Return the fastest folding whose parts fit."""
-    layers = all_foldings(design, technology, budget, progress, synapses)
+    layers = all_foldings(
+        design, technology, budget, progress, synapses, constant_time=constant_time
+    )
     targets = _intervals(layers)
     windows = any(q.map.kind != "dense" for p in design.populations for q in p.sources)
     search = _Search(layers, budget, balanced=windows)

@@ -32,10 +32,11 @@ class Choice:
     folding
         pe, simd, unroll.
     words
-        Neurons it reads at a time of each of its sources.
+        Neurons it reads at a time of each of its sources; below 0 where a queue takes several such
+        words at once.
     following
         Neurons that what follows reads at a time of this layer; 1 where nothing does, 0 where it
-        takes any number.
+        takes any number, below 0 where it takes several words at once.
     interval
         Cycles of a sample.
     """
@@ -113,8 +114,13 @@ def all_foldings(
     budget: Budget,
     progress: Callable[[str], None] = lambda doing: None,
     synapses: Sequence[str] = (EVENTS,),
+    *,
+    constant_time: bool = False,
 ) -> list[LayerFoldings]:
-    """Return the choices of every population, the input first, sources before their readers."""
+    """Return the choices of every population, the input first, sources before their readers.
+
+    With ``constant_time`` no layer skips silent words.
+    """
     # Where nothing but multipliers will do, a layer that cannot have them is refused here.
     first = EVENTS if EVENTS in synapses else synapses[0]
     serial = {p.name: Folding(synapse=synapse_of(p, first)) for p in design.populations}
@@ -123,11 +129,16 @@ def all_foldings(
         p.name: [plan for plan in plans if p.name in words_of(plan, Folding())]
         for p in design.populations
     }
-    found = [input_foldings(entry, next_words(entry.name, readers[entry.name]))]
+    first_words = next_words(entry.name, readers[entry.name])
+    wide = [plan.name for plan in readers[entry.name] if may_skip(plan, constant_time)]
+    if len(readers[entry.name]) == len(wide) == 1:
+        first_words += [-word for word in first_words]
+    found = [input_foldings(entry, first_words)]
     for number, plan in enumerate(plans, 1):
         progress(f"foldings of {plan.name!r}, layer {number} of {len(plans)}")
         words = next_words(plan.name, readers[plan.name])
-        found.append(layer_foldings(plan, budget, words, synapses))
+        settings = {"constant_time": constant_time, "wide": plan.name in wide}
+        found.append(layer_foldings(plan, budget, words, synapses, **settings))
     return found
 
 
@@ -151,19 +162,39 @@ def _options(name: str, plan: LayerPlan) -> set[int]:
 
 
 def input_foldings(entry: InputPlan, words: Sequence[int]) -> LayerFoldings:
-    """Lanes of the encoder: a word takes T cycles."""
+    """Lanes of the encoder: a word takes T cycles.
+
+    Of words below 0 a queue takes several at once.
+    """
 
     def price(choice: Choice) -> Resources:
         lanes, word = choice.folding.pe, choice.following
         cost = replace(entry, lanes=lanes).cost()
+        if word < 0:
+            return cost + wide_cost(-word * entry.code.steps, lanes // -word)
         return cost + gather_cost(entry.technology, word, lanes, entry.code.steps)
 
     choices = [
         Choice(Folding(pe=lanes), (), word, entry.size // lanes * entry.code.steps)
         for word in words
-        for lanes in divisors(word or entry.size)
+        for lanes in (
+            divisors(word or entry.size)
+            if word >= 0
+            else [lanes for lanes in divisors(entry.size) if lanes > -word and lanes % word == 0]
+        )
     ]
     return LayerFoldings(entry.name, (), choices, price)
+
+
+def wide_cost(bits: int, parts: int) -> Resources:
+    """Price what a queue takes that writes words of ``bits`` at once: nearly a list each."""
+    each = 40 + bits
+    return Resources(lut=(parts - 1) * each, ff=(parts - 1) * bits)
+
+
+def may_skip(plan: LayerPlan, constant_time: bool) -> bool:
+    """Whether a search may let a layer skip silent words: it can, and they were counted."""
+    return plan.can_skip and plan.activity is not None and not constant_time
 
 
 def layer_foldings(
@@ -171,8 +202,14 @@ def layer_foldings(
     budget: Budget,
     next_words: Sequence[int],
     synapses: Sequence[str],
+    *,
+    constant_time: bool = False,
+    wide: bool = False,
 ) -> LayerFoldings:
-    """Return every folding of one layer that could fit."""
+    """Return every folding of one layer that could fit.
+
+    With ``wide`` a folding that skips silent words may take several words at once, too.
+    """
     plan.cost()  # works out what all foldings of the layer share
     shapes: dict[tuple[Folding, int], LayerPlan] = {}  # by lanes that results may share
     costs: dict[tuple[Folding, int], Resources] = {}
@@ -196,24 +233,37 @@ def layer_foldings(
 
     choices = [
         Choice(
-            folding, tuple(words_of(plan, folding).values()), word, shape(folding, word).interval
+            folding,
+            tuple(sign * each for each in words_of(plan, folding).values()),
+            word,
+            shape(folding, word).interval,
         )
-        for folding in foldings_of(plan, budget, synapses)
+        for folding in foldings_of(plan, budget, synapses, constant_time=constant_time)
+        for sign in ((1, -1) if folding.skips and wide else (1,))
         for word in next_words
     ]
     return LayerFoldings(plan.name, tuple(words_of(plan, Folding())), choices, price)
 
 
-def foldings_of(plan: LayerPlan, budget: Budget, synapses: Sequence[str]) -> Iterator[Folding]:
-    """Yield the foldings that the rules allow and whose gates or multipliers alone could fit."""
+def foldings_of(
+    plan: LayerPlan, budget: Budget, synapses: Sequence[str], *, constant_time: bool = False
+) -> Iterator[Folding]:
+    """Yield the foldings that the rules allow and whose gates or multipliers alone could fit.
+
+    Those that skip silent words are among them where enough words were counted to be silent.
+    """
+    skips = may_skip(plan, constant_time)
     for pe in plan.pe_options:
         for simd in plan.simd_options:
             for synapse, unroll in plan.ways(synapses):
                 folding = Folding(pe=pe, simd=simd, unroll=unroll, synapse=synapse)
                 if folding.is_logic and (pe, simd) != (plan.pe_options[-1], plan.simd_options[-1]):
                     continue
-                if _may_fit(plan, folding, budget):
-                    yield folding
+                if not _may_fit(plan, folding, budget):
+                    continue
+                yield folding
+                if skips and not folding.is_logic and plan.saves(folding):
+                    yield replace(folding, skips=True)
 
 
 def _may_fit(plan: LayerPlan, folding: Folding, budget: Budget) -> bool:

@@ -38,6 +38,8 @@ from .observation import TOTAL, Observation, X, trains_of
 # Cycles for which the results of a tile may be under way; with too few the layer would pause
 # between tiles, never err.
 PIPELINE_ALLOWANCE = 32
+# Words that hold events, of all, up to which a search looks into skipping the others.
+LEAST_SILENCE = 0.9
 # A weighted integrator or an overlapped neuron takes a group again after so many cycles.
 FEEDBACK_CYCLES = 3
 
@@ -357,8 +359,13 @@ class LayerPlan(ABC):
 
     @property
     def can_skip(self) -> bool:
-        """Whether words without an event can be left out: of an only source that is read whole."""
-        return not self.is_join and bool(self.readers[0].queue) and not self.apart
+        """Whether words without an event can be left out: of an only source that is read whole.
+
+        Weights as logic meet all words at once.
+        """
+        if self.is_join or self.apart or self.folding.is_logic:
+            return False
+        return bool(self.readers[0].queue)
 
     @property
     def skips(self) -> bool:
@@ -378,6 +385,14 @@ class LayerPlan(ABC):
             return self.words
         read = self.activity.read(self.readers[0].word, self.folding.unroll)
         return -int(-read // self.planes)
+
+    def saves(self, folding: Folding) -> bool:
+        """Whether enough words were counted to be silent that a folding should skip them."""
+        if self.activity is None:
+            return False
+        word = word_of(self.map, folding)
+        words = self.source.size // word * (self.source_code.steps // folding.unroll)
+        return self.activity.read(word, folding.unroll) <= LEAST_SILENCE * words
 
     @property
     def tile_cycles(self) -> int:

@@ -1,7 +1,7 @@
 """Cost that kinds of reader share: a buffer of rows, the walk of windows, gathering of trains."""
 
 from ...hdl.words import buffer_depth
-from ..cost import Resources, address_bits, counter_luts, multiplexer_luts, ram_cost
+from ..cost import Resources, address_bits, counter_luts, multiplexer_luts, ram_cost, scaled
 from ..technology import Technology
 from .reader import Reader
 
@@ -29,34 +29,43 @@ def queued_row_bits(reader: Reader) -> int:
 
 
 def queue_cost(reader: Reader, technology: Technology) -> Resources:
-    """Row of trains under collection, the memory of words and rows, the ends of all lists.
+    """Row of trains under collection, the memories of words and rows, the ends of all lists.
 
-    A list of every step of every bank has a register of its end, and whether it holds an event at
-    all; the ends are chosen from once to write and once to read, and compared with.
+    There are as many memories as rows come in a word of the stream. A list of every step of every
+    bank has a register of its end, and whether it holds an event at all; the ends are chosen from
+    once to write and once to read, and compared with.
     """
     steps, row_bits = reader.source_code.steps, queued_row_bits(reader)
-    row, width = reader.word * steps, reader.word * reader.folding.unroll
-    depth = buffer_depth(banks=reader.lines, rows=reader.line_words, planes=reader.planes)
+    rows, _, _ = reader.written
+    parts = reader.line_words // rows
+    row, width = reader.word * parts * steps, reader.word * reader.folding.unroll
+    depth = queue_depth(reader)
     style = technology.ram_style(depth, width + row_bits)
-    memory = ram_cost(technology, depth, width + row_bits, style)
-    place, lists = address_bits(reader.line_words), reader.lines * reader.planes
-    ends = lists * (place + 1)
-    choices = (2 * place + 1) * multiplexer_luts(lists)
-    counters = counter_luts(reader.line_words) + counter_luts(reader.planes)
-    counters += counter_luts(1 << row_bits) if reader.repeats > 1 else 0
+    memory = scaled(ram_cost(technology, depth, width + row_bits, style), parts)
+    place, lists = address_bits(rows), reader.lines * reader.planes
+    each = (
+        (2 * place + 2) * multiplexer_luts(lists)
+        + lists  # which list is written to
+        + place  # one on, or the first
+        + -(-width // 3)  # whether a word holds an event
+        + -(-2 * place // 3)  # whether it is the last
+        + (width + row_bits) * 2 / 3 * (parts > 1)  # which memory is read
+        + 4 * (parts > 1)  # which is next
+    )
+    counters = counter_luts(rows) + counter_luts(reader.planes) + row_bits + place
     shifting = row if reader.planes > 1 else 0
     gather = gather_cost(technology, reader.word, reader.source_lanes, steps)
     own = Resources(
-        lut=shifting
-        + counters
-        + round(choices)
-        + lists  # which list is written to
-        + 2 * place  # one on, or the first
-        + -(-width // 3)  # whether a word holds an event
-        + -(-2 * place // 3)
-        + 12,
-        ff=row + ends + 2 * place + row_bits + address_bits(reader.planes) + 5,
-        lone_ff=row - shifting + ends,
+        lut=shifting + counters + round(parts * each) + 12,
+        ff=row
+        + parts * lists * (place + 1)
+        + width
+        + 2 * place
+        + row_bits
+        + address_bits(reader.planes)
+        + 2 * address_bits(parts)
+        + 7,
+        lone_ff=row - shifting + width,
     )
     return gather + memory + own
 
@@ -69,6 +78,12 @@ def register_cost(reader: Reader) -> Resources:
         ff=row + address_bits(parts) + 1,
         lone_ff=0 if reader.planes > 1 else row,
     )
+
+
+def queue_depth(reader: Reader) -> int:
+    """Words of a memory of a queue."""
+    rows, _, _ = reader.written
+    return buffer_depth(banks=reader.lines, rows=rows, planes=reader.planes)
 
 
 def walk_cost(reader: Reader) -> Resources:

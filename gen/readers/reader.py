@@ -165,8 +165,8 @@ class Reader(ABC):
 
     @property
     def latency(self) -> int:
-        """Cycles from a place to its events."""
-        return 0 if self.is_register else 1
+        """Cycles from a place to its events; a queue clears those of an empty list."""
+        return 2 if self.folding.skips else 0 if self.is_register else 1
 
     @property
     def least_cycles(self) -> int:

@@ -11,7 +11,7 @@ from ...hdl.delay import delayed
 from ...hdl.window_walk import WindowWalk
 from ...hdl.words import buffer_depth
 from ..technology import Technology
-from .cost import queued_row_bits
+from .cost import queue_depth, queued_row_bits
 from .reader import Reader
 
 Read = TypeVar("Read", bound=Reader)
@@ -142,10 +142,12 @@ class TrainReader(wiring.Component, Generic[Read]):
 class QueueReader(TrainReader[Read]):
     """Trains of which silent words are left out; ports of :class:`TrainReader` and two more.
 
+    Words follow each other as they are read, and ``events`` come two cycles later.
+
     Members
     -------
-    last : Out, no word of the step follows the one that ``word`` counts; in the same cycle
-    row : Out, of the weights within a tile's, with ``events``
+    last : Out, the word is the last of its step; in the same cycle
+    row : Out, of the weights within a tile's, one cycle later
     """
 
     last: Signal
@@ -170,7 +172,9 @@ def buffer_numbers(reader: Reader, technology: Technology) -> dict[str, Any]:
     """Return what train and line buffers take alike."""
     unroll = reader.unroll
     depth = buffer_depth(banks=reader.lines, rows=reader.line_words, planes=reader.planes)
-    width = reader.word * unroll + (queued_row_bits(reader) if reader.folding.skips else 0)
+    width = reader.word * unroll
+    if reader.folding.skips:
+        depth, width = queue_depth(reader), width + queued_row_bits(reader)
     return {
         "simd": reader.word,
         "steps": reader.steps,

@@ -41,6 +41,12 @@ class WholeReader(Reader):
     def lines(self) -> int:
         return 0 if self.is_register else max(self.skew, BANKS)
 
+    @property
+    def written(self) -> tuple[int, int, int]:
+        """Rows, words of the stream a row, cycles: a queue writes as many rows as a word brings."""
+        wide = max(1, self.source_lanes // self.word)
+        return self.line_words // wide, max(1, self.word // self.source_lanes), self.planes
+
     def cost(self, technology: Technology) -> Resources:
         if self.folding.skips:
             return queue_cost(self, technology)

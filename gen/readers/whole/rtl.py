@@ -52,7 +52,7 @@ class QueuedSamples(QueueReader[WholeReader]):
         m.d.comb += [
             self.full.eq(buffer.full),
             buffer.release.eq(self.done),
-            buffer.place.eq(self.word),
+            buffer.read.eq(self.valid),
             self.last.eq(buffer.last),
             self.events.eq(buffer.events),
             self.row.eq(buffer.row),
