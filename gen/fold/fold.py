@@ -414,8 +414,8 @@ class _Search:
 
     def _numbers(self, layer: LayerFoldings, index: int) -> list[float]:
         used = [needed for needed, _ in self.budget.used(layer.cost(index)).values()]
-        interval = layer.choices[index].interval
-        return [*used, interval, interval]
+        choice = layer.choices[index]
+        return [*used, choice.cycles, choice.interval]
 
     @staticmethod
     def _groups(layer: LayerFoldings, indices: np.ndarray) -> dict[tuple, np.ndarray]:

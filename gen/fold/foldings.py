@@ -47,6 +47,12 @@ class Choice:
     interval: int
 
     @property
+    def cycles(self) -> int:
+        """Of latency: where weights are logic, steps at once are joined in as many levels."""
+        join = (self.folding.unroll - 1).bit_length() if self.folding.is_logic else 0
+        return self.interval + join
+
+    @property
     def lanes(self) -> int:
         lanes = self.folding.pe * self.folding.simd
         return lanes if self.folding.multiplies else lanes * self.folding.unroll

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ...hdl.constant_sums import Group, groups_of, logic_depth
+from ...hdl.constant_sums import Group, groups_of, logic_depth, logic_latency
 from ...hdl.words import packed_width
 from ..cost import Resources
 from ..design.activity import Activity
@@ -408,8 +408,18 @@ class LayerPlan(ABC):
     @property
     def fifo_depth(self) -> int:
         """Words between the neurons and the next layer; room for every tile under way."""
-        under_way = -(-(PIPELINE_ALLOWANCE + self.groups * self.pace) // self.tile_cycles)
+        under_way = -(-(self.allowance + self.groups * self.pace) // self.tile_cycles)
         return self.groups * (1 + under_way)
+
+    @property
+    def allowance(self) -> int:
+        """Cycles for which the results of a tile may be under way, see PIPELINE_ALLOWANCE."""
+        return PIPELINE_ALLOWANCE
+
+    @property
+    def short_allowance(self) -> int:
+        """The same where what follows the sums of weights as logic takes four cycles at most."""
+        return 4 + logic_latency(depth=self.constant_depth, unroll=self.folding.unroll)
 
     @property
     def queue_cycles(self) -> int:

@@ -118,6 +118,10 @@ class NeuronsPlan(RequantisedPlan):
         return self.may_be_thresholds and self.lanes == self.folding.pe
 
     @property
+    def allowance(self) -> int:
+        return self.short_allowance if self.by_thresholds else super().allowance
+
+    @property
     def queue_cycles(self) -> int:
         """None where neurons are thresholds: an empty FIFO hands on what enters it."""
         return 0 if self.by_thresholds else super().queue_cycles

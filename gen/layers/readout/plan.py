@@ -58,6 +58,10 @@ class ReadoutPlan(LayerPlan):
         return "hardware_at_once" if self.at_once else super().built_as
 
     @property
+    def allowance(self) -> int:
+        return self.short_allowance if self.at_once else super().allowance
+
+    @property
     def queue_cycles(self) -> int:
         return 0 if self.at_once else super().queue_cycles
 
