@@ -1,7 +1,9 @@
 """The demonstration: which design it makes for which board."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from signfire.boards.boards import find_board
@@ -19,7 +21,14 @@ def test_the_larger_model_is_for_boards_that_are_known_to_hold_it(board, choice)
     assert demo.choose(find_board(board)) == choice
 
 
-def test_a_board_whose_size_is_not_known_gets_a_folding_too(tmp_path) -> None:
+def test_a_board_whose_size_is_not_known_gets_a_folding_too(tmp_path, monkeypatch) -> None:
+    # The folding is chosen by shapes and bits: some samples serve as well as all.
+    whole = demo.model(demo.SMALL.model)
+    with np.load(whole.calibrate) as samples:
+        np.savez(tmp_path / "few.npz", x=samples["x"][:8], y=samples["y"][:8])
+    few = replace(whole, calibrate=str(tmp_path / "few.npz"))
+    monkeypatch.setattr(demo, "model", {demo.SMALL.model: few}.__getitem__)
+
     job = demo.job_for(find_board("arty-a7-35"), Stages(tmp_path), "signfire demo")
 
     assert job.design.is_folded
