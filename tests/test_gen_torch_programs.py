@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.fx.node import map_arg
+from torch.nn import functional as F
 
+from signfire.gen.front import export
 from signfire.gen.front.export import import_network
 from signfire.gen.front.loading import load_model
 from signfire.gen.front.refusals import UnsupportedModel
@@ -131,3 +134,72 @@ def test_channels_are_chosen_by_a_buffer():
 def test_samples_are_not_moved(taken, words):
     with pytest.raises(UnsupportedModel, match=re.escape(words)):
         import_network(Indexed(taken), X)
+
+
+class Everything(nn.Module):
+    """Every operator that an exported graph keeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.linear = nn.Conv2d(2, 2, 1), nn.Linear(32, 3)
+        self.norm, self.prelu = nn.LayerNorm(4), nn.PReLU()
+
+    def forward(self, x):
+        y = self.prelu(self.norm(self.conv(x)))
+        for function in (
+            *(F.relu, F.leaky_relu, F.relu6, torch.sigmoid, torch.tanh, F.gelu, F.silu),
+            *(F.softplus, F.elu, F.selu, F.celu, F.hardtanh, F.logsigmoid, F.hardsigmoid),
+            *(F.hardswish, torch.special.expit, torch.sin, torch.exp, torch.abs, torch.sqrt),
+            *(torch.square, torch.reciprocal, torch.round),
+        ):
+            y = function(y)
+        y = (1 - (y + x) * x - x) / 2
+        y = torch.maximum(2.0 ** y.clamp(0, 1), x**2)
+        y = y.softmax(1) + y.log_softmax(1) + y.sum() + y.sum(1, keepdim=True)
+        y = torch.cat([y[:, 0].unsqueeze(1), y[:, 1:].flip(1)], 1)
+        y = y @ y.transpose(2, 3) + y.permute(0, 1, 3, 2) + y[:, :1].expand(-1, 2, -1, -1)
+        y = self.linear(y.view(7, 32)) + y[:, :1, :1, :3].squeeze(1).squeeze(1)
+        return y + y.argmax(1).view(7, 1) + (y @ y.t()).sum()
+
+
+def nodes(program: torch.export.ExportedProgram) -> list[tuple[str, ...]]:
+    """Return what stands in a graph, each node by its number."""
+    found, numbers = [], {}
+    for node in program.graph.nodes:
+        arguments = map_arg((node.args, node.kwargs), lambda other: f"%{numbers[other.name]}")
+        target = "" if node.op == "placeholder" else str(node.target)
+        found.append((node.op, target, str(arguments)))
+        numbers[node.name] = len(numbers)
+    outputs = program.graph_signature.output_specs
+    return [*found, ("outputs", *(f"{o.kind} %{numbers[o.arg.name]}" for o in outputs))]
+
+
+@pytest.mark.parametrize(
+    ("model", "kept"),
+    [
+        (Everything(), True),
+        (nn.Sequential(nn.Conv2d(2, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3)), True),
+        (nn.Sequential(nn.Flatten(), nn.Flatten(), nn.Linear(32, 3)), True),
+        (nn.Sequential(nn.Conv2d(2, 2, 3), nn.Flatten()), False),
+        (nn.Sequential(nn.Flatten(), nn.Linear(32, 3), nn.ReLU(inplace=True)), False),
+        (nn.Sequential(nn.BatchNorm2d(2), nn.Flatten(2), nn.Linear(16, 3)), False),
+    ],
+)
+def test_a_graph_that_is_kept_is_the_one_that_torch_would_write_out(model, kept, monkeypatch):
+    model, x = model.eval(), (torch.rand(7, 2, 4, 4),)
+    with torch.no_grad():
+        wanted = torch.export.export(model, x, strict=False).run_decompositions({})
+        anew = []
+        write_out = torch.export.ExportedProgram.run_decompositions
+        monkeypatch.setattr(
+            torch.export.ExportedProgram,
+            "run_decompositions",
+            lambda program, table: anew.append(program) or write_out(program, table),
+        )
+        found = export.export(model, x)
+
+    assert nodes(wanted) == nodes(found)
+    assert kept == (anew == [])
+    if isinstance(model, Everything):
+        used = {str(node.target) for node in found.graph.nodes if node.op == "call_function"}
+        assert export.LEFT_ALONE == used

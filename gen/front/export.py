@@ -35,6 +35,23 @@ GUARD_SAMPLES = 256  # that are asked whether a guard beside a root matters
 SELF_CHECK = 1e-3  # greatest deviation from the model, relative to its greatest output ...
 FLIPPED = 0.25  # of the greatest output: what a level's flip moves a row of a quantised model by
 SELF_CHECK_EPS = 32  # ... or this many times the precision of the model's numbers
+# Overloads of aten that ``run_decompositions({})`` leaves as they are.
+LEFT_ALONE = frozenset(
+    f"aten.{name}"
+    for name in (
+        *("linear.default", "conv2d.default", "matmul.default", "layer_norm.default"),
+        *("relu.default", "leaky_relu.default", "prelu.default", "relu6.default"),
+        *("sigmoid.default", "tanh.default", "gelu.default", "silu.default", "softplus.default"),
+        *("elu.default", "selu.default", "celu.default", "hardtanh.default", "log_sigmoid.default"),
+        *("hardsigmoid.default", "hardswish.default", "special_expit.default", "sin.default"),
+        *("exp.default", "abs.default", "sqrt.default", "square.default", "reciprocal.default"),
+        *("add.Tensor", "sub.Tensor", "mul.Tensor", "div.Tensor", "rsub.Scalar", "clamp.default"),
+        *("pow.Tensor_Scalar", "pow.Scalar", "maximum.default", "softmax.int", "log_softmax.int"),
+        *("argmax.default", "sum.default", "sum.dim_IntList", "cat.default", "round.default"),
+        *("view.default", "permute.default", "transpose.int", "t.default", "expand.default"),
+        *("select.int", "slice.Tensor", "squeeze.dim", "unsqueeze.default", "flip.default"),
+    )
+)
 
 
 def import_network(
@@ -170,8 +187,7 @@ def read_program(
 ) -> Network:
     """Read an exported program, and compare what was read with what the program computes."""
     with torch.no_grad(), silence():
-        plain = program.run_decompositions({})  # in-place operators become plain ones
-        network = walked(plain, sample, name, parts)
+        network = walked(in_plain_operators(program), sample, name, parts)
         module = program.module()
         batch = np.resize(sample[:BATCH], (BATCH, *sample.shape[1:])).astype(np.float32)
         tensors = arguments_for(module, batch, parts, input_shape(program))
@@ -330,9 +346,41 @@ def export(model: nn.Module, tensors: Sequence[torch.Tensor]) -> ExportedProgram
     try:
         with redirect_stderr(StringIO()):  # where it refuses, it prints the graph so far
             program = torch.export.export(model, tuple(tensors), strict=False)
-        return program.run_decompositions({})  # in-place operators become plain ones
+        flatten_by_view(program)
+        return in_plain_operators(program)
     except Exception as error:
         raise not_exported(error) from error
+
+
+def in_plain_operators(program: ExportedProgram) -> ExportedProgram:
+    """Return the program without operators that work in place, and some composite ones written out.
+
+    A graph that has none already is left as it is: to make it anew takes most of an export's time.
+    """
+    calls = (node.target for node in program.graph.nodes if node.op == "call_function")
+    if {str(target) for target in calls} <= LEFT_ALONE:
+        return program
+    return program.run_decompositions({})
+
+
+def flatten_by_view(program: ExportedProgram) -> None:
+    """Write ``flatten`` as its decomposition does, where elements lie in order, as they mostly do.
+
+    The nodes of ``program`` change: it must not be the user's.
+    """
+    graph = program.graph
+    for node in graph.find_nodes(op="call_function", target=torch.ops.aten.flatten.using_ints):
+        source, shape = node.args[0], node.meta["val"].shape
+        ordered = source.meta["val"].is_contiguous() and all(type(n) is int for n in shape)
+        if not ordered or any(user.op == "output" for user in node.users):
+            continue  # an output's name stands in the signature too
+        with graph.inserting_before(node):
+            view = source
+            if source.meta["val"].shape != shape:
+                view = graph.call_function(torch.ops.aten.view.default, (source, list(shape)))
+                view.meta = node.meta
+        node.replace_all_uses_with(view)
+        graph.erase_node(node)
 
 
 def not_exported(error: Exception) -> UnsupportedModel:
