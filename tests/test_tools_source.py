@@ -1,6 +1,8 @@
 """The float model of a design: what of it may run, and what is said where it is another."""
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +38,9 @@ def train(path: Path, seed: int) -> None:
 
 
 @pytest.fixture
-def signfire(tmp_path, monkeypatch, capfd):
-    """Run a command in a folder of its own; return status, JSON object and standard error."""
-    monkeypatch.chdir(tmp_path)
+def signfire(converted, monkeypatch, capfd):
+    """Run a command in the folder of the model; return status, JSON object and standard error."""
+    monkeypatch.chdir(converted)
 
     def run(*args: object) -> tuple[int, dict, str]:
         status = console.run_program(cli.cli, "signfire", [*map(str, args), "--json"])
@@ -48,22 +50,34 @@ def signfire(tmp_path, monkeypatch, capfd):
     return run
 
 
-@pytest.fixture
-def converted(tmp_path, signfire):
-    """Convert a model of three files; forget that it ran."""
-    rng = np.random.default_rng(0)
+@pytest.fixture(scope="module")
+def original(tmp_path_factory) -> Path:
+    """Convert a model of three files, once."""
+    folder, rng = tmp_path_factory.mktemp("original"), np.random.default_rng(0)
     np.savez(
-        tmp_path / "data.npz",
+        folder / "data.npz",
         x=rng.random((60, 6)).astype(np.float32),
         y=rng.integers(0, 3, 60),
     )
-    (tmp_path / "m.py").write_text(MODEL)
-    train(tmp_path / "w.pth", 0)
+    (folder / "m.py").write_text(MODEL)
+    train(folder / "w.pth", 0)
     options = ["--weights", "w.pth", "--calibrate", "data.npz", "-o", "d.npz"]
-    assert 0 == signfire("convert", "m.py:net", *options)[0]
-    (tmp_path / "test.npz").write_bytes((tmp_path / "data.npz").read_bytes())
-    (tmp_path / "ran").unlink()
-    return tmp_path
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert 0 == console.run_program(cli.cli, "signfire", ["convert", "m.py:net", *options])
+    shutil.copy(folder / "data.npz", folder / "test.npz")
+    return folder
+
+
+@pytest.fixture
+def converted(original, tmp_path_factory) -> Iterator[Path]:
+    """Return the folder with the model and its design, as if it had not run; restored after."""
+    kept = tmp_path_factory.mktemp("kept")
+    shutil.copytree(original, kept, dirs_exist_ok=True)
+    (original / "ran").unlink()
+    yield original
+    shutil.rmtree(original)
+    shutil.copytree(kept, original)
 
 
 def report(signfire, *options: object) -> dict:
@@ -253,14 +267,16 @@ def test_a_layer_may_have_any_name() -> None:
     assert 64 == len(state_digest(net))
 
 
-def test_arguments_of_the_factory_are_kept_with_the_design(tmp_path, signfire, converted) -> None:
-    (tmp_path / "m.py").write_text(MODEL.replace("def net():", "def net(width):\n    assert width"))
+def test_arguments_of_the_factory_are_kept_with_the_design(signfire, converted) -> None:
+    (converted / "m.py").write_text(
+        MODEL.replace("def net():", "def net(width):\n    assert width")
+    )
     options = ["--weights", "w.pth", "--calibrate", "data.npz", "-o", "d.npz"]
 
     assert 0 != signfire("convert", "m.py:net", *options)[0]
     assert 0 == signfire("convert", "m.py:net", "--arg", "width=8", *options)[0]
 
-    design = Design.load(tmp_path / "d.npz")
+    design = Design.load(converted / "d.npz")
     assert ("width=8",) == source_of(design).model.arguments
     assert () == read(design).differs
     assert ("width=9",) == source_of(design, Named(arguments=("width=9",))).model.arguments
