@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import time
@@ -55,8 +56,12 @@ _TOOLS = {
     "icepack": "yowasp-icepack",
     "ecppack": "yowasp-ecppack",
     "gowin_pack": "gowin_pack",
+    "iceunpack": "yowasp-iceunpack",
+    "ecpunpack": "yowasp-ecpunpack",
 }
 _PACKERS = {"icepack": ".bin", "ecppack": ".bit", "gowin_pack": ".fs"}
+# The packer -> the program that turns its file back into the one that it takes.
+_UNPACKERS = {"icepack": "iceunpack", "ecppack": "ecpunpack"}
 _LIBRARIES = ("amaranth", "amaranth-boards")
 
 Progress = Callable[[str], None]
@@ -732,7 +737,10 @@ class _Flow:
 
 
 def run_tool(command: Sequence[str], directory: Path, stage: str) -> subprocess.CompletedProcess:
-    """Run a program that amaranth planned in a folder; its output goes to ``stage.out`` there."""
+    """Run a program of amaranth's plans, or one that unpacks, in a folder.
+
+    Its output goes to ``stage.out`` there.
+    """
     program = executable(_TOOLS[command[0]])
     done = subprocess.run(
         [str(program), *command[1:]],
@@ -763,6 +771,26 @@ def pack_bitstream(command: Sequence[str], placed: str, directory: Path) -> Path
         last = done.stdout.strip().splitlines()[-1:]
         raise BuildError(f"{command[0]} failed: {''.join(last)}")
     return bitstream
+
+
+def unpack_bitstream(bitstream: Path, packer: str, directory: Path) -> str:
+    """Return the text that ``packer`` packed, read back from its file in ``directory``.
+
+    Raises
+    ------
+    BuildError
+        If the program that unpacks fails.
+    """
+    if bitstream.parent != directory:
+        shutil.copy(bitstream, directory / bitstream.name)
+    program, unpacked = _UNPACKERS[packer], directory / "unpacked"
+    done = run_tool([program, bitstream.name, unpacked.name], directory, "unpack")
+    if done.returncode or not unpacked.exists():
+        last = done.stdout.strip().splitlines()[-1:]
+        raise BuildError(f"{_TOOLS[program]} failed: {''.join(last)}")
+    text = unpacked.read_text()
+    unpacked.unlink()
+    return text
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 import warnings
@@ -25,16 +24,14 @@ from ..gen.design.design import Design
 from ..gen.design.linkformat import Identity
 from .accelerator import IDENTITY, technology_of, with_hash
 from .boards import Board, find_board
-from .build import RESULT, SHAPE, pack_bitstream
+from .build import RESULT, SHAPE, pack_bitstream, unpack_bitstream
 from .contents import ContentsMap, Words
 from .finished import read_build
 from .nextpnr import BuildError
 from .placed import PLACED, PlacedBuild
-from .toolchain import PROGRAMS, distribution_version, executable
+from .toolchain import PROGRAMS, distribution_version
 
 FILLED = "signfire.placed"
-# The packer -> the program that turns its file back into the one that it takes.
-_UNPACKERS = {"icepack": "yowasp-iceunpack", "ecppack": "yowasp-ecpunpack"}
 
 Progress = Callable[[str], None]
 
@@ -161,24 +158,7 @@ def read_packed(
     bitstream: Path, packer: str, contents: ContentsMap, directory: Path
 ) -> dict[str, list[int]]:
     """Return what every ROM holds in a packed file, unpacked in ``directory``."""
-    if bitstream.parent != directory:
-        shutil.copy(bitstream, directory / bitstream.name)
-    program = executable(_UNPACKERS[packer])
-    done = subprocess.run(
-        [str(program), bitstream.name, "unpacked"],
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    unpacked = directory / "unpacked"
-    if done.returncode or not unpacked.exists():
-        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
-        raise BuildError(f"{program.name} failed: {''.join(last)}")
-    text = unpacked.read_text()
-    unpacked.unlink()
-    return contents.read(text)
+    return contents.read(unpack_bitstream(bitstream, packer, directory))
 
 
 def unlike(found: Words, expected: Words) -> list[str]:

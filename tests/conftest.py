@@ -10,10 +10,12 @@ import struct
 import subprocess
 import time
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from importlib.metadata import version
+from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
@@ -99,11 +101,15 @@ class Failed(Exception):
     """A tool ended with an error, which is not kept."""
 
 
+WRITES = ("--log", "--asc", "--textcfg", "--write", "--report")  # options of nextpnr
+
+
 def keep_builds(patch):
     """Let synthesis, place and route and packing of equal files run once.
 
     Equal seeds give equal layouts. What is kept are the files that a tool wrote, by its command and
-    by every file of its folder that the command or a script of Yosys names.
+    by every file of its folder that the command or a script of Yosys names, but for those that
+    nextpnr writes.
     """
     run_tool = build.run_tool
 
@@ -111,9 +117,10 @@ def keep_builds(patch):
         words = set(command)
         for script in (word for word in command if word.endswith(".ys")):
             words |= set(re.findall(r"[\w.-]+", (directory / script).read_text()))
+        written = {word for option, word in pairwise(command) if option in WRITES}
         made_of = {
             word: sha256((directory / word).read_bytes()).hexdigest()
-            for word in sorted(words)
+            for word in sorted(words - written)
             if (directory / word).is_file()
         }
 
@@ -150,6 +157,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "deep: runs with --deep alone")
     config.addinivalue_line("markers", "seeds(quick, deep): one run a seed; many with --deep")
+    config.addinivalue_line("markers", "few(n): n examples of its parameters; all with --deep")
     patch = pytest.MonkeyPatch()
     ask_version_once(patch)
     keep_verilog(patch)
@@ -193,8 +201,16 @@ def pytest_collection_finish():
 
 
 def pytest_collection_modifyitems(config, items):
-    deep = [item for item in items if item.get_closest_marker("deep")]
-    if deep and not config.getoption("--deep"):
+    if config.getoption("--deep"):
+        return
+    deep, taken = [], Counter()
+    for item in items:
+        few = item.get_closest_marker("few")
+        test = (item.parent.nodeid, item.originalname) if few else None
+        if item.get_closest_marker("deep") or (few and taken[test] >= few.args[0]):
+            deep.append(item)
+        taken[test] += 1
+    if deep:
         config.hook.pytest_deselected(items=deep)
         items[:] = [item for item in items if item not in deep]
 

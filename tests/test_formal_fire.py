@@ -86,8 +86,18 @@ def settled_property(neurons, low: int, high: int) -> Module:
     return m
 
 
-@pytest.mark.parametrize("lanes", [1, 2])
-@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize(
+    ("code", "lanes"),
+    [
+        *((code, 1) for code in CODES),
+        ("silent binary", 2),
+        *(
+            pytest.param(code, 2, marks=pytest.mark.deep)
+            for code in CODES
+            if code != "silent binary"
+        ),
+    ],
+)
 def test_a_settled_neuron_obeys_its_equation_for_all_targets(code, lanes, tmp_path):
     """Induction, 2 cycles."""
     rest, eta, low, high = CODES[code]
@@ -230,10 +240,21 @@ def requantiser_property(requantiser) -> Module:
     return m
 
 
-@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.few(4)  # both ways to multiply, each with ReLU and without
 @pytest.mark.parametrize(
-    ("kind", "x_width", "factor_bits", "shift"),
-    [("dsp", 6, 6, 7), ("dsp", 9, 3, 1), ("lut", 5, 4, 3), ("lut", 6, 3, 6), ("lut", 4, 1, 1)],
+    ("kind", "x_width", "factor_bits", "shift", "relu"),
+    [
+        ("dsp", 6, 6, 7, True),
+        ("lut", 5, 4, 3, False),
+        ("dsp", 9, 3, 1, False),
+        ("lut", 4, 1, 1, True),
+        ("lut", 6, 3, 6, True),
+        ("lut", 6, 3, 6, False),
+        ("dsp", 6, 6, 7, False),
+        ("lut", 5, 4, 3, True),
+        ("dsp", 9, 3, 1, True),
+        ("lut", 4, 1, 1, False),
+    ],
 )
 def test_requantisation_rounds_up_for_all_x_and_factors(
     kind, x_width, factor_bits, shift, relu, tmp_path, ties="down"
@@ -285,6 +306,7 @@ SETTLED_FAULTS = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("fault", SETTLED_FAULTS)
 def test_a_settled_neuron_with_a_fault_is_refuted(fault, mutated, tmp_path):
     """The proof of the settled neuron can fail."""
@@ -314,6 +336,7 @@ OVERLAPPED_FAULTS = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("fault", OVERLAPPED_FAULTS)
 def test_an_overlapped_neuron_with_a_fault_is_refuted(fault, mutated, tmp_path):
     """The proof of the overlapped neuron can fail."""
@@ -338,6 +361,7 @@ REQUANTISER_FAULTS = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("fault", REQUANTISER_FAULTS)
 def test_a_requantiser_with_a_fault_is_refuted(fault, mutated, tmp_path):
     """The proof of requantisation can fail."""

@@ -99,6 +99,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_of_a_parser_with_a_fault_it_is_not_proved(fault, mutated, tmp_path):
     dut = parser(mutated(frame, FAULTS[fault]))

@@ -68,6 +68,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_of_a_layer_with_wrong_credit_it_is_not_proved(
     fault, mutated, make_design, tmp_path, monkeypatch

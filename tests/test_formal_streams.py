@@ -110,6 +110,7 @@ SLIP_FAULTS = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("fault", SLIP_FAULTS)
 def test_a_slip_codec_with_a_fault_is_refuted(fault, mutated, tmp_path):
     copy = mutated(slip, SLIP_FAULTS[fault], ("import Module, Mux", "import Const, Module, Mux"))
@@ -170,6 +171,7 @@ def gather_property(gather) -> Module:
 GATHERS = [(1, 2, 1, 1), (6, 2, 1, 2), (4, 4, 2, 1), (3, 3, 3, 1), (4, 4, 2, 4)]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(("simd", "steps", "unroll", "lanes"), GATHERS)
 def test_a_row_is_gathered_without_loss(simd, steps, unroll, lanes, tmp_path):
     """Induction, 2 cycles."""
@@ -194,6 +196,7 @@ GATHER_FAULTS = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("fault", GATHER_FAULTS)
 def test_a_gather_with_a_fault_is_refuted(fault, mutated, tmp_path):
     copy = mutated(train_buffer, GATHER_FAULTS[fault])
@@ -274,6 +277,7 @@ def open_memory(monkeypatch):
     monkeypatch.setattr(train_buffer, "Ram", OpenRam)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(("size", "simd", "steps", "unroll", "lanes", "banks"), BUFFERS)
 def test_a_train_buffer_neither_drops_nor_doubles_nor_reorders(
     size, simd, steps, unroll, lanes, banks, tmp_path, open_memory
@@ -305,6 +309,7 @@ BUFFER_FAULTS = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("fault", BUFFER_FAULTS)
 def test_a_train_buffer_with_a_fault_is_refuted(fault, mutated, tmp_path):
     copy = mutated(train_buffer, BUFFER_FAULTS[fault])
@@ -380,6 +385,7 @@ ENCODER_FAULTS = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("fault", ENCODER_FAULTS)
 def test_an_encoder_with_a_fault_is_refuted(fault, mutated, tmp_path):
     dut = mutated(encoder, ENCODER_FAULTS[fault]).Encoder(**ENCODER)
@@ -427,7 +433,8 @@ def drain_property(drain) -> Module:
     return m
 
 
-@pytest.mark.parametrize(("pe", "lanes", "pace"), [(1, 1, 1), (4, 2, 1), (6, 2, 3), (3, 1, 2)])
+@pytest.mark.few(3)
+@pytest.mark.parametrize(("pe", "lanes", "pace"), [(1, 1, 1), (6, 2, 3), (4, 2, 1), (3, 1, 2)])
 def test_a_drain_hands_out_every_group_once_and_in_order(pe, lanes, pace, tmp_path):
     """Induction, 2 cycles."""
     dut = integrator.Drain(pe=pe, lanes=lanes, width=3, pace=pace)
@@ -447,6 +454,7 @@ DRAIN_FAULTS = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("fault", DRAIN_FAULTS)
 def test_a_drain_with_a_fault_is_refuted(fault, mutated, tmp_path):
     dut = mutated(integrator, DRAIN_FAULTS[fault]).Drain(pe=6, lanes=2, width=3, pace=3)
@@ -499,6 +507,7 @@ READOUT_FAULTS = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("fault", READOUT_FAULTS)
 def test_a_readout_with_a_fault_is_refuted(fault, mutated, tmp_path):
     dut = mutated(readout, READOUT_FAULTS[fault]).Readout(logit_width=4, outputs=3)
@@ -558,6 +567,7 @@ def order_property(dut) -> Module:
 ORDERS = [(2, 2, 2, 2), (2, 3, 2, 2), (3, 2, 2, 4), (4, 2, 3, 3)]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(("tiles", "planes", "words", "period"), ORDERS)
 def test_a_layer_reads_every_word_once_and_in_order(tiles, planes, words, period, tmp_path):
     """Induction, 2 cycles."""
@@ -585,6 +595,7 @@ ORDER_FAULTS = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("fault", ORDER_FAULTS)
 def test_a_sequencer_with_a_fault_is_refuted(fault, mutated, tmp_path):
     dut = mutated(sequencer, ORDER_FAULTS[fault]).Sequencer(tiles=2, planes=3, words=2, period=2)
@@ -656,6 +667,7 @@ CROSSING_FAULTS = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("fault", CROSSING_FAULTS)
 def test_a_crossing_with_a_fault_is_refuted(fault, mutated, tmp_path):
     dut = AnyClocks(mutated(crossing, CROSSING_FAULTS[fault]))

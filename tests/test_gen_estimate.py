@@ -492,7 +492,7 @@ def test_the_estimate_of_weights_as_logic_is_close_to_synthesis(name, tmp_path):
     [
         *((name, dense_layers) for name in SYNTHESIS),
         ("ice40-hx", partial(dense_layers, "gelu")),  # a table in LUTs
-        ("ecp5", partial(dense_layers, "softplus")),
+        pytest.param("ecp5", partial(dense_layers, "softplus"), marks=pytest.mark.deep),
         ("ice40-up", partial(dense_layers, "leaky_relu")),
         *((name, partial(multiplying, dense_layers)) for name in ("ice40-up", "gowin")),
         ("ice40-hx", partial(multiplying, dense_layers)),  # products of LUTs
@@ -501,10 +501,11 @@ def test_the_estimate_of_weights_as_logic_is_close_to_synthesis(name, tmp_path):
         ("ecp5", mixing),
         *deeper(minima, "ecp5", "ice40-hx"),
         *deeper(normalised, "ecp5", "ice40-up"),
-        *deeper(repeated, "ice40-up", "ecp5"),
+        *deeper(repeated, "ecp5", "ice40-up"),
         *deeper(skipping, "ecp5", "ice40-up", "ice40-hx", "gowin"),
         *deeper(rates, "ice40-hx", "gowin", "ecp5", "ice40-up"),
-        *((name, windows) for name in SYNTHESIS),
+        *deeper(windows, "gowin", "ecp5"),
+        *deeper(windows, "ice40-up", "ice40-hx"),
     ],
 )
 def test_the_estimate_is_close_to_synthesis(name, make, tmp_path):
@@ -557,7 +558,7 @@ class LinkAlone(Accelerator):
 @pytest.mark.parametrize(
     ("board", "link"),
     [
-        ("icebreaker", "uart"),
+        pytest.param("icebreaker", "uart", marks=pytest.mark.deep),
         ("icebreaker", "both"),
         ("ice40-hx8k-b-evn", "spi"),
         ("ulx3s-25f", "both"),

@@ -131,6 +131,17 @@ def random_design(
     return design if folding is None else design.with_folding(folding)
 
 
+def random_chip(seed: int = 0) -> Design:
+    """Return a folded perceptron that is little more than the link, with every kind of cell.
+
+    Its first weights lie in block RAM (in two blocks of an iCE40), those of the readout in logic,
+    and a multiplier requantises. Who builds the same one for the same clock builds it once.
+    """
+    one = Folding(pe=1, simd=1, unroll=1)
+    folding = {name: one for name in ("input", "fc1", "fc2")}
+    return random_design(seed=seed, sizes=(64, 20, 2), steps=2, folding=folding)
+
+
 def random_operand(
     rng: np.random.Generator,
     source: DesignPopulation,
