@@ -66,6 +66,7 @@ def check_cycles(
     waves: bool = False,
     shape: Design | None = None,
     under_test: Core | None = None,
+    verilog: str | None = None,
     timing: CoreTiming | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> CycleResult:
@@ -89,6 +90,8 @@ def check_cycles(
         Folded Design whose hardware holds ``design`` in its memories.
     under_test
         The hardware, if not made from ``design`` itself: so a fault can be planted.
+    verilog
+        The same as :func:`hardware` writes it, so that it is written once for several checks.
     timing
         What the cycle model is told, if not the timing of ``design``; likewise.
     progress
@@ -113,7 +116,7 @@ def check_cycles(
     expectation = expect(design, timing, technology, raw, shape=shape, stalls=stalls, seed=seed)
     tell("Verilog")
     source = directory / f"{TOP}.v"
-    text = to_verilog(under_test or Core(design, technology, shape), TOP)
+    text = verilog or hardware(under_test or Core(design, technology, shape))
     if not source.exists() or source.read_text() != text:  # an unchanged file is not recompiled
         source.write_text(text)
     found, cycles, seconds = _simulate(expectation, source, directory, waves, tell)
@@ -129,6 +132,11 @@ def check_cycles(
         ),
         waves=directory / "dump.vcd" if waves else None,
     )
+
+
+def hardware(core: Core) -> str:
+    """Return the Verilog that a check simulates."""
+    return to_verilog(core, TOP)
 
 
 def _simulate(

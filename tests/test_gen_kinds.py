@@ -20,7 +20,7 @@ from signfire.gen.model.network import MAX
 from signfire.gen.readers.kinds import READERS, reader_kind
 from signfire.gen.technology import find_technology
 from signfire.sim.bulk import run_bulk
-from signfire.sim.cycle import check_cycles
+from signfire.sim.cycle import check_cycles, hardware
 from signfire.sim.expect.expectation import expect
 from signfire.sim.specimens.chains import random_design, random_windows
 from signfire.sim.specimens.joins import random_joins
@@ -308,21 +308,17 @@ def test_every_word_stands_on_its_cycle_with_stalls_and_faults_are_seen(name, fo
     design = made(name)
     raw = samples(design)
 
-    passed = check_cycles(design, raw, folder(name), technology=TECHNOLOGY, stalls=(0.3, 0.3))
+    verilog = hardware(Core(design, TECHNOLOGY))
+    settings = {"technology": TECHNOLOGY, "verilog": verilog}
+
+    passed = check_cycles(design, raw, folder(name), **settings, stalls=(0.3, 0.3))
 
     assert passed.passed, passed.mismatches[:3]
     for plan in (plan for plan in plans_of(name)[1] if plan.name in FAULTY[name]):
         # the hardware is that of the design, and what is judged has another number
         own = {plan.name} if plan.population.function != MAX else {plan.source.name}
         faulty = with_biases(design, lambda bias: bias + 1, own)
-        found = check_cycles(
-            faulty,
-            raw,
-            folder(name),
-            technology=TECHNOLOGY,
-            shape=design,
-            under_test=Core(design, TECHNOLOGY),
-        ).mismatches
+        found = check_cycles(faulty, raw, folder(name), **settings, shape=design).mismatches
         assert own <= {mismatch.layer for mismatch in found}
         assert "raw word" not in {mismatch.what for mismatch in found}
 

@@ -33,6 +33,19 @@ DESIGN = random_joins(
         "out": F(pe=3, simd=5),
     },
 )
+# Its first layers alone, where nothing else is asked for.
+BEGINNING = random_joins(
+    shape=(1, 6, 4),
+    layers={"emb": MIXING["emb"], "mix1": MIXING["mix1"], "out": [("mix1", {"pooled": 3})]},
+    code="offset",
+    input_range=(-20, 20),
+    folding={
+        "input": F(pe=2),
+        "emb": F(pe=5, simd=4, unroll=3),
+        "mix1": F(pe=3, simd=2),
+        "out": F(pe=3, simd=3),
+    },
+)
 RAW = np.random.default_rng(3).integers(-20, 21, (20, 24))
 STALLS = (0.3, 0.5)
 
@@ -43,8 +56,10 @@ def directory(tmp_path_factory):
     return tmp_path_factory.mktemp("mixing")
 
 
-def test_every_word_stands_on_its_cycle_and_two_tokens_that_are_swapped_are_seen(directory):
-    result = check_cycles(DESIGN, RAW[:2], directory, stalls=STALLS)
+def test_every_word_stands_on_its_cycle_and_two_tokens_that_are_swapped_are_seen(
+    directory, verilog
+):
+    result = check_cycles(DESIGN, RAW[:2], directory, verilog=verilog, stalls=STALLS)
 
     assert result.mismatches == ()
     assert result.words > 1500
@@ -54,13 +69,13 @@ def test_every_word_stands_on_its_cycle_and_two_tokens_that_are_swapped_are_seen
     kernel[:, [2, 4]] = kernel[:, [4, 2]]
     faulty = replace(mixing, map=replace(mixing.map, kernel=kernel))
     swapped = with_operand("mix1", replace(operand, projections=(faulty, *operand.projections[1:])))
-    found = check_cycles(swapped, RAW[:1], directory, under_test=Core(DESIGN, "ecp5")).mismatches
+    found = check_cycles(swapped, RAW[:1], directory, verilog=verilog).mismatches
     assert (found[0].layer, found[0].what) == ("mix1", "sum")
 
 
 @pytest.mark.parametrize("fault", ["a stride off by one", "a slot and a word exchanged"])
 def test_a_train_that_is_written_elsewhere_is_seen(fault, directory, monkeypatch):
-    truth, layer = ScatteredReader.scatter.fget, DESIGN["mix1"].operands[0].projections[0].map
+    truth, layer = ScatteredReader.scatter.fget, BEGINNING["mix1"].operands[0].projections[0].map
 
     def wrong(self) -> Scatter:
         found = truth(self)
@@ -75,8 +90,8 @@ def test_a_train_that_is_written_elsewhere_is_seen(fault, directory, monkeypatch
 
     monkeypatch.setattr(ScatteredReader, "scatter", property(wrong))
 
-    faulty = Core(DESIGN, "ecp5")
-    found = check_cycles(DESIGN, RAW[:1], directory, under_test=faulty).mismatches
+    faulty = Core(BEGINNING, "ecp5")
+    found = check_cycles(BEGINNING, RAW[:1], directory, under_test=faulty).mismatches
 
     assert (found[0].layer, found[0].what) == ("mix1", "sum")
     assert "cycle" not in {m.what for m in found}
