@@ -18,6 +18,7 @@ from . import (
     bench_chip,
     bench_conv,
     bench_house,
+    bench_logic,
     bench_paper,
     bench_perceptron,
     bench_quantised,
@@ -46,6 +47,7 @@ GROUPS = {
     "G": bench_speed.TITLE,
 }
 BESIDE = (
+    bench_logic,
     bench_tables,
     bench_verdict,
     bench_quantised,
