@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from amaranth.hdl import ClockSignal, Instance, Module, Signal, unsigned
+from amaranth.hdl import ClockSignal, Instance, Module, Signal, Value, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -83,7 +83,7 @@ class Rom(wiring.Component):
         self.answer(m, read.data)
         return m
 
-    def answer(self, m: Module, word: Signal) -> None:
+    def answer(self, m: Module, word: Value) -> None:
         """Give out the word that a memory without a second register read."""
         if self.registered:
             behind = Signal(self.width, reset_less=True)
