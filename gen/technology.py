@@ -150,10 +150,8 @@ class Technology:
         return "distributed" if self.lut_ram else "logic"
 
     def rom_luts(self, depth: int, width: int) -> int:
-        """LUT4s for a ROM in logic: 16 words a LUT, and 0.7 more to choose each further one."""
-        if depth <= 16:
-            return width
-        return round(width * (1.7 * depth / 16 - 0.7))
+        """LUT4s for a ROM in logic: 16 words a LUT, and one more to choose each further LUT."""
+        return width * (2 * -(-depth // 16) - 1)
 
     def ram_luts(self, depth: int, width: int) -> int:
         """LUT4s, or flip-flops with their LUTs, for a RAM outside block RAM."""

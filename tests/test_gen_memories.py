@@ -18,7 +18,7 @@ from signfire.sim.specimens.chains import random_design
 
 ECP5 = TECHNOLOGIES["ecp5"]
 # Words and bits of weights: fc1 60 x 32 in a block RAM by the rate, fc2 30 x 32 and fc3 16 x 24 in
-# LUTs, 80 of them and 24.
+# LUTs, 96 of them and 24.
 FOLDING = {
     "input": Folding(pe=4),
     "fc1": Folding(pe=2, simd=4),
@@ -101,7 +101,7 @@ def test_the_rate_puts_weights_as_the_tests_below_take_it():
     _, plans = plan_layers(network(), ECP5)
 
     assert ["block", "logic", "logic"] == [plan.weight_style for plan in plans]
-    assert [0, 80, 24] == [plan.cost()["weights"].lut for plan in plans]
+    assert [0, 96, 24] == [plan.cost()["weights"].lut for plan in plans]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_moving_saves_what_the_estimate_says():
         place_weights(design, ECP5, budget(design, luts=0.95, block_rams=20)), ECP5
     ).resources
 
-    assert (before.lut - 80 - 24, before.block_ram + 2) == (after.lut, after.block_ram)
+    assert (before.lut - 96 - 24, before.block_ram + 2) == (after.lut, after.block_ram)
 
 
 def test_a_folding_that_is_found_lies_in_what_is_left():
