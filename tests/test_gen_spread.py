@@ -19,6 +19,7 @@ from signfire.gen.fold.fold import (
     refuse_skipping,
     split_silent,
 )
+from signfire.gen.fold.foldings import wide_cost
 from signfire.gen.layers.cycles import predict, steady
 from signfire.gen.technology import find_technology
 
@@ -96,6 +97,24 @@ def test_a_queue_takes_several_words_of_the_input_at_once_and_no_other_reader_do
         ValueError, match=r"^pe must divide the 2 parallel inputs of 'fc1', not 8 \("
     ):
         make_design(sizes=(48, 8, 4), folding=folding)
+
+
+def test_what_several_words_at_once_cost_is_not_priced_too_low(make_design):
+    def buffer(lanes: int, unroll: int):
+        layer = replace(SKIPPING["fc1"], unroll=unroll)
+        folding = SKIPPING | {"input": Folding(pe=lanes), "fc1": layer}
+        plan = plan_layers(make_design(sizes=(48, 8, 4), folding=folding), ECP5)[1][0]
+        return plan, plan.cost()["buffer"]
+
+    more = []
+    for unroll in (1, 2):
+        (plan, narrow), (_, wide) = (buffer(lanes, unroll) for lanes in (2, 8))
+        more.append({key: n - getattr(narrow, key) for key, n in vars(wide).items()})
+
+    price = vars(wide_cost(plan, 2, 8))
+
+    assert price == {key: max(0, *(each[key] for each in more)) for key in price}
+    assert price["lut"] > 0 < price["ff"]
 
 
 def test_words_say_whether_silent_words_are_skipped():

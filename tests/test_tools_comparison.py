@@ -1,6 +1,7 @@
 """Comparison: estimates beside what was routed, and where there is nothing to compare."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -151,6 +152,20 @@ def test_nothing_to_compare_is_one_line(signfire, tmp_path, options, message):
     status, found = signfire("compare", tmp_path / "design.npz", *options)
 
     assert (status, found["error"]) == (2, message)
+
+
+def test_constant_time_is_a_word_of_every_folding(signfire, tmp_path):
+    skipping = {p.name: replace(p.folding, skips=True) for p in design().populations[1:]}
+    design().with_folding(skipping).save(tmp_path / "design.npz")
+    words = ["fold", tmp_path / "design.npz", "--board", "ulx3s-25f", "--constant-time"]
+
+    status, found = signfire(*words)
+
+    assert status == 2
+    assert found["error"].startswith("with --constant-time 'fc1' must read silent words too")
+    status, found = signfire(*words, "--fold", "auto")
+    assert status == 0
+    assert not any("skips" in folding for folding in found["folding"].values())
 
 
 def test_synapse_is_a_word_of_every_folding(signfire, tmp_path):

@@ -136,14 +136,14 @@ def all_foldings(
         for p in design.populations
     }
     first_words = next_words(entry.name, readers[entry.name])
-    wide = [plan.name for plan in readers[entry.name] if may_skip(plan, constant_time)]
+    wide = [plan for plan in readers[entry.name] if may_skip(plan, constant_time)]
     if len(readers[entry.name]) == len(wide) == 1:
         first_words += [-word for word in first_words]
-    found = [input_foldings(entry, first_words)]
+    found = [input_foldings(entry, first_words, wide[0] if wide else None)]
     for number, plan in enumerate(plans, 1):
         progress(f"foldings of {plan.name!r}, layer {number} of {len(plans)}")
         words = next_words(plan.name, readers[plan.name])
-        settings = {"constant_time": constant_time, "wide": plan.name in wide}
+        settings = {"constant_time": constant_time, "wide": plan in wide}
         found.append(layer_foldings(plan, budget, words, synapses, **settings))
     return found
 
@@ -167,17 +167,20 @@ def _options(name: str, plan: LayerPlan) -> set[int]:
     return {word for reader in own for word in reader.word_options}
 
 
-def input_foldings(entry: InputPlan, words: Sequence[int]) -> LayerFoldings:
+def input_foldings(
+    entry: InputPlan, words: Sequence[int], queue: LayerPlan | None = None
+) -> LayerFoldings:
     """Lanes of the encoder: a word takes T cycles.
 
-    Of words below 0 a queue takes several at once.
+    Of words below 0 several are taken at once by the ``queue`` that reads them.
     """
 
     def price(choice: Choice) -> Resources:
         lanes, word = choice.folding.pe, choice.following
         cost = replace(entry, lanes=lanes).cost()
         if word < 0:
-            return cost + wide_cost(-word * entry.code.steps, lanes // -word)
+            assert queue is not None, "no other reader takes several words at once"
+            return cost + wide_cost(queue, -word, lanes)
         return cost + gather_cost(entry.technology, word, lanes, entry.code.steps)
 
     choices = [
@@ -192,10 +195,17 @@ def input_foldings(entry: InputPlan, words: Sequence[int]) -> LayerFoldings:
     return LayerFoldings(entry.name, (), choices, price)
 
 
-def wide_cost(bits: int, parts: int) -> Resources:
-    """Price what a queue takes that writes words of ``bits`` at once: nearly a list each."""
-    each = 40 + bits
-    return Resources(lut=(parts - 1) * each, ff=(parts - 1) * bits)
+def wide_cost(plan: LayerPlan, word: int, lanes: int) -> Resources:
+    """Price what a queue of words takes more where ``lanes`` trains come at once, at most.
+
+    How many steps a word has is not known yet: of every resource the dearest number counts.
+    """
+    extra, reader = [], plan.readers[0]
+    for unroll in divisors(reader.source_code.steps):
+        folding = Folding(simd=word, unroll=unroll, skips=True)
+        each = [reader.refolded(folding, n).cost(plan.technology) for n in (lanes, word)]
+        extra.append({key: n - getattr(each[1], key) for key, n in vars(each[0]).items()})
+    return Resources(**{key: max(0, *(costs[key] for costs in extra)) for key in extra[0]})
 
 
 def may_skip(plan: LayerPlan, constant_time: bool) -> bool:
