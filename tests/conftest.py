@@ -478,7 +478,8 @@ class CoreBench:
 
             return valid, note
 
-        targets = encoder.neurons.targets
+        # Where trains stand at once, no neurons take targets.
+        targets = encoder.neurons.targets if hasattr(encoder, "neurons") else encoder.trains
         yield results.valid & results.ready, result
         yield moves("accepted", encoder.samples.valid, encoder.samples.ready)
         yield moves("targets", targets.valid, targets.ready)

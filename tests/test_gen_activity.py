@@ -105,7 +105,8 @@ def test_a_plan_is_laid_out_for_the_words_that_are_read_on_average(make_design):
 
     mean = design.activity["input"].busy(1, 1).sum(axis=1).mean()
     assert -(-mean // 2) == first.read_words < first.words == 24
-    assert 3 * 2 * first.read_words == first.interval
+    assert 3 * 2 * first.read_words == first.tiles * first.tile_cycles
+    assert first.interval == 24 * 2  # the queue is written word by word, step by step
     assert second.words == second.read_words == 6
     unknown = plan_layers(replace(design, activity={}), find_technology("ecp5"))[1][0]
     assert 24 == unknown.read_words

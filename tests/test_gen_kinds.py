@@ -244,7 +244,7 @@ def test_a_search_folds_every_kind_and_keeps_to_its_word(name):
 
     folded = choice.design
     entry, plans = plan_layers(folded, TECHNOLOGY)
-    slowest = max(entry.words * entry.code.steps, *(plan.interval for plan in plans))
+    slowest = max(entry.interval, *(plan.interval for plan in plans))
     assert choice.interval == slowest <= steady(core_timing(made(name), TECHNOLOGY))[1]
     assert estimate(folded, TECHNOLOGY, budget).fits
 

@@ -417,7 +417,7 @@ def test_the_steady_interval_is_that_of_the_slowest_stage(make_design, firing):
 
         _, interval = steady(core_timing(design, "ecp5"))
 
-        encoding = core.input_plan.words * steps
+        encoding = core.input_plan.interval
         assert interval == max(encoding, *(plan.interval for plan in core.plans)), folding
 
 

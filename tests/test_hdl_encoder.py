@@ -1,4 +1,4 @@
-"""The encoder against the golden model's input population, every cycle."""
+"""Encoders against the golden model's input population, every cycle."""
 
 import random
 from fractions import Fraction
@@ -7,6 +7,8 @@ import pytest
 from amaranth.sim import Simulator
 
 from signfire.hdl.encoder import Encoder
+from signfire.hdl.level_encoder import LevelEncoder, level_of
+from signfire.hdl.requantise import target_shift
 
 FORMATS = {  # low, high, multiplier, shift, rest, eta
     "2-bit pixels": (0, 255, 3, 7, 3, (2, 1)),
@@ -39,7 +41,9 @@ def test_model_by_hand():
     assert 0b01 == train(129, 3, 7, 3, (2, 1))
 
 
-def run(dut: Encoder, words: list[list[int]], stalls: float) -> tuple[list, list, list]:
+def run(
+    dut: Encoder | LevelEncoder, words: list[list[int]], stalls: float
+) -> tuple[list, list, list]:
     """Return the trains, and the cycles in which words were taken and trains left."""
     taken, left, trains = [], [], []
 
@@ -155,3 +159,68 @@ def test_reset_drops_the_words_inside(play):
     after = seen[len(begun) + 1 :]
     assert [0] * dut.LATENCY + [1] == [s["trains.valid"] for s in after]
     assert [train(40, 15, 8, 15, (8, 4, 2, 1))] == after[-1]["trains.payload"]
+
+
+# -- trains that stand at once
+
+BINARY = {name: (form, "down") for name, form in FORMATS.items() if form[-1][-1] == 1} | {
+    "4-bit pixels, ties to even": (FORMATS["4-bit pixels"], "even"),
+    "4-bit pixels, ties up": (FORMATS["4-bit pixels"], "up"),
+    "ties to even levels": RAISED["ties to even levels"],
+    "clamped at both ends": ((-40, 40, 1, 1, 7, (4, 2, 1)), "down"),
+    "clamped above": ((0, 40, 3, 2, 7, (4, 2, 1)), "down"),
+}
+
+
+def level_encoder(name: str, lanes: int = 1) -> LevelEncoder:
+    (low, high, multiplier, shift, rest, eta), ties = BINARY[name]
+    return LevelEncoder(
+        lanes=lanes,
+        low=low,
+        high=high,
+        multiplier=multiplier,
+        shift=shift,
+        rest=rest,
+        steps=len(eta),
+        ties=ties,
+    )
+
+
+def test_levels_by_hand():
+    # levels 0, 2, 4, 6: 3 lies between 2 and 4, and the lower one is taken
+    assert [0, 0, 1, 1, 2, 3, 4] == [level_of(f, rest=3, steps=2) for f in (0, 1, 2, 3, 4, 6, 8)]
+    assert -1 == level_of(-1, rest=3, steps=2)
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_every_raw_value_gives_the_train_of_a_neuron(name):
+    (low, high, multiplier, shift, rest, eta), ties = BINARY[name]
+    words = [[p] for p in range(low, high + 1)]
+
+    trains, taken, left = run(level_encoder(name), words, 0.0)
+
+    assert [[train(p, multiplier, shift, rest, eta, ties)] for (p,) in words] == trains
+    # one word a cycle, which stands a cycle later
+    assert taken == list(range(len(words)))
+    assert left == [cycle + LevelEncoder.LATENCY for cycle in taken]
+
+
+def test_lanes_keep_apart_and_stalls_lose_no_word():
+    words = [[p, 255 - p] for p in range(0, 256, 15)]
+    numbers = FORMATS["4-bit pixels"][2:]
+
+    trains, taken, left = run(level_encoder("4-bit pixels", lanes=2), words, 0.5)
+
+    assert [[train(p, *numbers) for p in word] for word in words] == trains
+    assert all(b > a for a, b in zip(taken, left, strict=True))
+    # the next word is taken when the one before leaves
+    assert all(later >= out for later, out in zip(taken[1:], left[:-1], strict=True))
+
+
+def test_the_reach_of_targets_says_whether_levels_are_clamped():
+    both = level_encoder("clamped at both ends")
+
+    assert both.least == (target_shift(-40, 1)) >> 1 < 0
+    assert both.greatest == 10 > 2**3 - 1
+    plain = level_encoder("2-bit pixels")
+    assert plain.least >= 0 and plain.greatest <= 3

@@ -22,7 +22,6 @@ def test_roms_and_rams_are_known_by_what_they_hold(netlist) -> None:
     roles = sorted((m.name.split("$")[0], m.role) for m in netlist.memories if not m.written)
 
     assert roles == [
-        ("encoder.neurons.steps.rom.memory", "eta"),
         ("layer_0.integrator.rom.memory", "layer constant"),
         ("layer_0.tail.neurons.steps.rom.memory", "eta"),
         ("layer_0.weights", "weight"),
@@ -37,9 +36,9 @@ def test_roms_and_rams_are_known_by_what_they_hold(netlist) -> None:
 
 
 def test_a_memory_holds_what_the_component_was_given(netlist) -> None:
-    (memory,) = (m for m in netlist.memories if m.name.startswith("encoder."))
+    (memory,) = (m for m in netlist.memories if m.name == "layer_0.tail.neurons.steps.rom.memory")
 
-    assert memory.content == random_design(folding=FOLDING).input.code.eta
+    assert memory.content == random_design(folding=FOLDING)["fc1"].code.eta
 
 
 def test_what_is_only_observed_is_no_hardware(netlist) -> None:

@@ -102,11 +102,11 @@ def spi_byte_cycles(design: Design, technology: str) -> float:
     """Return how many cycles link and encoder take for a byte of a sample.
 
     With w = 8 / (lanes * bits of an element) words a byte: 10 for the checksum and one for each
-    word, or, where that is more, the T cycles in which the encoder fires each word.
+    word, or, where that is more, the cycles that the encoder takes for each word.
     """
     entry, _ = plan_layers(design, find_technology(technology))
     words = 8 / (entry.lanes * SampleFormat.of(design).code_bits)
-    return max(BYTE_CYCLES + words, words * entry.code.steps)
+    return max(BYTE_CYCLES + words, words * max(1, entry.steps))
 
 
 def frame_bytes(design: Design, technology: str) -> tuple[int, int]:

@@ -119,7 +119,7 @@ def core_timing(design: Design, technology: Technology | str) -> CoreTiming:
     streams = {name: k for k, name in enumerate([entry.name, *(plan.name for plan in plans)])}
     return CoreTiming(
         input_words=entry.words,
-        input_steps=entry.code.steps,
+        input_steps=entry.steps,
         layers=tuple(plan.timing(streams) for plan in plans),
     )
 

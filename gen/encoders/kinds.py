@@ -2,10 +2,11 @@
 
 from ..design.design import Design
 from .fired.plan import FiredInput
+from .level.plan import LevelInput
 from .plan import InputPlan
 from .rate.plan import RateInput
 
-ENCODERS: tuple[type[InputPlan], ...] = (FiredInput, RateInput)
+ENCODERS: tuple[type[InputPlan], ...] = (LevelInput, FiredInput, RateInput)
 
 
 def encoder_kind(design: Design) -> type[InputPlan]:

@@ -60,6 +60,16 @@ class InputPlan(ABC):
         return self.size // self.lanes
 
     @property
+    def steps(self) -> int:
+        """Cycles for which neurons fire a word: T, or 0 where its trains stand at once."""
+        return self.code.steps
+
+    @property
+    def interval(self) -> int:
+        """Cycles that a sample keeps the encoder busy."""
+        return self.words * max(1, self.steps)
+
+    @property
     def raw_bits(self) -> int:
         """Bits of what stands for a raw sample, less its offset."""
         return bits_for(min(self.format.low, 0), self.format.high)

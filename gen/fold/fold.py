@@ -12,7 +12,16 @@ from ..core.estimate import Estimate, estimate
 from ..core.plans import plan_layers
 from ..cost import Budget
 from ..design.design import Design
-from ..design.folding import EVENTS, LOGIC, MULTIPLY, MULTIPLY_LUT, ROMS, SYNAPSES, Folding
+from ..design.folding import (
+    EVENTS,
+    LOGIC,
+    MULTIPLY,
+    MULTIPLY_LUT,
+    ROMS,
+    SYNAPSES,
+    Folding,
+    divisors,
+)
 from ..design.parallel import synapse_of
 from ..design.reading import parallel_of, parallel_outputs, word_of
 from ..technology import Technology, find_technology
@@ -261,17 +270,49 @@ def _fold_within(
     assert frugal is not None  # the same search has just found it possible
     best = search.best(interval, frugal.cells / max(1, frugal.cycles), known=frugal)
     assert best is not None  # frugal at the least
-    folded = design.with_folding(best.foldings)
+    folded = _with_entry(design.with_folding(best.foldings), technology, budget)
     explanation, lacking = _explain(
         search, targets, fastest, _slowest(design, technology, synapses)
     )
     return FoldChoice(
         design=folded,
         estimate=estimate(folded, technology, budget),
-        interval=best.interval,
+        interval=_interval(folded, technology),
         explanation=explanation,
         lacking=lacking,
     )
+
+
+def _with_entry(design: Design, technology: Technology, budget: Budget) -> Design:
+    """Return the folded Design with other lanes of the input where that shortens the interval.
+
+    The search takes it that a row of the buffer behind the encoder is written while words of the
+    next come. In fact only its last write may coincide with one, so more lanes may do better.
+    """
+    entry = design.input.folding
+    assert entry is not None
+    words = [
+        reader.taken
+        for plan in plan_layers(design, technology)[1]
+        for reader in plan.readers
+        if reader.source.name == design.input.name and reader.taken
+    ]
+    word = gcd(*words) if words else design.input.size
+    if word % entry.pe:  # a queue takes several words at once
+        return design
+    others = [
+        design.with_folding({design.input.name: replace(entry, pe=lanes)})
+        for lanes in divisors(word)
+        if lanes != entry.pe
+    ]
+    fitting = [other for other in others if estimate(other, technology, budget).fits]
+    return min((design, *fitting), key=lambda folded: _interval(folded, technology))
+
+
+def _interval(design: Design, technology: Technology) -> int:
+    """Cycles from one sample to the next, by what is slowest of a folded Design."""
+    entry, plans = plan_layers(design, technology)
+    return max(entry.interval, *(plan.interval for plan in plans))
 
 
 def _intervals(layers: Sequence[LayerFoldings]) -> list[int]:
@@ -551,7 +592,7 @@ def _slowest(design: Design, technology: Technology, synapses: Sequence[str]) ->
         words += [word_of(q.map, fold) for q in population.sources if q.source == source]
     folding[source] = Folding(pe=gcd(*words))
     entry, plans = plan_layers(design.with_folding(folding), technology)
-    intervals = {source: entry.words * entry.code.steps} | {p.name: p.interval for p in plans}
+    intervals = {source: entry.interval} | {p.name: p.interval for p in plans}
     name = max(intervals, key=intervals.__getitem__)
     return intervals[name], name
 

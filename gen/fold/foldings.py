@@ -170,10 +170,7 @@ def _options(name: str, plan: LayerPlan) -> set[int]:
 def input_foldings(
     entry: InputPlan, words: Sequence[int], queue: LayerPlan | None = None
 ) -> LayerFoldings:
-    """Lanes of the encoder: a word takes T cycles.
-
-    Of words below 0 several are taken at once by the ``queue`` that reads them.
-    """
+    """Lanes of the encoder; of words below 0 several are taken at once by the ``queue``."""
 
     def price(choice: Choice) -> Resources:
         lanes, word = choice.folding.pe, choice.following
@@ -184,7 +181,7 @@ def input_foldings(
         return cost + gather_cost(entry.technology, word, lanes, entry.code.steps)
 
     choices = [
-        Choice(Folding(pe=lanes), (), word, entry.size // lanes * entry.code.steps)
+        Choice(Folding(pe=lanes), (), word, replace(entry, lanes=lanes).interval)
         for word in words
         for lanes in (
             divisors(word or entry.size)

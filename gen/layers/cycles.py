@@ -183,7 +183,10 @@ class LayerTiming:
 
 @dataclass(frozen=True, kw_only=True)
 class CoreTiming:
-    """A whole core: the encoder's words a sample and steps, then the layers."""
+    """A whole core: the encoder's words a sample and steps it fires each, then the layers.
+
+    With 0 steps trains stand at once, in the only register.
+    """
 
     input_words: int
     input_steps: int
@@ -221,7 +224,7 @@ class Prediction:
     -------
     samples : how many were predicted
     accepted : cycle in which every raw word is taken
-    targets : cycle in which every raw word starts to fire (is taken by the neurons)
+    targets : cycle in which every raw word starts to fire (is taken by the neurons), or leaves
     encoded : cycle in which every word of input trains is taken
     layers : by order of the layers
     queue : cycles from a logit's entering the last FIFO to the first in which it stands
@@ -430,7 +433,7 @@ class Gather:
 
 
 class _Encoder:
-    """One register of targets in front of neurons that fire T steps a word."""
+    """One register of targets in front of neurons that fire T steps a word, or of trains."""
 
     def __init__(
         self, timing: CoreTiming, prediction: Prediction, take: Callable[[int], int]
@@ -444,9 +447,10 @@ class _Encoder:
             offered += gaps[word] if gaps is not None else 0
             accepted = max(offered, p.targets[-1]) if p.targets else offered
             fires = max(accepted + 1, p.encoded[-1]) if p.encoded else accepted + 1
+            left = self.take(fires + self.timing.input_steps)
             p.accepted.append(accepted)
-            p.targets.append(fires)
-            p.encoded.append(self.take(fires + self.timing.input_steps))
+            p.targets.append(fires if self.timing.input_steps else left)
+            p.encoded.append(left)
 
 
 class LayerMachine:

@@ -170,8 +170,9 @@ class Reader(ABC):
 
     @property
     def least_cycles(self) -> int:
-        """Cycles that a sample keeps the buffer busy, whatever the layer does."""
-        return 0
+        """Cycles in which a sample is written into the buffer, whatever the layer does."""
+        rows, parts, writes = self.written
+        return self.bands[-1].frees * rows * (parts + writes - 1)
 
     def component(self) -> Any:
         """Return the hardware's class, a :class:`.rtl.TrainReader`."""

@@ -17,7 +17,8 @@ class FiredInput(InputPlan):
 
     @classmethod
     def claims(cls, design: Design) -> bool:
-        return design.dynamics == "signgd"
+        code = design.input.code
+        return design.dynamics == "signgd" and not (code is not None and code.is_binary)
 
     @property
     def spike_code(self) -> SpikeCode:
@@ -34,14 +35,18 @@ class FiredInput(InputPlan):
         high = max(0, shifted(fmt.high * fmt.multiplier, fmt.shift, self.ties))
         low = min(0, shifted(fmt.low * fmt.multiplier, fmt.shift, self.ties))
         target = bits_for(min(low, -1), high)
-        odd = fmt.multiplier // (fmt.multiplier & -fmt.multiplier)  # the zeros below cost nothing
-        terms = (odd ^ 3 * odd).bit_count()  # digits 1 and -1 that sum up to it, for the fewest
-        width = self.raw_bits + odd.bit_length()
-        lane = Resources(
-            lut=terms * carry_luts(technology, width),  # additions, and the rounding
-            ff=target,
-            lone_ff=apart_from_adder(technology, target),
+        lane = product_cost(self) + Resources(
+            ff=target, lone_ff=apart_from_adder(technology, target)
         )
-        lane += ties_cost(self.ties, fmt.shift)
         neuron = neuron_cost(technology, self.spike_code.rest, self.spike_code.eta, low, high)
         return scaled(lane + neuron, self.lanes) + Resources(lut=10, ff=4)
+
+
+def product_cost(plan: FiredInput) -> Resources:
+    """Price p M / 2^S of one lane: additions for the digits of M, and the rounding."""
+    fmt, technology = plan.format, plan.technology
+    odd = fmt.multiplier // (fmt.multiplier & -fmt.multiplier)  # the zeros below cost nothing
+    terms = (odd ^ 3 * odd).bit_count()  # digits 1 and -1 that sum up to it, for the fewest
+    width = plan.raw_bits + odd.bit_length()
+    additions = Resources(lut=terms * carry_luts(technology, width))
+    return additions + ties_cost(plan.ties, fmt.shift)

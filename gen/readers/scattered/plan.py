@@ -78,11 +78,6 @@ class ScatteredReader(Reader):
         return 0
 
     @property
-    def least_cycles(self) -> int:
-        """A train a cycle."""
-        return self.source.size
-
-    @property
     def walk(self) -> dict[str, Any] | None:
         """As of any windows, but that samples are counted, not lines."""
         numbers, places = super().walk, self.places
