@@ -113,6 +113,7 @@ class _State(pysim._PyEngineState):
         assert changed is None, "this engine writes no waveforms"
         converged = True
         edges = []
+        due, stale = self.due, self.stale
         for state in self.pending:
             if type(state) is not _SignalState:
                 converged &= not state.commit()
@@ -122,8 +123,9 @@ class _State(pysim._PyEngineState):
                 continue
             converged = False
             if state.readers:
-                self.due |= state.readers
-            self.stale |= state.followers
+                due |= state.readers
+            if state.followers:
+                stale |= state.followers
             if state.edges:
                 edges.append(state.edges[after])
             if state.wakers:
@@ -131,9 +133,9 @@ class _State(pysim._PyEngineState):
             state.curr = after
         self.pending.clear()
         for clocked in edges:  # at the end: what changes along with the clock counts
-            due = clocked & self.stale
-            self.stale -= due - self.telling
-            self.due |= due
+            runs = clocked & stale
+            stale -= runs - self.telling
+            due |= runs
         return converged
 
 
