@@ -266,6 +266,14 @@ def quick_compilation():
         yield
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Make the plots of pages, but do not draw them: that is most of a small report's time."""
+    from signfire.tools import plots  # matplotlib takes a second, which few tests need
+
+    monkeypatch.setattr(plots, "_svg", lambda figure, name: f'<svg id="{name}"></svg>')
+
+
 def plain(value):
     """Return a value out of a simulation as an int, or lists and dicts of them."""
     if not isinstance(value, data.Const):

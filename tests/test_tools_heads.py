@@ -12,6 +12,8 @@ from torch import nn
 from signfire.gen.model.heads import Reconstruction, Threshold
 from signfire.tools import api, cli, console, heads, judge
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 MODEL = """
 import torch
 from torch import nn

@@ -14,6 +14,8 @@ from signfire.gen.design.design import Design
 from signfire.tools import api, cli, console
 from signfire.tools.source import Named, read, source_of, state_digest
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 MODEL = """
 from pathlib import Path
 

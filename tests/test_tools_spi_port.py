@@ -148,7 +148,8 @@ def connect_to(simulated: SimulatedBoard) -> Board:
     return Board(port, timeout_s=0.002, clock=simulated.clock)
 
 
-@pytest.mark.parametrize("ratio", [0.4, 0.8])
+@pytest.mark.few(1)
+@pytest.mark.parametrize("ratio", [0.8, 0.4])
 def test_samples_through_the_pins_give_what_golden_says(monkeypatch, design, ratio):
     simulated = SimulatedBoard(design, ratio=ratio)
     bus = install(monkeypatch, simulated)
@@ -167,8 +168,9 @@ def test_samples_through_the_pins_give_what_golden_says(monkeypatch, design, rat
     assert (0, 0) == (status.bad, status.lost)
 
 
+@pytest.mark.few(2)  # below the rate and above it
 @pytest.mark.parametrize(("share", "loses"), [(0.97, False), (1.3, True)])
-@pytest.mark.parametrize("lanes", [1, 4])
+@pytest.mark.parametrize("lanes", [4, 1])
 def test_a_sample_loses_no_byte_at_the_rate_that_the_report_states(lanes, share, loses):
     folding = {"input": Folding(pe=lanes), "fc1": Folding(pe=2, simd=4), "fc2": Folding(pe=1)}
     design = random_design(seed=2, sizes=(96, 4, 2), steps=2, input_steps=2, folding=folding)
