@@ -187,7 +187,8 @@ def read_program(
 ) -> Network:
     """Read an exported program, and compare what was read with what the program computes."""
     with torch.no_grad(), silence():
-        network = walked(in_plain_operators(program), sample, name, parts)
+        # The walk says anew what forward ends in: the graph must not be the user's.
+        network = walked(program.run_decompositions({}), sample, name, parts)
         module = program.module()
         batch = np.resize(sample[:BATCH], (BATCH, *sample.shape[1:])).astype(np.float32)
         tensors = arguments_for(module, batch, parts, input_shape(program))
