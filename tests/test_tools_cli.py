@@ -136,9 +136,24 @@ def test_a_refused_conversion_writes_nothing(signfire, tmp_path) -> None:
 def test_a_conversion_is_recorded_and_can_be_repeated(signfire, tmp_path) -> None:
     design = tmp_path / "design.npz"
     layer = "fc1:steps=3,weight_bits=5,schedule=exponential:0.2,0.9"
+    some = tmp_path / "some.npz"
+    with np.load(CALIBRATE[1]) as samples:
+        np.savez(some, x=samples["x"][:64], y=samples["y"][:64])
 
     status, out, _ = signfire(
-        *("convert", *MODEL, *CALIBRATE, "--layer", layer, "--accept", 100, "-o", design, "--json")
+        *(
+            "convert",
+            *MODEL,
+            "--calibrate",
+            some,
+            "--layer",
+            layer,
+            "--accept",
+            100,
+            "-o",
+            design,
+            "--json",
+        )
     )
     result = only_json(out)
     loaded = api.load_design(design)

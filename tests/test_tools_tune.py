@@ -244,8 +244,10 @@ def test_schedules_of_the_search_are_read_back(text, expected):
 
 
 def test_command_writes_a_design_and_says_how_to_make_it(tmp_path, capfd):
+    with np.load(TOOLS / "mnist_calibrate.npz") as samples:
+        np.savez(tmp_path / "some.npz", x=samples["x"][:120], y=samples["y"][:120])
     args = ["tune-schedule", f"{TOOLS}/mnist_mlp.py:mlp32"]
-    args += ["--weights", f"{TOOLS}/mnist_mlp32.pth", "--calibrate", f"{TOOLS}/mnist_calibrate.npz"]
+    args += ["--weights", f"{TOOLS}/mnist_mlp32.pth", "--calibrate", f"{tmp_path}/some.npz"]
     args += ["--budget", "3", "--trials", "3", "--images", "40", "--samples", "60", "--json"]
     args += ["-o", str(tmp_path / "d.npz")]
 
