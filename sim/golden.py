@@ -511,7 +511,9 @@ class ClosedForm:
         ):
             given = values[projection.source].astype(dtype, copy=False)
             if projection.source == self.design.input.name and self.heard is not None:
-                linear = linear.among(self.heard)
+                heard = linear.among(self.heard)
+                assert heard is not None  # of every map that reads the input: `leaves_out`
+                linear = heard
             found.append(linear.summed(given))
         for product in operand.products:
             read = {name: values[name].astype(dtype, copy=False) for name in sources_of(product)}
