@@ -354,13 +354,19 @@ def test_a_board_hears_of_the_first_logit_when_the_word_stands():
 
 
 def test_a_sample_takes_as_many_cycles_as_it_has_steps():
-    latency, interval = steady(core_timing(SPECIMENS["all at once"](), ECP5))
+    timing = core_timing(SPECIMENS["all at once"](), ECP5)
+    latency, interval = steady(timing)
 
-    # Input: 1 + 3 to fire. A layer: the register, groups, one level of adders, 3 steps, thresholds.
+    # Input: 1, its trains stand at once. A layer: the register, groups, a level of adders, three
+    # steps, thresholds.
     assert (latency, interval) == (
-        4 + (1 + 1 + 1 + 3 + 1) + (1 + 1 + 1 + 3 + 1) + (1 + 1 + 3 + 2),
+        1 + (1 + 1 + 1 + 3 + 1) + (1 + 1 + 1 + 3 + 1) + (1 + 1 + 3 + 2),
         3,
     )
+    large = as_logic(
+        random_design(sizes=(16, 20, 20, 4), steps=3, input_steps=3), input=Folding(pe=16)
+    )
+    assert set(predict(core_timing(large, ECP5), 60).intervals) == {3}  # FIFOs never hold it up
 
 
 @pytest.mark.usefixtures("quick_compilation")

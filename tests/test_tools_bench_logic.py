@@ -20,4 +20,4 @@ def test_the_search_makes_logic_of_the_network_and_keeps_interval_and_cycles():
     tested, wanted = samples_of(500, seed=2)
     assert (golden.run(design, design.raw_samples(tested)).labels == wanted).mean() > 0.8
     assert {p.folding.synapse for p in folded.populations[1:]} == {"logic"}
-    assert steady(core_timing(folded, "ecp5")) == (41, 3)
+    assert steady(core_timing(folded, "ecp5")) == (38, 3)

@@ -418,8 +418,8 @@ class LayerPlan(ABC):
 
     @property
     def short_allowance(self) -> int:
-        """The same where what follows the sums of weights as logic takes four cycles at most."""
-        return 4 + logic_latency(depth=self.constant_depth, unroll=self.folding.unroll)
+        """The same where little follows the sums of weights as logic: that, and a wait for room."""
+        return 12 + logic_latency(depth=self.constant_depth, unroll=self.folding.unroll)
 
     @property
     def queue_cycles(self) -> int:
