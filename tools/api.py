@@ -39,9 +39,11 @@ from ..gen.fold.fold import (
     auto_fold,
     parse_fold,
     refuse_skipping,
+    split_goal,
     split_silent,
     split_synapse,
 )
+from ..gen.fold.goal import LATENCY
 from ..gen.layers.cycles import first_logit, steady
 from ..gen.model.codes import Schedule
 from ..gen.model.functions import register_neuron
@@ -58,7 +60,7 @@ from .clock import Clock, assumed_clock
 from .dataset import Dataset
 from .dataset import load as load_data
 from .embed import Embedding, generate
-from .energy import EnergyEstimate
+from .energy import EnergyEstimate, standby_cells
 from .energy import estimate as energy_of
 from .fitting import converted_like, serial
 from .heads import HeadOptions, settle, with_thresholds
@@ -489,6 +491,8 @@ class AutoFold:
         Nobody named it: it is :data:`DEFAULT_BOARD`.
     needs
         By resource: needed by the core, and available to it; see :class:`Costs`.
+    goal
+        What was sought: ``latency``, ``throughput`` or ``energy``.
     explanation
         What stands in the way of a faster one.
     remedy
@@ -498,6 +502,7 @@ class AutoFold:
     board: str
     assumed: bool
     needs: dict[str, tuple[int, int]]
+    goal: str
     explanation: str
     remedy: str
 
@@ -533,15 +538,19 @@ def choose_fold(
     folded for :data:`DEFAULT_BOARD`, and stays as it is if it does not fit. The word of all layers
     says how their weights meet inputs, of those that are folded already and of those that other
     words fold; ``any`` lets the search choose. ``*:silent=read`` lets no layer skip silent words,
-    so that every sample takes as long.
+    so that every sample takes as long. ``*:for=throughput`` says what ``auto`` seeks in place of
+    the latency of the class: samples a second, or the least ``energy`` a sample.
     """
     words, synapse = split_synapse(words)
     words, constant_time = split_silent(words)
+    words, goal = split_goal(words)
     stays = design.is_folded or no_hardware(design) is not None
     assumed = not words and not stays and board is None
     if not words and not stays:
         words, board = ("auto",), board or DEFAULT_BOARD
     if "auto" not in words:
+        if goal is not None:
+            raise ValueError("--for says what a search seeks (give --fold auto)")
         if synapse == ANY:
             raise ValueError("--synapse any leaves the choice to a search (give --fold auto)")
         by_hand = design if synapse is None else design.with_synapse(synapse)
@@ -564,6 +573,8 @@ def choose_fold(
             synapses=CHOICES[synapse or EVENTS],
             progress=progress,
             constant_time=constant_time,
+            goal=goal or LATENCY,
+            idle_cells=idle_cells_of(board),
         )
     except ValueError:
         if assumed:
@@ -573,10 +584,19 @@ def choose_fold(
         board=board.name,
         assumed=assumed,
         needs=budget.used(choice.estimate.resources),
+        goal=goal or LATENCY,
         explanation=choice.explanation,
         remedy=LARGER if choice.lacking else SMALLER,
     )
     return Folded(design=choice.design, auto=why)
+
+
+def idle_cells_of(board: Board) -> float:
+    """Return how many switching logic cells a board's device takes as much as standing by."""
+    clock = assumed_clock(board)
+    if board.device is None or clock is None:
+        return 0.0
+    return standby_cells(board.device.name, clock.hz)
 
 
 # -- hardware ----------------------------------------------------------------------------------

@@ -94,3 +94,9 @@ def estimate(
             "samples arrive back to back; I/O, memory chips and the rest of the board not counted",
         ),
     )
+
+
+def standby_cells(device: str, clock_hz: float) -> float:
+    """Return how many switching logic cells take what a device takes standing by; 0 if unknown."""
+    standby = next((w for prefix, w in STANDBY_W if device.startswith(prefix)), 0.0)
+    return standby / (clock_hz * SWITCHING_J)

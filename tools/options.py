@@ -260,19 +260,32 @@ def fold_option(function: Callable[..., Any]) -> Callable[..., Any]:
         help="Every sample takes as many cycles as any other: no layer skips words of trains that "
         "hold no event, as --fold auto lets it where that is faster on average.",
     )
+    goal = click.option(
+        "--for",
+        type=click.Choice(["latency", "throughput", "energy"]),
+        is_eager=True,
+        expose_value=False,
+        callback=_keep_goal,
+        help="What --fold auto seeks: the class soonest after a sample's first word (by default), "
+        "most samples a second, or least energy a sample by the estimate.",
+    )
     fold = click.option(
         "--fold",
         multiple=True,
         callback=_with_synapse,
         metavar="auto|NAME:pe=N,simd=N,unroll=N,synapse=KIND,silent=skip",
         help="Outputs, inputs and input steps of a layer that are worked on at once; may be "
-        "repeated. auto: the fastest that the estimate says fits the board.",
+        "repeated. auto: the fastest that the estimate says fits the board, see --for.",
     )
-    return fold(synapse(constant(function)))
+    return fold(synapse(constant(goal(function))))
 
 
 def _keep_synapse(context: click.Context, _: click.Parameter, value: str | None) -> None:
     context.meta["synapse"] = value
+
+
+def _keep_goal(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    context.meta["goal"] = value
 
 
 def _keep_constant_time(context: click.Context, _: click.Parameter, value: bool) -> None:
@@ -285,6 +298,8 @@ def _with_synapse(
     """Return the words of ``--fold`` with those that other options stand for."""
     synapse = context.meta.get("synapse")
     words = words if synapse is None else (*words, f"*:synapse={synapse}")
+    goal = context.meta.get("goal")
+    words = words if goal is None else (*words, f"*:for={goal}")
     return (*words, "*:silent=read") if context.meta.get("constant_time") else words
 
 

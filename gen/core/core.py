@@ -19,8 +19,8 @@ from ...hdl.fork import Fork
 from ...hdl.names import legal_ports, with_single_underscores
 from ...hdl.storage import Rom, RomsApart
 from ..design.design import Design
-from ..layers.cycles import CoreTiming
 from ..technology import Technology, find_technology
+from .plans import core_timing as core_timing
 from .plans import plan_layers
 
 
@@ -111,17 +111,6 @@ class Core(wiring.Component):
             value = Value.cast(getattr(link, member))
             seen = Signal(len(value), name=f"{name}_{member}")
             m.d.comb += seen.eq(value)
-
-
-def core_timing(design: Design, technology: Technology | str) -> CoreTiming:
-    """Describe the core of a folded Design to the cycle model."""
-    entry, plans = plan_layers(design, find_technology(technology))
-    streams = {name: k for k, name in enumerate([entry.name, *(plan.name for plan in plans)])}
-    return CoreTiming(
-        input_words=entry.words,
-        input_steps=entry.steps,
-        layers=tuple(plan.timing(streams) for plan in plans),
-    )
 
 
 def to_verilog(core: wiring.Component, name: str = "signfire_core") -> str:

@@ -11,9 +11,10 @@ from ..design.design import Design
 from ..design.population import DesignPopulation
 from ..encoders.kinds import encoder_kind
 from ..encoders.plan import InputPlan
+from ..layers.cycles import CoreTiming
 from ..layers.kinds import layer_kind
 from ..layers.plan import Given, LayerPlan
-from ..technology import Technology
+from ..technology import Technology, find_technology
 from .skew import lines_ahead
 
 
@@ -109,6 +110,17 @@ def plan_layers(
         plans.append(plan.refolded(plan.folding, source_lanes=[lanes[s] for s in read], simd=simd))
         lanes.append(plans[-1].lanes)
     return entry, plans
+
+
+def core_timing(design: Design, technology: Technology | str) -> CoreTiming:
+    """Describe the core of a folded Design to the cycle model."""
+    entry, plans = plan_layers(design, find_technology(technology))
+    streams = {name: k for k, name in enumerate([entry.name, *(plan.name for plan in plans)])}
+    return CoreTiming(
+        input_words=entry.words,
+        input_steps=entry.steps,
+        layers=tuple(plan.timing(streams) for plan in plans),
+    )
 
 
 def _with_skew(plans: Sequence[LayerPlan], sources: Sequence[Sequence[int]]) -> list[LayerPlan]:

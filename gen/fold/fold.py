@@ -26,6 +26,17 @@ from ..design.parallel import synapse_of
 from ..design.reading import parallel_of, parallel_outputs, word_of
 from ..technology import Technology, find_technology
 from .foldings import LayerFoldings, all_foldings
+from .goal import (
+    ALIKE,
+    ENERGY,
+    FARTHEST,
+    GOALS,
+    LATENCY,
+    THROUGHPUT,
+    class_latency,
+    energy_proxy,
+    spread,
+)
 from .memories import place_weights
 
 _WORD = re.compile(r"(?P<layer>[^:=,;\s]+):(?P<numbers>[^:;\s]+)")
@@ -130,6 +141,25 @@ def split_synapse(words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
     return others, next(iter(said), None)
 
 
+SOUGHT = "*:for="  # a word that says what a search seeks
+
+
+def split_goal(words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
+    """Return the other words, and what ``*:for=energy`` says, ``None`` where it is missing.
+
+    Raises
+    ------
+    ValueError
+        Where it names no goal, or where two such words differ.
+    """
+    said = {w.removeprefix(SOUGHT) for w in words if w.startswith(SOUGHT)}
+    if len(said) > 1 or not said <= set(GOALS):
+        raise ValueError(
+            f"a folding is for one of {', '.join(GOALS)}, not {' and '.join(sorted(said))}"
+        )
+    return tuple(word for word in words if not word.startswith(SOUGHT)), next(iter(said), None)
+
+
 CONSTANT_TIME = "*:silent=read"  # a word that lets no layer skip silent words
 
 
@@ -193,10 +223,16 @@ def auto_fold(
     synapses: Sequence[str] = (EVENTS,),
     *,
     constant_time: bool = False,
+    goal: str = THROUGHPUT,
+    idle_cells: float = 0.0,
 ) -> FoldChoice:
-    """Return the fastest folding that the estimate says fits ``budget``.
+    """Return the folding that serves the ``goal`` best and that the estimate says fits ``budget``.
 
-    The interval between samples comes first. Where there are windows, the layers work on a sample
+    For ``latency`` a few intervals and prices of a cycle are searched, and the one whose class
+    comes first by the cycle model is taken, of nearly equal ones the smallest; its encoder has the
+    fewest lanes with which it comes no later. For ``energy`` it is that of the fewest cells times
+    cycles a sample, of which ``idle_cells`` are what stands by. For ``throughput`` the interval
+    between samples comes first. Where there are windows, the layers work on a sample
     at the same time, and lanes that do not shorten the slowest layer shorten nothing: no layer is
     more than twice as fast. In a chain of dense layers one begins when the other ends, and more
     lanes shorten the response. Among the foldings left, a cycle of latency is worth as many LUTs as
@@ -219,7 +255,9 @@ def auto_fold(
     technology = find_technology(technology)
     room = budget
     while True:
-        choice = _fold_within(design, technology, room, progress, synapses, constant_time)
+        choice = _fold_within(
+            design, technology, room, progress, synapses, constant_time, goal, idle_cells
+        )
         whole = estimate(choice.design, technology, budget)
         if whole.fits:
             placed = place_weights(choice.design, technology, budget)
@@ -248,8 +286,10 @@ def _fold_within(
     progress: Callable[[str], None],
     synapses: Sequence[str],
     constant_time: bool,
+    goal: str,
+    idle_cells: float,
 ) -> FoldChoice:
-    """Return the fastest folding whose parts fit."""
+    """Return the folding that serves the goal best and whose parts fit."""
     layers = all_foldings(
         design, technology, budget, progress, synapses, constant_time=constant_time
     )
@@ -270,10 +310,21 @@ def _fold_within(
     assert frugal is not None  # the same search has just found it possible
     best = search.best(interval, frugal.cells / max(1, frugal.cycles), known=frugal)
     assert best is not None  # frugal at the least
-    folded = _with_entry(design.with_folding(best.foldings), technology, budget)
     explanation, lacking = _explain(
         search, targets, fastest, _slowest(design, technology, synapses)
     )
+    worth, keep = _worth_of(goal, technology, idle_cells), goal == THROUGHPUT
+    folded = _with_entry(design.with_folding(best.foldings), technology, budget, worth, keep=keep)
+    if goal != THROUGHPUT:
+        slower = targets[fastest:]
+        tries = (_frugal if goal == ENERGY else _quick)(search, slower, frugal)
+        others = [design.with_folding(found.foldings) for found in tries]
+        others = [_with_entry(d, technology, budget, worth, keep=keep) for d in others]
+        others = [other for other in others if estimate(other, technology, budget).fits]
+        fastest_interval = _interval(folded, technology)
+        folded = _best_by(worth, [folded, *others], technology)
+        if _interval(folded, technology) > fastest_interval:
+            explanation = f"a sample in {fastest_interval:,} cycles would not serve {goal}"
     return FoldChoice(
         design=folded,
         estimate=estimate(folded, technology, budget),
@@ -283,8 +334,58 @@ def _fold_within(
     )
 
 
-def _with_entry(design: Design, technology: Technology, budget: Budget) -> Design:
-    """Return the folded Design with other lanes of the input where that shortens the interval.
+Worth = Callable[[Design], float]  # of a folded Design, the less the better
+
+
+def _worth_of(goal: str, technology: Technology, idle_cells: float) -> Worth:
+    """Return what says how well a folded Design serves a goal."""
+
+    def energy(folded: Design) -> float:
+        used = estimate(folded, technology).resources
+        return energy_proxy(used, _interval(folded, technology), idle_cells)
+
+    kinds: dict[str, Worth] = {
+        LATENCY: lambda folded: class_latency(folded, technology),
+        THROUGHPUT: lambda folded: _interval(folded, technology),
+        ENERGY: energy,
+    }
+    if goal not in kinds:
+        raise ValueError(f"a folding is for one of {', '.join(GOALS)}, not {goal!r}")
+    return kinds[goal]
+
+
+def _quick(search: "_Search", targets: Sequence[int], frugal: "_Found") -> Iterator["_Found"]:
+    """Yield foldings of short latency: of several intervals and prices of a cycle."""
+    quick = _Search(search.layers, search.budget, balanced=search.balanced, tails=True)
+    price = frugal.cells / max(1, frugal.cycles)
+    for target in spread(targets, FARTHEST):
+        for times in (1, 16):
+            found = quick.best(target, price * times)
+            if found is not None:
+                yield found
+
+
+def _frugal(search: "_Search", targets: Sequence[int], frugal: "_Found") -> Iterator["_Found"]:
+    """Yield the foldings of fewest LUTs of several intervals."""
+    for target in spread(targets, inf):
+        found = search.best(target, 0.0)
+        if found is not None:
+            yield found
+
+
+def _best_by(worth: Worth, designs: Sequence[Design], technology: Technology) -> Design:
+    """Return the smallest of those Designs that are worth nearly as much as the best."""
+    values = [worth(each) for each in designs]
+    near = [d for d, value in zip(designs, values, strict=True) if value <= ALIKE * min(values)]
+    return min(near, key=lambda each: estimate(each, technology).resources.lut)
+
+
+def _with_entry(
+    design: Design, technology: Technology, budget: Budget, worth: Worth, *, keep: bool
+) -> Design:
+    """Return the folded Design with the lanes of the input that serve it best, the fewest of them.
+
+    With ``keep`` its own lanes, where no others serve it better.
 
     The search takes it that a row of the buffer behind the encoder is written while words of the
     next come. In fact only its last write may coincide with one, so more lanes may do better.
@@ -300,13 +401,13 @@ def _with_entry(design: Design, technology: Technology, budget: Budget) -> Desig
     word = gcd(*words) if words else design.input.size
     if word % entry.pe:  # a queue takes several words at once
         return design
-    others = [
+    every = [
         design.with_folding({design.input.name: replace(entry, pe=lanes)})
         for lanes in divisors(word)
-        if lanes != entry.pe
     ]
-    fitting = [other for other in others if estimate(other, technology, budget).fits]
-    return min((design, *fitting), key=lambda folded: _interval(folded, technology))
+    every = [design, *every] if keep else every
+    fitting = [other for other in every if estimate(other, technology, budget).fits]
+    return min(fitting or [design], key=worth)
 
 
 def _interval(design: Design, technology: Technology) -> int:
@@ -379,12 +480,19 @@ class _Search:
     dropped; of many that remain, the cheapest and those that leave most of the scarcest resource.
 
     ``balanced``: no layer is more than twice as fast as the slowest, if that is possible.
+    ``tails``: of a layer's cycles those alone count as latency that come after its source's last
+    word, and one of which these are most may be as fast as it can.
     """
 
     def __init__(
-        self, layers: Sequence[LayerFoldings], budget: Budget, *, balanced: bool = True
+        self,
+        layers: Sequence[LayerFoldings],
+        budget: Budget,
+        *,
+        balanced: bool = True,
+        tails: bool = False,
     ) -> None:
-        self.layers, self.budget, self.balanced = layers, budget, balanced
+        self.layers, self.budget, self.balanced, self.tails = layers, budget, balanced, tails
         self.readers = {
             layer.name: [other.name for other in layers if layer.name in other.sources]
             for layer in layers
@@ -392,7 +500,7 @@ class _Search:
 
     def within(self, budget: Budget) -> "_Search":
         """Return the same search for another budget."""
-        return _Search(self.layers, budget, balanced=self.balanced)
+        return _Search(self.layers, budget, balanced=self.balanced, tails=self.tails)
 
     def possible(self, interval: float) -> bool:
         return self.best(interval, 0.0) is not None
@@ -405,7 +513,7 @@ class _Search:
         beside what this one finds.
         """
         for slack in (1, SLACK) if self.balanced else (SLACK,):
-            within = [layer.within(interval, slack) for layer in self.layers]
+            within = [layer.within(interval, slack, quick=self.tails) for layer in self.layers]
             if not all(len(indices) for indices in within):
                 return known
             found = self._best(within, slack, exchange)
@@ -456,7 +564,8 @@ class _Search:
     def _numbers(self, layer: LayerFoldings, index: int) -> list[float]:
         used = [needed for needed, _ in self.budget.used(layer.cost(index)).values()]
         choice = layer.choices[index]
-        return [*used, choice.cycles, choice.interval]
+        cycles = choice.cycles * layer.tail if self.tails else choice.cycles
+        return [*used, cycles, choice.interval]
 
     @staticmethod
     def _groups(layer: LayerFoldings, indices: np.ndarray) -> dict[tuple, np.ndarray]:

@@ -21,6 +21,7 @@ from ..encoders.plan import InputPlan
 from ..layers.plan import LayerPlan
 from ..readers.cost import gather_cost
 from ..technology import Technology
+from .goal import tail_of
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class LayerFoldings:
         In ascending order of their numbers.
     price
         Cost of a choice, with what it costs in the buffers of what follows.
+    tail
+        Share of its cycles that comes after its source's last word, see :func:`.goal.tail_of`.
     """
 
     def __init__(
@@ -79,8 +82,10 @@ class LayerFoldings:
         sources: tuple[str, ...],
         choices: Sequence[Choice],
         price: Callable[[Choice], Resources],
+        tail: float = 1.0,
     ) -> None:
         self.name, self.sources, self.choices = name, sources, list(choices)
+        self.tail = tail
         self._price, self._known = price, {}
 
     @cached_property
@@ -99,14 +104,15 @@ class LayerFoldings:
             self._known[index] = self._price(self.choices[index])
         return self._known[index]
 
-    def within(self, interval: float, slack: int) -> np.ndarray:
+    def within(self, interval: float, slack: int, *, quick: bool = False) -> np.ndarray:
         """Return the choices of at most ``interval`` cycles that are not faster for nothing.
 
         That is no choice of less than 1/(2·slack) of it, unless it is one lane wide, its weights
-        are logic, or no slower one keeps within it. Indices, ascending.
+        are logic, or no slower one keeps within it. ``quick`` takes those that are faster too where
+        most of the layer's cycles delay what follows. Indices, ascending.
         """
         fast = np.flatnonzero(self.intervals <= interval)
-        if not len(fast):
+        if not len(fast) or (quick and self.tail > 1 / 2):
             return fast
         slowest = self.intervals[fast].max()
         floor = min(interval / 2, slowest) / slack
@@ -255,7 +261,8 @@ def layer_foldings(
         for sign in ((1, -1) if folding.skips and wide else (1,))
         for word in next_words
     ]
-    return LayerFoldings(plan.name, tuple(words_of(plan, Folding())), choices, price)
+    sources = tuple(words_of(plan, Folding()))
+    return LayerFoldings(plan.name, sources, choices, price, tail_of(plan))
 
 
 def foldings_of(
