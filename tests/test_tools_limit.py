@@ -76,7 +76,7 @@ def test_a_board_of_vendor_tools_runs_on_its_oscillator() -> None:
 
 def test_what_limits_is_said_alike_by_fold_build_and_compare(signfire) -> None:
     design = random_design(sizes=(64, 32, 10))
-    choice = api.choose_fold(design, ("auto",), BOARD)
+    choice = api.choose_fold(design, ("auto", "*:for=throughput"), BOARD)
 
     told = limit_of(choice.design, BOARD, auto=choice.auto)
     searched = limit_of(choice.design, BOARD)
@@ -91,11 +91,11 @@ def test_a_folding_that_is_slower_than_it_could_be_is_told_what_to_do() -> None:
 
     found = limit_of(design, BOARD)
 
-    fastest = api.choose_fold(design, ("auto",), BOARD).design
+    fastest = api.choose_fold(design, ("auto", "*:for=throughput"), BOARD).design
     assert found.fastest == steady(core_timing(fastest, "ice40-up"))[1] < found.interval
     assert found.said == (
         f"a faster folding fits, by the estimate: {found.fastest:,} cycles a sample in place of "
-        f"{found.interval:,} (--fold auto)"
+        f"{found.interval:,} (--fold auto --for throughput)"
     )
 
 

@@ -15,7 +15,8 @@ from ..gen.core.core import core_timing
 from ..gen.core.spread import counted_spread
 from ..gen.design.design import Design
 from ..gen.design.folding import EVENTS
-from ..gen.fold.fold import ANY, CONSTANT_TIME
+from ..gen.fold.fold import ANY, CONSTANT_TIME, SOUGHT
+from ..gen.fold.goal import THROUGHPUT
 from ..gen.layers.cycles import steady
 from . import api
 from .tables import because
@@ -78,10 +79,11 @@ def limit_of(
         Told how far the search is.
     """
     interval = interval_of(design, technology_of(board))
-    if auto is not None and not auto.assumed and auto.board == board.name:
+    known = auto is not None and auto.goal == THROUGHPUT and not auto.assumed
+    if auto is not None and known and auto.board == board.name:
         return Limit(interval=interval, fastest=interval, said=f"{because(auto)}; {auto.remedy}")
     chosen = any(p.folding is not None and p.folding.synapse != EVENTS for p in design.populations)
-    words = ("auto", f"*:synapse={ANY}") if chosen else ("auto",)
+    words = ("auto", f"{SOUGHT}{THROUGHPUT}", *([f"*:synapse={ANY}"] if chosen else []))
     if not any(p.folding is not None and p.folding.skips for p in design.populations):
         words = (*words, CONSTANT_TIME)
     try:
@@ -90,7 +92,7 @@ def limit_of(
         return Limit(interval=interval, fastest=None, said=str(reason))
     fastest = interval_of(choice.design, technology_of(board))
     if fastest < interval:
-        option = f"--fold auto --synapse {ANY}" if chosen else "--fold auto"
+        option = f"--fold auto --for {THROUGHPUT}" + (f" --synapse {ANY}" if chosen else "")
         said = (
             f"a faster folding fits, by the estimate: {fastest:,} cycles a sample in place of "
             f"{interval:,} ({option})"

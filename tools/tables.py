@@ -481,7 +481,7 @@ def of_auto(design: Design, auto: AutoFold) -> list[RenderableType]:
     """Say what ``auto`` chose, for which board, what it costs there, and why it is not faster."""
     board = f"{auto.board}, as no board was named (--board NAME)" if auto.assumed else auto.board
     return [
-        f"folded automatically for {board}",
+        f"folded automatically for {board}, {auto.goal} first",
         of_folding(design),
         of_needs(auto.needs),
         because(auto),
