@@ -29,6 +29,7 @@ from ...hdl.integrator import (
 )
 from ...hdl.logic_array import LogicArray
 from ...hdl.multiplier_array import MultiplierArray, multiplier_latency, shared_groups
+from ...hdl.passing_queue import PassingQueue
 from ...hdl.sequencer import Sequencer
 from ...hdl.storage import Rom, rom_latency
 from ...hdl.synapses import SynapseArray, synapse_latency
@@ -280,24 +281,25 @@ class TiledLayer(LayerComponent):
 
     def _queue(self, m: Module, result) -> None:
         """Let results wait for the next layer; give credit for as many as there is room for."""
-        plan = self.plan
-        m.submodules.fifo = queue = fifo.SyncFIFO(
-            width=Shape.cast(self.layout).width, depth=plan.fifo_depth
-        )
-        m.d.comb += [
-            queue.w_en.eq(self.pushed),
-            queue.w_data.eq(result),
-            self.results.valid.eq(queue.r_rdy),
-            self.results.payload.eq(queue.r_data),
-            queue.r_en.eq(self.results.ready),
-        ]
-        if not plan.queue_cycles:
-            with m.If(~queue.r_rdy):
-                m.d.comb += [
-                    queue.w_en.eq(self.pushed & ~self.results.ready),
-                    self.results.valid.eq(self.pushed),
-                    self.results.payload.eq(result),
-                ]
+        plan, width = self.plan, Shape.cast(self.layout).width
+        if plan.queue_cycles:
+            m.submodules.fifo = queue = fifo.SyncFIFO(width=width, depth=plan.fifo_depth)
+            m.d.comb += [
+                queue.w_en.eq(self.pushed),
+                queue.w_data.eq(result),
+                self.results.valid.eq(queue.r_rdy),
+                self.results.payload.eq(queue.r_data),
+                queue.r_en.eq(self.results.ready),
+            ]
+        else:
+            m.submodules.fifo = passing = PassingQueue(width=width, depth=plan.fifo_depth)
+            m.d.comb += [
+                passing.push.eq(self.pushed),
+                passing.word.eq(result),
+                self.results.valid.eq(passing.valid),
+                self.results.payload.eq(passing.payload),
+                passing.ready.eq(self.results.ready),
+            ]
         reserved = Signal(range(plan.fifo_depth + 1))
         taken = self.results.valid & self.results.ready
         begun = Signal(range(plan.groups + 1))
