@@ -75,7 +75,7 @@ def test_roms_that_stand_apart_give_the_same_words(monkeypatch, tmp_path):
     text = (tmp_path / f"{cycle.TOP}.v").read_text()
     assert text.count(f"module \\{cycle.TOP}.rom_") == len(core.roms)
     assert result.mismatches == ()
-    assert result.words == 192
+    assert result.words == 144
 
 
 def test_random_stalls_at_both_ends_are_predicted(check):
