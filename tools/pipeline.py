@@ -158,9 +158,11 @@ def report(job: Job, folder: Path, *, fresh: bool = False) -> tuple[dict[str, An
 
 def cycles(job: Job, layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return what the cycle model says; each layer gets the cycles that a sample keeps it busy."""
-    timing = core_timing(job.shape or job.design, job.technology)
+    shape = job.shape or job.design
+    timing = core_timing(shape, job.technology)
     latency, interval = steady(timing)
-    busy = {layer.name: layer.busy for layer in timing.layers}
+    _, plans = plan_layers(shape, find_technology(job.technology))
+    busy = {plan.name: plan.interval for plan in plans}
     for layer in layers:
         layer["cycles"] = busy.get(layer["name"])
     found: dict[str, Any] = {

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
-from math import gcd
+from math import ceil, gcd
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -401,9 +401,19 @@ class LayerPlan(ABC):
 
     @property
     def interval(self) -> int:
-        """Cycles a sample keeps the synapses busy, or a buffer; see :attr:`read_words`."""
+        """Cycles a sample keeps the synapses busy, or a buffer; on average where it skips words."""
         buffers = (reader.least_cycles for reader in self.readers)
-        return max(self.windows * self.tiles * self.tile_cycles, *buffers, 0)
+        return max(self.windows * self.tiles * self._mean_tile_cycles, *buffers, 0)
+
+    @property
+    def _mean_tile_cycles(self) -> int:
+        """Of the samples that were counted; each waits for results, however little it reads."""
+        if not self.skips or self.activity is None:
+            return self.tile_cycles
+        read = self.activity.busy(self.readers[0].word, self.folding.unroll)
+        rest = self.rest
+        each = np.maximum(read, rest).sum(1) if self.weighted else np.maximum(read.sum(1), rest)
+        return ceil(each.mean())
 
     @property
     def fifo_depth(self) -> int:
