@@ -233,6 +233,8 @@ class TiledLayer(LayerComponent):
                 with m.If(valid):
                     m.d.sync += word.eq(Mux(last_word, 0, word + 1))
             tile_done = valid & last_word & sequencer.last_plane
+            if self._ends_by_count:
+                tile_done = last_word & sequencer.last_plane
             m.d.comb += [
                 reader.valid.eq(valid),
                 reader.last_word.eq(last_word),
@@ -246,6 +248,20 @@ class TiledLayer(LayerComponent):
         self.events: Value = self.readers[0].events.as_value()
         if plan.is_join:
             self._choose(m, delayed(m, turn, 1, name="turn", reset_less=True))
+
+    @property
+    def _ends_by_count(self) -> bool:
+        """Whether the last word of a tile is known by its count.
+
+        A tile waits for credit where it begins. Its last word is another, if it has several, and
+        that it is read does not hang on the credit, whose way to readers and sources is long.
+        """
+        plan = self.plan
+        return (
+            isinstance(self.sequencer, Sequencer)
+            and not plan.is_join
+            and plan.planes * plan.words > 1
+        )
 
     def _choose(self, m: Module, turn: Value) -> None:
         """Make events for the synapses of what the reader at ``turn`` gives.
@@ -303,11 +319,13 @@ class TiledLayer(LayerComponent):
         reserved = Signal(range(plan.fifo_depth + 1))
         taken = self.results.valid & self.results.ready
         begun = Signal(range(plan.groups + 1))
+        after, credit = Signal.like(reserved), Signal(init=1)  # there is room for another tile
         m.d.comb += [
-            self.sequencer.credit.eq(reserved <= plan.fifo_depth - plan.groups),
+            self.sequencer.credit.eq(credit),
             begun.eq(self.sequencer.begin.replicate(len(begun)) & plan.groups),
+            after.eq(reserved + begun - taken),
         ]
-        m.d.sync += reserved.eq(reserved + begun - taken)
+        m.d.sync += [reserved.eq(after), credit.eq(after <= plan.fifo_depth - plan.groups)]
 
 
 class SummingLayer(TiledLayer):
