@@ -59,7 +59,7 @@ def test_every_result_of_a_layer_finds_room(firing, number, make_design, tmp_pat
 
 
 FAULTS = {
-    "a tile begins without room": ("reserved <= plan.fifo_depth - plan.groups", "1"),
+    "a tile begins without room": ("after <= plan.fifo_depth - plan.groups", "1"),
     "a word counts twice": ("reserved + begun - taken", "reserved + begun - (taken << 1)"),
     "credit returns too early": (
         "taken = self.results.valid & self.results.ready",
