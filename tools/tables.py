@@ -678,13 +678,20 @@ def of_report(record: Mapping[str, Any], page: Path) -> list[RenderableType]:
         lines += not_converted(accuracy["float_differs"])
         if accuracy["float_missing"]:
             lines.append(f"no float figures: {accuracy['float_missing']}")
-    if record["cycles"]:
-        cycles = record["cycles"]
+    cycles = record["cycles"] or {}
+    spread = cycles.get("spread")
+    if cycles:
         lines.append(f"latency {cycles['latency']:,} cycles, interval {cycles['interval']:,}")
+        if spread:
+            lines[-1] += (
+                f" at most; of {spread['samples']:,} samples {spread['latency']:,.0f} and "
+                f"{spread['interval']:,.0f} on average, {spread['worst_latency']:,} at worst"
+            )
     if record["clock_hz"]:
+        mean = spread and f" ({si(spread['latency'] / record['clock_hz'], 's')} on average)"
         lines.append(
             f"on {record['board']} at {si(record['clock_hz'], 'Hz')}: "
-            f"{si(record['latency_s'], 's')}, {si(record['throughput_per_s'], 'samples/s')}"
+            f"{si(record['latency_s'], 's')}{mean or ''}, {si(record['throughput_per_s'], 'samples/s')}"
         )
     for line in (record["link"] or {"lines": ()})["lines"]:
         lines.append(
