@@ -691,7 +691,8 @@ def of_report(record: Mapping[str, Any], page: Path) -> list[RenderableType]:
         mean = spread and f" ({si(spread['latency'] / record['clock_hz'], 's')} on average)"
         lines.append(
             f"on {record['board']} at {si(record['clock_hz'], 'Hz')}: "
-            f"{si(record['latency_s'], 's')}{mean or ''}, {si(record['throughput_per_s'], 'samples/s')}"
+            f"{si(record['latency_s'], 's')}{mean or ''}, "
+            f"{si(record['throughput_per_s'], 'samples/s')}"
         )
     for line in (record["link"] or {"lines": ()})["lines"]:
         lines.append(
