@@ -64,7 +64,7 @@ os.environ.setdefault("SIGNFIRE_CACHE_DIR", str(Path(__file__).parents[1] / "bui
 # Collecting tests and making designs leaves little garbage, and to search for it takes a while.
 gc.set_threshold(50_000, 20, 20)
 
-PATIENCE_S = 300  # of processor time, with one simulation in Python; the longest takes some 20
+PATIENCE_S = 120  # of processor time, with one simulation in Python; the longest takes some 20
 
 
 def keep_verilog(patch):
