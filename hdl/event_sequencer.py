@@ -1,6 +1,6 @@
 """Loop counters of a layer that skips silent words: tiles of outputs, steps, words with events."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -83,33 +83,51 @@ class EventSequencer(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        at_start, wait = Signal(init=1), Signal(range(self.rest))
-        run, done, last_tile = Signal(), Signal(), self.tile == self.tiles - 1
+        # What the counters are at is held beside them, so that no comparison lies on the way from
+        # them to `valid`, which enables them all.
+        at_start, first_tile, last_tile = (
+            Signal(init=1),
+            Signal(init=1),
+            Signal(init=self.tiles == 1),
+        )
+        last_plane = Signal(init=self.planes == 1)
+        wait, waits = Signal(range(self.rest)), Signal()
+        run, done = Signal(), Signal()
         m.d.comb += [
-            run.eq(~at_start | (self.credit & (self.full | (self.tile != 0)))),
+            run.eq(~at_start | (self.credit & (self.full | ~first_tile))),
             self.begin.eq(at_start & run),
             self.first_word.eq(self.word == 0),
             self.last_word.eq(self.last),
             self.first_plane.eq(self.plane == 0),
-            self.last_plane.eq(self.plane == self.planes - 1),
-            done.eq(self.last & (self.last_plane | self.each_step)),
-            self.valid.eq(run & ~(done & (wait != 0))),
-            self.release.eq(self.valid & self.last & self.last_plane & last_tile),
+            self.last_plane.eq(last_plane),
+            done.eq(self.last & (last_plane | self.each_step)),
+            self.valid.eq(run & ~(done & waits)),
+            self.release.eq(self.valid & self.last & last_plane & last_tile),
         ]
         with m.If(run):
             m.d.sync += at_start.eq(0)
         with m.If(self.valid & done):
-            m.d.sync += wait.eq(self.rest - 1)
-        with m.Elif(wait != 0):
-            m.d.sync += wait.eq(wait - 1)
+            m.d.sync += [wait.eq(self.rest - 1), waits.eq(self.rest > 1)]
+        with m.Elif(waits):
+            m.d.sync += [wait.eq(wait - 1), waits.eq(wait != 1)]
         with m.If(self.valid):
             m.d.sync += self.word.eq(Mux(self.last, 0, self.word + 1))
             with m.If(self.last):
-                m.d.sync += self.plane.eq(Mux(self.last_plane, 0, self.plane + 1))
-                with m.If(self.last_plane):
+                m.d.sync += [
+                    self.plane.eq(Mux(last_plane, 0, self.plane + 1)),
+                    last_plane.eq(_comes_last(self.plane, last_plane, self.planes)),
+                ]
+                with m.If(last_plane):
                     m.d.sync += [
                         at_start.eq(1),
                         self.tile.eq(Mux(last_tile, 0, self.tile + 1)),
+                        first_tile.eq(last_tile),
+                        last_tile.eq(_comes_last(self.tile, last_tile, self.tiles)),
                         self.base.eq(Mux(last_tile, 0, self.base + self.rows)),
                     ]
         return m
+
+
+def _comes_last(counter: Value, is_last: Value, count: int) -> Value:
+    """Return whether the value that follows in a counter of ``count`` is its last."""
+    return Mux(is_last, count == 1, counter == count - 2 if count > 1 else 1)
