@@ -96,6 +96,23 @@ def test_a_page_without_samples_or_board_says_so(job) -> None:
     assert text.count("not run") == len(pipeline.CHECKS)
 
 
+def test_a_page_tells_cycles_that_depend_on_the_sample_from_those_that_hold_for_all(job) -> None:
+    record = pipeline.describe(job)
+    record |= {"clock_hz": 40e6, "latency_s": 764 / 40e6, "throughput_per_s": 40e6 / 374.7}
+    record |= {"board": "icebreaker", "timing_trusted": True}
+    cycles = {"latency": 764, "interval": 512, "first_logit": 698}
+    spread = {"samples": 2000, "latency": 601.9, "worst_latency": 658, "interval": 374.7}
+
+    plain = report.render(record | {"cycles": cycles})
+    text = report.render(record | {"cycles": cycles | {"spread": spread}})
+
+    assert "764 cycles at 40.0 MHz" in plain
+    assert 2 == plain.count("one sample every 512 cycles")
+    assert "764 cycles at most, 602 on average, at 40.0 MHz" in text
+    assert 2 == text.count("one sample every 375 cycles on average")
+    assert "No sample takes more than 764 cycles, nor 512 from one to the next." in text
+
+
 def test_a_page_says_which_neurons_fire(job) -> None:
     rates = replace(job, design=as_rate(job.design))
 
