@@ -103,13 +103,18 @@ def test_a_page_tells_cycles_that_depend_on_the_sample_from_those_that_hold_for_
     cycles = {"latency": 764, "interval": 512, "first_logit": 698}
     spread = {"samples": 2000, "latency": 601.9, "worst_latency": 658, "interval": 374.7}
 
+    for layer in record["layers"]:
+        layer["folding"] = {"pe": 2, "simd": 1, "unroll": 1, "synapse": "events", "skips": False}
+
     plain = report.render(record | {"cycles": cycles})
+    record["layers"][1]["folding"]["skips"] = True
     text = report.render(record | {"cycles": cycles | {"spread": spread}})
 
     assert "764 cycles at 40.0 MHz" in plain
     assert 2 == plain.count("one sample every 512 cycles")
     assert "764 cycles at most, 602 on average, at 40.0 MHz" in text
     assert 2 == text.count("one sample every 375 cycles on average")
+    assert (0, 1) == tuple(page.count("2, 1, 1, silent words skipped") for page in (plain, text))
     assert "No sample takes more than 764 cycles, nor 512 from one to the next." in text
 
 
