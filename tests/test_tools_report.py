@@ -104,7 +104,7 @@ def test_a_page_tells_cycles_that_depend_on_the_sample_from_those_that_hold_for_
     spread = {"samples": 2000, "latency": 601.9, "worst_latency": 658, "interval": 374.7}
 
     for layer in record["layers"]:
-        layer["folding"] = {"pe": 2, "simd": 1, "unroll": 1, "synapse": "events", "skips": False}
+        layer["folding"] = {"pe": 2, "simd": 1, "unroll": 1, "synapse": "events"}
 
     plain = report.render(record | {"cycles": cycles})
     record["layers"][1]["folding"]["skips"] = True
