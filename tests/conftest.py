@@ -36,8 +36,7 @@ from amaranth.hdl import (
     UnusedElaboratable,
 )
 from amaranth.lib import data
-from amaranth.sim import Simulator, pysim
-from queued_engine import QueuedEngine
+from amaranth.sim import Simulator
 
 from signfire.boards import build, toolchain
 from signfire.gen.core.core import Core
@@ -162,8 +161,6 @@ def pytest_configure(config):
     ask_version_once(patch)
     keep_verilog(patch)
     keep_builds(patch)
-    if not config.getoption("--deep"):
-        patch.setattr(pysim, "PySimEngine", QueuedEngine)
     patch.setattr(verilator, "RUNTIME_OPTIMISATION", "-O0")
     config.add_cleanup(patch.undo)
     hypothesis.settings.load_profile("deep" if config.getoption("--deep") else "quick")
