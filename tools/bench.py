@@ -18,6 +18,7 @@ from . import (
     bench_chip,
     bench_conv,
     bench_house,
+    bench_latency,
     bench_logic,
     bench_paper,
     bench_perceptron,
@@ -47,6 +48,7 @@ GROUPS = {
     "G": bench_speed.TITLE,
 }
 BESIDE = (
+    bench_latency,
     bench_logic,
     bench_tables,
     bench_verdict,
