@@ -3,7 +3,7 @@
 import pytest
 
 from signfire.tools import bench_latency
-from signfire.tools.bench_latency import CYCLES, SOUGHT, figures
+from signfire.tools.bench_latency import CYCLES, figures
 
 WORDS = {
     "accuracy": 98.84,
