@@ -1,7 +1,7 @@
 """Folding: words of the command line, and the fastest folding that fits a budget."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import gcd, inf
 from typing import Any
@@ -124,6 +124,16 @@ CHOICES = {
 }
 
 
+def _split(
+    words: Sequence[str], prefix: str, known: Collection[str], rule: str
+) -> tuple[tuple[str, ...], str | None]:
+    """Return the other words, and what those say that begin with ``prefix``, one of ``known``."""
+    said = {word.removeprefix(prefix) for word in words if word.startswith(prefix)}
+    if len(said) > 1 or not said <= set(known):
+        raise ValueError(f"{rule} {', '.join(known)}, not {' and '.join(sorted(said))}")
+    return tuple(word for word in words if not word.startswith(prefix)), next(iter(said), None)
+
+
 def split_synapse(words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
     """Return the other words, and what ``*:synapse=multiply`` says, ``None`` where it is missing.
 
@@ -132,13 +142,7 @@ def split_synapse(words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
     ValueError
         Where it names no kind, or where two such words differ.
     """
-    said = {w.removeprefix(ALL_LAYERS) for w in words if w.startswith(ALL_LAYERS)}
-    if len(said) > 1 or not said <= set(CHOICES):
-        raise ValueError(
-            f"synapses are all of one kind, {', '.join(CHOICES)}, not {' and '.join(sorted(said))}"
-        )
-    others = tuple(word for word in words if not word.startswith(ALL_LAYERS))
-    return others, next(iter(said), None)
+    return _split(words, ALL_LAYERS, CHOICES, "synapses are all of one kind,")
 
 
 SOUGHT = "*:for="  # a word that says what a search seeks
@@ -152,12 +156,7 @@ def split_goal(words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
     ValueError
         Where it names no goal, or where two such words differ.
     """
-    said = {w.removeprefix(SOUGHT) for w in words if w.startswith(SOUGHT)}
-    if len(said) > 1 or not said <= set(GOALS):
-        raise ValueError(
-            f"a folding is for one of {', '.join(GOALS)}, not {' and '.join(sorted(said))}"
-        )
-    return tuple(word for word in words if not word.startswith(SOUGHT)), next(iter(said), None)
+    return _split(words, SOUGHT, GOALS, "a folding is for one of")
 
 
 CONSTANT_TIME = "*:silent=read"  # a word that lets no layer skip silent words
