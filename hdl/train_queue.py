@@ -1,5 +1,7 @@
 """Spike trains of whole samples between two layers, of which silent words are left out."""
 
+from typing import ClassVar
+
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -19,12 +21,14 @@ class TrainQueue(wiring.Component):
     (``lanes`` above ``simd``), they are written at once, each to a list of its own, and the lists
     of a plane are read one after the other; those that are empty take no time.
 
-    A read goes on from word to word and begins the plane that is asked for anew behind its last
-    one. Of a plane without events one word is read, of zeros.
+    A sample is read ``tiles`` times, plane after plane and word after word; the next one follows
+    behind. Of a plane without events one word is read, of zeros. Which list comes next, and where
+    it ends, is known before it is read: a walk over the lists runs two of them ahead.
 
-    Timing: words are taken and samples become ``full`` in the cycles in which those of a
-    :class:`.train_buffer.TrainBuffer` do whose rows are as wide as a word of the stream, if that is
-    the wider; after ``release`` the bank may be written from the next cycle on.
+    Timing: words are taken in the cycles in which those of a :class:`.train_buffer.TrainBuffer` are
+    whose rows are as wide as a word of the stream, if that is the wider, and samples become
+    ``full`` :attr:`AHEAD` cycles later than there, the walk's; after ``release`` the bank may be
+    written from the next cycle on.
 
     Parameters
     ----------
@@ -34,6 +38,8 @@ class TrainQueue(wiring.Component):
         T, and how many of them one read returns; unroll divides T.
     lanes
         Neurons a word of the stream; divides ``simd``, or is a multiple of it.
+    tiles
+        How often a sample is read.
     repeats
         How often the rows of weights are gone through in a sample; words of the stream divide them.
     banks
@@ -44,19 +50,19 @@ class TrainQueue(wiring.Component):
     Members
     -------
     trains : In, stream of ``lanes`` words of T bits, bit t the event of step t
-    full : Out, whether the bank under read holds a whole sample
-    release : In, the bank under read is done with
-    plane : In, what is read
-    read : In, the word is read, and the next one comes
+    full : Out, whether there is a word to read: before a sample whether all of it is there
+    release : In, the bank under read is done with: its last word is read for the last time
+    read : In, the word is read, and the next one comes; only while ``full`` holds
     last : Out, it is the last of its plane; in the same cycle
     row : Out, of the weights, 0..size/simd/repeats - 1, one cycle later; any of an empty plane
     events : Out, unroll x simd bits, two cycles later
     """
 
+    AHEAD: ClassVar[int] = 3  # cycles from a stored sample to its first list
+
     trains: stream.Interface
     full: Signal
     release: Signal
-    plane: Signal
     read: Signal
     last: Signal
     row: Signal
@@ -70,6 +76,7 @@ class TrainQueue(wiring.Component):
         steps: int,
         unroll: int,
         lanes: int,
+        tiles: int = 1,
         repeats: int = 1,
         banks: int = 2,
         style: str = "auto",
@@ -84,6 +91,9 @@ class TrainQueue(wiring.Component):
         ):
             if part < 1 or whole % part:
                 raise ValueError(f"{what} must divide {whole}, not {part}")
+        if tiles < 1:
+            raise ValueError(f"tiles must be at least 1, not {tiles}")
+        self.tiles = tiles
         self.rows, self.planes, self.parts = size // taken, steps // unroll, taken // simd
         self.simd, self.steps, self.unroll, self.lanes = simd, steps, unroll, lanes
         self.weight_rows = size // simd // repeats
@@ -93,7 +103,6 @@ class TrainQueue(wiring.Component):
                 "trains": In(stream.Signature(data.ArrayLayout(unsigned(steps), lanes))),
                 "full": Out(1),
                 "release": In(1),
-                "plane": In(range(self.planes)),
                 "read": In(1),
                 "last": Out(1),
                 "row": Out(range(self.weight_rows)),
@@ -115,15 +124,12 @@ class TrainQueue(wiring.Component):
         self._ends = self._lists("end", self.rows, reset_less=True)
         self._holds = self._lists("holds", 2)
         held, stored = Signal(range(self.banks + 1)), Signal()
-        bank, reading = Signal(range(self.banks)), Signal(range(self.banks))
+        bank = Signal(range(self.banks))
         self._write(m, bank, stored, free=held != self.banks)
         with m.If(stored):
-            m.d.sync += bank.eq(Mux(bank == self.banks - 1, 0, bank + 1))
-        with m.If(self.release):
-            m.d.sync += reading.eq(Mux(reading == self.banks - 1, 0, reading + 1))
+            m.d.sync += bank.eq(_after(bank, self.banks))
         m.d.sync += held.eq(held + stored - self.release)
-        m.d.comb += self.full.eq(held != 0)
-        self._read(m, reading)
+        self._read(m, self._walk(m, stored))
         return m
 
     def _lists(self, name: str, most: int, *, reset_less: bool = False) -> Array:
@@ -145,7 +151,7 @@ class TrainQueue(wiring.Component):
             simd=self.simd * self.parts, steps=self.steps, unroll=self.unroll, lanes=self.lanes
         )
         wiring.connect(m, wiring.flipped(self.trains), gather.trains)
-        row, plane = Signal(range(self.rows)), Signal.like(self.plane)
+        row, plane = Signal(range(self.rows)), Signal(range(self.planes))
         weight_row, write = Signal.like(self.row), Signal()
         last_plane, last_row = plane == self.planes - 1, row == self.rows - 1
         m.d.comb += [
@@ -177,43 +183,134 @@ class TrainQueue(wiring.Component):
             with m.If(ram.write_enable):
                 m.d.sync += [end.eq(place), holds.eq(1)]
 
-    def _read(self, m: Module, reading: Signal) -> None:
-        """Go from word to word of a plane, and from list to list."""
-        place, part = Signal(range(self.rows)), Signal(range(self.parts))
-        chosen, inside = Signal.like(part), Signal()  # inside: the plane's first word was read
-        ends, holds = self._ends[reading][self.plane], self._holds[reading][self.plane]
-        has = Cat(holds[k] for k in range(self.parts))
-        at_end = Array(place == ends[k] for k in range(self.parts))[chosen]
-        following, more = Signal.like(part), Signal()
-        m.d.comb += chosen.eq(part)
-        for k in reversed(range(self.parts)):
-            with m.If(~inside & has[k]):
-                m.d.comb += chosen.eq(k)
-            with m.If(has[k] & (chosen < k)):
-                m.d.comb += [following.eq(k), more.eq(1)]
-        empty = ~has.any()
-        m.d.comb += self.last.eq((at_end & ~more) | empty)
-        with m.If(self.read):
-            m.d.sync += [inside.eq(~self.last), part.eq(chosen), place.eq(place + 1)]
-            with m.If(self.last | at_end):
-                m.d.sync += [part.eq(following), place.eq(0)]
+    def _walk(self, m: Module, stored: Value) -> "_Lists":
+        """Name the lists that hold an event, one a cycle, and of a plane without any its first.
+
+        The walk goes through all planes of a sample ``tiles`` times. Its next list lies a register
+        behind it, from where it moves on once what is read is at the end of its own.
+        """
+        bank, plane = Signal(range(self.banks)), Signal(range(self.planes))
+        tile, rest = Signal(range(self.tiles)), Signal(self.parts)
+        walks, stays = Signal(), Signal()  # there is a sample; it has more lists in this plane
+        unwalked = Signal(range(self.banks + 1))  # samples
+        following = _Lists(self)
+        first = Cat(rest[k] & ~rest[:k].any() for k in range(self.parts))
+        moves, starts = Signal(), Signal()
+        plane_ends, sample_ends = Signal(), Signal()
+        m.d.comb += [
+            stays.eq((rest & ~first).any()),
+            moves.eq(walks & (~following.valid | following.taken)),
+            plane_ends.eq(moves & ~stays),
+            sample_ends.eq(plane_ends & (plane == self.planes - 1) & (tile == self.tiles - 1)),
+            starts.eq((~walks | sample_ends) & (unwalked != 0)),
+        ]
+        m.d.sync += unwalked.eq(unwalked + stored - starts)
+        next_bank, next_plane = Signal.like(bank), Signal.like(plane)
+        m.d.comb += [
+            next_bank.eq(Mux(sample_ends, _after(bank, self.banks), bank)),
+            next_plane.eq(Mux(walks, _after(plane, self.planes), 0)),
+        ]
+        holds = self._holds[next_bank][next_plane]
+        with m.If(moves & stays):
+            m.d.sync += rest.eq(rest & ~first)
+        with m.Elif(plane_ends | starts):
+            m.d.sync += [
+                rest.eq(Cat(holds[k] for k in range(self.parts))),
+                bank.eq(next_bank),
+                plane.eq(next_plane),
+                walks.eq(~sample_ends | starts),
+            ]
+        with m.If(plane_ends & (plane == self.planes - 1)):
+            m.d.sync += tile.eq(_after(tile, self.tiles))
+        with m.If(moves):
+            m.d.sync += [
+                following.valid.eq(1),
+                following.bank.eq(bank),
+                following.plane.eq(plane),
+                following.part.eq(_number(first)),
+                following.is_last.eq(~stays),
+                following.is_empty.eq(~rest.any()),
+            ]
+        with m.Elif(following.taken):
+            m.d.sync += following.valid.eq(0)
+        return following
+
+    def _read(self, m: Module, following: "_Lists") -> None:
+        """Go from word to word of a list, and on to the one that follows."""
+        current, place, end = _Lists(self), Signal(range(self.rows)), Signal(range(self.rows))
+        at_end, found = Signal(), Signal(range(self.rows))
+        next_place = (place + 1)[: len(place)]
+        ends = self._ends[following.bank][following.plane]
+        m.d.comb += [
+            self.full.eq(current.valid),
+            self.last.eq(at_end & current.is_last),
+            current.taken.eq(self.read & at_end),
+            following.taken.eq(following.valid & (~current.valid | current.taken)),
+            found.eq(Array(ends[k] for k in range(self.parts))[following.part]),
+        ]
+        with m.If(following.taken):
+            m.d.sync += [
+                *current.follow(following),
+                place.eq(0),
+                end.eq(found),
+                at_end.eq((found == 0) | following.is_empty),
+            ]
+        with m.Else():
+            with m.If(current.taken):
+                m.d.sync += current.valid.eq(0)
+            with m.If(self.read):
+                m.d.sync += [place.eq(next_place), at_end.eq(next_place == end)]
         with m.If(self.release):  # what is written there next are the lists of another sample
             for plane in range(self.planes):
-                lists = self._holds[reading][plane]
+                lists = self._holds[current.bank][plane]
                 m.d.sync += [lists[k].eq(0) for k in range(self.parts)]
 
-        was = delayed(m, chosen, 1, name="part", reset_less=True)
-        was_empty = delayed(m, empty, 1, name="empty", reset_less=True)
+        was = delayed(m, current.part, 1, name="part", reset_less=True)
+        was_empty = delayed(m, current.is_empty, 1, name="empty", reset_less=True)
         words = Value.cast(Array(ram.read_data for ram in self._rams)[was])
         events = Signal(self.simd * self.unroll, reset_less=True)
         m.d.sync += events.eq(words[: len(events)])
         with m.If(was_empty):
             m.d.sync += events.eq(0)
+        address = Cat(place, current.plane, current.bank)
         m.d.comb += [
-            *(ram.read_address.eq(Cat(place, self.plane, reading)) for ram in self._rams),
+            *(ram.read_address.eq(address) for ram in self._rams),
             self.row.eq(words[len(events) :]),
             self.events.as_value().eq(events),
         ]
+
+
+class _Lists:
+    """Registers that name a list: bank, plane and part, whether it is its plane's last, or empty.
+
+    ``taken`` says that in this cycle what is named moves on.
+    """
+
+    def __init__(self, queue: TrainQueue) -> None:
+        self.valid, self.taken = Signal(), Signal()
+        self.bank = Signal(range(queue.banks), reset_less=True)
+        self.plane = Signal(range(queue.planes), reset_less=True)
+        self.part = Signal(range(queue.parts), reset_less=True)
+        self.is_last, self.is_empty = Signal(), Signal()
+
+    def follow(self, other: "_Lists") -> list:
+        """Return the statements by which what another names is named here, and ``valid``."""
+        own = (self.bank, self.plane, self.part, self.is_last, self.is_empty)
+        theirs = (other.bank, other.plane, other.part, other.is_last, other.is_empty)
+        return [self.valid.eq(1), *(a.eq(b) for a, b in zip(own, theirs, strict=True))]
+
+
+def _after(counter: Value, count: int) -> Value:
+    """Return what follows in a counter of ``count``."""
+    return Mux(counter == count - 1, 0, counter + 1)
+
+
+def _number(one: Value) -> Value:
+    """Return the number of the only bit that is set, 0 where none is."""
+    places = range(len(one))
+    return Cat(
+        Cat(one[k] for k in places if k >> bit & 1).any() for bit in range(range_bits(len(one)))
+    )
 
 
 def range_bits(count: int) -> int:

@@ -6,17 +6,19 @@ from itertools import product
 import pytest
 from amaranth.sim import Simulator
 
+from signfire.gen.readers.reader import QUEUE_AHEAD
 from signfire.hdl.train_queue import TrainQueue
 
-SHAPES = [  # size, simd, steps, unroll, lanes, repeats, banks
-    (1, 1, 1, 1, 1, 1, 2),
-    (6, 3, 2, 2, 1, 1, 2),
-    (6, 2, 3, 1, 2, 3, 2),
-    (12, 2, 4, 2, 1, 2, 3),
-    (8, 4, 2, 1, 4, 1, 1),
-    (6, 1, 1, 1, 3, 1, 2),
-    (12, 2, 3, 1, 6, 2, 2),
-    (24, 2, 2, 2, 8, 1, 1),
+SHAPES = [  # size, simd, steps, unroll, lanes, repeats, banks, tiles
+    (1, 1, 1, 1, 1, 1, 2, 1),
+    (6, 3, 2, 2, 1, 1, 2, 1),
+    (6, 2, 3, 1, 2, 3, 2, 2),
+    (12, 2, 4, 2, 1, 2, 3, 1),
+    (8, 4, 2, 1, 4, 1, 1, 3),
+    (6, 1, 1, 1, 3, 1, 2, 2),
+    (6, 1, 1, 1, 6, 1, 3, 1),
+    (12, 2, 3, 1, 6, 2, 2, 1),
+    (24, 2, 2, 2, 8, 1, 1, 2),
 ]
 
 
@@ -66,11 +68,11 @@ class Bench:
     """A queue between a source and a reader that both stall at random."""
 
     def __init__(self, shape: tuple, stalls: float) -> None:
-        size, simd, steps, unroll, lanes, repeats, banks = shape
+        size, simd, steps, unroll, lanes, repeats, banks, tiles = shape
         self.rng, self.stalls, self.lanes = random.Random(repr(shape)), stalls, lanes
         self.dut = TrainQueue(
             size=size, simd=simd, steps=steps, unroll=unroll, lanes=lanes, repeats=repeats,
-            banks=banks,
+            banks=banks, tiles=tiles,
         )  # fmt: skip
         self.samples = every_sample(size, steps, 40)
         self.read: list[list[list]] = []
@@ -112,23 +114,29 @@ class Bench:
             while not ctx.get(dut.full):
                 await self._tick(ctx)
             self.full.append(self.cycle)
-            self.read.append([[] for _ in range(dut.planes)])
-            for plane, words in enumerate(self.read[-1]):
-                last = 0
-                while not last:
-                    while self.rng.random() < self.stalls:
-                        await self._tick(ctx)
-                    ctx.set(dut.plane, plane)
-                    ctx.set(dut.read, 1)
-                    last = ctx.get(dut.last)
-                    if last and plane == dut.planes - 1:
-                        ctx.set(dut.release, 1)
-                        self.released.append(self.cycle)
-                    await self._tick(ctx, words)
-                    ctx.set(dut.read, 0)
-                    ctx.set(dut.release, 0)
+            for tile in range(dut.tiles):
+                self.read.append([[] for _ in range(dut.planes)])
+                for plane, words in enumerate(self.read[-1]):
+                    ends = tile == dut.tiles - 1 and plane == dut.planes - 1
+                    await self._read_plane(ctx, words, ends)
         for _ in range(2):
             await self._tick(ctx)
+
+    async def _read_plane(self, ctx, words: list, ends: bool):
+        """Read a plane, the last one of its sample if it ``ends`` there."""
+        dut, last = self.dut, 0
+        while not last:
+            while self.rng.random() < self.stalls:
+                await self._tick(ctx)
+            assert ctx.get(dut.full), "within a sample a word can be read in every cycle"
+            ctx.set(dut.read, 1)
+            last = ctx.get(dut.last)
+            if last and ends:
+                ctx.set(dut.release, 1)
+                self.released.append(self.cycle)
+            await self._tick(ctx, words)
+            ctx.set(dut.read, 0)
+            ctx.set(dut.release, 0)
 
     async def _tick(self, ctx, words: list | None = None):
         """Let a cycle pass; note the row of what was read in it, events of what was before."""
@@ -144,17 +152,18 @@ class Bench:
 @pytest.mark.parametrize("stalls", [0.0, 0.4])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_list_holds_the_words_with_events_and_no_others(shape, stalls):
-    _, simd, steps, unroll, lanes, repeats, _ = shape
+    _, simd, steps, unroll, lanes, repeats, _, tiles = shape
 
     bench = Bench(shape, stalls).run()
 
     parts = max(1, lanes // simd)
-    assert [queued(s, simd, unroll, steps, repeats, parts) for s in bench.samples] == bench.read
+    lists = [queued(s, simd, unroll, steps, repeats, parts) for s in bench.samples]
+    assert [each for each in lists for _ in range(tiles)] == bench.read
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_words_and_samples_move_in_the_cycles_of_a_train_buffer(shape):
-    size, simd, steps, unroll, lanes, _, banks = shape
+def test_words_move_in_the_cycles_of_a_train_buffer_and_samples_behind_the_walk(shape):
+    size, simd, steps, unroll, lanes, _, banks, _ = shape
     bench = Bench(shape, 0.0).run()
     planes, words, parts = steps // unroll, size // lanes, max(1, simd // lanes)
 
@@ -168,7 +177,7 @@ def test_words_and_samples_move_in_the_cycles_of_a_train_buffer(shape):
             begin = max(taken + 1, freed)
             free = begin + planes - 1
             if word == words - 1:
-                full.append(begin + planes)
+                full.append(begin + planes + TrainQueue.AHEAD)
     read = [0] + [cycle + 1 for cycle in bench.released[:-1]]
     assert [max(a, b) for a, b in zip(full, read, strict=True)] == bench.full
 
@@ -181,7 +190,7 @@ def test_reset_forgets_what_was_gathered(play):
         dut,
         [*[word] * 5, {"reset": 1, "trains.valid": 0}, {"reset": 0}]
         + [{"trains.valid": 1, "trains.payload": [0]}] * 4
-        + [{"trains.valid": 0}] * 3,
+        + [{"trains.valid": 0}] * (5 + TrainQueue.AHEAD),
         ["full", "last", "events", "trains.ready"],
     )
 
@@ -198,9 +207,14 @@ def test_reset_forgets_what_was_gathered(play):
         ({"lanes": 5}, "lanes must divide 12, not 5"),
         ({"lanes": 6}, "simd must divide 6, not 4"),
         ({"repeats": 2}, "repeats must divide 3, not 2"),
+        ({"tiles": 0}, "tiles must be at least 1, not 0"),
     ],
 )
 def test_parts_that_do_not_divide_are_refused(wrong, message):
     numbers = {"size": 12, "simd": 4, "steps": 4, "unroll": 2, "lanes": 2}
     with pytest.raises(ValueError, match=f"^{message}$"):
         TrainQueue(**numbers | wrong)
+
+
+def test_the_cycle_model_knows_how_far_the_walk_is_ahead():
+    assert TrainQueue.AHEAD == QUEUE_AHEAD

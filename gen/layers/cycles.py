@@ -413,7 +413,7 @@ class Gather:
             self.free_from = begin + self.writes - 1
             self.row += 1
             if self.row == spec.rows:
-                self.full.append(begin + self.writes)
+                self.full.append(begin + self.writes + spec.opens)
                 self.row = 0
                 self.announce()
         return taken

@@ -32,8 +32,8 @@ def queue_cost(reader: Reader, technology: Technology) -> Resources:
     """Row of trains under collection, the memories of words and rows, the ends of all lists.
 
     There are as many memories as rows come in a word of the stream. A list of every step of every
-    bank has a register of its end, and whether it holds an event at all; the ends are chosen from
-    once to write and once to read, and compared with.
+    bank has a register of its end, and whether it holds an event at all; both are chosen from once
+    to write and once to walk ahead of what is read.
     """
     steps, row_bits = reader.source_code.steps, queued_row_bits(reader)
     rows, _, _ = reader.written
@@ -44,27 +44,31 @@ def queue_cost(reader: Reader, technology: Technology) -> Resources:
     memory = scaled(ram_cost(technology, depth, width + row_bits, style), parts)
     place, lists = address_bits(rows), reader.lines * reader.planes
     each = (
-        (2 * place + 2) * multiplexer_luts(lists)
+        (place + 2) * multiplexer_luts(lists)
         + lists  # which list is written to
         + place  # one on, or the first
         + -(-width // 3)  # whether a word holds an event
-        + -(-2 * place // 3)  # whether it is the last
         + (width + row_bits) * 2 / 3 * (parts > 1)  # which memory is read
         + 4 * (parts > 1)  # which is next
     )
+    ahead = place * multiplexer_luts(lists * parts) + -(-2 * place // 3)
     counters = counter_luts(rows) + counter_luts(reader.planes) + row_bits + place
+    counters += counter_luts(reader.planes) + counter_luts(reader.tiles)
     shifting = row if reader.planes > 1 else 0
     gather = gather_cost(technology, reader.word, reader.source_lanes, steps)
     own = Resources(
-        lut=shifting + counters + round(parts * each) + 12,
+        lut=shifting + counters + round(parts * each + ahead) + 12,
         ff=row
         + parts * lists * (place + 1)
         + width
         + 2 * place
         + row_bits
-        + address_bits(reader.planes)
-        + 2 * address_bits(parts)
-        + 7,
+        + place
+        + 3 * address_bits(reader.planes)
+        + address_bits(reader.tiles)
+        + 4 * address_bits(parts)
+        + 3 * address_bits(reader.lines)
+        + 12,
         lone_ff=row - shifting + width,
     )
     return gather + memory + own

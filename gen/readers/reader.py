@@ -27,6 +27,7 @@ from ..model.network import INPUT
 from ..technology import Technology
 
 BANKS = 2  # samples a train buffer holds: one is read while the next arrives
+QUEUE_AHEAD = 3  # cycles from a sample that a queue holds to its first word: the walk of its lists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,8 @@ class ReaderTiming:
         Words of a step that are read when this source's have been.
     writes
         Cycles that a row takes to be written; ``None`` for those of the layer's planes.
+    opens
+        Cycles from when a line is written to when it can be read, beyond the next.
     """
 
     stream: int
@@ -62,6 +65,7 @@ class ReaderTiming:
     writes: int | None = None
     summed: int = 0
     pace: int = 1
+    opens: int = 0
 
     @property
     def lines(self) -> int:
@@ -210,6 +214,7 @@ class Reader(ABC):
             bands=self.bands,
             end=end,
             writes=writes,
+            opens=QUEUE_AHEAD if self.folding.skips else 0,
         )
 
     @property

@@ -66,7 +66,7 @@ class TrainReader(wiring.Component, Generic[Read]):
 
     @abstractmethod
     def make_buffer(self, technology: Technology) -> Any:
-        """Return what holds the trains, with ``trains``, ``plane``, ``release`` and ``events``."""
+        """Return what holds the trains, with ``trains``, ``release`` and ``events``."""
 
     def _more_members(self) -> dict[str, Any]:
         """Return the ports of a kind beside those that all have."""
@@ -88,9 +88,13 @@ class TrainReader(wiring.Component, Generic[Read]):
         m = Module()
         m.submodules.buffer = buffer = self.buffer
         wiring.connect(m, wiring.flipped(self.trains), buffer.trains)
-        m.d.comb += buffer.plane.eq(self.plane)
+        self._lead_plane(m)
         self._read(m)
         return m
+
+    def _lead_plane(self, m: Module) -> None:
+        """Tell the buffer which plane is read, where it does not know by itself."""
+        m.d.comb += self.buffer.plane.eq(self.plane)
 
     def _walk(self, m: Module) -> None:
         """Read windows, one after the other."""
@@ -156,6 +160,9 @@ class QueueReader(TrainReader[Read]):
     def _more_members(self) -> dict[str, Any]:
         reader = self.reader
         return {"last": Out(1), "row": Out(range(reader.words // reader.repeats))}
+
+    def _lead_plane(self, m: Module) -> None:
+        """Lead nothing: a queue goes from plane to plane by itself."""
 
 
 def make_reader(reader: Reader, technology: Technology) -> TrainReader:

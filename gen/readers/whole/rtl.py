@@ -3,7 +3,6 @@
 from typing import Any
 
 from amaranth.hdl import Module
-from amaranth.lib import wiring
 
 from ....hdl.train_buffer import TrainBuffer
 from ....hdl.train_queue import TrainQueue
@@ -43,6 +42,7 @@ class QueuedSamples(QueueReader[WholeReader]):
         return TrainQueue(
             size=reader.inputs,
             banks=reader.lines,
+            tiles=reader.tiles,
             repeats=reader.repeats,
             **buffer_numbers(reader, technology),
         )
@@ -74,12 +74,8 @@ class RegisteredSamples(TrainReader[WholeReader]):
             lanes=reader.source_lanes,
         )
 
-    def elaborate(self, platform) -> Module:
-        m = Module()
-        m.submodules.buffer = self.buffer
-        wiring.connect(m, wiring.flipped(self.trains), self.buffer.trains)
-        self._read(m)
-        return m
+    def _lead_plane(self, m: Module) -> None:
+        """Lead nothing: a register moves on step by step as it is read."""
 
     def _read(self, m: Module) -> None:
         buffer = self.buffer
