@@ -382,6 +382,7 @@ def test_schedules_are_read_from_words(text, expected):
     [
         ("fc1:steps=6,weight_bits=8", ("fc1", LayerOptions(steps=6, weight_bits=8))),
         ("a.b:clip=1.5,code=offset", ("a.b", LayerOptions(clip=1.5, code="offset"))),
+        ("a.b:reach=1.25", ("a.b", LayerOptions(reach=1.25))),
         (
             "fc1:schedule=exponential:0.15,0.95,steps=8",
             ("fc1", LayerOptions(schedule=PAPER, steps=8)),
@@ -422,6 +423,10 @@ def test_layer_options_are_read_from_words(text, expected):
          "fc1: weight_bits must lie in 2..8, not 1"),
         (lambda: Options(layers={"fc1": LayerOptions(clip=0)}),
          "fc1: clip must be positive, not 0"),
+        (lambda: Options(layers={"fc1": LayerOptions(reach=0)}),
+         "fc1: reach must be positive, not 0"),
+        (lambda: Options(layers={"fc1": LayerOptions(reach=2, clip=1)}),
+         "fc1: clip says how far the neurons reach: leave out clip or reach"),
         (lambda: Options(firing="overlapped", steps=16, input_steps=2),
          "overlapped firing needs one T for all populations, but the input has 2 and the layers "
          "16 (leave it out, or use settled firing)"),
@@ -434,7 +439,7 @@ def test_layer_options_are_read_from_words(text, expected):
         (lambda: parse_layer("fc1"), "options of a layer read like fc1:steps=6,weight_bits=8, not "
          "'fc1'"),
         (lambda: parse_layer("fc1:pe=2"), "a layer has the options steps, weight_bits, code, "
-         "schedule, clip, not 'pe' (fc1:pe=2)"),
+         "schedule, clip, reach, not 'pe' (fc1:pe=2)"),
         (lambda: parse_layer("fc1:steps=six"), "steps of fc1 must be a whole number, not 'six'"),
         (lambda: parse_layer("fc1:clip=six"), "clip of fc1 must be a number, not 'six'"),
         (lambda: parse_layer("fc1:schedule=x"), "schedule must be one of binary, exponential, "

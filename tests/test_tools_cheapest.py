@@ -216,3 +216,111 @@ def test_the_cheapest_that_keeps_the_loss_is_taken_else_the_one_that_loses_least
 
     taken = found.options.layers["fc1"].steps if not found.options.layers == {} else None
     assert (taken or found.options.steps, found.met) == (steps, met)
+
+
+# -- what costs nothing ------------------------------------------------------------------------
+
+
+def test_units_that_conversions_share_change_nothing():
+    units = {}
+    fine = Options(steps=5, weight_bits=8, input_steps=6, equalise=1.0)
+    stretched = replace(fine, layers={"fc1": LayerOptions(reach=1.25)})
+
+    first = [calibrate(network(), SAMPLES, o, units=units).hash for o in (fine, stretched)]
+    second = [calibrate(network(), SAMPLES, o, units=units).hash for o in (fine, stretched)]
+
+    alone = [calibrate(network(), SAMPLES, o).hash for o in (fine, stretched)]
+    assert first == second == alone and len(set(alone)) == 2
+    assert len(units) == 1  # of fc1, whose reach all its channels share
+
+
+def test_a_reach_stretches_the_range_of_equalised_channels():
+    fine = Options(steps=8, weight_bits=8, input_steps=8, equalise=1.0)
+    plain, stretched, clipped = (
+        calibrate(network(), SAMPLES, replace(fine, layers={"fc1": own}))
+        for own in (LayerOptions(), LayerOptions(reach=1.25), LayerOptions(clip=3.0))
+    )
+
+    assert stretched["fc1"].spike_code.unit == pytest.approx(1.25 * plain["fc1"].spike_code.unit)
+    assert clipped["fc1"].spike_code.unit * clipped["fc1"].spike_code.high == pytest.approx(3.0)
+    exact = network().answers(SAMPLES)
+    lost = verdict.compare(network(), exact, verdict.outputs(stretched, SAMPLES), SAMPLES)
+    assert lost.r2 is not None and lost.r2 > 0.999
+
+
+def test_what_costs_nothing_is_turned_where_nothing_keeps_the_loss():
+    made = search(loss=0.0, base=Options(steps=3, weight_bits=3, input_steps=1))
+    params = made.plain(3, 3, 1)
+    worst = cheapest.Choice(
+        options=made.options(params),
+        params=params,
+        points=5.0,
+        differing=5.0,
+        effort=knobs.effort(network(), made.options(params)),
+    )
+    tried, turned = {repr(worst.options)}, []
+
+    while (found := made.turned_down(worst, tried, free=True)) is not None:
+        turned.append({key for key in found if found[key] != params[key]})
+        tried.add(repr(made.options(found)))
+        assert knobs.effort(network(), made.options(found)) == worst.effort
+
+    assert turned == [{"equalise"}] * 3 + [{"reach of fc1"}] * 2
+
+
+def test_words_say_what_costs_nothing_too():
+    found = Options(steps=4, equalise=0.5, layers={"fc1": LayerOptions(reach=1.25, steps=5)})
+
+    words = knobs.words(network(), SAMPLES, Options(steps=4), found)
+
+    assert words == ["--steps", "5", "--equalise", "0.5", "--layer", "fc1:reach=1.25"]
+
+
+# -- what is lost, of few samples --------------------------------------------------------------
+
+
+def test_errors_of_all_samples_are_looked_at_on_each():
+    exact = np.array([[1.0, 0.0, -9, -9], [0.1, 0.0, -9, -9]])
+    said = exact + np.array([[0.0, 0.5, 0, 0], [0, 0, 0, 0]])  # on the sample that is sure
+
+    assert verdict.expected(network(), exact, said) == pytest.approx([0, 0])
+
+    wavering = 100 * np.tanh(0.1)
+    assert verdict.paired(network(), exact, said) == pytest.approx([0, wavering / 2])
+    assert verdict.compare(network(), exact, said).points == pytest.approx(wavering / 4)
+
+
+def test_groups_are_looked_at_by_others():
+    groups = np.repeat(np.arange(8), 20)
+    made = search(groups=groups)
+
+    assert made.chosen.how == verdict.IN_TURN
+    rows = {row.tobytes(): k for k, row in enumerate(SAMPLES)}
+    seen, judges = (
+        {int(groups[rows[row.tobytes()]]) for row in part}
+        for part in (made.looks.calibrate, made.looks.judges)
+    )
+    assert seen and judges and not seen & judges
+
+
+# -- what is left to do ------------------------------------------------------------------------
+
+
+def test_bounds_are_named_only_where_more_would_do(monkeypatch):
+    made = search(loss=2.0, base=Options(steps=2, weight_bits=2))
+    found = made.run(13)
+
+    assert not found.met and found.bounds == ("--steps", "--weight-bits")
+    said = cheapest.sentence(found, 2.0)
+    assert said.endswith("(leave out --steps and --weight-bits: the finest settings lose no more)")
+    assert search(loss=2.0).run(13).met  # which is the way out
+
+
+def test_more_is_asked_for_where_no_settings_keep_the_loss():
+    made = search(loss=0.0)
+    found = made.run(12)
+
+    assert not found.met and found.bounds == ()
+    allowed = np.ceil(10 * found.judged.found.points) / 10
+    said = cheapest.sentence(found, 0.0)
+    assert said.endswith(f"(calibrate on more samples, or allow {allowed:g})")

@@ -208,10 +208,10 @@ def test_designs_of_other_steps_keep_their_lanes():
 
 
 def test_settings_that_the_integers_cannot_hold_are_passed_over(monkeypatch):
-    def narrow(network, samples, options):
+    def narrow(network, samples, options, **shared):
         if options.of("fc1").steps > 4:
             raise ValueError("one unit would be worth too many of the others")
-        return calibrate(network, samples, options)
+        return calibrate(network, samples, options, **shared)
 
     options = replace(FINE, layers={"fc1": LayerOptions(steps=2)})
     assert cure_of(options) > 4

@@ -1,16 +1,17 @@
 """Cheapest: the settings of a conversion that cost least and lose no more than is allowed.
 
 What is searched are T of the input and of every population, bits of every population's weights,
-codes, and how far the neurons of each population reach. What is made small are the cycles of one
-lane times the bits of all weights, see :class:`.knobs.Effort`. What is lost is the accuracy that is
-expected to be lost (:func:`.verdict.expected`); for values, the variance in per cent that is not
-explained.
+codes, how far the neurons of each population reach, and how far channels are equalised; the last
+two cost nothing. What is made small are the cycles of one lane times the bits of all weights, see
+:class:`.knobs.Effort`. What is lost is the accuracy that is expected to be lost
+(:func:`.verdict.paired`); for values, the variance in per cent that is not explained.
 
 Trials come from Optuna's tree-structured Parzen estimator, each from a seed of its own, after a
 ladder of settings alike for all populations; the last of them turn single knobs of the best one
-down. Some of those that keep the loss, from the cheapest to the dearest, are then judged as every
-conversion is, on samples that they did not see, and the first that keeps it again is the result.
-A record of finished trials lets an interrupted search go on.
+down, or where nothing keeps the loss yet, what costs nothing of the one that loses least. Some of
+those that keep the loss, from the cheapest to the dearest, are then judged as every conversion is,
+on samples that they did not see, and the first that keeps it again is the result. A record of
+finished trials lets an interrupted search go on.
 """
 
 # Ref: T. Akiba et al., "Optuna: A Next-generation Hyperparameter Optimization Framework", KDD 2019.
@@ -24,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..gen.convert.calibrate import calibrate
+from ..gen.convert.calibrate import Units, calibrate
+from ..gen.convert.equalise import HOMOGENEOUS
 from ..gen.convert.options import AUTO, LayerOptions, Options
 from ..gen.design.design import Design
 from ..gen.model.network import Network
@@ -43,6 +45,8 @@ STARTUP = 8  # trials that are drawn evenly
 JUDGED = 8  # settings that are judged at most
 APART = (-2, -1, 0, 1, 2)  # places of a knob beside what its family has
 REACHES = (1.0, 0.8, 1.25)  # times the range that the search of ranges takes
+EQUALISED = (AUTO, 0.0, 0.5, 1.0)
+MISSES = 3  # settings that are judged where none keeps the loss by a quick look
 CODES = (AUTO, "centred")
 IMPOSSIBLE = 1000.0  # points that settings lose whose integers cannot be
 MOST_DIFFERING = 10.0  # times the loss: of the answers that differ, whatever they are worth
@@ -94,6 +98,8 @@ class Cheapest:
     effort : its cost
     trials : how many were made, and ``kept`` of them that keep the loss by a quick look
     met : whether no more is lost, judged on samples that were not seen
+    bounds : of the options that were given, those without which the finest settings would keep
+        the loss where these do not
     interrupted : whether the search was cut short
     """
 
@@ -104,6 +110,7 @@ class Cheapest:
     kept: int
     met: bool
     interrupted: bool
+    bounds: tuple[str, ...] = ()
 
 
 class Search:
@@ -157,8 +164,11 @@ class Search:
                 f"of its training, or were given (leave out --loss)"
             )
         self.looks = looks(network, samples, self.chosen, self.base, lambda said: None)
-        self.reach = self._ranges()
+        self.reach = self._reaching()
+        self.equalises = self.base.equalise is None and not self.base.paper
+        self.equalises &= any(p.function in HOMOGENEOUS for p in network.populations[1:-1])
         self.record = TrialRecord(record, self.key)
+        self.units: dict[bytes, Units] = {}  # by the samples that calibrate
 
     def _values(self, knob: Knob) -> tuple[int, ...]:
         """Return what a knob may be: no more than was given, and nothing else where a layer was."""
@@ -171,25 +181,22 @@ class Search:
             most = min(self.base.input_steps, most or self.base.input_steps)
         return tuple(value for value in knob.values if most is None or value <= most)
 
-    def _ranges(self) -> dict[str, float]:
-        """Return the greatest value that each population expresses, of those that choose it."""
+    def _reaching(self) -> tuple[str, ...]:
+        """Return the populations whose range is searched."""
         if self.base.firing != "settled" or self.base.dynamics != "signgd":
-            return {}
+            return ()
         if self.base.schedule.eta0 is not None:
-            return {}
+            return ()
         free = {name for knob in self.knobs if knob.family == STEPS for name in knob.populations}
-        given = {name for name, own in self.base.layers.items() if own.clip is not None}
-        design = calibrate(self.network, self.looks.calibrate, self.options({}))
-        return {
-            p.name: p.train_code.high * p.train_code.unit
-            for p in design.populations[1:-1]
-            if p.name in free - given
-        }
+        layers = self.base.layers.items()
+        given = {name for name, own in layers if (own.clip, own.reach) != (None, None)}
+        return tuple(p.name for p in self.network.populations[1:-1] if p.name in free - given)
 
     @property
     def key(self) -> str:
         """SHA-256 of all that decides what a trial finds."""
         said = {"loss": self.loss, "base": asdict(self.base), "reach": self.reach}
+        said["equalises"] = self.equalises
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
         digest.update(np.ascontiguousarray(self.looks.judges).tobytes())
         digest.update(self.looks.exact.round(6).tobytes())
@@ -202,17 +209,18 @@ class Search:
         options = self.base
         if "code" in params and params["code"] != AUTO:
             options = replace(options, code=params["code"])
+        if params.get("equalise", AUTO) != AUTO:
+            options = replace(options, equalise=params["equalise"])
         for knob in self.knobs:
             values = self._values(knob)
             place = values.index(self._nearest(values, params.get(knob.family, values[-1])))
             place = min(max(place + params.get(knob.said, 0), 0), len(values) - 1)
             options = knob.turned(options, values[place])
         layers = dict(options.layers)
-        for name, reach in self.reach.items() if params else ():
+        for name in self.reach:
             factor = params.get(f"reach of {name}", 1.0)
             if factor != 1.0:
-                own = layers.get(name, LayerOptions())
-                layers[name] = replace(own, clip=float(f"{factor * reach:.4g}"))
+                layers[name] = replace(layers.get(name, LayerOptions()), reach=factor)
         return replace(options, layers=layers)
 
     @staticmethod
@@ -231,6 +239,8 @@ class Search:
                 found[knob.said] = trial.suggest_categorical(knob.said, APART)
         if self.base.code == AUTO and self.reach:
             found["code"] = trial.suggest_categorical("code", CODES)
+        if self.equalises:
+            found["equalise"] = trial.suggest_categorical("equalise", EQUALISED)
         for name in self.reach:
             found[f"reach of {name}"] = trial.suggest_categorical(f"reach of {name}", REACHES)
         return found
@@ -246,23 +256,29 @@ class Search:
         found |= {knob.said: 0 for knob in several}
         if self.base.code == AUTO and self.reach:
             found["code"] = AUTO
+        if self.equalises:
+            found["equalise"] = AUTO
         return found | {f"reach of {name}": 1.0 for name in self.reach}
 
-    def turned_down(self, best: Choice, tried: set[str]) -> dict[str, Any] | None:
+    def turned_down(
+        self, best: Choice, tried: set[str], *, free: bool = False
+    ) -> dict[str, Any] | None:
         """Return parameters of the best with one knob turned down, the one that saves most.
 
-        ``None`` where all that can be turned was.
+        ``free`` turns only what costs nothing. ``None`` where all that can be turned was.
         """
         options = []
-        for knob in self.knobs:
+        for knob in () if free else self.knobs:
             name = knob.said if knob.said in best.params else knob.family
             params = {**best.params, name: best.params[name] - 1}
             if knob.said in best.params and params[name] not in APART:
                 continue
             options.append(params)
+        if self.equalises:
+            options += [{**best.params, "equalise": strength} for strength in EQUALISED]
         for name in self.reach:
             options += [{**best.params, f"reach of {name}": factor} for factor in REACHES]
-        fresh = {}
+        fresh: dict[str, tuple[float, dict[str, Any]]] = {}
         for params in options:
             made = self.options(params)
             if repr(made) not in tried:
@@ -314,10 +330,13 @@ class Search:
         import optuna
 
         keeping = [choice for choice in found if self.keeps(choice.points, choice.differing)]
-        best = min(keeping, key=lambda choice: choice.effort.product, default=None)
+        # Of settings that cost alike the better one leaves more to save.
+        best = min(keeping, key=lambda c: (c.effort.product, c.points), default=None)
         self._tell(number, trials, best)
-        if best is not None and number >= max(len(LADDER), round(trials * (1 - TURNED_SHARE))):
-            params = self.turned_down(best, {repr(choice.options) for choice in found})
+        if number >= max(len(LADDER), round(trials * (1 - TURNED_SHARE))):
+            nearest = best or min(found, key=lambda choice: choice.points)
+            tried = {repr(choice.options) for choice in found}
+            params = self.turned_down(nearest, tried, free=best is None)
             if params is not None:
                 study.enqueue_trial(params)
         study.sampler = optuna.samplers.TPESampler(
@@ -362,12 +381,16 @@ class Search:
     def _judged(self, found: Sequence[Choice], *, interrupted: bool) -> Cheapest:
         """Judge those that keep the loss, the cheapest first, until one does so again.
 
-        Where none of them does, the finest settings are judged too, and what loses least is taken.
+        Where none of them does, the finest settings are judged too, and what loses least is taken;
+        where none keeps it by a quick look, some that come nearest.
         """
         keeping = [choice for choice in found if self.keeps(choice.points, choice.differing)]
         keeping.sort(key=lambda choice: choice.effort.product)
         unlike = {repr(choice.options): choice for choice in keeping}
         order = spread([choice.options for choice in unlike.values()], JUDGED)
+        if not order:
+            nearest = sorted(found, key=lambda choice: choice.points)
+            order = list({repr(c.options): c.options for c in nearest}.values())[:MISSES]
         order += [finest] if (finest := self.options({})) not in order else []
         judged: list[tuple[float, Options, verdict.Judged]] = []
         met = False
@@ -387,11 +410,26 @@ class Search:
             kept=len(unlike),
             met=met,
             interrupted=interrupted,
+            bounds=() if met else self._bounds(),
         )
+
+    def _bounds(self) -> tuple[str, ...]:
+        """Return the options that keep the finest settings from keeping the loss."""
+        said = {STEPS: "--steps", WEIGHTS: "--weight-bits", INPUT: "--input-steps"}
+        words = tuple(word for family, word in said.items() if self.limits[family] is not None)
+        finest = self.base
+        for knob in self.knobs:
+            finest = knob.turned(finest, knob.values[-1])
+        if not words or repr(finest) == repr(self.options({})):
+            return ()
+        self.say("judging what was not allowed")
+        seen = self._judge(finest).found
+        return words if self.keeps(seen.points, 100 * (seen.differing or 0.0)) else ()
 
     def _judge(self, options: Options) -> verdict.Judged:
         def convert(samples: np.ndarray) -> Design:
-            return calibrate(self.network, samples, options)
+            key = hashlib.sha256(samples.tobytes()).digest()
+            return calibrate(self.network, samples, options, units=self.units.setdefault(key, {}))
 
         return verdict.judge(self.network, self.samples, self.chosen, convert)
 
@@ -412,12 +450,22 @@ def sentence(found: Cheapest, loss: float) -> str:
     """Return the result in words."""
     seen = found.judged.found
     cut = ", cut short" if found.interrupted else ""
-    kept = "" if found.met else f", more than the {loss:g} that were allowed"
+    kept = "" if found.met else f", more than the {loss:g} that were allowed ({_way_out(found)})"
     return (
         f"cheapest of {found.trials} settings{cut}: {found.effort.steps:,} synapse steps, "
         f"{found.effort.bits:,} bits of weights; {seen.points:.2f} points are expected to be "
         f"lost{kept}"
     )
+
+
+def _way_out(found: Cheapest) -> str:
+    """Return what is left to do where nothing that was tried keeps the loss."""
+    if found.bounds:
+        *first, last = found.bounds
+        given = f"{', '.join(first)} and {last}" if first else last
+        return f"leave out {given}: the finest settings lose no more"
+    more = "samples" if found.judged.found.groups is None else "groups"
+    return f"calibrate on more {more}, or allow {np.ceil(10 * found.judged.found.points) / 10:g}"
 
 
 def record(found: Cheapest, loss: float, words: Sequence[str]) -> dict[str, Any]:

@@ -249,7 +249,7 @@ def cli() -> None:
     "layers",
     multiple=True,
     metavar="NAME:KEY=VALUE,...",
-    help="Exception for a layer: steps, weight_bits, code, schedule, clip. May be repeated.",
+    help="Exception for a layer: steps, weight_bits, code, schedule, clip, reach. May be repeated.",
 )
 @fold_option
 @click.option("--board", help="Board that --fold auto fits the design to.")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..gen.convert.calibrate import calibrate
+from ..gen.convert.calibrate import Units, calibrate
 from ..gen.convert.options import Options
 from ..gen.design.design import Design
 from ..gen.model.network import Network
@@ -58,6 +58,7 @@ class Looks:
     def __post_init__(self) -> None:
         self.exact = self.network.answers(self.judges)
         self.known: dict[str, verdict.Agreement | None] = {}
+        self.units: Units = {}
 
     def at(self, options: Options) -> verdict.Agreement | None:
         """Return how far a conversion agrees.
@@ -69,7 +70,7 @@ class Looks:
             self.progress(f"looking for what loses most, conversion {len(self.known) + 1}")
             self.known[key] = None
             try:
-                design = calibrate(self.network, self.calibrate, options)
+                design = calibrate(self.network, self.calibrate, options, units=self.units)
             except ValueError:
                 return None
             said = verdict.outputs(design, self.judges)
@@ -92,6 +93,11 @@ def looks(
     def some(of: np.ndarray, count: int) -> np.ndarray:
         return samples[np.sort(rng.permutation(of)[:count])]
 
+    if chosen.groups is not None and chosen.parts:
+        # Samples of a group are alike: what has seen one of them knows the others.
+        seen = some(chosen.without(chosen.parts[0]), few)
+        judges = some(chosen.parts[0], 2 * few)
+        return Looks(network=network, calibrate=seen, judges=judges, progress=say)
     seen = some(chosen.base, few)
     apart = chosen.how in (verdict.LEFT_OVER, verdict.KEPT_BACK)
     judges = some(chosen.judges, 2 * few) if apart else seen

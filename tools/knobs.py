@@ -193,9 +193,14 @@ def words(network: Network, samples: np.ndarray, old: Options, new: Options) -> 
         found += ["--input-steps", str(knob.now)]
     if new.code != old.code:
         found += ["--code", new.code]
+    if new.equalise != old.equalise:
+        found += ["--equalise", f"{new.equalise:g}"]
     for name, own in new.layers.items():
-        if own.clip is not None and own.clip != old.layers.get(name, LayerOptions()).clip:
-            single.setdefault(name, []).append(f"clip={own.clip:g}")
+        before_it = old.layers.get(name, LayerOptions())
+        for key in ("clip", "reach"):
+            value = getattr(own, key)
+            if value is not None and value != getattr(before_it, key):
+                single.setdefault(name, []).append(f"{key}={value:g}")
     for name, said in single.items():
         found += ["--layer", f"{name}:{','.join([*_kept(old, name, said), *said])}"]
     return found
@@ -205,7 +210,7 @@ def _kept(options: Options, name: str, words: Sequence[str]) -> list[str]:
     """Return what options say of a layer already, but for what ``words`` say anew."""
     own, anew = options.layers.get(name, LayerOptions()), {w.partition("=")[0] for w in words}
     kept = {"steps": own.steps, "weight_bits": own.weight_bits, "code": own.code}
-    kept["clip"] = own.clip
+    kept |= {"clip": own.clip, "reach": own.reach}
     return [f"{k}={v}" for k, v in kept.items() if v is not None and k not in anew]
 
 

@@ -62,6 +62,7 @@ class Room:
 
 
 Seen = tuple[np.ndarray, dict[str, np.ndarray], dict[str, list[np.ndarray]]]
+Units = dict[tuple[object, ...], np.ndarray]  # by population and what is asked of its channels
 
 
 def forward(network: Network, samples: np.ndarray, options: Options) -> Seen:
@@ -123,6 +124,7 @@ def calibrate(
     like: Design | None = None,
     seen: Seen | None = None,
     room: Room | None = None,
+    units: Units | None = None,
 ) -> Design:
     """Convert a Network to a Design on sample data.
 
@@ -144,6 +146,9 @@ def calibrate(
     seen
         What :func:`forward` returned for the same network and samples, where several conversions
         share it.
+    units
+        What channels need for their unit, where several conversions of the same network and samples
+        share it; filled as they come.
 
     Returns
     -------
@@ -200,7 +205,7 @@ def calibrate(
         options = replace(options, weight_bits=widest_weights(like), budget_bits=None)
         if dict(like.provenance.get("options") or {}).get("paper"):  # its scales are the paper's
             options = as_paper(options, like.input.spike_code.steps)
-    network, outputs, operands = equalised(network, outputs, operands, options)
+    network, outputs, operands = equalised(network, outputs, operands, options, units)
     room = room or Room()
     if like is not None:
         network, outputs, operands = in_units_of(network, outputs, operands, options, like, room)
@@ -395,8 +400,13 @@ def equalised(
     outputs: dict[str, np.ndarray],
     operands: dict[str, list[np.ndarray]],
     options: Options,
+    known: Units | None = None,
 ) -> tuple[Network, dict[str, np.ndarray], dict[str, list[np.ndarray]]]:
-    """Equalise a network, and what its populations say for the samples with it."""
+    """Equalise a network, and what its populations say for the samples with it.
+
+    ``known`` holds the units of channels that were looked for before, see :func:`calibrate`.
+    """
+    known = {} if known is None else known
     if options.paper:
         return _moved(outputs, operands, *scaled(network, outputs, options.percentile))
     strength = options.equalise
@@ -407,18 +417,21 @@ def equalised(
         return network, outputs, operands
 
     def units(population: Population) -> np.ndarray | None:
-        own = options.of(population.name)
+        own = replace(options.of(population.name), reach=1.0)  # which all channels share
         readers = [p for q in network.populations for p in q.sources if p.source == population.name]
         if own.clip is not None or any(trained_step(p) for p in readers):
             return None  # the range is given in the network's own numbers, or the weights are
         kind = code_kind(network, population, own)
-        seen = np.moveaxis(outputs[population.name], 1, 0).reshape(population.shape[0], -1)
-        return np.array(
-            [
-                choose_code(channel, kind, own, options.percentile).unit if channel.any() else 0.0
-                for channel in seen
-            ]
-        )
+        key = population.name, kind, own.steps, own.schedule, options.percentile
+        if key not in known:
+            seen = np.moveaxis(outputs[population.name], 1, 0).reshape(population.shape[0], -1)
+            known[key] = np.array(
+                [
+                    choose_code(each, kind, own, options.percentile).unit if each.any() else 0.0
+                    for each in seen
+                ]
+            )
+        return known[key]
 
     return _moved(outputs, operands, *equalise(network, units, strength=float(strength)))
 

@@ -20,7 +20,9 @@ STEPS, WEIGHT_WIDTH = 4, 4  # where nothing is said, and nothing was trained
 class LayerOptions:
     """What one layer does otherwise than :class:`Options` says; ``None`` leaves it so.
 
-    ``clip`` is the greatest real value that the layer's neurons express, in place of the search.
+    ``clip`` is the greatest real value that the layer's neurons express, in place of the search;
+    its channels then keep one range. ``reach`` is by how much the range that the search finds, or
+    the percentile, is stretched.
     """
 
     steps: int | None = None
@@ -28,6 +30,7 @@ class LayerOptions:
     code: str | None = None
     schedule: Schedule | None = None
     clip: float | None = None
+    reach: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,7 @@ class LayerSettings:
     code: str
     schedule: Schedule
     clip: float | None = None
+    reach: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +188,12 @@ class Options:
             _check_layer(f"{name}: ", layer.steps, layer.weight_bits, layer.code)
             if layer.clip is not None and not layer.clip > 0:
                 raise ValueError(f"{name}: clip must be positive, not {layer.clip}")
+            if layer.reach is not None and not 0 < layer.reach < float("inf"):
+                raise ValueError(f"{name}: reach must be positive, not {layer.reach}")
+            if None not in (layer.clip, layer.reach):
+                raise ValueError(
+                    f"{name}: clip says how far the neurons reach: leave out clip or reach"
+                )
         if self.firing == "overlapped" or self.dynamics != "signgd":
             self._check_overlapped()
         if self.paper:
@@ -223,10 +233,12 @@ class Options:
         if self.equalise:
             raise ValueError("the paper scales every ReLU by its own value (leave equalise out)")
         for name, layer in self.layers.items():
-            if layer.clip is not None:
-                raise ValueError(
-                    f"the paper takes the greatest value of {name!r} for its scale (leave clip out)"
-                )
+            for key, given in {"clip": layer.clip, "reach": layer.reach}.items():
+                if given is not None:
+                    raise ValueError(
+                        f"the paper takes the greatest value of {name!r} for its scale (leave "
+                        f"{key} out)"
+                    )
 
     @property
     def layer_steps(self) -> int:
@@ -247,6 +259,7 @@ class Options:
             code=self._code(own.code),
             schedule=self.schedule if own.schedule is None else own.schedule,
             clip=own.clip,
+            reach=1.0 if own.reach is None else own.reach,
         )
 
     def _code(self, own: str | None) -> str:
@@ -336,6 +349,7 @@ LAYER_WORDS: dict[str, Callable[[str], object]] = {
     "code": str,
     "schedule": parse_schedule,
     "clip": float,
+    "reach": float,
 }
 
 

@@ -176,6 +176,7 @@ def choose_code(activations: np.ndarray, kind: str, options: LayerSettings, perc
 
     The range is ``options.clip`` where given; the activations' percentile where the schedule has
     an ``eta0``; else the fraction of the greatest activation that leaves the least squared error.
+    Both of the latter are stretched by ``options.reach``.
     """
     low, high = min(0.0, float(activations.min())), max(0.0, float(activations.max()))
     if low == high:
@@ -194,12 +195,13 @@ def choose_code(activations: np.ndarray, kind: str, options: LayerSettings, perc
         return code_for(options.clip / max(high, -low))
     if options.schedule.eta0 is not None:
         scale = float(np.percentile(np.abs(activations), percentile))
-        return code_for(scale / max(high, -low) if scale > 0 else 1.0)
+        return code_for(options.reach * (scale / max(high, -low) if scale > 0 else 1.0))
     seen = activations.reshape(-1)
     if seen.size > CLIP_SAMPLE:
         seen = seen[np.random.default_rng(0).integers(0, seen.size, CLIP_SAMPLE)]
-    codes = [code_for(fraction) for fraction in CLIPS]
-    return min(codes, key=lambda code: float(((quantised(code, seen) - seen) ** 2).mean()))
+    codes = {fraction: code_for(fraction) for fraction in CLIPS}
+    found = min(codes, key=lambda f: float(((quantised(codes[f], seen) - seen) ** 2).mean()))
+    return codes[found] if options.reach == 1 else code_for(options.reach * found)
 
 
 def quantised(code: SpikeCode, targets: np.ndarray) -> np.ndarray:

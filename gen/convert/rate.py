@@ -100,7 +100,8 @@ def convert(
         own = options.of(population.name)
         code = None
         if population.function != READOUT:
-            theta = own.clip or _theta(population, outputs[population.name], options.percentile)
+            seen = outputs[population.name]
+            theta = own.clip or own.reach * _theta(population, seen, options.percentile)
             code = RateCode(steps=1, theta=theta, leak=leak)
             found.values[population.name] = np.clip(outputs[population.name] / theta, 0, 1)
         (operand,) = population.operands
