@@ -137,6 +137,10 @@ def test_an_ending_costs_no_neuron_and_the_host_gives_what_forward_returns(end: 
     assert np.allclose(returned.ravel(), wanted.ravel(), atol=1e-5)
 
 
+def wavering(x: Tensor) -> Tensor:
+    return x + torch.tensor([0.5, 0.0])  # either of two is the greatest
+
+
 DECIDING_ENDINGS = {
     "below one half": (lambda x: torch.sigmoid(x) < 0.5, 1),
     "not above": (lambda x: (torch.sigmoid(x.squeeze(1)) <= 0.5).float(), 1),
@@ -159,6 +163,10 @@ DECIDING_ENDINGS = {
     "the best two": (lambda x: torch.softmax(x, 1).topk(2).indices, 3),
     "the best of topk": (lambda x: x.topk(1, dim=1).indices, 3),
     "the order": (lambda x: x.argsort(1, descending=True), 3),
+    "the second of two": (lambda x: wavering(x).argmax(1) == 1, 2),
+    "the first of two": (lambda x: (torch.softmax(wavering(x), 1).argmax(1) == 0).float(), 2),
+    "not the first of two": (lambda x: wavering(x).argmax(1, keepdim=True) != 0, 2),
+    "where it is the second": (lambda x: torch.where(wavering(x).argmax(1).eq(1), 1, 0), 2),
 }
 
 
@@ -176,6 +184,61 @@ def test_an_ending_that_decides_costs_no_neuron_and_the_host_decides_alike(end: 
     assert [p.function for p in network.populations] == ["input", "relu", "readout"]
     assert decided.ravel().tolist() == wanted.ravel().tolist()
     assert len(np.unique(wanted)) > 1
+
+
+NUMBERS = {
+    "plus and minus": (lambda x: torch.where(x > 0.1, 1, -1), 1, (-1, 1)),
+    "of a probability": (lambda x: torch.where(torch.sigmoid(x) > 0.5, 1.0, -1.0), 1, (-1, 1)),
+    "the other way": (lambda x: torch.where(torch.sigmoid(x) < 0.5, 1, -1), 1, (-1, 1)),
+    "two and five": (lambda x: torch.where(x.squeeze(1) > 0.1, 5.0, 2.0), 1, (2, 5)),
+    "of tensors": (
+        lambda x: torch.where(x > 0.1, torch.ones_like(x), -torch.ones_like(x)),
+        1,
+        (-1, 1),
+    ),
+    "scalars in tensors": (
+        lambda x: torch.where(x > 0.1, torch.tensor(3.0), torch.tensor(-3.0)),
+        1,
+        (-3, 3),
+    ),
+    "sign": (torch.sign, 1, (-1, 1)),
+    "sign of several": (lambda x: x.sign(), 3, (-1, 1)),
+    "sign of a difference": (lambda x: torch.sgn(x[:, 1] - x[:, 0] - 0.5), 2, (-1, 1)),
+    "the class of two": (lambda x: torch.where(wavering(x).argmax(1) == 1, 1, -1), 2, (-1, 1)),
+}
+
+
+@pytest.mark.parametrize("end", NUMBERS)
+def test_numbers_of_a_decision_are_remembered(end: str) -> None:
+    function, outputs, (no, yes) = NUMBERS[end]
+    model, x = Ends(function, outputs), samples(5)
+
+    network = import_network(model, x)
+
+    (output,) = network.head
+    wanted = model(torch.from_numpy(x)).detach().numpy().reshape(len(x), -1)
+    answers = output.answers(network.head.part(network.answers(x), output))
+    assert isinstance(output, Threshold | Labels) and output.decides and not output.guessed
+    assert {output.no, output.yes} == {no, yes}
+    assert [p.function for p in network.populations] == ["input", "relu", "readout"]
+    assert answers["value"].reshape(len(x), -1).tolist() == wanted.tolist()
+    assert set(np.unique(wanted)) == {no, yes}
+    labels = wanted if output.size > 1 else wanted[:, 0]
+    assert output.truth(labels, "net").tolist() == answers["label"].tolist()
+    again = type(output).of_record(output.record())
+    assert again == output
+
+
+def test_a_row_with_one_1_is_the_class() -> None:
+    model, x = Ends(lambda x: F.one_hot(x.argmax(1), 3).float()), samples(5)
+
+    (output,) = import_network(model, x).head
+
+    found = output.decisions(import_network(model, x).answers(x))
+    assert isinstance(output, Classes) and output.decides and found is not None
+    wanted = model(torch.from_numpy(x)).numpy()
+    assert found.tolist() == wanted.argmax(1).tolist()
+    assert output.truth(wanted.astype(int), "net").tolist() == found.tolist()
 
 
 BOTH = {
@@ -211,7 +274,9 @@ def test_values_and_places_of_the_best_are_two_forms_of_the_same_logits(end: str
         lambda x: x.topk(2, largest=False).indices,
         lambda x: x.sort(1).values,
         lambda x: x.max(0).values,
-        lambda x: torch.where(x > 0, 2, 0),
+        lambda x: torch.where(x > 0, x, 0),
+        lambda x: x.argmax(1) == 1,
+        lambda x: F.one_hot(x.argmax(1), 5),
         lambda x: x.eq(0),
     ],
 )

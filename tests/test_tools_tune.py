@@ -245,10 +245,12 @@ def test_schedules_of_the_search_are_read_back(text, expected):
 
 def test_command_writes_a_design_and_says_how_to_make_it(tmp_path, capfd):
     with np.load(TOOLS / "mnist_calibrate.npz") as samples:
-        np.savez(tmp_path / "some.npz", x=samples["x"][:120], y=samples["y"][:120])
+        flat = samples["x"][:120].reshape(120, -1)
+        np.savez(tmp_path / "some.npz", x=flat, y=samples["y"][:120])
     args = ["tune-schedule", f"{TOOLS}/mnist_mlp.py:mlp32"]
     args += ["--weights", f"{TOOLS}/mnist_mlp32.pth", "--calibrate", f"{tmp_path}/some.npz"]
     args += ["--budget", "3", "--trials", "3", "--images", "40", "--samples", "60", "--json"]
+    args += ["--sample-shape", "28,28"]
     args += ["-o", str(tmp_path / "d.npz")]
 
     status = console.run_program(cli.cli, "signfire", args)
@@ -265,7 +267,7 @@ def test_command_writes_a_design_and_says_how_to_make_it(tmp_path, capfd):
     convert[convert.index("-o") + 1] = str(tmp_path / "again.npz")
     assert console.run_program(cli.cli, "signfire", convert) == 0
     again = api.load_design(tmp_path / "again.npz")
-    assert again.hash == first["design_hash"]
+    assert again.hash == first["design_hash"] and again.sample_shape == (28, 28)
 
 
 def test_maximum_of_values_keeps_the_code_of_its_source():

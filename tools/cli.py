@@ -37,6 +37,7 @@ from .options import (
     model_options,
     needs_record,
     sample_options,
+    shape_option,
     tell_random_weights,
     told_fold,
     weight_options,
@@ -102,11 +103,7 @@ def cli() -> None:
     help="Typical samples, some hundred do: .npz, .npy, .csv, or a folder of images.",
 )
 @sample_options
-@click.option(
-    "--sample-shape",
-    metavar="N,N,...",
-    help="Shape of a sample where the file holds flat ones, as the rows of a .csv are: 1,28,28.",
-)
+@shape_option
 @click.option(
     "--groups",
     metavar="NAME|N",

@@ -20,6 +20,7 @@ from .options import (
     model_options,
     numbers,
     sample_options,
+    shape_option,
     tell_random_weights,
     whole_numbers,
 )
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     help="Typical samples: .npz, .npy, .csv, or a folder of images.",
 )
 @sample_options
+@shape_option
 @click.option("-o", "--output", required=True, type=NEW_FILE, help="The design file to write.")
 @click.option("--name", help="Name of the design; by default the factory's.")
 @click.option("--budget", default=8, show_default=True, help="Mean T of the populations, at most.")
@@ -87,6 +89,7 @@ def tune_schedule(
     inputs: str | None,
     labels: str | None,
     white: int,
+    sample_shape: str | None,
     output: Path,
     name: str | None,
     budget: int,
@@ -124,6 +127,7 @@ def tune_schedule(
         labels=labels,
         white=white,
         arguments=arguments,
+        shape=() if sample_shape is None else whole_numbers("--sample-shape", sample_shape),
     )
     data = source.samples()
     tell_random_weights(source)
@@ -160,6 +164,7 @@ def tune_schedule(
     asked += [] if inputs is None else ["--inputs", inputs]
     asked += [] if labels is None else ["--labels", labels]
     asked += [] if white == 1 else ["--white", str(white)]
+    asked += [] if sample_shape is None else ["--sample-shape", sample_shape]
     asked += [] if name is None else ["--name", name]
     again = shlex.join([*asked, *tune.words(found.best.options)])
     data_out = tune.record_of(found)

@@ -71,6 +71,16 @@ def sample_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def shape_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--sample-shape``."""
+    return click.option(
+        "--sample-shape",
+        metavar="N,N,...",
+        help="Shape of a sample where the file holds flat ones, as the rows of a .csv are: "
+        "1,28,28.",
+    )(function)
+
+
 def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--data``, ``--inputs``, ``--labels`` and ``--white``; see :func:`given_data`."""
     return click.option("--data", required=True, type=FILE, help=DATA)(sample_options(function))

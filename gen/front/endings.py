@@ -10,6 +10,10 @@ x < c                                  -x > -c, and sigmoid(x) < c is sigmoid(-x
 a > b                                  a - b > 0
 not (x > c)                            x <= c
 where(x > c, 1, 0)                     x > c
+where of two other numbers             where with plain numbers
+sign(x)                                where(x > 0, 1, -1): 0 itself, which is rare, goes down
+argmax(x) == 1 of two, == 0            x[1] - x[0] > 0, x[0] - x[1] >= 0
+one_hot(argmax(x), its size)           argmax(x)
 argmin(x)                              argmax(-x)
 =====================================  ==============================================
 """
@@ -41,7 +45,7 @@ OF_TWO = {
 ONE_BY_ONE = ("sigmoid", "special_expit", "tanh", "log_sigmoid")
 FILLED = {"ones_like": 1.0, "ones": 1.0, "zeros_like": 0.0, "zeros": 0.0}
 # Behind these the ending goes on: what they decide about may be rewritten too.
-DECIDING = ("gt", "ge", "argmax", "max", "topk", "sort", "round")
+DECIDING = ("where", "gt", "ge", "argmax", "max", "topk", "sort", "round")
 
 
 class Endings:
@@ -63,6 +67,11 @@ class Endings:
             "rsub": self.other_probability,
             "sub": self.other_probability,
             "where": self.chosen,
+            "sign": self.signed,
+            "sgn": self.signed,
+            "one_hot": self.hot,
+            "eq": self.equal,
+            "ne": self.equal,
             "logical_not": self.denied,
             "bitwise_not": self.denied,
             "argmin": self.least,
@@ -119,6 +128,9 @@ class Endings:
         if name_of(node) in ("full", "full_like", "scalar_tensor"):
             value = node.args[0 if name_of(node) == "scalar_tensor" else 1]
             return float(value) if isinstance(value, bool | int | float) else None
+        if name_of(node) == "neg":
+            inner = self._number(node.args[0])
+            return None if inner is None else -inner
         return self._constant(node)
 
     def _constant(self, node: Node) -> float | None:
@@ -243,7 +255,66 @@ class Endings:
             return decision
         if numbers == (0.0, 1.0):
             return self._made(node, aten.logical_not.default, decision)
-        return None
+        plain = not isinstance(first, Node) and not isinstance(second, Node)
+        if None in numbers or plain or numbers[0] == numbers[1]:
+            return None
+        if shape_of(decision) != shape_of(node):
+            return None
+        return self._made(node, aten.where.Scalar, decision, *numbers)
+
+    def signed(self, node: Node) -> Node:
+        """Say a sign as one of two numbers."""
+        above = self._made(node, aten.gt.Scalar, node.args[0], 0.0)
+        return self._made(node, aten.where.Scalar, above, 1.0, -1.0)
+
+    def hot(self, node: Node) -> Node | None:
+        """Say a row with a 1 at the place of the greatest as that place."""
+        place, classes = node.args[0], node.args[1] if len(node.args) > 1 else -1
+        assert isinstance(place, Node)
+        found = self._greatest(place)
+        return None if found is None or found[1] != classes else place
+
+    def equal(self, node: Node) -> Node | None:
+        """Say that the greatest of two is one of them as a comparison of both."""
+        place, number = node.args[0], self._number(node.args[1])
+        if not isinstance(place, Node) or number not in (0.0, 1.0):
+            return None
+        found = self._greatest(place)
+        if found is None or found[1] != 2:
+            return None
+        logits, _, axis, keeps = found
+        first, second = (
+            self._made(node, aten.slice.Tensor, logits, axis, k, k + 1)
+            if keeps
+            else self._made(node, aten.select.int, logits, axis, k)
+            for k in (0, 1)
+        )
+        if (number == 1) == (_kind(node) == "eq"):
+            difference = self._made(node, aten.sub.Tensor, second, first)
+            above = self._made(node, aten.gt.Scalar, difference, 0.0)
+        else:
+            difference = self._made(node, aten.sub.Tensor, first, second)
+            above = self._made(node, aten.ge.Scalar, difference, 0.0)
+        return above if place is before(place) else self._again(node, place, before(place), above)
+
+    def _greatest(self, place: Node) -> tuple[Node, int, int, bool] | None:
+        """Return of what a node is the place of the greatest, how many, its axis, if it is kept."""
+        inner = before(place)
+        if name_of(inner) != "argmax":
+            return None
+        link, dim, keeps, *_ = (*inner.args, None, None)
+        if not isinstance(link, Node) or not isinstance(dim, int):
+            return None
+        axis = dim % (len(shape_of(link)) + 1)
+        if axis == 0:
+            return None
+        logits = link
+        if name_of(before(link)) in OF_TWO and shape_of(before(link)) == shape_of(link):
+            same = before(link).args[1]
+            if not isinstance(same, int) or same % (len(shape_of(link)) + 1) != axis:
+                return None
+            (logits,) = before(link).all_input_nodes
+        return logits, shape_of(link)[axis - 1], axis, keeps is True
 
     def least(self, node: Node) -> Node | None:
         """Say the place of the least as that of the greatest of the negative."""

@@ -17,6 +17,7 @@ from torch.export.graph_signature import ConstantArgument, OutputKind
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
+from ..model.heads.above import Above
 from ..model.heads.head import guessed
 from ..model.heads.links import AMONG, logit_of
 from ..model.heads.output import Output
@@ -59,6 +60,8 @@ class Tail:
         A decision is taken off: an argmax along ``axis``, or a comparison with ``threshold``.
     threshold
         Of the logit.
+    no, yes
+        Numbers that stand for what the comparison decides.
     top
         So many of the best along ``axis`` are returned: their values, or their places where it
         ``decides``; 0 for all of them.
@@ -70,6 +73,8 @@ class Tail:
     axis: int = 0
     decides: bool = False
     threshold: float | None = None
+    no: float = 0.0
+    yes: float = 1.0
     top: int = 0
 
     def output(self, start: int) -> Output:
@@ -85,7 +90,9 @@ class Tail:
                 settings["kind"] = "values"
             return guessed(shape, name=self.name, start=start, decides=self.decides, **settings)
         found = guessed(shape, name=self.name, start=start, link=self.link or "sigmoid")
-        return replace(found, link=self.link, decides=True, guessed=False, threshold=self.threshold)
+        found = replace(found, link=self.link, decides=True, guessed=False)
+        assert isinstance(found, Above), "what is compared is yes or no"
+        return replace(found, threshold=self.threshold, no=self.no, yes=self.yes)
 
 
 def shape_of(node: Node) -> tuple[int, ...]:
@@ -136,6 +143,10 @@ def _names(structure: Any, path: str = "") -> Iterator[tuple[str, int]]:
 def tail_of(name: str, node: Node) -> Tail:
     """Return a value that ``forward`` returns, with what is taken off at its end."""
     plain = Tail(name=name, node=node)
+    numbers = _numbers(before(node))
+    if numbers is not None:
+        chosen = tail_of(name, before(node).all_input_nodes[0])
+        return plain if chosen.threshold is None else replace(chosen, no=numbers[1], yes=numbers[0])
     decided = _decision(plain, before(node))
     behind = decided or plain
     inner = before(behind.node)
@@ -167,6 +178,16 @@ def tail_of(name: str, node: Node) -> Tail:
             return decided  # a softmax keeps the order along its own axis alone
         axis = decided.axis
     return replace(behind, node=source, link=link, axis=axis, threshold=threshold)
+
+
+def _numbers(node: Node) -> tuple[float, float] | None:
+    """Return the two numbers of which a node chooses one by a decision, if it does."""
+    if name_of(node) != "where" or len(node.args) != 3:
+        return None
+    yes, no = node.args[1:]
+    if isinstance(yes, int | float) and isinstance(no, int | float) and yes != no:
+        return float(yes), float(no)
+    return None
 
 
 def _without_rounding(behind: Tail, plain: Tail) -> Tail:

@@ -26,11 +26,14 @@ class Labels(Above):
         return "" if int(np.prod(shape)) > 1 else "has one value, which is no set of labels"
 
     def said(self) -> str:
-        return f"{self.size} labels, each yes above {self.shown:.4g}"
+        yes, _ = self.said_of_both
+        return f"{self.size} labels, each {yes} above {self.shown:.4g}"
 
     def answers(self, values: np.ndarray, given: np.ndarray | None = None) -> Answers:
         rows = values.reshape(len(values), -1)
         found: Answers = {"label": (rows > self.threshold).astype(np.int64)}
+        if self.names_its_own:
+            found["value"] = self.numbers(found["label"])
         if self.is_probability:
             found["probability"] = self.probabilities(values).reshape(rows.shape)
         elif not self.decides:
@@ -43,7 +46,7 @@ class Labels(Above):
                 f"labels must be 0 or 1 for each of the {self.size} outputs of {network!r}, "
                 f"(n, {self.size}), not of shape {labels.shape}"
             )
-        found = whole(labels.reshape(len(labels), self.size), "0 or 1")
+        found = whole(self.as_labels(labels).reshape(len(labels), self.size), "0 or 1")
         if len(found) and (found.min() < 0 or found.max() > 1):
             raise ValueError(
                 f"labels must be 0 or 1 for each output of {network!r}, not {ends(found)}"

@@ -149,6 +149,12 @@ class Output(ABC):
         """Return the decisions, (n, ...) int64; ``None`` for a kind that decides nothing."""
         return self.answers(values, given).get("label")
 
+    def decided(self, values: np.ndarray) -> np.ndarray:
+        """Return the numbers by which ``forward`` says what it decides."""
+        found = self.decisions(values)
+        assert found is not None, "what decides has decisions"
+        return found
+
     def with_threshold(self, value: float) -> Self:
         """Return the output with a threshold of what ``forward`` returns."""
         raise self.without_threshold()

@@ -25,11 +25,14 @@ class Threshold(Above):
         return "" if int(np.prod(shape)) == 1 else f"has shape {shape}, and a threshold needs one"
 
     def said(self) -> str:
-        return f"yes above {self.shown:.4g}, else no"
+        yes, no = self.said_of_both
+        return f"{yes} above {self.shown:.4g}, else {no}"
 
     def answers(self, values: np.ndarray, given: np.ndarray | None = None) -> Answers:
         row = values.reshape(len(values))
         found: Answers = {"label": (row > self.threshold).astype(np.int64)}
+        if self.names_its_own:
+            found["value"] = self.numbers(found["label"])
         if self.is_probability:
             found["probability"] = self.probabilities(values).reshape(len(values))
         elif not self.decides:
@@ -42,7 +45,7 @@ class Threshold(Above):
                 f"labels must be 0 or 1, one a sample, for the one output of {network!r}, not of "
                 f"shape {labels.shape}"
             )
-        found = whole(labels.reshape(-1), "0 or 1")
+        found = whole(self.as_labels(labels).reshape(-1), "0 or 1")
         if len(found) and (found.min() < 0 or found.max() > 1):
             raise ValueError(
                 f"labels must be 0 or 1 for the one output of {network!r}, which decides between "
