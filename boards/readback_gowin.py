@@ -13,10 +13,13 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..sim.chip import Chip
 from .boards import Board
@@ -30,6 +33,7 @@ _BLOCK_RAM_ROWS = 256  # fuse rows of one block RAM's contents
 _BLOCK_RAM_COLUMNS = 180
 _WIDTHS = {1: "1", 2: "2", 4: "4", 9: "9", 18: "16", 36: "X36"}
 _CLEARS = {"SET": 1, "RESET": 0, "PRESET": 1, "CLEAR": 0}
+_LOGIC = {"LUT", "DFF", "ALU", "RAM"}  # first letters of cells that no other tile sets
 Place = tuple[int, int]
 
 
@@ -67,6 +71,88 @@ def _database(device: str) -> Any:
         return chipdb.load_chipdb(str(path))
 
 
+class _CellsOnly:
+    """A database whose tiles have no connections: gowin_unpack reads cells, and no more."""
+
+    def __init__(self, db: Any) -> None:
+        self._db = db
+        self._tiles: dict[int, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)
+
+    def __getitem__(self, place: Place) -> Any:
+        tile = self._db[place]
+        if tile.ttyp not in self._tiles:
+            self._tiles[tile.ttyp] = replace(tile, pips={}, clock_pips={})
+        return self._tiles[tile.ttyp]
+
+
+class _Wiring:
+    """What a device connects, whatever its fuses; and the logic tiles that were read before."""
+
+    def __init__(self, device: str) -> None:
+        self.db = _database(device)
+        self.cells = _CellsOnly(self.db)
+        self.read: dict[tuple[int, bytes], tuple[dict[str, set[str]], list]] = {}
+        self._nets: dict[tuple[Place, str], str] = {}
+        self._tables: dict[int, list[tuple[str, set, dict[frozenset, list[str]]]]] = {}
+
+    def choices(self, table: dict) -> list[tuple[str, set, dict[frozenset, list[str]]]]:
+        """Return of each target all fuses that choose its source, and the sources by fuses."""
+        found = self._tables.get(id(table))
+        if found is None:
+            found = self._tables[id(table)] = []  # the table lives as long as this, and so its id
+            for target, choices in table.items():
+                sources: dict[frozenset, list[str]] = {}
+                for source, bits in choices.items():
+                    sources.setdefault(frozenset(bits), []).append(source)
+                found.append((target, set().union(*choices.values()), sources))
+        return found
+
+    @cached_property
+    def on_nodes(self) -> set[tuple[int, int, str]]:
+        """Wires that a node joins to others."""
+        return set().union(*(wires for _, wires in self.db.nodes.values()))
+
+    @cached_property
+    def _aliases(self) -> dict[str, str]:
+        """Name of a wire to the one name of its node, as gowin_unpack has it."""
+        from apycula.chipdb import wire2global
+
+        aliases: dict[str, str] = {}
+        for _, wires in self.db.nodes.values():
+            names = [
+                f"R{row + 1}C{col + 1}_{wire}"
+                for row, col, wire in sorted(wires, key=lambda w: (len(w[2]), w))
+            ]
+            aliases.update({name: names[0] for name in names[1:]})
+        neighbours = (("N", 0, 1, "SN"), ("S", 2, 1, "SN"), ("W", 1, 0, "EW"), ("E", 1, 2, "EW"))
+        for row, col, i in itertools.product(range(self.db.rows), range(self.db.cols), (1, 2)):
+            for side, down, right, name in neighbours:
+                wire = wire2global(row + down, col + right, self.db, f"{side}1{i}1")
+                aliases[wire] = f"R{row + 1}C{col + 1}_{name}{i}0"
+        for (top, col, line), segment in self.db.segments.items():
+            aliases |= _long_wire(top, col, line, segment)
+        return aliases
+
+    def net(self, place: Place, wire: str) -> str:
+        """Return the name of a wire's node."""
+        found = self._nets.get((place, wire))
+        if found is None:
+            from apycula.chipdb import wire2global
+
+            name: str = wire2global(place[0] + 1, place[1] + 1, self.db, wire)
+            found = self._nets[place, wire] = self._aliases.get(name, name)
+        return found
+
+
+@cache
+def _wiring(device: str) -> _Wiring:
+    """Return the wiring of a device, which takes a second to make."""
+    return _Wiring(device)
+
+
 class _Chip:
     """Fuses of one file, tile by tile, and what they connect."""
 
@@ -80,7 +166,7 @@ class _Chip:
         self.db = _database(device)
         self.pinout = self.db.pinout[variant][package]
         gowin_unpack._device = gowin_pack.device = device
-        self.device = device
+        self.wiring = _wiring(device)
         try:
             bitmap, header, _, _ = bslib.read_bitstream(str(bitstream))
         except (AssertionError, ValueError, IndexError, UnicodeDecodeError) as error:
@@ -90,9 +176,11 @@ class _Chip:
         if header[3] != self.db.cmd_hdr[3]:
             raise ReadbackError(f"{bitstream.name} is not for a {device}, the device of this board")
         self.contents = bitmap[self.db.height :]
-        self.tiles = chipdb.tile_bitmap(self.db, bitmap, empty=True)
+        self.tiles = {
+            place: [fuses.tobytes() for fuses in np.asarray(tile, np.uint8)]
+            for place, tile in chipdb.tile_bitmap(self.db, bitmap, empty=True).items()
+        }
         self.sources: dict[str, str] = {}
-        self._tables: dict[int, tuple[dict, list]] = {}
         self.bels: dict[Place, dict[str, set[str]]] = {}
         for place, tile in self.tiles.items():
             self._read_tile(place, tile)
@@ -108,66 +196,50 @@ class _Chip:
                 return found[0], found[1]
         raise ReadbackError(f"gowin_unpack does not know the part {part} of {board.name}")
 
-    def _read_tile(self, place: Place, tile: list[list[int]]) -> None:
-        row, col = place
-        bels, _, _ = self.unpack.parse_tile_(self.db, row, col, tile, self.tiles, noiostd=False)
-        self.bels[place] = bels
-        data = self.db[row, col]
+    def _read_tile(self, place: Place, tile: list[bytes]) -> None:
+        """Read cells and connections; of logic tiles alike, which most are, the first is read."""
+        data = self.db[place]
+        alike = (data.ttyp, b"".join(tile)) if _LOGIC.issuperset(map(_stem, data.bels)) else None
+        found = None if alike is None else self.wiring.read.get(alike)
+        if found is None:
+            found = self._cells_of(place, tile), self._connections_of(data, tile)
+            if alike is not None:
+                self.wiring.read[alike] = found
+        self.bels[place], connections = found
+        for target, fitting, burnt, clock in connections:
+            # The four spines of a tap have the same fuses: the one that runs by is meant.
+            near = [s for s in fitting if (*place, s) in self.wiring.on_nodes] if clock else []
+            for source in near or fitting:
+                self._connect(place, target, source, strong=burnt)
+
+    def _cells_of(self, place: Place, tile: list[bytes]) -> dict[str, set[str]]:
+        """Return the cells of a tile and how they are set, as gowin_unpack reads them."""
+        bels, _, _ = self.unpack.parse_tile_(
+            self.wiring.cells, *place, tile, self.tiles, noiostd=False
+        )
+        return bels
+
+    def _connections_of(self, data: Any, tile: list[bytes]) -> list[tuple[str, list, bool, bool]]:
+        """Return targets, the sources that fit, whether fuses say so, and whether it is a clock."""
         on = {(y, x) for y, fuses in enumerate(tile) for x, fuse in enumerate(fuses) if fuse}
+        found = []
         for table in (data.pips, data.clock_pips):
-            for target, mask, sources in self._choices(table):
+            clock = table is data.clock_pips
+            for target, mask, sources in self.wiring.choices(table):
                 burnt = mask & on
-                fitting = sources.get(frozenset(burnt), ()) if burnt or table is data.pips else ()
-                # The four spines of a tap have the same fuses: the one that runs by is meant.
-                near = [source for source in fitting if (row, col, source) in self._on_nodes]
-                for source in near if table is data.clock_pips and near else fitting:
-                    self._connect(place, target, source, strong=bool(burnt))
-
-    def _choices(self, table: dict) -> list[tuple[str, set, dict[frozenset, list[str]]]]:
-        """Return of each target all fuses that choose its source, and the sources by fuses."""
-        known = self._tables.get(id(table))
-        if known is None:
-            found = []
-            for target, choices in table.items():
-                sources: dict[frozenset, list[str]] = {}
-                for source, bits in choices.items():
-                    sources.setdefault(frozenset(bits), []).append(source)
-                found.append((target, set().union(*choices.values()), sources))
-            known = self._tables[id(table)] = (table, found)  # the table lives as long as its id
-        return known[1]
-
-    @cached_property
-    def _on_nodes(self) -> set[tuple[int, int, str]]:
-        return set().union(*(wires for _, wires in self.db.nodes.values()))
+                fitting = sources.get(frozenset(burnt)) if burnt or not clock else None
+                if fitting:
+                    found.append((target, fitting, bool(burnt), clock))
+        return found
 
     def _connect(self, place: Place, target: str, source: str, *, strong: bool) -> None:
         end = self.net(place, target)
         if strong or end not in self.sources:
             self.sources[end] = self.net(place, source)
 
-    @cached_property
-    def _aliases(self) -> dict[str, str]:
-        """Name of a wire to the one name of its node, as gowin_unpack has it."""
-        aliases: dict[str, str] = {}
-        for _, wires in self.db.nodes.values():
-            names = [
-                f"R{row + 1}C{col + 1}_{wire}"
-                for row, col, wire in sorted(wires, key=lambda w: (len(w[2]), w))
-            ]
-            aliases.update({name: names[0] for name in names[1:]})
-        neighbours = (("N", 0, 1, "SN"), ("S", 2, 1, "SN"), ("W", 1, 0, "EW"), ("E", 1, 2, "EW"))
-        for row, col, i in itertools.product(range(self.db.rows), range(self.db.cols), (1, 2)):
-            for side, down, right, name in neighbours:
-                wire = self.chipdb.wire2global(row + down, col + right, self.db, f"{side}1{i}1")
-                aliases[wire] = f"R{row + 1}C{col + 1}_{name}{i}0"
-        for (top, col, line), segment in self.db.segments.items():
-            aliases |= _long_wire(top, col, line, segment)
-        return aliases
-
     def net(self, place: Place, wire: str) -> str:
         """Return the name of a wire's node."""
-        name: str = self.chipdb.wire2global(place[0] + 1, place[1] + 1, self.db, wire)
-        return self._aliases.get(name, name)
+        return self.wiring.net(place, wire)
 
     def ports(self, place: Place, cell: str) -> dict[str, str]:
         """Return the wire of each port of a cell; apycula's lists of wires are no port of ours."""
@@ -754,6 +826,10 @@ def _memory_candidates(kind: str) -> Iterator[tuple[dict, dict[str, str]]]:
         for port in ({}, *_byte_enables(36, "SDP")) if a == 36 else ({},):
             settings = {"widths": (a, b), "reset": reset, "blocks": (block_a, block_b)}
             yield settings | {"registered": 0}, attributes | port
+
+
+def _stem(name: str) -> str:
+    return name[:3]
 
 
 def _selected(side: str, block: int) -> dict[str, str]:
