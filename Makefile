@@ -16,7 +16,7 @@ TESTS ?=
 N ?= 20
 ONLY ?=
 DRAWN ?=
-LIMIT ?= 240
+LIMIT ?= 60
 SEED ?= 1
 
 VENV := .venv

@@ -1,6 +1,7 @@
 """The table of planted faults: every text and test is there; and how faults are judged."""
 
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,9 +82,11 @@ def tree(tmp_path) -> Path:
 
 
 @pytest.fixture
-def copy(tree, tmp_path) -> Copy:
+def copy(tree, tmp_path) -> Iterator[Copy]:
     (tmp_path / "copy").mkdir()
-    return Copy(tree, tmp_path / "copy", tmp_path / "cache")
+    copy = Copy(tree, tmp_path / "copy", tmp_path / "cache")
+    yield copy
+    copy.close()
 
 
 def test_a_text_that_is_gone_or_there_twice_is_told(tree) -> None:

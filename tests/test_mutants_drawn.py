@@ -1,10 +1,13 @@
 """Mutants drawn by seed: which there are, which tests run, and what counts as seen."""
 
 import argparse
+import ast
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import draw
+import marks
 import pytest
 from copies import BROKEN, LATE, MISSED, SEEN, Copy, Verdict
 from draw import UNTESTED, Covering, Judge, Mutant, drawn, mutants_of, product
@@ -62,9 +65,11 @@ def tree(tmp_path) -> Path:
 
 
 @pytest.fixture
-def copy(tree, tmp_path) -> Copy:
+def copy(tree, tmp_path) -> Iterator[Copy]:
     (tmp_path / "copy").mkdir()
-    return Copy(tree, tmp_path / "copy", tmp_path / "cache")
+    copy = Copy(tree, tmp_path / "copy", tmp_path / "cache")
+    yield copy
+    copy.close()
 
 
 def test_every_mutant_of_a_file_changes_its_line() -> None:
@@ -115,6 +120,7 @@ def test_tests_of_the_name_come_first_then_those_that_import_the_module(tree) ->
 PRETENDED = {
     "tests/test_gen_rule.py": {
         "test_wrong": lambda rule: False,
+        "test_odd": lambda rule: False,
         "test_tie": lambda rule: not rule["fires"](3, 3),
         "test_below": lambda rule: rule["fires"](2, 3) or "endless",
     },
@@ -124,34 +130,48 @@ PRETENDED = {
 }
 
 
+FAILS = "test_wrong"  # without a mutant too
+
+
 class PretendedCopy:
-    """A copy whose tests are functions of the mutated module; one of them always fails."""
+    """A copy whose tests are functions of the mutated module; some fail without a mutant too."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root, self.ran = root, []
+
+    def close(self) -> None:
+        """Nothing was started."""
 
     def write(self, file: str, text: str) -> None:
         (self.root / file).write_text(text)
+
+    def record(self, file: str) -> dict:
+        """Say that all tests run the function and the module, but none those of other files."""
+        names = ["gen/rule.py:1:0", "gen/rule.py:5:4", "gen/rule.py:6:4"]
+        tests = {
+            f"{file}::{name}": {"passed": name != FAILS, "seconds": 1.0, "reached": [1, 2]}
+            for name in PRETENDED[file]
+        }
+        return {"names": names, "collected": [0], "tests": tests}
 
     def test(self, tests, *options: str, limit: float = 9.0) -> Verdict:
         rule: dict = {}
         try:
             exec((self.root / "gen/rule.py").read_text(), rule)
         except Exception:
-            return Verdict(outcome=BROKEN, by="no import", seconds=1.0)
-        if "--collect-only" in options:
-            return Verdict(outcome=MISSED, by="", seconds=1.0)
+            return Verdict(outcome=BROKEN, by="no import", seconds=1.0, spent=1.0)
         for file, _, only in (test.partition("::") for test in tests):
             for name, passes in PRETENDED[file].items():
                 test = f"{file}::{name}"
-                if test in options or (only and name != only):
+                if only and name != only:
                     continue
+                self.ran.append(test)
                 found = passes(rule)
                 if found == "endless":
-                    return Verdict(outcome=LATE, by="", seconds=limit)
+                    return Verdict(outcome=LATE, by="", seconds=limit, spent=limit)
                 if not found:
-                    return Verdict(outcome=SEEN, by=test, seconds=1.0)
-        return Verdict(outcome=MISSED, by="", seconds=1.0)
+                    return Verdict(outcome=SEEN, by=test, seconds=1.0, spent=1.0)
+        return Verdict(outcome=MISSED, by="", seconds=1.0, spent=1.0)
 
 
 def mutant(file: str, line: int, operator: str, occurrence: int = 0) -> Mutant:
@@ -168,20 +188,25 @@ LESS = "ReplaceComparisonOperator_Lt_"
         (mutant("gen/rule.py", 1, "NumberReplacer"), SEEN, "tests/test_gen_other.py::test_limit"),
         (mutant("gen/rule.py", 2, "NumberReplacer", 4), SEEN, "cannot be imported: no import"),
         (mutant("gen/rule.py", 6, f"{LESS}NotEq"), MISSED, ""),
-        (mutant("gen/rule.py", 6, f"{LESS}Gt"), LATE, ""),
+        (
+            mutant("gen/rule.py", 6, f"{LESS}Gt"),
+            SEEN,
+            "does not end: tests/test_gen_rule.py::test_tie; tests/test_gen_rule.py::test_below",
+        ),
         (mutant("gen/lost.py", 2, "ReplaceBinaryOperator_Add_Sub"), UNTESTED, ""),
     ],
     ids=lambda value: str(getattr(value, "operator", ""))[-12:],
 )
 def test_what_fails_without_a_mutant_too_does_not_count(tree, tmp_path, changed, outcome, by):
-    """One test always fails: it is left out, and what the others say counts."""
+    """One test fails as it is recorded, one later: both are left out, what others say counts."""
     text = "LIMIT = 3\nEACH = 1 / (LIMIT - 2)\n\n\ndef fires(v, f):\n    return v < f\n"
     write(tree, {"gen/rule.py": text})
     journal = Journal(tmp_path / "journal.jsonl")
     judge = Judge(Covering(tree, tree / "tests"), journal, "tree", 60.0)
     before = (tree / changed.file).read_text()
 
-    record = judge.judge(PretendedCopy(tree), changed)
+    copy = PretendedCopy(tree)
+    record = judge.judge(copy, changed)
 
     assert (outcome, by) == (record["outcome"], record["by"])
     assert before == (tree / changed.file).read_text()
@@ -189,7 +214,8 @@ def test_what_fails_without_a_mutant_too_does_not_count(tree, tmp_path, changed,
     assert record == kept.get(judge.key(changed))
     if outcome not in (UNTESTED, SEEN) or "::" in by:
         again = Judge(judge.covering, kept, "tree", 60.0)
-        assert {"tests/test_gen_rule.py::test_wrong"} == judge.unsound == again.unsound
+        assert {"tests/test_gen_rule.py::test_odd"} == judge.unsound == again.unsound
+    assert "tests/test_gen_rule.py::test_wrong" not in copy.ran
 
 
 def test_an_earlier_commits_tests_run_on_todays_modules(tree, copy) -> None:
@@ -245,3 +271,83 @@ def test_a_run_counts_and_goes_on_where_it_stopped(tree, tmp_path, monkeypatch, 
     assert 3 == sum(counts.values()) and counts == again
     assert 3 == said.count(" of 3, ")
     assert "" == capsys.readouterr().out
+
+
+def test_a_mutant_whose_tests_take_more_than_its_limit_is_out_of_time(tree, tmp_path) -> None:
+    judge = Judge(Covering(tree, tree / "tests"), Journal(tmp_path / "j"), "tree", 10.0)
+
+    record = judge.judge(PretendedCopy(tree), mutant("gen/rule.py", 5, f"{LESS}Gt"))
+
+    assert LATE == record["outcome"]
+
+
+BLOCKS = {
+    "hdl/__init__.py": "",
+    "hdl/sign.py": (
+        '"""Signs."""\n'
+        "from __future__ import annotations\n\n"
+        "from functools import cache\n\n\n"
+        "def sign(x):\n"
+        '    """Return it."""\n'
+        "    if x < 0:\n"
+        "        return -1\n"
+        "    elif x:\n"
+        "        return 1\n"
+        "    return 0\n\n\n"
+        "@cache\n"
+        "def table():\n"
+        "    return [sign(x) for x in range(3)]\n"
+    ),
+    "tests/test_hdl_sign.py": (
+        "import subprocess, sys\n\nimport pytest\n\nfrom signfire.hdl.sign import sign, table\n\n"
+        "ZERO = sign(0)\n\n\n"
+        "@pytest.fixture(scope='module')\ndef shared():\n    return table()\n\n\n"
+        "def test_below():\n    assert sign(-5) == -1\n\n\n"
+        "def test_first(shared):\n    pass\n\n\n"
+        "def test_second(shared):\n    pass\n\n\n"
+        "def test_wrong():\n    assert sign(3) == 2\n\n\n"
+        "def test_elsewhere():\n"
+        "    program = 'from signfire.hdl.sign import sign; sign(-1)'\n"
+        "    subprocess.run([sys.executable, '-c', program], check=True)\n"
+    ),
+}
+
+
+def test_lines_belong_to_the_innermost_block() -> None:
+    tree = ast.parse(BLOCKS["hdl/sign.py"])
+    names = {line: marks.block_at("s.py", tree, line) for line in range(1, 19)}
+
+    assert {*range(1, 8), *range(14, 18)} == {
+        line for line, name in names.items() if name == "s.py:1:0"
+    }
+    assert {8, 9, 13} == {line for line, name in names.items() if name == "s.py:8:4"}
+    assert ["s.py:10:8", "s.py:11:4", "s.py:12:8"] == [names[line] for line in (10, 11, 12)]
+    assert "s.py:18:4" == names[18]
+
+
+def test_what_each_test_runs_is_recorded(tree, tmp_path) -> None:
+    """A fixture that several share counts for each, and so do processes that a test starts."""
+    for name in FILES:
+        (tree / name).unlink()
+    write(tree, {"pyproject.toml": FILES["pyproject.toml"], **BLOCKS})
+    (tmp_path / "copy").mkdir()
+    copy = Copy(tree, tmp_path / "copy", tmp_path / "cache")
+
+    record = copy.record("tests/test_hdl_sign.py")
+    verdict = copy.test(["tests/test_hdl_sign.py"])
+    none = copy.record("tests/test_gone.py")
+    copy.close()
+
+    def reached(test: str) -> set[str]:
+        places = record["tests"][f"tests/test_hdl_sign.py::test_{test}"]["reached"]
+        return {record["names"][k].removeprefix("hdl/sign.py:") for k in places}
+
+    collected = {record["names"][k] for k in record["collected"]}
+    assert {"hdl/sign.py:1:0", "hdl/sign.py:8:4", "hdl/sign.py:11:4"} <= collected
+    assert {"10:8"} == reached("below") == reached("elsewhere")
+    assert {"18:4", "12:8"} == reached("first") == reached("second")
+    assert {"12:8"} == reached("wrong")
+    failed = [name for name, test in record["tests"].items() if not test["passed"]]
+    assert ["tests/test_hdl_sign.py::test_wrong"] == failed
+    assert (SEEN, *failed) == (verdict.outcome, verdict.by)
+    assert {} == none["tests"]

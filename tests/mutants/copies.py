@@ -5,6 +5,7 @@ A copy is a folder called ``signfire`` whose parent leads the search path of mod
 """
 
 import hashlib
+import json
 import math
 import os
 import re
@@ -12,10 +13,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import marks
+import recorder
 
 HERE = Path(__file__).parent
 PLUGIN = "unshrunk"
@@ -38,11 +44,14 @@ class Verdict:
         The first test that failed; the last words of pytest where it is broken.
     seconds
         On the clock.
+    spent
+        Seconds of the processor.
     """
 
     outcome: str
     by: str
     seconds: float
+    spent: float
 
 
 def tracked(root: Path) -> list[str]:
@@ -83,6 +92,8 @@ class Copy:
 
     def __init__(self, root: Path, folder: Path, cache: Path) -> None:
         self.root, self.cache = folder / "signfire", cache
+        self.folder = folder
+        self._servers: dict[bool, subprocess.Popen[str]] = {}
         for name in tracked(root):
             target = self.root / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -147,33 +158,82 @@ class Copy:
         first
             Stop at the first that fails.
         """
-        command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--no-header", "--tb=line"]
-        command += ["-p", "no:cacheprovider", "-p", PLUGIN, "--hypothesis-seed=0"]
-        command += ["-x"] if first else []
-        limited = ["sh", "-c", 'ulimit -t "$0" && exec "$@"', str(math.ceil(limit))]
+        arguments = ["-q", "-rfE", "--no-header", "--tb=line"]
+        arguments += ["-p", "no:cacheprovider", "-p", PLUGIN, "--hypothesis-seed=0"]
+        arguments += ["-x"] if first else []
         begun = time.monotonic()
-        process = subprocess.Popen(
-            [*limited, *command, *options, *tests],
-            cwd=self.root,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,  # what the tests start ends with them
-        )
-        try:
-            said, _ = process.communicate(timeout=SLACK * limit)
-            late = process.returncode in (-signal.SIGXCPU, -signal.SIGKILL)
-            outcome = LATE if late else CODES.get(process.returncode, BROKEN)
-        except subprocess.TimeoutExpired:
-            outcome = LATE
-            os.killpg(process.pid, signal.SIGKILL)
-            said, _ = process.communicate()
+        code, spent, said = self._run([*arguments, *options, *tests], limit)
+        late = code in (None, -signal.SIGXCPU, -signal.SIGKILL)
+        outcome = LATE if late else CODES.get(code or 0, BROKEN)
         lines = said.splitlines()
         failed = [line.split(" ", 1)[1].split(" - ")[0] for line in lines if FOUND_BY.match(line)]
         if outcome == SEEN and not all("::" in name for name in failed):
             outcome = BROKEN  # a file whose tests cannot be collected
         by = {SEEN: "; ".join(failed), BROKEN: " | ".join(lines[-6:])}.get(outcome, "")
-        return Verdict(outcome=outcome, by=by, seconds=time.monotonic() - begun)
+        return Verdict(outcome=outcome, by=by, seconds=time.monotonic() - begun, spent=spent)
+
+    def record(self, file: str, limit: float = LIMIT) -> dict[str, Any]:
+        """Run all tests of a file, and return which blocks of the product each of them runs.
+
+        See ``recorder.py``; a file whose tests cannot run, or not within the limit, has none.
+        """
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            record = Path(folder) / "record"
+            environment = {recorder.RECORD: str(record), marks.FOLDER: folder}
+            arguments = ["-q", "-p", "no:cacheprovider", "-p", PLUGIN, "--hypothesis-seed=0"]
+            arguments += ["-p", recorder.__name__, file]
+            self._run(arguments, limit, marked=True, environment=environment)
+            if not record.is_file():
+                return {"names": [], "collected": [], "tests": {}}
+            return json.loads(record.read_text())
+
+    def _run(
+        self,
+        arguments: Sequence[str],
+        limit: float,
+        *,
+        marked: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> tuple[int | None, float, str]:
+        """Return how pytest ended, None where its time on the clock did, what it spent and said."""
+        said = self.folder / "said"
+        job = {
+            "arguments": list(arguments),
+            "environment": dict(environment or {}),
+            "limit": math.ceil(limit),
+            "patience": SLACK * limit,
+            "said": str(said),
+        }
+        server = self._server(marked=marked)
+        assert server.stdin is not None and server.stdout is not None
+        print(json.dumps(job), file=server.stdin, flush=True)
+        answer = json.loads(server.stdout.readline())
+        return answer["code"], answer["spent"], said.read_text(errors="replace")
+
+    def _server(self, *, marked: bool) -> subprocess.Popen[str]:
+        """Return the process that forks those of the tests; it ends with this one."""
+        if marked not in self._servers:
+            environment = self.environment
+            if marked:
+                path = os.pathsep.join([str(HERE / "marked"), environment["PYTHONPATH"]])
+                environment |= {
+                    "PYTHONPATH": path,
+                    marks.KEPT: str(self.folder / "marked"),
+                    marks.ROOT: str(self.root),
+                    marks.FOLDER: str(self.folder),
+                }
+            self._servers[marked] = subprocess.Popen(
+                [sys.executable, str(HERE / "server.py")],
+                cwd=self.root,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        return self._servers[marked]
+
+    def close(self) -> None:
+        """End the processes that it started."""
+        for server in self._servers.values():
+            server.communicate()
+        self._servers.clear()

@@ -3,15 +3,19 @@
     python tests/mutants/draw.py COUNT [--seed 1] [--tests COMMIT]
 
 Every line that can be mutated is drawn with the same probability, and then one of its mutants. The
-tests that run are those of the module's name, ``tests/test_FOLDER_MODULE*.py``, then those that
-import the module; where there are none of either, those that import what imports it. A test that
-fails without a mutant too does not count. ``--tests`` takes the tests of another commit for
-those of this one, over the same mutants of the same code. What was found is kept in
-``build/mutants`` and holds until a file of the tree changes.
+test files that count are those of the module's name, ``tests/test_FOLDER_MODULE*.py``, then those
+that import the module; where there are none of either, those that import what imports it. Of a
+file, those tests run that run the block of the mutated line, the quickest first, up to the first
+that fails; which those are is recorded once for each file (``recorder.py``). A test that fails
+without a mutant too does not count. A mutant that makes tests run for several times as long as they
+do without it is seen. ``--tests`` takes the tests of another commit for those of this one, over the
+same mutants of the same code. What was found is kept in ``build/mutants`` and holds until a file of
+the tree changes.
 """
 
 import argparse
 import ast
+import json
 import random
 import sys
 import tempfile
@@ -22,16 +26,18 @@ from pathlib import Path
 from typing import Any
 
 import older
-from copies import BROKEN, LATE, MISSED, SEEN, SLACK, Copy, digest_of, tracked
+from copies import BROKEN, LATE, MISSED, SEEN, Copy, digest_of, tracked
 from cosmic_ray import plugins
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from journal import Journal
+from marks import block_at
 from plant import BUILD, JOBS, key_of, shared
 from table import ROOT
 
 ROOMS = ("hdl", "gen", "sim", "boards", "tools")
-LIMIT = 240.0  # seconds of the processor for one mutant
+LIMIT = 60.0  # seconds of the processor for one mutant
+SLOWER, LEAST = 4.0, 20.0  # times as long as without a mutant, and seconds, and tests do not end
 MOST_FILES = 12  # of tests for one mutant
 UNTESTED = "no test"
 
@@ -203,39 +209,72 @@ class Judge:
     def judge(self, copy: Copy, mutant: Mutant) -> dict[str, Any]:
         """Return what became of a mutant, and write it down."""
         sound = (copy.root / mutant.file).read_text()
-        files = [f for f in self.covering.files(mutant.file) if self._collects(copy, f)]
-        left, outcome, by = SLACK * self.limit, UNTESTED, ""
-        while files and left > 0:
-            copy.write(mutant.file, mutant.applied(sound))
-            try:
-                verdict = copy.test(files, *self._deselected(files), limit=left / SLACK)
-            finally:
-                copy.write(mutant.file, sound)
-            left -= verdict.seconds
-            outcome, by = verdict.outcome, verdict.by
-            if outcome == BROKEN:  # the files could be collected without the mutant
-                outcome, by = SEEN, f"cannot be imported: {by}"
-            elif outcome == SEEN and not self._pass(copy, by):
+        block = block_at(mutant.file, ast.parse(sound), mutant.line)
+        left, outcome, by = self.limit, UNTESTED, ""
+        for file in self.covering.files(mutant.file):
+            tests = self._reaching(copy, file, block)
+            if tests and left <= 0:
+                outcome = LATE
+            if not tests or left <= 0:
                 continue
-            break
-        else:
-            outcome = LATE if files else UNTESTED
+            outcome, by, spent = self._judged_by(copy, mutant, sound, tests, left)
+            left -= spent
+            if outcome != MISSED:
+                break
         return self.journal.keep(
             self.key(mutant),
             **vars(mutant),
             outcome=outcome,
             by=by,
-            seconds=SLACK * self.limit - left,
+            seconds=self.limit - left,
         )
 
-    def _collects(self, copy: Copy, file: str) -> bool:
-        """Whether pytest finds tests in a file."""
-        key = key_of(self.tree, "collects", file)
-        known = self.journal.get(key)
-        if known is None:
-            outcome = copy.test([file], "--collect-only").outcome
-            known = self.journal.keep(key, test=file, collects=outcome == MISSED)
-        return known["collects"]
+    def _judged_by(
+        self, copy: Copy, mutant: Mutant, sound: str, tests: dict[str, float], left: float
+    ) -> tuple[str, str, float]:
+        """Return what tests say of a mutant, which of them, and seconds of the processor."""
+        spent = 0.0
+        while tests:
+            long = SLOWER * sum(tests.values()) + LEAST
+            copy.write(mutant.file, mutant.applied(sound))
+            try:
+                verdict = copy.test(list(tests), limit=min(left, long))
+            finally:
+                copy.write(mutant.file, sound)
+            spent += verdict.spent
+            if verdict.outcome == BROKEN:  # the tests could be collected without the mutant
+                return SEEN, f"cannot be imported: {verdict.by}", spent
+            if verdict.outcome == LATE and long <= left:
+                return SEEN, f"does not end: {'; '.join(tests)}", spent
+            if verdict.outcome != SEEN or self._pass(copy, verdict.by):
+                return verdict.outcome, verdict.by, spent
+            tests = {test: cost for test, cost in tests.items() if test not in self.unsound}
+        return MISSED, "", spent
+
+    def _reaching(self, copy: Copy, file: str, block: str) -> dict[str, float]:
+        """Return the tests of a file that run a block, with their seconds, the quickest first."""
+        record = self._recorded(copy, file)
+        if block not in record["names"]:
+            return {}
+        place = record["names"].index(block)
+        found = {
+            name: test["seconds"]
+            for name, test in record["tests"].items()
+            if test["passed"]
+            and name not in self.unsound
+            and (place in test["reached"] or place in record["collected"])
+        }
+        return dict(sorted(found.items(), key=lambda item: item[1]))
+
+    def _recorded(self, copy: Copy, file: str) -> dict[str, Any]:
+        """Return what the tests of a file run, see ``recorder.py``."""
+        path = self.journal.path.parent / "reached" / f"{key_of(self.tree, file)[:16]}.json"
+        if not path.is_file():
+            record = copy.record(file)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.with_suffix(".part").write_text(json.dumps(record))
+            path.with_suffix(".part").rename(path)
+        return json.loads(path.read_text())
 
     def _pass(self, copy: Copy, tests: str) -> bool:
         """Whether the tests that failed pass without a mutant; those that do not are left out."""
@@ -246,10 +285,6 @@ class Judge:
                 self.journal.keep(key_of(self.tree, "unsound", test), test=test, unsound=self.tree)
                 passed = False
         return passed
-
-    def _deselected(self, files: Sequence[str]) -> list[str]:
-        left_out = sorted(test for test in self.unsound if test.partition("::")[0] in files)
-        return [word for test in left_out for word in ("--deselect", test)]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -294,6 +329,8 @@ def run(root: Path, options: argparse.Namespace) -> Counter[str]:
                 f"{record['seconds']:.0f} s)\n{'':11} {record['by'][:200]}",
                 flush=True,
             )
+        for copy in copies:
+            copy.close()
     return counts
 
 

@@ -75,6 +75,8 @@ def run(faults: Sequence[Fault], journal: Journal, jobs: int, root: Path = ROOT)
                 f"{record['seconds']:.0f} s): {fault.means}\n{'':8} {record['by']}",
                 flush=True,
             )
+        for copy in copies:
+            copy.close()
     return seen
 
 
