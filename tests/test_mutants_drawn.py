@@ -56,8 +56,9 @@ def git(root: Path, *words: str) -> str:
 
 
 @pytest.fixture
-def tree(tmp_path) -> Path:
-    """Make a small repository."""
+def tree(tmp_path, monkeypatch) -> Path:
+    """Make a small repository; what is found in it is kept beside it."""
+    monkeypatch.setattr(draw, "BUILD", tmp_path / "build")
     root = tmp_path / "tree"
     write(root, FILES)
     git(root, "init", "-q")
@@ -92,11 +93,12 @@ def test_what_is_no_python_is_not_drawn() -> None:
     assert [False, True] == [draw.is_sound(mutant, text) for mutant in found]
 
 
-def test_the_seed_decides_what_is_drawn_and_no_line_is_drawn_twice(tree) -> None:
+def test_the_seed_decides_what_is_drawn_and_no_line_is_drawn_twice(tree, tmp_path) -> None:
     first, again, other = (drawn(tree, 3, seed) for seed in (1, 1, 2))
 
     assert first == again != other
     assert 3 == len({(mutant.file, mutant.line) for mutant in first})
+    assert any((tmp_path / "build" / "places").iterdir())  # kept, and read for the second
     assert {mutant.file for mutant in first} <= set(product(tree))
     assert not any(name.startswith("tests/") for name in product(tree))
 
@@ -260,7 +262,6 @@ def test_names_that_several_modules_have_are_those_of_the_same_room(tree) -> Non
 
 
 def test_a_run_counts_and_goes_on_where_it_stopped(tree, tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(draw, "BUILD", tmp_path / "build")
     monkeypatch.setattr(draw, "Copy", lambda root, *_: PretendedCopy(root))
     options = argparse.Namespace(count=3, seed=3, tests=None, limit=60.0, jobs=1)
 

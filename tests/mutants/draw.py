@@ -22,6 +22,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,20 @@ def mutants_of(file: str, text: str) -> Iterator[Mutant]:
             yield Mutant(file=file, line=line, operator=name, occurrence=occurrence)
 
 
+def kept_mutants(file: str, text: str, folder: Path) -> list[Mutant]:
+    """Return every mutant of a file; what the library takes long to find is kept by the text."""
+    path = folder / f"{key_of(version('cosmic-ray'), file, text)[:16]}.json"
+    if not path.is_file():
+        found = [[m.line, m.operator, m.occurrence] for m in mutants_of(file, text)]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_suffix(".part").write_text(json.dumps(found))
+        path.with_suffix(".part").rename(path)
+    return [
+        Mutant(file=file, line=line, operator=operator, occurrence=occurrence)
+        for line, operator, occurrence in json.loads(path.read_text())
+    ]
+
+
 def product(root: Path) -> list[str]:
     """Return the Python files of the product."""
     return [name for name in tracked(root) if name.endswith(".py") and Path(name).parts[0] in ROOMS]
@@ -100,7 +115,7 @@ def drawn(root: Path, count: int, seed: int) -> list[Mutant]:
     texts = {file: (root / file).read_text() for file in product(root)}
     by_line: dict[tuple[str, int], list[Mutant]] = {}
     for file, text in texts.items():
-        for mutant in mutants_of(file, text):
+        for mutant in kept_mutants(file, text, BUILD / "places"):
             by_line.setdefault((file, mutant.line), []).append(mutant)
     found: list[Mutant] = []
     for line in rng.sample(sorted(by_line), len(by_line)):
