@@ -23,6 +23,7 @@ from signfire.sim.specimens.chains import random_chip
 from signfire.tools import api, proof
 
 SAMPLES = 4
+PATIENCE = 200_000  # cycles; what answers does so within them, and some chips never do
 TABLES = 8  # of a Gowin chip, inverted together; bits of its block RAM too
 # Bits of a logic cell's twenty that are its truth table, in the table's order.
 LUT_BITS = [4, 14, 15, 5, 6, 16, 17, 7, 3, 13, 12, 2, 1, 11, 10, 0]
@@ -62,7 +63,7 @@ def built(design, tmp_path_factory):
 def check(bitstream, board, design, samples):
     folder = bitstream.parent
     return proof.verify_bitstream(
-        bitstream, board, design, samples, folder / "readback", build=folder
+        bitstream, board, design, samples, folder / "readback", build=folder, patience=PATIENCE
     )
 
 

@@ -21,7 +21,7 @@ from ..boards.rom_cells import BLOCK
 from ..boards.top import UART
 from ..gen.core.shape import refuse_unlike
 from ..gen.design.design import Design
-from ..sim.chip import powered
+from ..sim.chip import PATIENCE, powered
 from ..sim.mismatch import Mismatch
 from ..sim.netlist import check_link
 from .api import Dataset, load_design
@@ -154,6 +154,7 @@ def verify_bitstream(
     *,
     shape: Design | None = None,
     build: Path | str | None = None,
+    patience: int = PATIENCE,
     progress: Progress = _silent,
 ) -> ChipCheck:
     """Turn a packed bitstream back into a chip, and let it answer samples through its pins.
@@ -177,6 +178,8 @@ def verify_bitstream(
         Folded Design whose hardware holds ``design`` in its memories.
     build
         Folder of the build, which an ECP5 needs.
+    patience
+        Cycles of the oscillator after a request, when what came of the reply is taken as it is.
     progress
         Told what is being done.
     """
@@ -187,7 +190,8 @@ def verify_bitstream(
         return _check_memories(Path(bitstream), board, design, build, shape)
     found = recover(bitstream, board)
     progress("compile what was read back and simulate")
-    with powered(found.chip, folder, requests=len(data.x)) as exchange:
+    requests = len(data.x)
+    with powered(found.chip, folder, requests=requests, patience=patience) as exchange:
         raw = design.raw_samples(data.x)
         result = check_link(design, raw, exchange, technology=technology_of(board), shape=shape)
     return ChipCheck(
