@@ -174,7 +174,7 @@ def test_choices_to_judge_go_from_the_cheapest_to_the_dearest():
     assert cheapest.spread(options[:3], 8) == options[:3]
 
 
-def judged_as(monkeypatch, points: dict[str, float]) -> cheapest.Cheapest:
+def judged_as(monkeypatch, points: dict[str, float], error: float = 0.0) -> cheapest.Cheapest:
     """Judge what a search of three choices found, which lose nothing by a quick look."""
     made = search()
     choices = [
@@ -191,7 +191,8 @@ def judged_as(monkeypatch, points: dict[str, float]) -> cheapest.Cheapest:
     def judge(self, options):
         judged = search_judge(self, Options(steps=2))
         lost = points[repr(options)]
-        return replace(judged, found=replace(judged.found, points=lost, differing=0.0))
+        found = replace(judged.found, points=lost, points_error=error, differing=0.0)
+        return replace(judged, found=found)
 
     search_judge = cheapest.Search._judge
     monkeypatch.setattr(cheapest.Search, "_judge", judge)
@@ -216,6 +217,14 @@ def test_the_cheapest_that_keeps_the_loss_is_taken_else_the_one_that_loses_least
 
     taken = found.options.layers["fc1"].steps if not found.options.layers == {} else None
     assert (taken or found.options.steps, found.met) == (steps, met)
+
+
+def test_what_cannot_be_told_from_the_least_loss_is_the_dearest(monkeypatch):
+    points = {repr(Options(steps=t)): p for t, p in zip((2, 3, 4), (3.0, 2.5, 2.9), strict=True)}
+    points[repr(search().options({}))] = 3.1
+
+    assert judged_as(monkeypatch, points, error=0.3).options.steps == 3
+    assert judged_as(monkeypatch, points, error=0.5).options.steps == 4
 
 
 # -- what costs nothing ------------------------------------------------------------------------

@@ -381,8 +381,9 @@ class Search:
     def _judged(self, found: Sequence[Choice], *, interrupted: bool) -> Cheapest:
         """Judge those that keep the loss, the cheapest first, until one does so again.
 
-        Where none of them does, the finest settings are judged too, and what loses least is taken;
-        where none keeps it by a quick look, some that come nearest.
+        Where none of them does, the finest settings are judged too, and what loses least is taken:
+        of what cannot be told from it, one standard error, the dearest, since nothing was saved for
+        what was asked. Where none keeps the loss by a quick look, some that come nearest are judged.
         """
         keeping = [choice for choice in found if self.keeps(choice.points, choice.differing)]
         keeping.sort(key=lambda choice: choice.effort.product)
@@ -392,16 +393,23 @@ class Search:
             nearest = sorted(found, key=lambda choice: choice.points)
             order = list({repr(c.options): c.options for c in nearest}.values())[:MISSES]
         order += [finest] if (finest := self.options({})) not in order else []
-        judged: list[tuple[float, Options, verdict.Judged]] = []
+        judged: list[tuple[Options, verdict.Judged]] = []
         met = False
         for number, options in enumerate(order, 1):
             self.say(f"judging choice {number} of {len(order)}")
             seen = self._judge(options)
-            judged.append((seen.found.points, options, seen))
+            judged.append((options, seen))
             met = self.keeps(seen.found.points, 100 * (seen.found.differing or 0.0))
             if met:
                 break
-        _, options, seen = judged[-1] if met else min(judged, key=lambda each: each[0])
+        options, seen = judged[-1]
+        if not met:
+            _, least = min(judged, key=lambda each: each[1].found.points)
+            alike = least.found.points + least.found.points_error
+            options, seen = max(
+                (each for each in judged if each[1].found.points <= alike),
+                key=lambda each: knobs.effort(self.network, each[0]).product,
+            )
         return Cheapest(
             options=options,
             judged=seen,
