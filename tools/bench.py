@@ -15,6 +15,7 @@ import click
 from . import (
     api,
     bench_beyond,
+    bench_cases,
     bench_chip,
     bench_conv,
     bench_house,
@@ -48,6 +49,7 @@ GROUPS = {
     "G": bench_speed.TITLE,
 }
 BESIDE = (
+    bench_cases,
     bench_latency,
     bench_logic,
     bench_tables,

@@ -383,7 +383,7 @@ class Search:
 
         Where none of them does, the finest settings are judged too, and what loses least is taken:
         of what cannot be told from it, one standard error, the dearest, since nothing was saved for
-        what was asked. Where none keeps the loss by a quick look, some that come nearest are judged.
+        what was asked. Where none keeps it by a quick look, some that come nearest are judged.
         """
         keeping = [choice for choice in found if self.keeps(choice.points, choice.differing)]
         keeping.sort(key=lambda choice: choice.effort.product)
