@@ -139,7 +139,7 @@ class PretendedCopy:
     """A copy whose tests are functions of the mutated module; some fail without a mutant too."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.ran = root, []
+        self.root, self.ran, self.collected = root, [], MISSED
 
     def close(self) -> None:
         """Nothing was started."""
@@ -162,6 +162,8 @@ class PretendedCopy:
             exec((self.root / "gen/rule.py").read_text(), rule)
         except Exception:
             return Verdict(outcome=BROKEN, by="no import", seconds=1.0, spent=1.0)
+        if "--collect-only" in options:
+            return Verdict(outcome=self.collected, by="", seconds=1.0, spent=1.0)
         for file, _, only in (test.partition("::") for test in tests):
             for name, passes in PRETENDED[file].items():
                 test = f"{file}::{name}"
@@ -280,6 +282,18 @@ def test_a_mutant_whose_tests_take_more_than_its_limit_is_out_of_time(tree, tmp_
     record = judge.judge(PretendedCopy(tree), mutant("gen/rule.py", 5, f"{LESS}Gt"))
 
     assert LATE == record["outcome"]
+
+
+def test_tests_that_cannot_be_collected_without_a_mutant_either_say_nothing(tree, tmp_path) -> None:
+    text = "LIMIT = 3\nEACH = 1 / (LIMIT - 2)\n\n\ndef fires(v, f):\n    return v < f\n"
+    write(tree, {"gen/rule.py": text})
+    judge = Judge(Covering(tree, tree / "tests"), Journal(tmp_path / "j"), "tree", 60.0)
+    copy = PretendedCopy(tree)
+    copy.collected = BROKEN
+
+    record = judge.judge(copy, mutant("gen/rule.py", 2, "NumberReplacer", 4))
+
+    assert UNTESTED == record["outcome"]
 
 
 BLOCKS = {

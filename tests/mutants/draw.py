@@ -234,7 +234,7 @@ class Judge:
                 continue
             outcome, by, spent = self._judged_by(copy, mutant, sound, tests, left)
             left -= spent
-            if outcome != MISSED:
+            if outcome not in (MISSED, UNTESTED):
                 break
         return self.journal.keep(
             self.key(mutant),
@@ -257,8 +257,10 @@ class Judge:
             finally:
                 copy.write(mutant.file, sound)
             spent += verdict.spent
-            if verdict.outcome == BROKEN:  # the tests could be collected without the mutant
-                return SEEN, f"cannot be imported: {verdict.by}", spent
+            if verdict.outcome == BROKEN:
+                if copy.test(list(tests), "--collect-only").outcome == MISSED:
+                    return SEEN, f"cannot be imported: {verdict.by}", spent
+                return UNTESTED, f"cannot be collected: {verdict.by}", spent
             if verdict.outcome == LATE and long <= left:
                 return SEEN, f"does not end: {'; '.join(tests)}", spent
             if verdict.outcome != SEEN or self._pass(copy, verdict.by):
