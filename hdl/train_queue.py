@@ -291,7 +291,7 @@ class _Lists:
         self.bank = Signal(range(queue.banks), reset_less=True)
         self.plane = Signal(range(queue.planes), reset_less=True)
         self.part = Signal(range(queue.parts), reset_less=True)
-        self.is_last, self.is_empty = Signal(), Signal()
+        self.is_last, self.is_empty = Signal(reset_less=True), Signal(reset_less=True)
 
     def follow(self, other: "_Lists") -> list:
         """Return the statements by which what another names is named here, and ``valid``."""

@@ -22,7 +22,7 @@ from signfire.boards.build import synthesise as synthesise_for
 from signfire.boards.carry_cells import gated_sum_cells
 from signfire.boards.carry_chains import shorten_chains
 from signfire.boards.rom_cells import FAMILIES, RomCells
-from signfire.gen.core.core import Core
+from signfire.gen.core.core import Core, plain_names
 from signfire.gen.core.estimate import (
     PARTS,
     estimate,
@@ -206,7 +206,7 @@ def test_a_flip_flop_that_no_lut_feeds_takes_a_shared_cell():
 
 def synthesise(folder: Path, module: Module, ports: list, script: str, platform=None) -> dict:
     """Return the modules of the netlist that a Yosys script makes of ``module``."""
-    text = rtlil.convert(module, ports=ports, platform=platform, emit_src=False)
+    text = plain_names(rtlil.convert(module, ports=ports, platform=platform, emit_src=False))
     script = f"read_rtlil top.il; {Ram.KEEP_OPEN}; {script}; write_json top.json"
 
     def make(entry: Path) -> None:
