@@ -74,6 +74,8 @@ class Budget:
         What the core may use; see :func:`budget_for`.
     shared_cells
         A LUT and a flip-flop share a logic cell, of which there are ``lut``.
+    linked
+        Samples come over the host link, see :meth:`.encoders.plan.InputPlan.cost`.
     """
 
     lut: int
@@ -81,6 +83,7 @@ class Budget:
     block_ram: int
     multipliers: int
     shared_cells: bool = False
+    linked: bool = False
 
     def used(self, resources: Resources) -> dict[str, tuple[int, int]]:
         """Return (needed, available) of every resource."""
@@ -108,13 +111,13 @@ class Budget:
 # Placement and routing slow down, and then fail, well before every LUT is used; later on a small
 # device, whose wires are short. Flip-flops bring no wires of their own, so nearly all may be. Block
 # RAMs have fixed places: a ROM that spreads over all of a large device has long wires; on a small
-# one they are short, and each block counts.
+# one, of an ECP5-25F's size at most, they are short, and each block counts.
 LUT_FRACTION = 0.7
-FEW_LUTS = 8000
+FEW_LUTS = 25_000
 FEW_LUTS_FRACTION = 0.8
 FLIP_FLOP_FRACTION = 0.9
 BLOCK_RAM_FRACTION = 0.9
-FEW_BLOCK_RAMS = 32
+FEW_BLOCK_RAMS = 64
 
 
 def budget_for(
@@ -155,6 +158,7 @@ def budget_for(
         block_ram=max(0, int(block_rams * block_ram_fraction) - link.block_ram),
         multipliers=multipliers - link.multipliers,
         shared_cells=shared_cells,
+        linked=link != Resources(),
     )
 
 

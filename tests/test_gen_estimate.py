@@ -41,7 +41,10 @@ from signfire.gen.cost import (
 )
 from signfire.gen.design.design import Design
 from signfire.gen.design.folding import Folding
+from signfire.gen.design.population import InputFormat
+from signfire.gen.encoders.level.plan import LevelInput
 from signfire.gen.layers.cost import multipliers_cost, synapses_cost
+from signfire.gen.model.codes import SpikeCode
 from signfire.gen.technology import TECHNOLOGIES
 from signfire.hdl.storage import Ram, Rom
 from signfire.sim.cache import available, key_of
@@ -171,14 +174,16 @@ def test_an_unfolded_design_is_refused():
 
 
 def test_a_budget_leaves_room_for_routing_and_the_link():
-    numbers = {"luts": 10000, "flip_flops": 10000, "block_rams": 50, "multipliers": 7}
+    numbers = {"luts": 40000, "flip_flops": 40000, "block_rams": 100, "multipliers": 7}
     link = Resources(lut=700, ff=600, lone_ff=100)
 
     apart = budget_for(**numbers, shared_cells=False, link=link)
     shared = budget_for(**numbers, shared_cells=True, link=link)
 
-    assert apart == Budget(lut=7000 - 700, ff=9000 - 600, block_ram=45, multipliers=7)
-    assert shared == replace(apart, lut=7000 - 800, shared_cells=True)
+    assert apart == Budget(
+        lut=28000 - 700, ff=36000 - 600, block_ram=90, multipliers=7, linked=True
+    )
+    assert shared == replace(apart, lut=28000 - 800, shared_cells=True)
 
 
 def test_a_small_device_gives_all_its_block_rams_and_more_of_its_luts():
@@ -588,3 +593,27 @@ def test_the_links_of_a_family_differ_as_those_of_any_other(technology, link):
 
     assert known.lut / both.lut == pytest.approx(own.lut / own_both.lut, rel=0.06)
     assert known.ff / both.ff == pytest.approx(own.ff / own_both.ff, rel=0.06)
+
+
+def test_behind_a_link_that_sends_numbers_of_trains_a_level_encoder_is_wires():
+    pixels = InputFormat(low=0, high=255, scale=1.0, multiplier=3, shift=7)
+    level = LevelInput(
+        name="input",
+        size=8,
+        lanes=4,
+        code=SpikeCode(eta=(2, 1), rest=3, unit=1.0),
+        format=pixels,
+        technology=TECHNOLOGIES["ecp5"],
+    )
+
+    assert level.cost().lut > 20 * level.lanes
+    assert level.cost(linked=True).lut == 2
+
+
+def test_a_budget_beside_a_link_prices_what_stands_behind_it():
+    design, room = dense_layers(), {"lut": 9, "ff": 9, "block_ram": 9, "multipliers": 9}
+    entry, _ = plan_layers(design, TECHNOLOGIES["ecp5"])
+
+    for linked in (False, True):
+        found = estimate(design, "ecp5", Budget(**room, linked=linked))
+        assert found.layers[0].resources == entry.cost(linked=linked)

@@ -174,11 +174,12 @@ def counted(bar: str) -> dict[str, Any]:
             "worst": spread.worst_latency,
             "interval": spread.interval,
         }
-    guess = estimate(design, technology).resources + link_cost(technology, UART)
+    budget = api.budget_of(board)
+    guess = estimate(design, technology, budget).resources + link_cost(technology, UART)
     return found | {
         "accuracy": 100 * float(right.mean()),
         "samples": len(raw),
-        "cells": api.budget_of(board).used(guess)["LUTs"][0],
+        "cells": budget.used(guess)["LUTs"][0],
         "block_ram": guess.block_ram,
         "design_hash": design.hash,
         "folding": {p.name: p.folding.record for p in design.populations if p.folding},

@@ -113,8 +113,9 @@ def against_estimate(
     """
     target = find_board(board)
     technology = technology_of(target)
-    guess = estimate(found.design, technology).resources + link_cost(technology, UART)
-    cells = api.budget_of(target).used(guess)["LUTs"][0]
+    budget = api.budget_of(target)
+    guess = estimate(found.design, technology, budget).resources + link_cost(technology, UART)
+    cells = budget.used(guess)["LUTs"][0]
     used = found.built.utilisation[target.open_device.lut_cell].used
     error = round(100 * (cells / used - 1), 1)
     yield Measurement(

@@ -166,7 +166,7 @@ def resources_of(
         lut, ram = (built.utilisation[c] for c in (device.lut_cell, device.block_ram.cell))
         return lut.used, ram.used, multipliers_of(built, device), True
     technology, budget = technology_of(board), api.budget_of(board)
-    needs = estimate(design, technology).resources
+    needs = estimate(design, technology, budget).resources
     cells = budget.used(needs + link_cost(technology, UART))["LUTs"][0]
     return cells, needs.block_ram, needs.multipliers, budget.fits(needs)
 

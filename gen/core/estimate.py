@@ -66,7 +66,7 @@ class Estimate:
 def estimate(
     design: Design, technology: Technology | str, budget: Budget | None = None
 ) -> Estimate:
-    """Estimate the core of a folded Design.
+    """Estimate the core of a folded Design, behind the host link where ``budget`` is beside one.
 
     Raises
     ------
@@ -75,6 +75,7 @@ def estimate(
     """
     technology = find_technology(technology)
     entry, plans = plan_layers(design, technology)
-    layers = [LayerEstimate(name=entry.name, parts={"encoder": entry.cost()})]
+    encoder = entry.cost(linked=budget is not None and budget.linked)
+    layers = [LayerEstimate(name=entry.name, parts={"encoder": encoder})]
     layers += [LayerEstimate(name=plan.name, parts=plan.cost()) for plan in plans]
     return Estimate(technology=technology.name, layers=tuple(layers), budget=budget)

@@ -84,8 +84,12 @@ class InputPlan(ABC):
         return hardware_of(type(self))(self)
 
     @abstractmethod
-    def cost(self) -> Resources:
-        """Price the encoder."""
+    def cost(self, *, linked: bool = False) -> Resources:
+        """Price the encoder, ``linked`` where samples come over the host link.
+
+        The link may bring no others than some, of which the encoder is made then: see
+        :class:`..design.linkformat.SampleFormat`.
+        """
 
     @property
     def ends(self) -> dict[str, Any]:

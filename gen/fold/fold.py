@@ -312,7 +312,7 @@ def _fold_within(
     explanation, lacking = _explain(
         search, targets, fastest, _slowest(design, technology, synapses)
     )
-    worth, keep = _worth_of(goal, technology, idle_cells), goal == THROUGHPUT
+    worth, keep = _worth_of(goal, technology, budget, idle_cells), goal == THROUGHPUT
     folded = _with_entry(design.with_folding(best.foldings), technology, budget, worth, keep=keep)
     if goal != THROUGHPUT:
         slower = targets[fastest:]
@@ -321,7 +321,7 @@ def _fold_within(
         others = [_with_entry(d, technology, budget, worth, keep=keep) for d in others]
         others = [other for other in others if estimate(other, technology, budget).fits]
         fastest_interval = _interval(folded, technology)
-        folded = _best_by(worth, [folded, *others], technology)
+        folded = _best_by(worth, [folded, *others], technology, budget)
         if _interval(folded, technology) > fastest_interval:
             explanation = f"a sample in {fastest_interval:,} cycles would not serve {goal}"
     return FoldChoice(
@@ -336,11 +336,11 @@ def _fold_within(
 Worth = Callable[[Design], float]  # of a folded Design, the less the better
 
 
-def _worth_of(goal: str, technology: Technology, idle_cells: float) -> Worth:
+def _worth_of(goal: str, technology: Technology, budget: Budget, idle_cells: float) -> Worth:
     """Return what says how well a folded Design serves a goal."""
 
     def energy(folded: Design) -> float:
-        used = estimate(folded, technology).resources
+        used = estimate(folded, technology, budget).resources
         return energy_proxy(used, _interval(folded, technology), idle_cells)
 
     kinds: dict[str, Worth] = {
@@ -372,11 +372,13 @@ def _frugal(search: "_Search", targets: Sequence[int], frugal: "_Found") -> Iter
             yield found
 
 
-def _best_by(worth: Worth, designs: Sequence[Design], technology: Technology) -> Design:
+def _best_by(
+    worth: Worth, designs: Sequence[Design], technology: Technology, budget: Budget
+) -> Design:
     """Return the smallest of those Designs that are worth nearly as much as the best."""
     values = [worth(each) for each in designs]
     near = [d for d, value in zip(designs, values, strict=True) if value <= ALIKE * min(values)]
-    return min(near, key=lambda each: estimate(each, technology).resources.lut)
+    return min(near, key=lambda each: estimate(each, technology, budget).resources.lut)
 
 
 def _with_entry(
@@ -398,12 +400,10 @@ def _with_entry(
         if reader.source.name == design.input.name and reader.taken
     ]
     word = gcd(*words) if words else design.input.size
+    some = divisors(word)
     if word % entry.pe:  # a queue takes several words at once
-        return design
-    every = [
-        design.with_folding({design.input.name: replace(entry, pe=lanes)})
-        for lanes in divisors(word)
-    ]
+        some = [lanes for lanes in divisors(design.input.size) if lanes % word == 0]
+    every = [design.with_folding({design.input.name: replace(entry, pe=lanes)}) for lanes in some]
     every = [design, *every] if keep else every
     fitting = [other for other in every if estimate(other, technology, budget).fits]
     return min(fitting or [design], key=worth)

@@ -145,7 +145,8 @@ def all_foldings(
     wide = [plan for plan in readers[entry.name] if may_skip(plan, constant_time)]
     if len(readers[entry.name]) == len(wide) == 1:
         first_words += [-word for word in first_words]
-    found = [input_foldings(entry, first_words, wide[0] if wide else None)]
+    queue = wide[0] if wide else None
+    found = [input_foldings(entry, first_words, queue, linked=budget.linked)]
     for number, plan in enumerate(plans, 1):
         progress(f"foldings of {plan.name!r}, layer {number} of {len(plans)}")
         words = next_words(plan.name, readers[plan.name])
@@ -174,13 +175,17 @@ def _options(name: str, plan: LayerPlan) -> set[int]:
 
 
 def input_foldings(
-    entry: InputPlan, words: Sequence[int], queue: LayerPlan | None = None
+    entry: InputPlan,
+    words: Sequence[int],
+    queue: LayerPlan | None = None,
+    *,
+    linked: bool = False,
 ) -> LayerFoldings:
     """Lanes of the encoder; of words below 0 several are taken at once by the ``queue``."""
 
     def price(choice: Choice) -> Resources:
         lanes, word = choice.folding.pe, choice.following
-        cost = replace(entry, lanes=lanes).cost()
+        cost = replace(entry, lanes=lanes).cost(linked=linked)
         if word < 0:
             assert queue is not None, "no other reader takes several words at once"
             return cost + wide_cost(queue, -word, lanes)

@@ -43,7 +43,7 @@ def place_weights(design: Design, technology: Technology, budget: Budget) -> Des
     there, layer by layer, each if the greater one of the two shares falls; and the other way round
     where it is the block RAMs that are scarce. Cycles stay as they are.
     """
-    used = estimate(design, technology).resources
+    used = estimate(design, technology, budget).resources
     share = _shares(used, budget)
     to = BLOCK if share[0] > share[1] else LUT
     _, plans = plan_layers(design, technology)

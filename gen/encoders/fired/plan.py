@@ -29,7 +29,7 @@ class FiredInput(InputPlan):
     def membrane_width(self) -> int:
         return bits_for(min(self.code.low, -1), self.code.high)
 
-    def cost(self) -> Resources:
+    def cost(self, *, linked: bool = False) -> Resources:
         """Product by a constant, rounding and neurons for every lane."""
         fmt, technology = self.format, self.technology
         high = max(0, shifted(fmt.high * fmt.multiplier, fmt.shift, self.ties))

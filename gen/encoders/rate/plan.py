@@ -21,7 +21,7 @@ class RateInput(InputPlan):
         assert self.threshold is not None
         return bits_for(-1, self.threshold)
 
-    def cost(self) -> Resources:
+    def cost(self, *, linked: bool = False) -> Resources:
         """Price the current of every neuron, I - θ, the choice between the two, the residual."""
         assert self.threshold is not None
         technology = self.technology
