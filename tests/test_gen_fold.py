@@ -491,7 +491,8 @@ def test_with_room_for_everything_a_larger_device_does_not_help():
     choice = auto_fold(tiny_design(), "ecp5", AMPLE)
 
     assert (
-        choice.explanation == "fc2 is as parallel as it can be, so a larger device would not help"
+        choice.explanation
+        == "layer fc2 is as parallel as it can be, so a larger device would not help"
     )
 
 

@@ -362,7 +362,7 @@ def test_the_fold_command_says_once_what_auto_chose(signfire, files) -> None:
     _, out, err = signfire("fold", files / "design.npz", "--board", "icebreaker")
 
     assert out.count("LUTs") == 1
-    assert "not faster: fc2 is as parallel as it can be" in out
+    assert "not faster: layer fc2 is as parallel as it can be" in out
     assert err == ""
 
 

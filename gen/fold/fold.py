@@ -668,7 +668,7 @@ def _explain(
     """Say which resource stands in the way of the next faster folding, if one does."""
     parallel, name = slowest
     if targets[fastest] <= parallel:
-        return f"{name} is as parallel as it can be, so a larger device would not help", False
+        return f"layer {name} is as parallel as it can be, so a larger device would not help", False
     if fastest == 0:  # what is faster was not even looked at: its gates alone are too many
         need = "would need more LUTs than the budget has"
         return f"an interval below {targets[0]} cycles {need}", True
